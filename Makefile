@@ -1,0 +1,119 @@
+# The one gate: everything that is done to this project is a target here. `make` lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build up down demo lint format test test-fast test-stack test-sam lock clean
+
+# Lambda's Python. The first of these that is one; `make PYTHON=/path/to/python3.13 …` names another.
+PYTHON ?= $(shell for python in python3.13 python3; do \
+	$$python -c '$(IS_PYTHON)' 2>/dev/null && echo $$python && break; done)
+IS_PYTHON := import sys; sys.exit(sys.version_info[:2] != (3, 13))
+
+# An environment is ready once it holds a file named after the checksum of what was asked of it.
+ready = $(1)/ready-$(shell cksum <$(2) | cut -d' ' -f1)
+DEV := $(call ready,.venv,requirements/dev.txt)
+TOOLS := $(call ready,.venv-tools,requirements/tools.txt)
+CHECKOV := $(call ready,.venv-checkov,requirements/checkov.txt)
+LOCK := $(call ready,.venv-lock,requirements/lock.txt)
+
+IN_DEV := .venv/bin/
+IN_TOOLS := .venv-tools/bin/
+
+# Whatever talks to the emulator sees neither your AWS account nor another Python, and finds `sam` and `ministack`.
+ISOLATED = env $(patsubst %,-u %,$(sort $(filter AWS_%,$(.VARIABLES)))) \
+	AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true \
+	SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/$(IN_TOOLS):$$PATH"
+
+CODE := layers/invoicekey/python functions local tests $(wildcard benchmarks)
+LOCKED := layers/dependencies/requirements requirements/dev requirements/tools requirements/checkov requirements/lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+# ---- See it work
+
+setup: $(DEV) $(TOOLS) ## set up the Python environments .venv and .venv-tools
+	@echo "ready: .venv for tests and lint, .venv-tools for the stack"
+
+demo: $(TOOLS) ## run the whole flow on this machine: no Docker, no AWS account
+	@$(ISOLATED) $(IN_TOOLS)python -m local.demo
+
+up: $(TOOLS) ## start the emulator and deploy the stack into it
+	@$(ISOLATED) $(IN_TOOLS)python -m local.stack up
+
+down: $(TOOLS) ## stop the emulator
+	@$(ISOLATED) $(IN_TOOLS)python -m local.stack down
+
+build: $(TOOLS) ## build functions and layers into .aws-sam
+	@$(ISOLATED) $(IN_TOOLS)sam build
+
+# ---- Check it
+
+test: test-fast test-stack test-sam ## run all tests
+
+test-fast: $(DEV) ## run the tests that need no stack: unit, property, integration
+	@echo "tests: unit, property, integration"
+	@$(ISOLATED) $(IN_DEV)pytest tests/unit tests/property tests/integration --cov
+
+test-stack: $(DEV) $(TOOLS) ## run the tests of the deployed stack, in the emulator
+	@echo "tests: stack"
+	@$(ISOLATED) $(IN_DEV)pytest tests/stack
+
+test-sam: $(DEV) $(TOOLS) ## run the tests under sam local, where Docker is
+	@echo "tests: sam_local"
+	@$(ISOLATED) $(IN_DEV)pytest tests/sam_local
+
+lint: $(DEV) $(TOOLS) $(CHECKOV) ## check format, rules, types, imports, dependencies and the template
+	@echo "lint: format"
+	@$(IN_DEV)ruff format --check --quiet --diff $(CODE)
+	@echo "lint: rules"
+	@$(IN_DEV)ruff check --quiet $(CODE)
+	@echo "lint: types"
+	@$(IN_DEV)mypy --no-error-summary $(CODE)
+	@echo "lint: import contract"
+	@PYTHONPATH=layers/invoicekey/python $(IN_DEV)lint-imports --no-logo --no-cache
+	@echo "lint: dependencies of what is deployed"
+	@$(IN_DEV)deptry --no-ansi functions layers
+	@echo "lint: dependencies of everything"
+	@PYTHONWARNINGS=ignore $(IN_DEV)deptry --no-ansi $(CODE) --requirements-files requirements/dev.in
+	@echo "lint: template"
+	@$(ISOLATED) $(IN_TOOLS)cfn-lint
+	@echo "lint: template's security"
+	@$(ISOLATED) .venv-checkov/bin/checkov --config-file .checkov.yaml
+
+format: $(DEV) ## format the code, and mend what the linter can
+	@$(IN_DEV)ruff check --fix-only $(CODE)
+	@$(IN_DEV)ruff format $(CODE)
+
+# ---- Keep it
+
+lock: $(LOCK) ## take the newest dependencies that fit: write the requirements files anew, with hashes
+	@for file in $(LOCKED); do echo "lock: $$file.txt"; \
+	.venv-lock/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --python .venv-lock/bin/python \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	--output-file $$file.txt $$file.in || exit 1; done
+
+clean: ## remove environments, builds and caches (`make down` first)
+	rm -rf .venv .venv-tools .venv-checkov .venv-lock .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# ---- The environments (--no-compile: Python compiles what it comes to use, which is far less than all)
+
+define install
+	@"$(PYTHON)" -c '$(IS_PYTHON)' 2>/dev/null || { \
+	echo "Python 3.13 is needed, as on Lambda: install it, or name it with make PYTHON=/path/to/python3.13"; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+	echo "This Python comes without venv: install that too (Debian, Ubuntu: apt install python3.13-venv)"; exit 1; }
+	@echo "setup: $(@D) from $(1) (once, under a minute)"
+	@rm -rf $(@D)
+	@"$(PYTHON)" -m venv $(@D)
+	@$(@D)/bin/python -m pip install -qq --no-compile --disable-pip-version-check --require-hashes -r $(1)
+	@touch $@
+endef
+
+$(DEV):
+	$(call install,requirements/dev.txt)
+$(TOOLS):
+	$(call install,requirements/tools.txt)
+$(CHECKOV):
+	$(call install,requirements/checkov.txt)
+$(LOCK):
+	$(call install,requirements/lock.txt)

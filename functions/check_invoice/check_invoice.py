@@ -1,0 +1,79 @@
+"""CheckInvoiceFunction: checks the orders that the hook queue names."""
+
+import os
+import time
+from typing import Any
+
+import boto3
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from invoicekey.alert import Style
+from invoicekey.batch import BatchCheck
+from invoicekey.check import Clock, OrderCheck, Rules
+from invoicekey.ledger import Ledger
+from invoicekey.outlets import Message, Outlets
+from invoicekey.secrets import CachedSecret, vtex_credentials
+from invoicekey.settings import CheckerSettings
+from invoicekey.telemetry import metrics
+from invoicekey.vtex import Pace, Vtex
+
+_AWS = Config(
+    connect_timeout=1, read_timeout=2, max_pool_connections=10, retries={"total_max_attempts": 3, "mode": "standard"}
+)
+
+settings = CheckerSettings.read(os.environ)
+
+
+def client(service: str) -> Any:
+    """Make a client of an AWS service."""
+    return boto3.client(service, config=_AWS)
+
+
+def build(settings: CheckerSettings) -> BatchCheck:
+    """Put the parts together."""
+    secret = CachedSecret(client("secretsmanager"), settings.credentials_secret_arn)
+    vtex = Vtex(
+        settings.vtex_base_url,
+        credentials=lambda account: vtex_credentials(secret.value(), account),
+        pace=Pace(settings.requests_per_minute),
+        usual_silence=settings.retry_base.total_seconds(),
+    )
+    ledger = Ledger(client("dynamodb"), settings.ledger_table)
+    outlets = Outlets(
+        client,
+        hook_queue=settings.hook_queue_url,
+        dead_letters=settings.dead_letter_queue_url,
+        failures=settings.failure_queue_url,
+        alerts=settings.alert_topic_arn,
+    )
+    style = Style(settings.language, settings.timezone, settings.policy.invoice_grace)
+    rules = Rules(settings.policy, style, settings.lease)
+    return BatchCheck(vtex, ledger, outlets, OrderCheck(vtex, ledger, rules), settings.retry_base)
+
+
+batch_check = build(settings)
+
+
+@metrics.log_metrics
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Check a batch; answer which messages go back to the queue."""
+    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
+    clock = Clock(seconds_left=lambda: deadline - time.monotonic())
+    messages = [_message(entry) for entry in event["Records"]]
+    failed = batch_check.check(messages, clock)
+    return {"batchItemFailures": [{"itemIdentifier": message.id} for message in messages if message.id in failed]}
+
+
+def _message(entry: dict[str, Any]) -> Message:
+    """Read an SQS event's record; a sample may leave out what SQS itself would add."""
+    attributes = entry.get("attributes") or {}
+    named = entry.get("messageAttributes") or {}
+    return Message(
+        id=entry["messageId"],
+        body=entry["body"],
+        receipt_handle=entry.get("receiptHandle") or "none",
+        sent_at=float(attributes.get("SentTimestamp") or time.time() * 1000) / 1000,
+        receive_count=int(attributes.get("ApproximateReceiveCount") or 1),
+        correlation_id=(named.get("correlation_id") or {}).get("stringValue") or entry["messageId"],
+    )

@@ -1,0 +1,309 @@
+"""A batch of messages of the hook queue: check their orders side by side, send the reports, settle each message.
+
+A message that is neither done nor dead goes back to the queue with a wait of its own. Nothing sleeps here but for VTEX's
+pace.
+"""
+
+import random
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from invoicekey import telemetry
+from invoicekey.check import Clock, DeadLetterReason, Finding, OrderCheck
+from invoicekey.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.ledger import Entry, Ledger, Page
+from invoicekey.notification import AccountRefused, Malformed, OrderRef, order_ref, parse
+from invoicekey.outlets import Message, Outlets
+from invoicekey.telemetry import logger
+from invoicekey.vtex import Vtex
+
+PARALLEL = 10
+GIVE_UP_AFTER = timedelta(hours=24)
+LONGEST_RETRY = 3600.0
+DEATHS_OF_A_SUSPECT = 2
+SETTLING_SECONDS = 3.5
+"""Kept free at the very end, to send the reports of what did end in time and to put messages back."""
+
+
+@dataclass(slots=True)
+class Case:
+    """One order of a batch: its messages and what the ledger holds of it."""
+
+    ref: OrderRef
+    messages: list[Message]
+    entry: Entry
+
+    @property
+    def sent_at(self) -> datetime:
+        """Tell when the first of the messages was queued."""
+        return datetime.fromtimestamp(min(message.sent_at for message in self.messages), UTC)
+
+
+@dataclass(slots=True)
+class _Waits:
+    """The messages of a batch that go back, and after how many seconds."""
+
+    by_id: dict[str, tuple[Message, float]] = field(default_factory=dict)
+
+    def add(self, message: Message, seconds: float) -> None:
+        self.by_id[message.id] = (message, seconds)
+
+
+class BatchCheck:
+    """Checks batches, one after the other, in one environment."""
+
+    def __init__(
+        self, vtex: Vtex, ledger: Ledger, outlets: Outlets, order_check: OrderCheck, retry_base: timedelta
+    ) -> None:
+        self._vtex = vtex
+        self._ledger = ledger
+        self._outlets = outlets
+        self._order_check = order_check
+        self._retry_base = retry_base.total_seconds()
+        self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="check")
+
+    def check(self, messages: Sequence[Message], clock: Clock) -> set[str]:
+        """Check the orders that the messages are about; return the ids of the messages that go back to the queue."""
+        waits = _Waits()
+        oldest = min((message.sent_at for message in messages), default=clock.now().timestamp())
+        telemetry.measure_seconds("oldest_check_age", max(0.0, clock.now().timestamp() - oldest))
+        cases = self._open_cases(messages, clock, waits)
+        while cases:
+            findings = self._check_side_by_side(cases, clock)
+            told = self._send([finding.report for finding in findings if finding.report])
+            for case, finding in zip(cases, findings, strict=True):
+                self._settle(case, finding, told, clock, waits)
+            cases = self._read_anew([c for c, f in zip(cases, findings, strict=True) if _is_left_over(f, told)], waits)
+        self._share_silences()
+        self._put_back(waits)
+        return set(waits.by_id)
+
+    def _open_cases(self, messages: Sequence[Message], clock: Clock, waits: _Waits) -> list[Case]:
+        """Group the messages by order and read the ledger; what can't be a notification is buried."""
+        by_order: dict[OrderRef, list[Message]] = {}
+        for message in messages:
+            try:
+                by_order.setdefault(order_ref(parse(message.body)), []).append(message)
+            except (Malformed, AccountRefused):
+                self._bury(message, DeadLetterReason.MALFORMED, waits)
+        if not by_order:
+            return []
+        often = [message.id for group in by_order.values() for message in group if _may_be_a_suspect(message)]
+        try:
+            page = self._ledger.read(by_order, often)
+        except TryAgainLater as trouble:
+            for ref, group in by_order.items():
+                self._settle(Case(ref, group, Entry(ref)), Finding(retry=trouble), set(), clock, waits)
+            return []
+        for account, until in page.silent_until.items():
+            self._vtex.be_silent(account, until)
+        cases = [Case(ref, group, page.entries[ref]) for ref, group in by_order.items()]
+        return self._suspect_alone(cases, page, clock, waits)
+
+    def _suspect_alone(self, cases: list[Case], page: Page, clock: Clock, waits: _Waits) -> list[Case]:
+        """Where a message has killed the function twice, keep its order alone and put the others back at once."""
+        suspects = [case for case in cases if any(_deaths(m, page) >= DEATHS_OF_A_SUSPECT for m in case.messages)]
+        if not suspects:
+            return cases
+        alone = suspects[0]
+        logger.warning("an order is checked alone: the function died with it", extra=_ids(alone))
+        for case in cases:
+            for message in case.messages if case is not alone else ():
+                waits.add(message, 0)
+        if clock.now() - alone.sent_at < GIVE_UP_AFTER:
+            return [alone]
+        for message in alone.messages:
+            self._bury(message, DeadLetterReason.GAVE_UP, waits)
+        return []
+
+    def _check_side_by_side(self, cases: Sequence[Case], clock: Clock) -> list[Finding]:
+        """Check the cases in parallel; what does not end in time goes back, whatever it waits for."""
+        futures = [self._pool.submit(self._order_check.check, case.entry, case.sent_at, clock) for case in cases]
+        wait(futures, timeout=max(0.0, clock.seconds_left() - SETTLING_SECONDS))
+        findings = [_result(future, case) for future, case in zip(futures, cases, strict=True)]
+        for case, finding in zip(cases, findings, strict=True):
+            _log_and_count(case, finding)
+        while self._vtex.answers:
+            status, seconds = self._vtex.answers.popleft()
+            telemetry.count(f"vtex_{status}")
+            telemetry.measure_seconds("vtex_latency", seconds)
+        return findings
+
+    def _send(self, entries: Sequence[Entry]) -> set[OrderRef]:
+        """Send the records, then the alerts, noting each; return the orders whose reports are told."""
+        if not entries:
+            return set()
+        told = {entry.ref for entry in entries}
+        unrecorded = [entry for entry in entries if entry.report and not entry.report.recorded]
+        recorded = self._noted(self._outlets.send_records(unrecorded), self._ledger.note_recorded)
+        told -= {entry.ref for entry in unrecorded} - recorded
+        unalerted = [entry for entry in entries if entry.report and not entry.report.alerted and entry.ref in told]
+        alerted = self._noted(self._outlets.publish_alerts(unalerted), self._ledger.note_alerted)
+        told -= {entry.ref for entry in unalerted} - alerted
+        telemetry.count("report_recorded", len(recorded))
+        telemetry.count("alert_published", len(alerted))
+        return told
+
+    def _noted(self, entries: Iterable[Entry], note: Callable[[Entry], None]) -> set[OrderRef]:
+        def try_to_note(entry: Entry) -> OrderRef | None:
+            try:
+                note(entry)
+            except Exception as error:  # noqa: BLE001 - an unnoted report is sent again after its lease, whatever failed
+                logger.warning("a report was sent but not noted", extra={"error": type(error).__name__})
+                return None
+            return entry.ref
+
+        return {ref for ref in self._pool.map(try_to_note, entries) if ref}
+
+    def _settle(self, case: Case, finding: Finding, told: set[OrderRef], clock: Clock, waits: _Waits) -> None:
+        """Decide what becomes of the messages of a case: done, dead, or back to the queue."""
+        now = clock.now()
+        if finding.report and case.ref not in told:
+            finding = Finding(retry=TryAgainLater("the report could not be told", wait=_lease_left(finding.report, now)))
+        for message in case.messages:
+            if finding.retry and self._is_given_up(message, finding.retry, now):
+                reason = DeadLetterReason.GAVE_UP
+                if isinstance(finding.retry, CredentialsRefused):
+                    reason = DeadLetterReason.NO_CREDENTIALS
+                self._bury(message, reason, waits)
+            elif finding.dead:
+                self._bury(message, finding.dead, waits)
+            elif finding.retry:
+                waits.add(message, self._retry_wait(message, finding.retry))
+            elif finding.wait_until:
+                left = max(1.0, (finding.wait_until - now).total_seconds() + 1)
+                waits.add(message, min(left, self._growing_wait(message)))
+
+    def _is_given_up(self, message: Message, trouble: TryAgainLater, now: datetime) -> bool:
+        age = now.timestamp() - message.sent_at
+        return age >= GIVE_UP_AFTER.total_seconds() and not isinstance(trouble, OutOfTime)
+
+    def _retry_wait(self, message: Message, trouble: TryAgainLater) -> float:
+        asked = 0.0 if trouble.wait is None else max(1.0, trouble.wait) * random.uniform(1.0, 1.1)  # noqa: S311
+        if isinstance(trouble, OutOfTime):
+            return max(1.0, asked)
+        return max(asked, self._growing_wait(message))
+
+    def _growing_wait(self, message: Message) -> float:
+        """Return a wait that doubles with each receive up to an hour, with jitter."""
+        doublings = min(message.receive_count - 1, 12)
+        return min(self._retry_base * 2**doublings, LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311
+
+    def _read_anew(self, cases: list[Case], waits: _Waits) -> list[Case]:
+        """Read the ledger's entries again for orders whose left-over report is told now: they are still to be checked."""
+        if not cases:
+            return []
+        try:
+            page = self._ledger.read([case.ref for case in cases])
+        except TryAgainLater as trouble:
+            for message in (message for case in cases for message in case.messages):
+                waits.add(message, self._retry_wait(message, trouble))
+            return []
+        return [Case(case.ref, case.messages, page.entries[case.ref]) for case in cases]
+
+    def _bury(self, message: Message, reason: DeadLetterReason, waits: _Waits) -> None:
+        try:
+            self._outlets.bury(message, reason)
+        except TryAgainLater as trouble:
+            waits.add(message, self._retry_wait(message, trouble))
+            return
+        telemetry.count(f"dead_letter_{reason}")
+        logger.error(
+            "a message went to the dead-letter queue",
+            extra={"reason": reason, "message_id": message.id, "correlation_id": message.correlation_id},
+        )
+
+    def _share_silences(self) -> None:
+        for account, until in self._vtex.take_new_silences().items():
+            try:
+                self._ledger.note_silence(account, until)
+            except TryAgainLater as trouble:
+                logger.warning("a silence could not be shared", extra={"account": account, "why": trouble.why})
+
+    def _put_back(self, waits: _Waits) -> None:
+        if not waits.by_id:
+            return
+        list(self._pool.map(self._note_put_back, waits.by_id))
+        for message in self._outlets.put_back(list(waits.by_id.values())):
+            logger.warning(
+                "SQS refused a receipt handle; the message returns when its visibility ends", extra={"message_id": message.id}
+            )
+
+    def _note_put_back(self, message_id: str) -> None:
+        try:
+            self._ledger.note_put_back(message_id)
+        except TryAgainLater as trouble:
+            logger.warning("a put-back could not be noted", extra={"message_id": message_id, "why": trouble.why})
+
+
+def _result(future: "Future[Finding]", case: Case) -> Finding:
+    if not future.done():
+        future.cancel()
+        return Finding(retry=TryAgainLater("the check did not end in time"))
+    error = future.exception()
+    if error is None:
+        return future.result()
+    # One order's bad luck must not take the batch with it: its messages are tried again and, after a day, buried.
+    # The text of the error may hold what the order holds: only its type and place are logged.
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    logger.error(
+        "a check failed unexpectedly",
+        extra=_ids(case) | {"error": type(error).__name__, "place": f"{place.name}:{place.lineno}"},
+    )
+    return Finding(retry=TryAgainLater(f"unexpected {type(error).__name__}"))
+
+
+def _is_left_over(finding: Finding, told: set[OrderRef]) -> bool:
+    return finding.is_left_over and finding.report is not None and finding.report.ref in told
+
+
+def _lease_left(entry: Entry, now: datetime) -> float:
+    return (entry.report.lease_until - now).total_seconds() + 1 if entry.report else 0.0
+
+
+def _may_be_a_suspect(message: Message) -> bool:
+    return message.receive_count > DEATHS_OF_A_SUSPECT
+
+
+def _deaths(message: Message, page: Page) -> int:
+    """Count the receives of a message, before this one, that did not end with it being put back on purpose."""
+    return message.receive_count - 1 - page.put_back.get(message.id, 0) if _may_be_a_suspect(message) else 0
+
+
+def _ids(case: Case) -> dict[str, object]:
+    return {
+        "account": case.ref.account,
+        "order_id": case.ref.order_id,
+        "correlation_ids": [message.correlation_id for message in case.messages],
+    }
+
+
+def _log_and_count(case: Case, finding: Finding) -> None:
+    """Log the one line about this decision, and count it."""
+    details: dict[str, object] = {}
+    if finding.verdict:
+        verdict = finding.verdict
+        telemetry.count(f"check_{verdict.outcome}")
+        for problem in verdict.problems:
+            telemetry.count(f"problem_{problem.code}")
+        if verdict.is_suspect:
+            telemetry.count("cnova_suspect")
+        details["outcome"] = verdict.outcome
+        details["problems"] = sorted({problem.code for problem in verdict.problems})
+        details["is_suspect"] = verdict.is_suspect
+    if finding.retry:
+        telemetry.count("check_retried")
+        if isinstance(finding.retry, CredentialsRefused):
+            telemetry.count("credentials_refused")
+        if isinstance(finding.retry, SilenceAsked):
+            telemetry.count("silence_kept")
+        details["retry"] = finding.retry.why
+    if finding.dead:
+        details["dead"] = finding.dead
+    if finding.report and finding.report.report:
+        details["report"] = finding.report.report.number
+        details["report_type"] = finding.report.report.type
+    logger.info("order checked", extra=_ids(case) | details)

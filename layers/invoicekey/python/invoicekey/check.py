@@ -1,0 +1,196 @@
+"""The check of one order: read the ledger's entry, read VTEX, judge, write down what was found.
+
+What is to be told is written with the finding, as an intent under a lease; batch.py sends it. docs/architecture.md draws
+the states of an entry.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from invoicekey import alert, record
+from invoicekey.errors import Conflict, OrderNotFound, OutOfTime, TryAgainLater
+from invoicekey.ledger import Entry, Ledger, Report
+from invoicekey.order import Order
+from invoicekey.outlets import alert_entry
+from invoicekey.policy import Policy
+from invoicekey.record import CloseReason
+from invoicekey.verdict import Circumstances, Outcome, Verdict, judge
+from invoicekey.vtex import Vtex
+
+REPORTING_SECONDS = 5.0
+"""Kept free at the end of an invocation for writing, sending and noting."""
+_TRIES_ON_CONFLICT = 3
+
+
+class DeadLetterReason(StrEnum):
+    """Why a message goes to the dead-letter queue."""
+
+    MALFORMED = "malformed"
+    NOT_FOUND = "not_found"
+    GAVE_UP = "gave_up"
+    NO_CREDENTIALS = "no_credentials"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the shop has set for checks and reports."""
+
+    policy: Policy
+    style: alert.Style
+    lease: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time of day and the time left of the invocation."""
+
+    seconds_left: Callable[[], float]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of a check. With no other field set, the order needs nothing more."""
+
+    verdict: Verdict | None = None
+    report: Entry | None = None
+    """The entry whose report has to be sent before anything else."""
+    is_left_over: bool = False
+    """The report is one that another environment left unfinished; the order itself is still to be checked."""
+    wait_until: datetime | None = None
+    """The end of the order's grace."""
+    retry: TryAgainLater | None = None
+    dead: DeadLetterReason | None = None
+
+
+class OrderCheck:
+    """Checks one order at a time; any number of threads may call it at once."""
+
+    def __init__(self, vtex: Vtex, ledger: Ledger, rules: Rules) -> None:
+        self._vtex = vtex
+        self._ledger = ledger
+        self._rules = rules
+
+    def check(self, entry: Entry, sent_at: datetime, clock: Clock) -> Finding:
+        """Check the order of a ledger entry; `sent_at` is when the event that caused it was queued."""
+        try:
+            for _ in range(_TRIES_ON_CONFLICT):
+                try:
+                    return self._check(entry, sent_at, clock)
+                except Conflict:
+                    entry = self._ledger.read([entry.ref]).entries[entry.ref]
+        except TryAgainLater as trouble:
+            return Finding(retry=trouble)
+        return Finding(retry=TryAgainLater("the order was written by others again and again"))
+
+    def _check(self, entry: Entry, sent_at: datetime, clock: Clock) -> Finding:
+        if entry.report and not entry.report.is_told:
+            return self._take_over(entry, entry.report, clock)
+        entry = replace(entry, first_heard_at=min(sent_at, entry.first_heard_at or sent_at))
+        try:
+            order = self._read(entry, clock)
+        except OrderNotFound:
+            return self._not_found(entry, sent_at, clock)
+        given = Circumstances(entry.ref.account, clock.now(), _first_heard(entry), entry.has_open_failure)
+        verdict = judge(order, self._rules.policy, given)
+        if clock.seconds_left() < REPORTING_SECONDS / 2:
+            raise OutOfTime("too little time is left to write down what was found")
+        return self._write_down(replace(entry, outcome=verdict.outcome, checked_at=given.now), order, verdict)
+
+    def _take_over(self, entry: Entry, report: Report, clock: Clock) -> Finding:
+        """Wait for another environment's report while its lease lives; after that, send that very report."""
+        if clock.now() < report.lease_until:
+            left = (report.lease_until - clock.now()).total_seconds()
+            raise OutOfTime("another environment is telling the last report", wait=left)
+        renewed = replace(report, lease_until=clock.now() + self._rules.lease)
+        return Finding(report=self._ledger.write(replace(entry, report=renewed)), is_left_over=True)
+
+    def _read(self, entry: Entry, clock: Clock) -> Order:
+        time_left = clock.seconds_left() - REPORTING_SECONDS
+        if time_left < 1:
+            raise OutOfTime("too little time is left to read the order")
+        return self._vtex.read_order(entry.ref, time_left)
+
+    def _not_found(self, entry: Entry, sent_at: datetime, clock: Clock) -> Finding:
+        now = clock.now()
+        grace_end = _first_heard(entry) + self._rules.policy.invoice_grace
+        if entry.has_open_failure:
+            unknown = Order(order_id=entry.ref.order_id)
+            closed = self._close(replace(entry, checked_at=now), unknown, Verdict(Outcome.OK), CloseReason.NOT_FOUND)
+            return replace(closed, verdict=None, dead=DeadLetterReason.NOT_FOUND)
+        if now < grace_end:
+            return Finding(wait_until=grace_end)
+        return Finding(dead=DeadLetterReason.NOT_FOUND)
+
+    def _write_down(self, entry: Entry, order: Order, verdict: Verdict) -> Finding:
+        """Write to the ledger what the verdict calls for, with the intent to report it where it is news."""
+        match verdict.outcome:
+            case Outcome.OTHER_MARKETPLACE:
+                return Finding(verdict)
+            case Outcome.WAITING:
+                return Finding(verdict, wait_until=verdict.wait_until)
+            case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED | Outcome.OK if entry.has_open_failure:
+                return self._close(entry, order, verdict, CloseReason(verdict.outcome.value))
+            case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED:
+                return Finding(verdict)
+            case Outcome.FAILING if entry.errors_told != fingerprint(verdict):
+                return self._open(entry, order, verdict)
+            case Outcome.OK | Outcome.FAILING:
+                self._ledger.write(entry)
+                return Finding(verdict)
+
+    def _open(self, entry: Entry, order: Order, verdict: Verdict) -> Finding:
+        now, style, number = _checked(entry), self._rules.style, entry.last_report_number + 1
+        sent = record.failing(
+            entry.ref.account, order, verdict.problems,
+            report=number, first_seen_at=_first_heard(entry), now=now, language=style.language,
+        )  # fmt: skip
+        told = alert.failing(entry.ref.account, order, verdict.problems, style)
+        opened = replace(entry, errors_told=fingerprint(verdict), opened_at=entry.opened_at or now)
+        return Finding(verdict, report=self._ledger.write(self._intend(opened, sent, told)))
+
+    def _close(self, entry: Entry, order: Order, verdict: Verdict, reason: CloseReason) -> Finding:
+        now, style, number = _checked(entry), self._rules.style, entry.last_report_number + 1
+        sent = record.resolved(
+            entry.ref.account, order, verdict.warnings,
+            report=number, first_seen_at=_first_heard(entry), now=now, language=style.language, reason=reason,
+        )  # fmt: skip
+        told = None
+        if reason is CloseReason.OK:
+            told = alert.resolved(
+                entry.ref.account, order, verdict.keys, verdict.warnings,
+                opened_at=entry.opened_at or now, now=now, style=style,
+            )  # fmt: skip
+        closed = replace(entry, errors_told=None, opened_at=None)
+        return Finding(verdict, report=self._ledger.write(self._intend(closed, sent, told)))
+
+    def _intend(self, entry: Entry, sent: record.Record, told: alert.Alert | None) -> Entry:
+        report = Report(
+            number=sent.data.report,
+            type=sent.type,
+            record=sent.model_dump_json(),
+            alert=alert_entry(told.subject, told.message(), told.attributes) if told else None,
+            lease_until=_checked(entry) + self._rules.lease,
+            alerted=told is None,
+        )
+        return replace(entry, report=report)
+
+
+def fingerprint(verdict: Verdict) -> str:
+    """Return what tells one set of errors from another: their codes, invoice numbers and keys as they came."""
+    return hashlib.sha256("\n".join(sorted({error.identity for error in verdict.errors})).encode()).hexdigest()
+
+
+def _first_heard(entry: Entry) -> datetime:
+    if entry.first_heard_at is None:
+        raise ValueError("an order is checked only after it was heard of")
+    return entry.first_heard_at
+
+
+def _checked(entry: Entry) -> datetime:
+    if entry.checked_at is None:
+        raise ValueError("a report is written only after a check")
+    return entry.checked_at

@@ -1,0 +1,33 @@
+"""What can go wrong at the borders, as the steps of a check see it."""
+
+
+class TryAgainLater(Exception):
+    """Something outside did not give what it should; the message goes back to the queue.
+
+    `why` is short and free of secrets and of anybody's data; `wait` is what the other side asked for, in seconds.
+    """
+
+    def __init__(self, why: str, wait: float | None = None) -> None:
+        super().__init__(why)
+        self.why = why
+        self.wait = wait
+
+
+class CredentialsRefused(TryAgainLater):
+    """VTEX refused the account's appKey and appToken, or there are none."""
+
+
+class SilenceAsked(TryAgainLater):
+    """VTEX answered 429 or 503, now or a while ago: nothing of the account is read until the wait is over."""
+
+
+class OutOfTime(TryAgainLater):
+    """It is not this check's turn: time, the pace or another environment's report leave no room. No trouble of anybody's."""
+
+
+class OrderNotFound(Exception):
+    """VTEX answered 404: the account does not know the order (yet)."""
+
+
+class Conflict(Exception):
+    """The ledger holds something newer than what was read; the check is to be done anew."""

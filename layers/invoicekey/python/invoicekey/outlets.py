@@ -1,0 +1,170 @@
+"""Where results go: the failure queue, the alert topic, the dead-letter queue, and back to the hook queue.
+
+Batch calls are judged entry by entry: each says which of its entries got through.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from invoicekey.errors import TryAgainLater
+from invoicekey.ledger import Entry
+
+if TYPE_CHECKING:
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+
+MOST_ENTRIES = 10
+MOST_BYTES = 250_000
+"""A little below the 256 KiB that a batch of SNS may hold, and any batch of SQS."""
+LONGEST_VISIBILITY = 43_200
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of the hook queue."""
+
+    id: str
+    body: str
+    receipt_handle: str
+    sent_at: float
+    """In seconds since 1970, as SQS knows it."""
+    receive_count: int
+    correlation_id: str
+
+
+class Outlets:
+    """Sends. The clients are made when they are first needed, for most batches need none."""
+
+    def __init__(
+        self, client: Callable[[str], Any], *, hook_queue: str, dead_letters: str, failures: str, alerts: str
+    ) -> None:
+        self._client = client
+        self._hook_queue = hook_queue
+        self._dead_letters = dead_letters
+        self._failures = failures
+        self._alerts = alerts
+
+    @cached_property
+    def _sqs(self) -> "SQSClient":
+        client: SQSClient = self._client("sqs")
+        return client
+
+    @cached_property
+    def _sns(self) -> "SNSClient":
+        client: SNSClient = self._client("sns")
+        return client
+
+    def send_records(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Send the records of these entries' reports to the failure queue; return the entries that got through."""
+        return self._in_batches(
+            entries,
+            _record_entry,
+            lambda batch: self._sqs.send_message_batch(QueueUrl=self._failures, Entries=batch),
+        )
+
+    def publish_alerts(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Publish the alerts of these entries' reports; return the entries that got through."""
+        return self._in_batches(
+            entries,
+            _alert_entry,
+            lambda batch: self._sns.publish_batch(TopicArn=self._alerts, PublishBatchRequestEntries=batch),
+        )
+
+    def put_back(self, waits: Sequence[tuple[Message, float]]) -> list[Message]:
+        """Make messages visible again after so many seconds; return those whose receipt handle SQS refused."""
+        refused: list[Message] = []
+        for begin in range(0, len(waits), MOST_ENTRIES):
+            chunk = waits[begin : begin + MOST_ENTRIES]
+            entries: Any = [
+                {
+                    "Id": str(number),
+                    "ReceiptHandle": message.receipt_handle,
+                    "VisibilityTimeout": max(0, min(round(wait), LONGEST_VISIBILITY)),
+                }
+                for number, (message, wait) in enumerate(chunk)
+            ]
+            change = self._sqs.change_message_visibility_batch
+            accepted = _accepted(lambda entries=entries: change(QueueUrl=self._hook_queue, Entries=entries))
+            refused += [message for number, (message, _) in enumerate(chunk) if str(number) not in accepted]
+        return refused
+
+    def bury(self, message: Message, reason: str) -> None:
+        """Send a message to the dead-letter queue with the reason, raising TryAgainLater where SQS does not take it."""
+        attributes: Any = {"reason": _string(reason), "correlation_id": _string(message.correlation_id)}
+        try:
+            self._sqs.send_message(
+                QueueUrl=self._dead_letters, MessageBody=message.body, MessageAttributes=attributes
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise TryAgainLater("the dead-letter queue did not take the message") from error
+
+    def _in_batches(
+        self, entries: Sequence[Entry], form: Callable[[Entry], dict[str, Any]], send: Callable[[Any], Any]
+    ) -> list[Entry]:
+        through: list[Entry] = []
+        for batch in _batches([(entry, form(entry)) for entry in entries]):
+            formed = [{"Id": str(number), **request} for number, (_, request) in enumerate(batch)]
+            accepted = _accepted(lambda formed=formed: send(formed))
+            through += [entry for number, (entry, _) in enumerate(batch) if str(number) in accepted]
+        return through
+
+
+def alert_entry(subject: str, message: str, attributes: dict[str, str | list[str]]) -> str:
+    """Return an alert as the JSON of a PublishBatch entry, to be kept in the ledger until it is told."""
+    return json.dumps({
+        "Subject": subject,
+        "Message": message,
+        "MessageStructure": "json",
+        "MessageAttributes": {
+            name: _string(value) if isinstance(value, str) else {"DataType": "String.Array", "StringValue": json.dumps(value)}
+            for name, value in attributes.items()
+        },
+    })  # fmt: skip
+
+
+def _alert_entry(entry: Entry) -> dict[str, Any]:
+    alert = entry.report.alert if entry.report else None
+    request: dict[str, Any] = json.loads(alert or "{}")
+    return request
+
+
+def _record_entry(entry: Entry) -> dict[str, Any]:
+    if entry.report is None:
+        raise ValueError("an entry without a report has no record to send")
+    return {
+        "MessageBody": entry.report.record,
+        "MessageAttributes": {"type": _string(entry.report.type), "account": _string(entry.ref.account)},
+    }
+
+
+def _string(value: str) -> dict[str, str]:
+    return {"DataType": "String", "StringValue": value}
+
+
+def _accepted(call: Callable[[], Any]) -> set[str]:
+    """Make a batch call and return the ids of the entries that it took: none where the whole call failed."""
+    try:
+        answer = call()
+    except (BotoCoreError, ClientError):
+        return set()
+    return {entry["Id"] for entry in answer.get("Successful", [])}
+
+
+def _batches(formed: Iterable[tuple[Entry, dict[str, Any]]]) -> Iterator[list[tuple[Entry, dict[str, Any]]]]:
+    """Split what is to be sent by the number of entries and their size, keeping the order."""
+    batch: list[tuple[Entry, dict[str, Any]]] = []
+    size = 0
+    for entry, request in formed:
+        length = len(json.dumps(request))
+        if batch and (len(batch) == MOST_ENTRIES or size + length > MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append((entry, request))
+        size += length
+    if batch:
+        yield batch

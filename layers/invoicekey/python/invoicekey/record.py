@@ -1,0 +1,201 @@
+"""What is sent to machines: CloudEvents 1.0 in JSON, one record an event in an order's life.
+
+The models here are the contract of the failure queue; docs/schemas holds their JSON Schemas. A field may be added; none
+changes its meaning without a new version of the type.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from invoicekey import texts
+from invoicekey.order import Order
+from invoicekey.verdict import Code, Problem, Severity, SuggestionSource
+
+FIELD_LENGTH = 64
+MOST_PROBLEMS = 200
+"""So many at the most stand in one record, for SQS takes 256 KiB; `problems_found` counts them all."""
+
+
+class RecordType(StrEnum):
+    """What happened to an order."""
+
+    FAILING = "invoicekey.order.failing.v1"
+    RESOLVED = "invoicekey.order.resolved.v1"
+
+
+class CloseReason(StrEnum):
+    """Why a failure is closed."""
+
+    OK = "ok"
+    CANCELED = "canceled"
+    RETURNED = "returned"
+    NOT_INVOICED = "not_invoiced"
+    NOT_FOUND = "not_found"
+    DISMISSED = "dismissed"
+
+
+ShortText = Annotated[str, Field(max_length=FIELD_LENGTH)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProblemEntry(_Model):
+    """One problem of one invoice, as machines see it."""
+
+    code: Code
+    severity: Severity
+    invoice_number: ShortText | None
+    invoice_key: ShortText | None
+    suggested_key: str | None
+    suggested_from: SuggestionSource | None
+    reused_in: str | None
+    """With `reused`: the order that carries the key as well."""
+    message: str
+    """For people, in AlertLanguage."""
+
+
+class Links(_Model):
+    """Where a person goes on."""
+
+    order: str
+
+
+class Data(_Model):
+    """The order, as far as it was read, and what is wrong with it."""
+
+    report: int = Field(ge=1)
+    """Only grows for an order: consumers keep the highest."""
+    account: str
+    order_id: str
+    marketplace_order_id: ShortText | None
+    affiliate_id: ShortText | None
+    order_status: ShortText | None
+    invoiced_at: ShortText | None
+    """As VTEX writes it."""
+    first_seen_at: str
+    problems: tuple[ProblemEntry, ...]
+    problems_found: int
+    links: Links
+
+
+class FailingData(Data):
+    """Data of invoicekey.order.failing.v1."""
+
+
+class ResolvedData(Data):
+    """Data of invoicekey.order.resolved.v1: `problems` holds warnings alone."""
+
+    reason: CloseReason
+
+
+class _Record(_Model):
+    specversion: Literal["1.0"] = "1.0"
+    id: str = Field(pattern="^[0-9a-f]{64}$")
+    """SHA-256 of account, order, type and report number: the same for the same report, however often it is sent."""
+    source: str
+    subject: str
+    time: str
+    datacontenttype: Literal["application/json"] = "application/json"
+
+
+class FailingRecord(_Record):
+    """An order began to fail, or fails otherwise than was told."""
+
+    type: Literal[RecordType.FAILING] = RecordType.FAILING
+    data: FailingData
+
+
+class ResolvedRecord(_Record):
+    """A failure that was told is closed."""
+
+    type: Literal[RecordType.RESOLVED] = RecordType.RESOLVED
+    data: ResolvedData
+
+
+type Record = FailingRecord | ResolvedRecord
+
+
+def failing(account: str, order: Order, problems: Iterable[Problem], *, report: int, first_seen_at: datetime,
+            now: datetime, language: str) -> FailingRecord:
+    """Write the record of an order that fails."""
+    data = FailingData(**_data(account, order, problems, report, first_seen_at, language))
+    return FailingRecord(**_envelope(RecordType.FAILING, data, now), data=data)
+
+
+def resolved(account: str, order: Order, warnings: Iterable[Problem], *, report: int, first_seen_at: datetime,
+             now: datetime, language: str, reason: CloseReason) -> ResolvedRecord:
+    """Write the record of a failure that is closed, for the reason given."""
+    data = ResolvedData(**_data(account, order, warnings, report, first_seen_at, language), reason=reason)
+    return ResolvedRecord(**_envelope(RecordType.RESOLVED, data, now), data=data)
+
+
+def order_url(account: str, order_id: str) -> str:
+    """Return the address of the order in VTEX's Admin."""
+    return f"https://{account}.myvtex.com/admin/orders/{order_id}"
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment as RFC 3339 in UTC, to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def shown(value: object) -> str | None:
+    """Return a field as text, cut to 64 characters with `…`; what contains `<` is not repeated."""
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value)
+    text = text.encode("utf-8", "replace").decode()
+    if "<" in text:
+        return "(xml)"
+    return text if len(text) <= FIELD_LENGTH else text[: FIELD_LENGTH - 1] + "…"
+
+
+def _data(account: str, order: Order, problems: Iterable[Problem], report: int, first_seen_at: datetime,
+          language: str) -> dict[str, Any]:
+    found = tuple(problems)
+    order_id = str(order.order_id)
+    return {
+        "report": report,
+        "account": account,
+        "order_id": order_id,
+        "marketplace_order_id": shown(order.marketplace_order_id),
+        "affiliate_id": shown(order.affiliate_id),
+        "order_status": shown(order.status),
+        "invoiced_at": shown(order.invoiced_date),
+        "first_seen_at": timestamp(first_seen_at),
+        "problems": tuple(_entry(problem, order_id, language) for problem in found[:MOST_PROBLEMS]),
+        "problems_found": len(found),
+        "links": Links(order=order_url(account, order_id)),
+    }
+
+
+def _entry(problem: Problem, order_id: str, language: str) -> ProblemEntry:
+    suggestion = problem.suggestion
+    return ProblemEntry(
+        code=problem.code,
+        severity=problem.severity,
+        invoice_number=shown(problem.invoice_number),
+        invoice_key=shown(problem.key_as_it_came),
+        suggested_key=suggestion.key if suggestion else None,
+        suggested_from=suggestion.source if suggestion else None,
+        reused_in=order_id if problem.code is Code.REUSED else None,
+        message=texts.problem_message(problem, order_id, language),
+    )
+
+
+def _envelope(kind: RecordType, data: Data, now: datetime) -> dict[str, Any]:
+    identity = "\n".join((data.account, data.order_id, kind, str(data.report)))
+    return {
+        "id": hashlib.sha256(identity.encode()).hexdigest(),
+        "source": f"https://{data.account}.myvtex.com",
+        "subject": data.order_id,
+        "time": timestamp(now),
+    }

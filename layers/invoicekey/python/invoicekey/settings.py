@@ -1,0 +1,141 @@
+"""Each function's environment, read and checked once at start-up.
+
+A wrong deployment fails on its first line and says which variable, what was expected and what came. Plain dataclasses,
+because the receiver cannot pay for a settings library at a cold start (docs/decisions/0004-a-light-receiver.md).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from invoicekey.policy import Policy
+
+_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "host.docker.internal"})
+_LANGUAGES = ("pt-BR", "en")
+
+
+class SettingsError(ValueError):
+    """The environment of the function is not what it needs; the message names the variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverSettings:
+    """What ReceiveHookFunction needs."""
+
+    hook_queue_url: str
+    hook_secret_arn: str
+    accounts: frozenset[str]
+    """The accounts whose events are taken; empty: any."""
+    watched_statuses: frozenset[str]
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "ReceiverSettings":
+        """Read the environment, raising SettingsError."""
+        reader = _Reader(environment)
+        return cls(
+            hook_queue_url=reader.text("HOOK_QUEUE_URL"),
+            hook_secret_arn=reader.text("HOOK_SECRET_ARN"),
+            accounts=reader.names("VTEX_ACCOUNTS"),
+            watched_statuses=reader.names("WATCHED_STATUSES"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckerSettings:
+    """What CheckInvoiceFunction needs."""
+
+    hook_queue_url: str
+    dead_letter_queue_url: str
+    failure_queue_url: str
+    alert_topic_arn: str
+    ledger_table: str
+    credentials_secret_arn: str
+    vtex_base_url: str
+    requests_per_minute: int
+    """Of this environment: its half of nine tenths of the stack's VtexRequestsPerMinute."""
+    retry_base: timedelta
+    lease: timedelta
+    """How long a report may be under way before another environment takes it over: twice the function's timeout."""
+    language: str
+    timezone: str
+    policy: Policy
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "CheckerSettings":
+        """Read the environment, raising SettingsError."""
+        reader = _Reader(environment)
+        return cls(
+            hook_queue_url=reader.text("HOOK_QUEUE_URL"),
+            dead_letter_queue_url=reader.text("HOOK_DEAD_LETTER_QUEUE_URL"),
+            failure_queue_url=reader.text("FAILURE_QUEUE_URL"),
+            alert_topic_arn=reader.text("ALERT_TOPIC_ARN"),
+            ledger_table=reader.text("LEDGER_TABLE_NAME"),
+            credentials_secret_arn=reader.text("VTEX_CREDENTIALS_SECRET_ARN"),
+            vtex_base_url=reader.base_url("VTEX_BASE_URL"),
+            requests_per_minute=max(1, reader.number("VTEX_REQUESTS_PER_MINUTE") * 9 // 20),
+            retry_base=reader.seconds("RETRY_BASE_SECONDS"),
+            lease=2 * reader.seconds("FUNCTION_TIMEOUT_SECONDS"),
+            language=reader.one_of("ALERT_LANGUAGE", _LANGUAGES),
+            timezone=reader.text("ALERT_TIMEZONE"),
+            policy=Policy(
+                affiliate_ids=reader.names("CNOVA_AFFILIATE_IDS"),
+                seller_tax_ids=frozenset(map(_bare_tax_id, reader.names("SELLER_TAX_IDS"))),
+                invoice_grace=reader.seconds("INVOICE_GRACE_SECONDS", least=0),
+                key_grace=reader.seconds("KEY_GRACE_SECONDS", least=0),
+            ),
+        )
+
+
+class _Reader:
+    """Reads typed values out of an environment."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def text(self, name: str) -> str:
+        value = self._environment.get(name, "").strip()
+        if not value:
+            raise SettingsError(f"{name}: expected a value, it is not set")
+        return value
+
+    def one_of(self, name: str, choices: tuple[str, ...]) -> str:
+        value = self.text(name)
+        if value not in choices:
+            raise SettingsError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+        return value
+
+    def names(self, name: str) -> frozenset[str]:
+        """Read a comma separated list in lower case; blank entries are left out, and the list may be empty."""
+        entries = self._environment.get(name, "").split(",")
+        return frozenset(entry.strip().casefold() for entry in entries if entry.strip())
+
+    def number(self, name: str, least: int = 1) -> int:
+        value = self.text(name)
+        if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) < least:
+            raise SettingsError(f"{name}: expected a whole number from {least} on, got {value!r}")
+        return int(value)
+
+    def seconds(self, name: str, least: int = 1) -> timedelta:
+        return timedelta(seconds=self.number(name, least))
+
+    def base_url(self, name: str) -> str:
+        """Read VTEX's address. An account's credentials go there, so it is https and the account's own host."""
+        value = self.text(name).rstrip("/")
+        address = urlsplit(value.replace("{account}", "account"))
+        if address.scheme not in ("http", "https") or not address.hostname:
+            raise SettingsError(f"{name}: expected an address such as https://{{account}}.example.com, got {value!r}")
+        is_account_s_own = address.scheme == "https" and "{account}" in value
+        if not is_account_s_own and address.hostname not in _LOCAL_HOSTS:
+            raise SettingsError(
+                f"{name}: expected https and {{account}} in it for any host but this machine's, got {value!r}"
+            )
+        return value
+
+
+def _bare_tax_id(text: str) -> str:
+    bare = re.sub(r"[^0-9A-Z]", "", text.upper())
+    if len(bare) not in (11, 14):
+        raise SettingsError(f"SELLER_TAX_IDS: expected CNPJs of 14 characters or CPFs of 11, got {text!r}")
+    return bare

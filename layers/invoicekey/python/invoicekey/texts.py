@@ -1,0 +1,424 @@
+"""The words: what people read of problems, dates and values, in Brazilian Portuguese and in English.
+
+The two languages of a phrase stand side by side, so that neither can be forgotten. Nothing here trusts what it is given:
+invoice numbers and keys are whatever somebody's system wrote into an order.
+
+    >>> from invoicekey.verdict import Code, Problem
+    >>> problem_message(Problem(Code.MISSING, "643797"), "VVJ-975102-01", "pt-BR")
+    'A nota 643797 está sem a chave de acesso da NF-e.'
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import NamedTuple
+
+from invoicekey import access_key
+from invoicekey.access_key import Mangling
+from invoicekey.verdict import Code, Problem, SuggestionSource
+
+LANGUAGES = ("pt-BR", "en")
+LONGEST_NUMBER = 20
+LONGEST_VALUE = 60
+MOST_OTHERS = 3
+"""So many further problems stand in an alert; how many more there are is told."""
+MOST_NUMBERS = 2
+_OLDEST_YEAR = 2000
+
+
+class Said(NamedTuple):
+    """A phrase in both languages."""
+
+    pt: str
+    en: str
+
+    def to(self, language: str) -> str:
+        """Return the phrase in one of LANGUAGES; ValueError for another."""
+        return self[LANGUAGES.index(language)]
+
+
+SENTENCES: Mapping[Code, Said] = {
+    Code.MISSING: Said(
+        "{invoice} está{at} sem a chave de acesso da NF-e.",
+        "{invoice} has no NF-e access key{at}.",
+    ),
+    Code.MALFORMED: Said("{key} {mangled}.", "{key} {mangled}."),
+    Code.INVALID_CHECK_DIGIT: Said(
+        "{key} tem algum caractere errado: o dígito verificador não confere.",
+        "{key} has a wrong character somewhere: the check digit does not match.",
+    ),
+    Code.INVALID_STATE: Said(
+        "{key} não começa com o código de um estado; confira se não foi colado um boleto.",
+        "{key} does not begin with the code of a state; perhaps a boleto was pasted.",
+    ),
+    Code.INVALID_YEAR: Said(
+        "{key} traz um ano de emissão impossível.",
+        "{key} has an impossible year of issue.",
+    ),
+    Code.INVALID_MONTH: Said(
+        "{key} traz um mês de emissão que não existe.",
+        "{key} has a month of issue that does not exist.",
+    ),
+    Code.INVALID_TAX_ID: Said(
+        "{key} traz um CNPJ (ou CPF) de emitente que não existe.",
+        "{key} has an issuer's CNPJ (or CPF) that does not exist.",
+    ),
+    Code.WRONG_MODEL: Said("{key} é {document}.", "{key} is that of {document}."),
+    Code.INVALID_NUMBER: Said(
+        "{key} traz o número de nota 000000000.",
+        "{key} has the invoice number 000000000.",
+    ),
+    Code.INVALID_EMISSION_TYPE: Said(
+        "{key} traz um tipo de emissão que não existe na NF-e.",
+        "{key} has an emission type that does not exist for an NF-e.",
+    ),
+    Code.ISSUER_MISMATCH: Said(
+        "{key} é de um emitente que não está na lista de CNPJs da loja.",
+        "{key} is from an issuer that is not on the store's list of CNPJs.",
+    ),
+    Code.REUSED: Said(
+        "{key} é a mesma {of_other} do mesmo pedido; uma das duas está errada.",
+        "{key} is the same as that {of_other} of the same order; one of the two is wrong.",
+    ),
+    Code.NO_INVOICE: Said(
+        "O pedido {order} está Faturado na VTEX, mas não encontramos nenhuma nota de venda nele.",
+        "Order {order} is Invoiced in VTEX, but we found no sale invoice in it.",
+    ),
+    Code.NUMBER_MISMATCH: Said(
+        "{key} traz um número de nota diferente do gravado{at}.",
+        "{key} has another invoice number than the one written{at}.",
+    ),
+    Code.ISSUE_DATE_MISMATCH: Said(
+        "{key} traz um mês de emissão diferente do gravado{at}.",
+        "{key} has another month of issue than the one written{at}.",
+    ),
+    Code.TRACKING_MISSING: Said("{invoice} está{at} sem número de rastreio.", "{invoice} has no tracking number{at}."),
+    Code.COURIER_MISSING: Said("{invoice} está{at} sem transportadora.", "{invoice} has no carrier{at}."),
+}
+"""What is wrong, as a sentence. `at` is where it stands so, `of_order` whose it is: alerts say both, records neither."""
+
+_AT_VTEX = Said(" na VTEX", " in VTEX")
+_OF_ORDER = Said(" do pedido {order}", " of order {order}")
+_INVOICE = Said("A nota {number}", "Invoice {number}")
+_AN_INVOICE = Said("Uma nota", "An invoice")
+_OF_INVOICE = Said("da nota {number}", "of invoice {number}")
+_OF_AN_INVOICE = Said("de uma nota", "of an invoice")
+_KEY = Said("A chave de acesso", "The access key")
+_AND = Said(" e ", " and ")
+
+# Subjects hold an order id of 64 characters and ": " besides: without the number a headline has 33 at the most.
+HEADLINES: Mapping[Code, Said] = {
+    Code.MISSING: Said("nota{number} sem chave de acesso{at}", "invoice{number} has no access key{at}"),
+    Code.MALFORMED: Said("chave da nota{number} fora do formato{at}", "key of invoice{number} is malformed{at}"),
+    Code.INVALID_CHECK_DIGIT: Said("chave da nota{number} com dígito errado", "key of invoice{number} has a wrong digit"),
+    Code.INVALID_STATE: Said("chave da nota{number} sem estado válido", "key of invoice{number} has a bad state"),
+    Code.INVALID_YEAR: Said("chave da nota{number} com ano inválido", "key of invoice{number} has a bad year"),
+    Code.INVALID_MONTH: Said("chave da nota{number} com mês inválido", "key of invoice{number} has a bad month"),
+    Code.INVALID_TAX_ID: Said("chave da nota{number} com CNPJ/CPF errado", "key of invoice{number} has a bad CNPJ/CPF"),
+    Code.WRONG_MODEL: Said("chave da nota{number} não é de NF-e", "key of invoice{number} is not an NF-e's"),
+    Code.INVALID_NUMBER: Said("chave da nota{number} com número zero", "key of invoice{number} has number zero"),
+    Code.INVALID_EMISSION_TYPE: Said("chave da nota{number} com emissão errada", "key of invoice{number} has a bad type"),
+    Code.ISSUER_MISMATCH: Said("chave da nota{number} de outro emitente", "key of invoice{number} has another issuer"),
+    Code.REUSED: Said("nota{number} com a chave de outra nota", "invoice{number} has another one's key"),
+    Code.NO_INVOICE: Said("Faturado na VTEX sem nota visível", "Invoiced in VTEX without invoice"),
+}
+"""What is wrong, in a few words: for subjects, text messages and further problems."""
+
+RESOLVED_HEADLINE = Said("chave de acesso em ordem na VTEX", "access key now right in VTEX")
+SHOP = " - Casas Bahia"
+SMS_CONSEQUENCE = Said(" Pode não faturar na Casas Bahia.", " It may stay not invoiced at Casas Bahia.")
+SMS_GO_ON = Said(" Veja o e-mail.", " See the e-mail.")
+SMS_CONFIRM = Said(" Confirme na Casas Bahia se o pedido andou.", " Check at Casas Bahia that the order moved on.")
+
+WHOLES: Mapping[Mangling, Said] = {
+    Mangling.NOT_TEXT: Said("não foi gravada como texto", "was not written as a text"),
+    Mangling.XML: Said("não está lá: há um XML no lugar dela", "is not there: an XML stands in its place"),
+    Mangling.ADDRESS: Said(
+        "não está lá: há um endereço de página no lugar dela", "is not there: a web address stands in its place"
+    ),
+    Mangling.SPREADSHEET: Said(
+        "foi alterada por uma planilha e perdeu algarismos: copie de novo do ERP ou do DANFE",
+        "went through a spreadsheet and lost digits: copy it anew from the ERP or the DANFE",
+    ),
+    Mangling.PROTOCOL: Said(
+        "parece ser o protocolo de autorização (15 números), não a chave de acesso",
+        "seems to be the authorization protocol (15 digits), not the access key",
+    ),
+    Mangling.NFSE: Said(
+        "parece ser de uma nota de serviço (NFS-e, 50 números); a venda de produto pede a NF-e",
+        "seems to be that of a service invoice (NFS-e, 50 digits); the sale of a product needs the NF-e",
+    ),
+    Mangling.TOO_SHORT: Said("tem só {length} dos 44 caracteres", "has only {length} of the 44 characters"),
+    Mangling.TOO_LONG: Said("tem {length} caracteres; o certo são 44", "has {length} characters instead of 44"),
+}
+"""What a malformed value is, where that is all there is to say."""
+
+PARTS: Mapping[Mangling, Said] = {
+    Mangling.PREFIX: Said("letras na frente", "letters in front"),
+    Mangling.SEPARATORS: Said("pontuação", "punctuation"),
+    Mangling.BLANKS: Said("espaços", "blanks"),
+    Mangling.LOWER_CASE: Said("letras minúsculas", "lower-case letters"),
+    Mangling.TOO_SHORT: Said("caracteres a menos (o certo são 44)", "too few characters (44 are right)"),
+    Mangling.TOO_LONG: Said("caracteres a mais (o certo são 44)", "too many characters (44 are right)"),
+    Mangling.OTHER: Said("caracteres fora do lugar", "characters where they may not be"),
+}
+"""What a malformed value has that it should not have."""
+
+_MALFORMED = Said("foi gravada fora do formato: tem {parts}", "was written in a wrong format: it has {parts}")
+_PREFIX_NFE = Said("o prefixo NFe", "the prefix NFe")
+_NO_DIGIT = Said("não está lá: o que há no lugar dela não tem nenhum número", "is not there: what is has no digits")
+
+DOCUMENTS: Mapping[str, Said] = {
+    "65": Said("de uma NFC-e (cupom de consumidor, modelo 65)", "an NFC-e (consumer receipt, model 65)"),
+    "59": Said("de um cupom CF-e SAT (modelo 59)", "a CF-e SAT receipt (model 59)"),
+    "57": Said("do conhecimento de transporte (CT-e, modelo 57)", "the freight document (CT-e, model 57)"),
+    "67": Said("do conhecimento de transporte (CT-e OS, modelo 67)", "the freight document (CT-e OS, model 67)"),
+}
+_NAMED_DOCUMENT = Said("de outro documento ({name}, modelo {model})", "another document ({name}, model {model})")
+_DOCUMENT = Said("de um documento de modelo {model}", "a document of model {model}")
+
+FOUND: Mapping[SuggestionSource, Said] = {
+    SuggestionSource.CLEANED: Said("Chave sugerida (o mesmo valor, limpo)", "Suggested key (the same value, cleaned)"),
+    SuggestionSource.EMBEDDED_INVOICE: Said(
+        "Achamos esta chave no XML da nota gravado no pedido",
+        "We found this key in the invoice's XML that the order holds",
+    ),
+    SuggestionSource.INVOICE_URL: Said(
+        "Achamos esta chave no endereço da nota (URL)", "We found this key in the invoice's address (URL)"
+    ),
+    SuggestionSource.INVOICE_NUMBER: Said(
+        "Achamos esta chave no campo Número da nota", "We found this key in the field Invoice Number"
+    ),
+}
+"""Where a suggested key comes from."""
+
+WATCHED: Mapping[Code, Said] = {
+    Code.TRACKING_MISSING: Said("número de rastreio em branco", "no tracking number"),
+    Code.COURIER_MISSING: Said("transportadora em branco", "no carrier"),
+    Code.NUMBER_MISMATCH: Said(
+        "número da nota diferente do que está na chave", "invoice number other than the one in the key"
+    ),
+    Code.ISSUE_DATE_MISMATCH: Said(
+        "mês de emissão diferente do que está na chave", "month of issue other than the one in the key"
+    ),
+}
+"""Warnings in a few words."""
+
+_NEEDED_TO_SHIP = frozenset({Code.TRACKING_MISSING, Code.COURIER_MISSING})
+_MAY_NOT_SHIP = Said(
+    " Sem rastreio e transportadora, o pedido pode não passar para enviado na Casas Bahia.",
+    " Without tracking and carrier the order may not become shipped at Casas Bahia.",
+)
+_NUMBERS = Said(" (nota {numbers})", " (invoice {numbers})")
+_MORE = Said("e mais {count}", "and {count} more")
+
+_LESS_THAN_A_MINUTE = Said("menos de 1 min", "less than 1 min")
+_DAY, _DAYS = Said("1 dia", "1 day"), Said("{count} dias", "{count} days")
+_PERIOD = Said("de {opened}, até {closed}", "from {opened} to {closed}")
+_ENGLISH_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def problem_message(problem: Problem, order_id: str, language: str) -> str:
+    """Say in one sentence what is wrong, for the record of the order that stands beside it."""
+    return _sentence(problem, order_id, language, of_order="", at="")
+
+
+def opening(problem: Problem, order_id: str, language: str) -> str:
+    """Say in one sentence what is wrong with which order at VTEX: the line of an alert that a telephone shows."""
+    of_order = _OF_ORDER.to(language).format(order=order_id)
+    return _sentence(problem, order_id, language, of_order=of_order, at=_AT_VTEX.to(language))
+
+
+def headline(code: Code, number: str | None, language: str, *, at_vtex: bool = False) -> str:
+    """Say in a few words what is wrong; `number` as `number_shown` gives it."""
+    return HEADLINES[code].to(language).format(
+        number=f" {number}" if number else "", at=_AT_VTEX.to(language) if at_vtex else ""
+    )  # fmt: skip
+
+
+def also(problems: Sequence[Problem], language: str) -> str:
+    """List further problems in a few words each, three and how many more; empty where there is none."""
+    told = [headline(problem.code, number_shown(problem.invoice_number), language) for problem in problems]
+    return "; ".join(_cut_list(told, MOST_OTHERS, language))
+
+
+def watch(warnings: Sequence[Problem], language: str, *, with_numbers: bool) -> str:
+    """List warnings in a line of bounded length, with what the gravest may come to; empty where there is none."""
+    numbers: dict[Code, list[str]] = {}
+    for warning in warnings:
+        number = number_shown(warning.invoice_number)
+        numbers.setdefault(warning.code, []).extend([number] if number and with_numbers else [])
+    if not numbers:
+        return ""
+    told = (WATCHED[code].to(language) + _in_brackets(invoices, language) for code, invoices in numbers.items())
+    may_not_ship = _MAY_NOT_SHIP.to(language) if numbers.keys() & _NEEDED_TO_SHIP else ""
+    return f"{'; '.join(told)}.{may_not_ship}"
+
+
+def of_invoice(number: str | None, language: str) -> str:
+    """Say whose key it is: "da nota 643797"; "de uma nota" where the invoice has no number."""
+    return (_OF_INVOICE if number else _OF_AN_INVOICE).to(language).format(number=number)
+
+
+def number_shown(text: str | None) -> str | None:
+    """Return an invoice number for a running text: one line, 20 characters at the most; None where nothing is left."""
+    return plain(text, LONGEST_NUMBER)
+
+
+def plain(text: str | None, longest: int) -> str | None:
+    """Return a foreign text as one line of visible characters that is no link; None where nothing is left of it."""
+    if text is None:
+        return None
+    if (kind := _not_to_be_shown(text)) is not None:
+        return kind
+    # Blanks are gathered, so more is looked at than is shown.
+    visible = (" " if _is_blank(character) else _visible(character) for character in _composed(text, 4 * longest))
+    return _cut(" ".join("".join(visible).split()), longest) or None
+
+
+def quoted(text: str) -> str:
+    """Return a foreign text between « and », 60 characters at the most, each blank and invisible one as `·`."""
+    kind = _not_to_be_shown(text)
+    composed = _composed(text, 2 * LONGEST_VALUE)
+    visible = ("·" if _is_blank(character) else _visible(character) for character in composed)
+    shown = "".join(visible).replace("«", "‹").replace("»", "›")
+    return f"«{kind or _cut(shown, LONGEST_VALUE)}»"
+
+
+def ascii_only(text: str) -> str:
+    """Fold a text to characters that cost one place in a text message (GSM 03.38 without its extension)."""
+    folded = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return " ".join(re.sub(r"[^ -~]|[\[\]{}~^|\\`]", " ", folded).split())
+
+
+def moment(text: str | None) -> datetime | None:
+    """Read a date of VTEX, with up to seven fractional digits, in UTC where it names no zone.
+
+    None for what is no date with a time of day, and for the year 1 that VTEX writes where it has none.
+    """
+    try:
+        read = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    if read.year < _OLDEST_YEAR or "T" not in (text or ""):
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def local(when: datetime, timezone: str) -> datetime:
+    """Return a moment on the clocks of a time zone; ZoneInfoNotFoundError for an unknown name."""
+    # Only orders at fault need it, and every cold start would pay for it.
+    from zoneinfo import ZoneInfo
+
+    return when.astimezone(ZoneInfo(timezone))
+
+
+def date(when: datetime, language: str) -> str:
+    """Write a date with the time of day: `03/03/2026, 11h54`, or `3 Mar 2026, 11:54`."""
+    if language == "en":
+        return f"{when.day} {_ENGLISH_MONTHS[when.month - 1]} {when.year}, {_time(when, language)}"
+    return f"{when:%d/%m/%Y}, {_time(when, language)}"
+
+
+def period(opened: datetime, closed: datetime, language: str) -> str:
+    """Write from when to when, the day once where it is one."""
+    same_day = opened.date() == closed.date()
+    return _PERIOD.to(language).format(
+        opened=date(opened, language), closed=_time(closed, language) if same_day else date(closed, language)
+    )
+
+
+def duration(time: timedelta, language: str) -> str:
+    """Write a span of time in its two largest units: `3 h 20 min`, `2 dias 3 h`."""
+    hours, minutes = divmod(max(0, int(time.total_seconds())) // 60, 60)
+    days, hours = divmod(hours, 24)
+    told = {
+        (_DAY if days == 1 else _DAYS).to(language).format(count=days): days,
+        f"{hours} h": hours,
+        f"{minutes} min": minutes if not days else 0,
+    }
+    return " ".join(words for words, count in told.items() if count) or _LESS_THAN_A_MINUTE.to(language)
+
+
+def _sentence(problem: Problem, order_id: str, language: str, *, of_order: str, at: str) -> str:
+    number = number_shown(problem.invoice_number)
+    whose = of_invoice(number, language) + of_order
+    return SENTENCES[problem.code].to(language).format(
+        invoice=(_INVOICE if number else _AN_INVOICE).to(language).format(number=number) + of_order,
+        key=f"{_KEY.to(language)} {whose}",
+        order=order_id,
+        at=at,
+        of_other=of_invoice(number_shown(problem.reused_on), language),
+        mangled=_mangled(problem.key_as_it_came, language) if problem.code is Code.MALFORMED else "",
+        document=_document(problem.key_as_it_came, language) if problem.code is Code.WRONG_MODEL else "",
+    )  # fmt: skip
+
+
+def _mangled(value: object, language: str) -> str:
+    match access_key.manglings(value):
+        case (Mangling.OTHER,) if not re.search("[0-9]", str(value)):
+            return _NO_DIGIT.to(language)
+        case (only,) if only in WHOLES:
+            return WHOLES[only].to(language).format(length=len(str(value)))
+        case several:
+            parts = [PARTS[part].to(language) for part in several if part in PARTS]
+    if re.match(r"\W*nfe", str(value), re.IGNORECASE) and several[0] is Mangling.PREFIX:
+        parts[0] = _PREFIX_NFE.to(language)
+    listed = _AND.to(language).join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
+    return _MALFORMED.to(language).format(parts=listed)
+
+
+def _document(value: object, language: str) -> str:
+    key = access_key.parse(value)
+    model = key.model if key else "?"
+    name = access_key.MODELS.get(model)
+    said = DOCUMENTS.get(model) or (_NAMED_DOCUMENT if name else _DOCUMENT)
+    return said.to(language).format(model=model, name=name)
+
+
+def _cut_list(told: Sequence[str], most: int, language: str) -> list[str]:
+    more = len(told) - most
+    return [*islice(told, most), *([_MORE.to(language).format(count=more)] if more > 0 else [])]
+
+
+def _in_brackets(numbers: Sequence[str], language: str) -> str:
+    if not numbers:
+        return ""
+    return _NUMBERS.to(language).format(numbers=", ".join(_cut_list(numbers, MOST_NUMBERS, language)))
+
+
+def _time(when: datetime, language: str) -> str:
+    return f"{when:%H:%M}" if language == "en" else f"{when:%Hh%M}"
+
+
+_KINDS = (
+    ("(xml)", re.compile("<")),
+    ("(e-mail)", re.compile("@")),
+    ("(url)", re.compile(r"://|[a-z0-9-]{2}\.[a-z]{2}", re.IGNORECASE)),
+)
+
+
+def _not_to_be_shown(text: str) -> str | None:
+    """Name what may hold anybody's data, or what a mail program would make a link of: the alert's own is the only one."""
+    return next((kind for kind, sign in _KINDS if sign.search(text)), None)
+
+
+def _composed(text: str, most: int) -> Iterable[str]:
+    return unicodedata.normalize("NFC", text[:most])
+
+
+def _is_blank(character: str) -> bool:
+    return character.isspace() or not character.isprintable()
+
+
+def _visible(character: str) -> str:
+    """Stand in for what would write over its neighbours or turn the line around."""
+    writes_over = unicodedata.category(character).startswith("M")
+    turns_around = unicodedata.bidirectional(character) in {"R", "AL", "AN"}
+    return "?" if writes_over or turns_around else character
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

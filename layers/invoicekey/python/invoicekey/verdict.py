@@ -1,0 +1,287 @@
+"""The judgement: an order, a policy and a clock give an outcome and its problems.
+
+Pure: no AWS, no network, no log. Everything that it can say is a value with a code; contract.md and
+docs/architecture.md list them. VTEX's FAQ 715 is the reason for all of it: without a good key in invoiceKey a CNova
+order stays where it was at the marketplace.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from invoicekey import access_key
+from invoicekey.access_key import AccessKey
+from invoicekey.order import Order, Package
+from invoicekey.policy import Policy
+
+CANCELED_STATUSES = frozenset({"canceled", "cancel", "canceling", "request-cancel", "cancellation-requested"})
+CNOVA_APP = "viavarejo"
+CNOVA_NAMES = ("viavarejo", "cnova", "casas bahia")
+TAX_OFFICE_SERIES = range(890, 900)
+"""Series of invoices issued through the tax office: their key carries its CNPJ, not the seller's."""
+
+
+class Outcome(StrEnum):
+    """What a check of one order came to."""
+
+    OTHER_MARKETPLACE = "other_marketplace"
+    CANCELED = "canceled"
+    RETURNED = "returned"
+    NOT_INVOICED = "not_invoiced"
+    WAITING = "waiting"
+    OK = "ok"
+    FAILING = "failing"
+
+
+class Severity(StrEnum):
+    """Errors make an order failing; warnings ride along."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Code(StrEnum):
+    """What can be wrong with an invoice."""
+
+    MISSING = "missing"
+    MALFORMED = "malformed"
+    INVALID_CHECK_DIGIT = "invalid_check_digit"
+    INVALID_STATE = "invalid_state"
+    INVALID_YEAR = "invalid_year"
+    INVALID_MONTH = "invalid_month"
+    INVALID_TAX_ID = "invalid_tax_id"
+    WRONG_MODEL = "wrong_model"
+    INVALID_NUMBER = "invalid_number"
+    INVALID_EMISSION_TYPE = "invalid_emission_type"
+    ISSUER_MISMATCH = "issuer_mismatch"
+    REUSED = "reused"
+    NO_INVOICE = "no_invoice"
+    NUMBER_MISMATCH = "number_mismatch"
+    ISSUE_DATE_MISMATCH = "issue_date_mismatch"
+    TRACKING_MISSING = "tracking_missing"
+    COURIER_MISSING = "courier_missing"
+
+    @property
+    def severity(self) -> Severity:
+        """Tell whether the code makes an order failing."""
+        return Severity.WARNING if self in _WARNINGS else Severity.ERROR
+
+
+_WARNINGS = frozenset({Code.NUMBER_MISMATCH, Code.ISSUE_DATE_MISMATCH, Code.TRACKING_MISSING, Code.COURIER_MISSING})
+
+
+class SuggestionSource(StrEnum):
+    """Where a likely key was found."""
+
+    CLEANED = "cleaned"
+    EMBEDDED_INVOICE = "embedded_invoice"
+    INVOICE_URL = "invoice_url"
+    INVOICE_NUMBER = "invoice_number"
+
+
+class Suggestion(NamedTuple):
+    """A likely key, to be offered to a person and never written to VTEX."""
+
+    key: str
+    source: SuggestionSource
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with one invoice (with the order itself where it has none)."""
+
+    code: Code
+    invoice_number: str | None = None
+    key_as_it_came: Any = None
+    suggestion: Suggestion | None = None
+    reused_on: str | None = None
+    """With `reused`: the number of the other invoice that carries the key."""
+
+    @property
+    def severity(self) -> Severity:
+        """Tell whether the problem makes the order failing."""
+        return self.code.severity
+
+    @property
+    def identity(self) -> str:
+        """Return what makes an error the same error: code, invoice number and the key as it came, as JSON."""
+        return json.dumps([self.code, self.invoice_number, self.key_as_it_came], sort_keys=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What else a verdict depends on, besides the order and the policy."""
+
+    account: str
+    now: datetime
+    first_heard_at: datetime
+    has_open_failure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An outcome, with the problems found, and until when to wait where it is `waiting`."""
+
+    outcome: Outcome
+    problems: tuple[Problem, ...] = ()
+    wait_until: datetime | None = None
+    is_suspect: bool = False
+    """With `other_marketplace`: the order smells of CNova, so the setting CnovaAffiliateIds is probably wrong."""
+    keys: tuple[tuple[str | None, str], ...] = field(default=(), repr=False)
+    """With `ok`: the number and the key of each sale invoice."""
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """List the problems that make the order failing."""
+        return tuple(problem for problem in self.problems if problem.severity is Severity.ERROR)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """List the problems that never do so alone."""
+        return tuple(problem for problem in self.problems if problem.severity is Severity.WARNING)
+
+
+def judge(order: Order, policy: Policy, given: Circumstances) -> Verdict:
+    """Judge one order as it was read. The first row that fits is the outcome (contract, "Outcomes of a check")."""
+    status = (order.status or "").casefold()
+    sales = order.sale_invoices
+    if not _is_cnova(order, policy, given.account):
+        return Verdict(Outcome.OTHER_MARKETPLACE, is_suspect=_smells_of_cnova(order))
+    if status in CANCELED_STATUSES:
+        return Verdict(Outcome.CANCELED)
+    if sales and _all_came_back(order):
+        return Verdict(Outcome.RETURNED)
+    if not sales:
+        return _without_invoice(status, policy, given)
+    problems = tuple(_problems(sales, policy, given))
+    verdict = Verdict(Outcome.OK, problems, keys=tuple((sale.invoice_number, str(sale.invoice_key)) for sale in sales))
+    if not verdict.errors:
+        return verdict
+    grace_end = given.first_heard_at + policy.key_grace
+    only_missing = all(error.code is Code.MISSING for error in verdict.errors)
+    if only_missing and given.now < grace_end and not given.has_open_failure:
+        return Verdict(Outcome.WAITING, problems, wait_until=grace_end)
+    return Verdict(Outcome.FAILING, problems)
+
+
+def _without_invoice(status: str, policy: Policy, given: Circumstances) -> Verdict:
+    if status != "invoiced":
+        return Verdict(Outcome.NOT_INVOICED)
+    problems = (Problem(Code.NO_INVOICE),)
+    grace_end = given.first_heard_at + policy.invoice_grace
+    if given.now < grace_end and not given.has_open_failure:
+        return Verdict(Outcome.WAITING, problems, wait_until=grace_end)
+    return Verdict(Outcome.FAILING, problems)
+
+
+def _is_cnova(order: Order, policy: Policy, account: str) -> bool:
+    affiliate = (order.affiliate_id or "").casefold()
+    if affiliate and not policy.affiliate_ids.isdisjoint({affiliate, f"{account}:{affiliate}"}):
+        return True
+    return any(CNOVA_APP in app.casefold() for app in order.custom_app_ids)
+
+
+def _smells_of_cnova(order: Order) -> bool:
+    return any(name in told.casefold() for told in order.marketplace_addresses for name in CNOVA_NAMES)
+
+
+def _all_came_back(order: Order) -> bool:
+    """Say whether the returns' values add up to the sale invoices'; a sale of unknown value never came back."""
+    sold = [sale.invoice_value for sale in order.sale_invoices]
+    returned = [back.invoice_value for back in order.returns]
+    if not returned or None in sold:
+        return False
+    return sum(value or 0 for value in returned) >= sum(value or 0 for value in sold)
+
+
+def _problems(sales: Sequence[Package], policy: Policy, given: Circumstances) -> Iterator[Problem]:
+    """Yield, invoice by invoice, its one error where it has one, then its warnings."""
+    year = given.now.year
+    for sale in sales:
+        key = access_key.parse(sale.invoice_key)
+        code = _error(sale, key, sales, policy, year)
+        if code is not None:
+            yield Problem(
+                code,
+                sale.invoice_number,
+                sale.invoice_key,
+                suggestion=_suggest(sale, sales, policy, year),
+                reused_on=_other_invoice_with_its_key(sale, sales) if code is Code.REUSED else None,
+            )
+        for warning in _warnings(sale, key if code in _KEY_IS_SOUND else None):
+            yield Problem(warning, sale.invoice_number, sale.invoice_key)
+
+
+_KEY_IS_SOUND = (None, Code.ISSUER_MISMATCH, Code.REUSED)
+
+
+def _error(sale: Package, key: AccessKey | None, sales: Sequence[Package], policy: Policy, year: int) -> Code | None:
+    value = sale.invoice_key
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return Code.MISSING
+    if key is None:
+        return Code.MALFORMED
+    if (fault := access_key.first_fault(key, current_year=year)) is not None:
+        return Code(fault.value)
+    if not _is_sellers_own(key, policy):
+        return Code.ISSUER_MISMATCH
+    if _other_invoice_with_its_key(sale, sales) is not None:
+        return Code.REUSED
+    return None
+
+
+def _is_sellers_own(key: AccessKey, policy: Policy) -> bool:
+    return not policy.seller_tax_ids or key.series in TAX_OFFICE_SERIES or key.tax_id in policy.seller_tax_ids
+
+
+def _other_invoice_with_its_key(sale: Package, sales: Sequence[Package]) -> str | None:
+    """Return the number of a sale invoice of the order that has the same key and another number."""
+    for other in sales:
+        if other.invoice_key == sale.invoice_key and other.invoice_number and sale.invoice_number:  # noqa: SIM102
+            if _normal_number(other.invoice_number) != _normal_number(sale.invoice_number):
+                return other.invoice_number
+    return None
+
+
+def _normal_number(number: str) -> str | int:
+    plain = _plain_number(number)
+    return number if plain is None else plain
+
+
+def _plain_number(number: str | None) -> int | None:
+    """Return an invoiceNumber of one to nine digits as a number; VTEX allows any text there."""
+    return int(number) if number is not None and re.fullmatch(r"[0-9]{1,9}", number) else None
+
+
+def _warnings(sale: Package, key: AccessKey | None) -> Iterator[Code]:
+    if key is not None:
+        if _plain_number(sale.invoice_number) not in (None, key.number):
+            yield Code.NUMBER_MISMATCH
+        issued = re.match(r"([0-9]{4})-([0-9]{2})-", sale.issuance_date or "")
+        if issued and abs((int(issued[1]) - key.year) * 12 + int(issued[2]) - key.month) > 1:
+            yield Code.ISSUE_DATE_MISMATCH
+    if sale.tracking_number is None:
+        yield Code.TRACKING_MISSING
+    if sale.courier is None:
+        yield Code.COURIER_MISSING
+
+
+def _suggest(sale: Package, sales: Sequence[Package], policy: Policy, year: int) -> Suggestion | None:
+    """Look for a likely key: the field cleaned, then the NF-e XML, the address and the invoice number (contract)."""
+    places = {
+        SuggestionSource.CLEANED: access_key.clean(sale.invoice_key, current_year=year),
+        SuggestionSource.EMBEDDED_INVOICE: access_key.find_in_xml(sale.embedded_invoice, current_year=year),
+        SuggestionSource.INVOICE_URL: access_key.find_in_text(sale.invoice_url, current_year=year),
+        SuggestionSource.INVOICE_NUMBER: access_key.find_in_text(sale.invoice_number, current_year=year),
+    }
+    number = _plain_number(sale.invoice_number)
+    for source, key in places.items():
+        if key is None or key.text == sale.invoice_key or not _is_sellers_own(key, policy):
+            continue
+        if source is SuggestionSource.CLEANED or number in (None, key.number):
+            return Suggestion(key.text, source)
+    return None

@@ -1,0 +1,180 @@
+"""VTEX's API, as politely as its limits ask: one client, one pace, silence when it was asked for.
+
+Timeouts, connections, the pace, Retry-After, the content type (a missing permission can come as a login page with 200),
+the quoting of ids and the secrecy of credentials live here. Nothing is ever written to VTEX.
+"""
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from throttled import RateLimiterType, Throttled, rate_limiter, store
+
+from invoicekey.errors import CredentialsRefused, OrderNotFound, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.notification import OrderRef
+from invoicekey.order import Order
+from invoicekey.secrets import Credentials
+
+BURST = 10
+MOST_BYTES = 5_000_000
+REQUEST_SECONDS = 10.0
+LONGEST_WAIT = 43_000
+"""SQS keeps a message out of sight for twelve hours at the most, so no longer wait is honoured."""
+
+_ASKS_FOR_SILENCE = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
+
+
+class Pace:
+    """So many requests a minute, ten at once at the most; shared by all threads of an environment."""
+
+    def __init__(self, requests_per_minute: int) -> None:
+        self._throttle = Throttled(
+            key="vtex",
+            using=RateLimiterType.GCRA.value,
+            quota=rate_limiter.per_min(requests_per_minute, burst=BURST),
+            store=store.MemoryStore(),
+        )
+
+    def take(self, patience: float) -> None:
+        """Wait for a turn, or raise OutOfTime at once where it would not come within `patience` seconds."""
+        result = self._throttle.limit(timeout=max(patience, 0.001))
+        if result.limited:
+            raise OutOfTime("the pace of VtexRequestsPerMinute allows no more now", wait=result.state.retry_after)
+
+
+class Vtex:
+    """Reads orders."""
+
+    def __init__(
+        self,
+        base_url: str,
+        credentials: Callable[[str], Credentials],
+        pace: Pace,
+        usual_silence: float = 60.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._base_url = base_url
+        self._credentials = credentials
+        self._pace = pace
+        self._usual_silence = usual_silence
+        self._http = httpx.Client(
+            transport=transport,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=httpx.Timeout(REQUEST_SECONDS, connect=3.0),
+            limits=httpx.Limits(max_connections=BURST, max_keepalive_connections=BURST, keepalive_expiry=300),
+            headers={"Accept": "application/json", "User-Agent": "invoicekey"},
+        )
+        self.answers: deque[tuple[str, float]] = deque(maxlen=1000)
+        """What was answered, and after how many seconds: status or `no_answer`; for the metrics."""
+        self._silent_until: dict[str, float] = {}
+        self._unshared: dict[str, float] = {}
+
+    def read_order(self, ref: OrderRef, time_left: float) -> Order:
+        """Read an order (GET /api/oms/pvt/orders/{orderId}) within `time_left` seconds.
+
+        Raises OrderNotFound for a 404, CredentialsRefused for 401, 403 and missing credentials, OutOfTime where the pace
+        leaves no room, SilenceAsked for 429 and 503 and until their wait is over, and TryAgainLater for whatever else is
+        not a 200 with this order in it.
+        """
+        self._keep_silence(ref.account)
+        credentials = self._credentials(ref.account)
+        began = time.monotonic()
+        self._pace.take(time_left - REQUEST_SECONDS / 2)
+        self._keep_silence(ref.account)
+        url = self._base_url.replace("{account}", ref.account) + "/api/oms/pvt/orders/" + quote(ref.order_id, safe="")
+        headers = {"X-VTEX-API-AppKey": credentials.app_key, "X-VTEX-API-AppToken": credentials.app_token}
+        seconds = min(REQUEST_SECONDS, time_left - (time.monotonic() - began))
+        try:
+            return _order_in(self._get(url, headers, seconds), ref)
+        except SilenceAsked as asked:
+            asked.wait = self._usual_silence if asked.wait is None else asked.wait
+            self.be_silent(ref.account, until=time.time() + asked.wait)
+            self._unshared[ref.account] = self._silent_until[ref.account]
+            raise
+
+    def be_silent(self, account: str, until: float) -> None:
+        """Read nothing of the account until then (seconds since 1970)."""
+        self._silent_until[account] = max(until, self._silent_until.get(account, 0.0))
+
+    def take_new_silences(self) -> dict[str, float]:
+        """Return, once, what VTEX asked for since the last call: until when nothing of an account may be read."""
+        new, self._unshared = self._unshared, {}
+        return new
+
+    def _keep_silence(self, account: str) -> None:
+        left = self._silent_until.get(account, 0.0) - time.time()
+        if left > 0:
+            raise SilenceAsked("VTEX asked for silence a while ago", wait=left)
+
+    def _get(self, url: str, headers: dict[str, str], seconds: float) -> httpx.Response:
+        began = time.monotonic()
+        status = "no_answer"
+        try:
+            with self._http.stream("GET", url, headers=headers) as response:
+                body = _read_body(response, began + seconds)
+                status = str(response.status_code)
+        except httpx.HTTPError as error:
+            raise TryAgainLater(f"VTEX gave no answer: {type(error).__name__}") from None
+        finally:
+            self.answers.append((status, time.monotonic() - began))
+        return httpx.Response(
+            response.status_code,
+            headers=[(k, v) for k, v in response.headers.multi_items() if k in ("content-type", "retry-after")],
+            content=body,
+        )
+
+
+def _read_body(response: httpx.Response, deadline: float) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_bytes():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise TryAgainLater("VTEX sent a body over 5 MB")
+        if time.monotonic() > deadline:
+            raise TryAgainLater("VTEX took too long to answer")
+    return bytes(body)
+
+
+def _order_in(response: httpx.Response, ref: OrderRef) -> Order:
+    """Return the order that the answer holds, or raise what the answer means."""
+    status = response.status_code
+    if status == httpx.codes.NOT_FOUND:
+        raise OrderNotFound
+    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        raise CredentialsRefused(f"VTEX answered {status}")
+    if status != httpx.codes.OK:
+        kind = SilenceAsked if status in _ASKS_FOR_SILENCE else TryAgainLater
+        raise kind(f"VTEX answered {status}", wait=retry_after(response.headers.get("retry-after")))
+    if "json" not in response.headers.get("content-type", "").casefold():
+        raise TryAgainLater("VTEX answered 200 with something else than JSON, perhaps its login page")
+    document = _json(response.content)
+    if not isinstance(document, dict) or document.get("orderId") != ref.order_id:
+        raise TryAgainLater("VTEX answered 200 without this order in it")
+    return Order.model_validate(document)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """Return the seconds that a Retry-After header asks for, as a number or as a date; None where it says neither."""
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(min(int(text[:9]), LONGEST_WAIT))
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    date = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return min(max((date - (now or datetime.now(UTC))).total_seconds(), 0.0), LONGEST_WAIT)

@@ -1,0 +1,639 @@
+"""A VTEX on this machine: it serves order documents, misbehaves on demand and counts what it was asked.
+
+In a test::
+
+    with VtexSimulator() as vtex:
+        vtex.put_order({"orderId": "VVJ-1-01", "hostname": "luxstore", "status": "invoiced"})
+        vtex.fail(Fault("status", status=429, retry_after=2, account="luxstore", times=1))
+        ...  # a client reads f"{vtex.url}/luxstore/api/oms/pvt/orders/VVJ-1-01" until it has it
+        assert [call.status for call in vtex.calls("VVJ-1-01")] == [429, 200]
+
+From the shell, with a control API under ``/_simulator/``, JSON in and out::
+
+    python -m local.vtex_simulator --port 8910 --host 127.0.0.1 --orders DIR
+
+    GET health                  how much it holds
+    GET, PUT orders             PUT one order document or a list of them
+    POST invoice-key            what a person does in the Admin, an InvoiceEdit: {"order_id": "…", "invoice_key": "…"}
+    GET, POST, DELETE faults    POST a Fault: {"kind": "status", "status": 503, "times": 2}
+    PUT refused                 the appKeys and appTokens that get a 403: ["…"]
+    GET, DELETE requests        what was asked, of one ?account=… or ?order_id=…
+
+An order belongs to the account in its ``hostname``. A path without an account finds what only one account has.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import re
+import socket
+import socketserver
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from email.message import Message
+from email.utils import formatdate
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+from urllib.parse import parse_qsl, unquote
+
+Order = dict[str, Any]
+Kind = Literal[
+    "delay",  # the usual answer, after `seconds`
+    "status",  # `status`, with `retry_after` where it is set; a 404 is VTEX's "Order Not Found"
+    "drop",  # the connection closes before the first byte
+    "drop_midway",  # the connection closes in the middle of the body
+    "login_page",  # 200 text/html
+    "login_redirect",  # 302 to the login page
+    "truncated_json",  # the length is right, the JSON is cut
+    "wrong_order",  # 200 with the document of another order
+    "trickle",  # a byte now and then for `seconds` (60 unless told), then the connection closes
+    "oversized",  # over 5 MB, and Content-Length says so
+    "oversized_stream",  # over 5 MB, of no stated length
+    "no_packages",  # the order with "packageAttachment": null
+]
+Delivery = Literal["whole", "drop", "half", "unsized", "trickle"]
+
+_OVERSIZE, _LARGEST_BODY = 5 * 1024 * 1024 + 1, 64 * 1024 * 1024
+_TRICKLE_SECONDS, _TRICKLE_INTERVAL, _LONGEST_SECONDS = 60, 0.02, 300
+_VTEX_PATH = re.compile(r"(?:/(?P<account>[^/]+))?(?P<route>/api/.+)")
+_ORDER_ID = re.compile(r"(?<=/pvt/orders/)[^/]+")
+
+
+class BadInput(ValueError):
+    """The simulator was told to do what it cannot; the message says what it expects."""
+
+
+class OrderUnknown(LookupError):
+    """No such order, or one that several accounts have and none was named."""
+
+
+@dataclass
+class Fault:
+    """One way to misbehave, on the next `times` reads that fit or until cleared. The first that fits is used.
+
+    `seconds` holds the answer back, whatever the kind; for a trickle it is how long it lasts. `retry_after` is sent
+    as it is: seconds, an HTTP date, or any other text.
+    """
+
+    kind: Kind
+    account: str | None = None
+    order_id: str | None = None
+    times: int | None = None
+    seconds: int | float = 0
+    status: int = 503
+    retry_after: int | str | None = None
+    used: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what would be waited for in vain."""
+        _expect(self.kind in get_args(Kind), f"kind must be one of {', '.join(get_args(Kind))}")
+        _expect(self.times is None or self.times > 0, "times must be 1 or more, or null")
+        _expect(0 <= self.seconds <= _LONGEST_SECONDS, f"seconds must be 0 to {_LONGEST_SECONDS}")
+        _expect(self.kind != "delay" or self.seconds > 0, "a delay needs seconds above 0")
+        _expect(self.status in range(400, 600), "status must be 400 to 599")
+        _expect(str(self.retry_after).isascii() and str(self.retry_after).isprintable(), "retry_after must be ASCII")
+
+    def fits(self, account: str, order_id: str) -> bool:
+        """Say whether it spoils the next read of this order."""
+        is_left = self.times is None or self.used < self.times
+        return is_left and self.account in {None, account} and self.order_id in {None, order_id}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked and when it came. `status` is None where the connection was dropped.
+
+    `connection` numbers the client's TCP connections; `account` and `order_id` are empty where the path names none.
+    """
+
+    at: datetime
+    method: str
+    account: str
+    order_id: str
+    status: int | None
+    fault: Kind | None
+    connection: int
+
+    @property
+    def is_forbidden_write(self) -> bool:
+        """Say whether it tried to change something at VTEX."""
+        return self.method != "GET" and self.status == HTTPStatus.METHOD_NOT_ALLOWED
+
+
+@dataclass(frozen=True)
+class InvoiceEdit:
+    """What a person saves in the Admin for a sale invoice: None leaves a field as it is, "" empties it.
+
+    `invoice_number` may be left out where the order has one sale invoice, `account` where one account has the order.
+    """
+
+    order_id: str
+    account: str | None = None
+    invoice_number: str | None = None
+    invoice_key: str | None = None
+    tracking_number: str | None = None
+    courier: str | None = None
+
+    def apply(self, order: Order) -> None:
+        """Change the invoice in the order document, and lastChange with it."""
+        sales = [package for package in _packages(order) if str(package.get("type") or "Output").lower() == "output"]
+        chosen = [sale for sale in sales if self.invoice_number in {None, str(sale.get("invoiceNumber"))}]
+        _expect(bool(chosen), f"no such sale invoice in order {self.order_id}")
+        _expect(len(chosen) == 1 or self.invoice_number is not None, "several sale invoices: give the invoice_number")
+        edits = {"invoiceKey": self.invoice_key, "trackingNumber": self.tracking_number, "courier": self.courier}
+        for sale in chosen:
+            sale.update({name: value for name, value in edits.items() if value is not None})
+        order["lastChange"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f0+00:00")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request as the routes see it; `path` is without the account."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Message
+    body: bytes
+    account: str = ""
+    order_id: str = ""
+
+    def json(self) -> object:
+        """Read the body, or raise BadInput."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"the body is not JSON: {error}") from error
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response, and how it reaches the client."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json; charset=utf-8"})
+    delivery: Delivery = "whole"
+    seconds: float = 0
+    fault: Kind | None = None
+
+
+class VtexSimulator:
+    """The simulator, served on `hosts` between start and close. Port 0 takes a free one.
+
+    `faults` are tried in their order, `requests` holds what was asked since it was last cleared, `refused` the appKeys
+    and appTokens that get a 403; all three may be changed at any time.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        hosts: tuple[str, ...] = ("127.0.0.1",),
+        credentials: tuple[str, str] | None = None,
+        verbose: bool = False,
+    ) -> None:
+        """Accept any appKey and appToken that are not empty, or only the pair in `credentials`."""
+        self.port, self.hosts = port, hosts
+        self.faults: list[Fault] = []
+        self.requests: list[Request] = []
+        self.refused: set[str] = set()
+        self.closing = threading.Event()
+        self.connection_numbers = itertools.count(1)
+        self._credentials, self._verbose = credentials, verbose
+        self._orders: dict[str, dict[str, bytes]] = {}  # order id, account: document
+        self._lock = threading.RLock()
+        self._servers: list[_Server] = []
+
+    def start(self) -> Self:
+        """Listen on every host; raises OSError where one cannot be had."""
+        for host in self.hosts:
+            server = _Server(host, self.port, self)
+            self.port = server.server_port
+            self._servers.append(server)
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def close(self) -> None:
+        """Stop listening and close every connection, even those that are held back."""
+        self.closing.set()
+        for server in self._servers:
+            server.close()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """Where it listens; a base URL may go on with /{account}."""
+        return f"http://{self.hosts[0]}:{self.port}"
+
+    def put_order(self, order: Order) -> None:
+        """Put or replace an order document, kept as it is, under the account in its hostname."""
+        order_id, account = order.get("orderId"), order.get("hostname")
+        if not (isinstance(order_id, str) and order_id and isinstance(account, str) and account):
+            raise BadInput("an order needs its id in orderId and its account in hostname, both texts")
+        document = _encode(order)
+        with self._lock:
+            self._orders.setdefault(order_id, {})[account] = document
+
+    def load_orders(self, directory: Path) -> None:
+        """Put the order of each *.json file in a directory; an error names its file."""
+        _expect(directory.is_dir(), f"{directory} is not a directory")
+        for file in sorted(directory.glob("*.json")):
+            try:
+                self.put_order(_object(json.loads(file.read_bytes())))
+            except ValueError as error:
+                raise BadInput(f"{file}: {error}") from error
+
+    def order(self, order_id: str, account: str | None = None) -> Order:
+        """Return a copy of an order document; raises OrderUnknown."""
+        return _object(json.loads(self.document(order_id, account or self.account_of(order_id))))
+
+    def document(self, order_id: str, account: str) -> bytes:
+        """Return an order as it is served; raises OrderUnknown."""
+        try:
+            return self._orders[order_id][account]
+        except KeyError:
+            raise OrderUnknown(f"no order {order_id} in account {account or '(name one)'}") from None
+
+    def order_names(self) -> list[tuple[str, str]]:
+        """List every order as (account, order id)."""
+        with self._lock:
+            return sorted((account, order_id) for order_id, owners in self._orders.items() for account in owners)
+
+    def account_of(self, order_id: str) -> str:
+        """Return the one account that has the order, or "" where none or several have it."""
+        owners = list(self._orders.get(order_id, ()))
+        return owners[0] if len(owners) == 1 else ""
+
+    def edit_invoice(self, edit: InvoiceEdit) -> Order:
+        """Do what a person does in the Admin after the invoice; returns the order as it is then."""
+        with self._lock:
+            order = self.order(edit.order_id, edit.account)
+            edit.apply(order)
+            self.put_order(order)
+        return order
+
+    def fail(self, fault: Fault) -> Fault:
+        """Misbehave from now on; the fault's `used` counts how often it did."""
+        self.faults.append(fault)
+        return fault
+
+    def next_fault(self, account: str, order_id: str) -> Fault | None:
+        """Take the fault of this read, if it has one."""
+        with self._lock:
+            fault = next((fault for fault in self.faults if fault.fits(account, order_id)), None)
+            if fault:
+                fault.used += 1
+            return fault
+
+    def calls(self, order_id: str | None = None, *, account: str | None = None) -> list[Request]:
+        """List what was asked, of one order or account if named; the control API is left out."""
+        seen = list(self.requests)
+        return [one for one in seen if order_id in {None, one.order_id} and account in {None, one.account}]
+
+    @property
+    def connections(self) -> int:
+        """Count the distinct TCP connections on which the calls came."""
+        return len({call.connection for call in self.calls()})
+
+    @property
+    def forbidden_writes(self) -> list[Request]:
+        """List the calls that tried to change something at VTEX."""
+        return [call for call in self.calls() if call.is_forbidden_write]
+
+    def refusal(self, headers: Message) -> Answer | None:
+        """Judge the credentials; None lets the request in."""
+        pair = tuple(str(headers.get(f"X-VTEX-API-{name}", "")).strip() for name in ("AppKey", "AppToken"))
+        if not all(pair) or self._credentials not in {None, pair}:
+            return _error(HTTPStatus.UNAUTHORIZED, "Access not authorized")
+        return _error(HTTPStatus.FORBIDDEN, "Access denied") if self.refused.intersection(pair) else None
+
+    def answer(self, call: Call, connection: int) -> Answer:
+        """Answer a call; what is not for the control API is recorded first."""
+        if call.path.startswith("/_simulator/"):
+            return _route(self, call)
+        came = datetime.now(UTC)
+        call = self._located(call)
+        answer = _route(self, call)
+        status = None if answer.delivery == "drop" else int(answer.status)
+        seen = Request(came, call.method, call.account, call.order_id, status, answer.fault, connection)
+        self.requests.append(seen)
+        if self._verbose:
+            print(f"{seen.method} {call.path!r} {seen.account!r} {seen.order_id!r} {status} {seen.fault}", flush=True)
+        return answer
+
+    def _located(self, call: Call) -> Call:
+        at_vtex = _VTEX_PATH.fullmatch(call.path)
+        if not at_vtex:
+            return call
+        order = _ORDER_ID.search(at_vtex["route"])
+        order_id = unquote(order[0]) if order else ""
+        path = _ORDER_ID.sub("{order_id}", at_vtex["route"], count=1)
+        return replace(call, path=path, account=at_vtex["account"] or self.account_of(order_id), order_id=order_id)
+
+
+def _route(vtex: VtexSimulator, call: Call) -> Answer:
+    route = _ROUTES.get(f"{call.method} {call.path}")
+    if not route and call.method == "GET":
+        return _error(HTTPStatus.NOT_FOUND, "no such route")
+    if not route:
+        return _error(HTTPStatus.METHOD_NOT_ALLOWED, f"{call.method} is not answered here")
+    try:
+        reply = route(vtex, call)
+    except BadInput as error:
+        return _error(HTTPStatus.BAD_REQUEST, str(error))
+    except OrderUnknown as error:
+        return _error(HTTPStatus.NOT_FOUND, str(error))
+    return reply if isinstance(reply, Answer) else Answer(HTTPStatus.OK, _encode(reply))
+
+
+def _read_order(vtex: VtexSimulator, call: Call) -> Answer:
+    if refusal := vtex.refusal(call.headers):
+        return refusal
+    fault = vtex.next_fault(call.account, call.order_id)
+    find = _other_order if fault and fault.kind == "wrong_order" else VtexSimulator.document
+    try:
+        answer = Answer(HTTPStatus.OK, find(vtex, call.order_id, call.account))
+    except OrderUnknown:
+        answer = _NOT_FOUND
+    if not fault:
+        return answer
+    spoilt = _SPOIL[fault.kind](answer, fault) if fault.kind in _SPOIL else answer
+    lasting = fault.seconds or (_TRICKLE_SECONDS if fault.kind == "trickle" else 0)
+    return replace(spoilt, fault=fault.kind, seconds=lasting)
+
+
+def _other_order(vtex: VtexSimulator, order_id: str, account: str) -> bytes:
+    others = (name for owner, name in vtex.order_names() if owner == account and name != order_id)
+    if other := next(others, None):
+        return vtex.document(other, account)
+    return _with(vtex.document(order_id, account), orderId="OTHER-1")
+
+
+def _fail(_: Answer, fault: Fault) -> Answer:
+    is_missing = fault.status == HTTPStatus.NOT_FOUND
+    answer = _NOT_FOUND if is_missing else _error(fault.status, "The simulator was told to fail")
+    wait = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+    return replace(answer, headers={**answer.headers, **wait})
+
+
+def _show_orders(vtex: VtexSimulator, _: Call) -> object:
+    return {"orders": [vtex.order(order_id, account) for account, order_id in vtex.order_names()]}
+
+
+def _put_orders(vtex: VtexSimulator, call: Call) -> object:
+    document = call.json()
+    orders = [_object(one) for one in (document if isinstance(document, list) else [document])]
+    for order in orders:
+        vtex.put_order(order)
+    return {"put": len(orders)}
+
+
+def _edit_invoice(vtex: VtexSimulator, call: Call) -> object:
+    return {"edited": vtex.edit_invoice(_from_json(InvoiceEdit, call.json()))["orderId"]}
+
+
+def _add_fault(vtex: VtexSimulator, call: Call) -> object:
+    return asdict(vtex.fail(_from_json(Fault, call.json())))
+
+
+def _refuse(vtex: VtexSimulator, call: Call) -> object:
+    refused = call.json()
+    if not isinstance(refused, list) or not all(isinstance(one, str) for one in refused):
+        raise BadInput("the body must be a list of appKeys and appTokens")
+    vtex.refused = set(refused)
+    return {"refused": len(vtex.refused)}
+
+
+def _show_requests(vtex: VtexSimulator, call: Call) -> object:
+    seen = vtex.calls(call.query.get("order_id"), account=call.query.get("account"))
+    return {
+        "count": len(seen),
+        "connections": len({one.connection for one in seen}),
+        "forbidden_writes": sum(one.is_forbidden_write for one in seen),
+        "requests": [asdict(one) | {"at": one.at.isoformat()} for one in seen],
+    }
+
+
+def _emptied(kept: list[Any]) -> object:
+    kept.clear()
+    return {"left": 0}
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise BadInput(otherwise)
+
+
+def _object(document: object) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        raise BadInput("a JSON object was expected")
+    return document
+
+
+def _from_json[T: (Fault, InvoiceEdit)](kind: type[T], document: object) -> T:
+    types: dict[str, Any] = {one.name: one.type for one in fields(kind) if one.init}
+    for name, value in _object(document).items():
+        _expect(name in types, f"{name} is not one of {', '.join(types)}")
+        _expect(
+            name == "kind" or isinstance(value, types[name]),
+            f"{name} must be {getattr(types[name], '__name__', types[name])}",
+        )
+    try:
+        return kind(**_object(document))
+    except TypeError as error:
+        raise BadInput(str(error)) from error
+
+
+def _packages(order: Order) -> list[Order]:
+    attachment = order.get("packageAttachment")
+    packages = attachment.get("packages") if isinstance(attachment, dict) else None
+    return [package for package in packages if isinstance(package, dict)] if isinstance(packages, list) else []
+
+
+def _encode(document: object) -> bytes:
+    try:
+        return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        raise BadInput(f"this cannot be sent as JSON: {error}") from error
+
+
+def _with(document: bytes, **changes: object) -> bytes:
+    return _encode(json.loads(document) | changes)
+
+
+def _oversized(answer: Answer, delivery: Delivery) -> Answer:
+    return replace(answer, body=_with(answer.body, padding="x" * _OVERSIZE), delivery=delivery)
+
+
+def _error(status: int, message: str, code: str | None = None) -> Answer:
+    return Answer(status, _encode({"error": {"code": code or str(int(status)), "message": message, "exception": None}}))
+
+
+_HTML = {"Content-Type": "text/html; charset=utf-8"}
+_NOT_FOUND = _error(HTTPStatus.NOT_FOUND, "Order Not Found", "OMS007")
+_LOGIN_PAGE = Answer(HTTPStatus.OK, b"<!DOCTYPE html><html><title>Login</title><form>Sign in</form></html>", _HTML)
+_TO_LOGIN = Answer(HTTPStatus.FOUND, b"", {**_HTML, "Location": "/_v/login"})
+
+_SPOIL: Mapping[Kind, Callable[[Answer, Fault], Answer]] = {
+    "status": _fail,
+    "drop": lambda answer, _: replace(answer, delivery="drop"),
+    "drop_midway": lambda answer, _: replace(answer, delivery="half"),
+    "login_page": lambda *_: _LOGIN_PAGE,
+    "login_redirect": lambda *_: _TO_LOGIN,
+    "truncated_json": lambda answer, _: replace(answer, body=answer.body[: len(answer.body) // 2]),
+    "trickle": lambda answer, _: replace(answer, body=b"{", delivery="trickle"),
+    "oversized": lambda answer, _: _oversized(answer, "whole"),
+    "oversized_stream": lambda answer, _: _oversized(answer, "unsized"),
+    "no_packages": lambda answer, _: replace(answer, body=_with(answer.body, packageAttachment=None)),
+}
+
+# A route gives an Answer, or a document that is sent as JSON. The account is taken off the path before.
+_ROUTES: Mapping[str, Callable[[VtexSimulator, Call], object]] = {
+    "GET /api/oms/pvt/orders/{order_id}": _read_order,
+    "GET /_v/login": lambda *_: _LOGIN_PAGE,
+    "GET /_simulator/health": lambda vtex, _: {"status": "ok", "orders": len(vtex.order_names())},
+    "GET /_simulator/orders": _show_orders,
+    "PUT /_simulator/orders": _put_orders,
+    "POST /_simulator/invoice-key": _edit_invoice,
+    "GET /_simulator/faults": lambda vtex, _: {"faults": [asdict(fault) for fault in vtex.faults]},
+    "POST /_simulator/faults": _add_fault,
+    "DELETE /_simulator/faults": lambda vtex, _: _emptied(vtex.faults),
+    "PUT /_simulator/refused": _refuse,
+    "GET /_simulator/requests": _show_requests,
+    "DELETE /_simulator/requests": lambda vtex, _: _emptied(vtex.requests),
+}
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 512
+    allow_reuse_port = False  # two simulators on one port would share its traffic unseen
+
+    def __init__(self, host: str, port: int, vtex: VtexSimulator) -> None:
+        self.vtex = vtex
+        self._open: set[Any] = set()
+        super().__init__((host, port), _Handler)
+
+    def server_bind(self) -> None:
+        socketserver.TCPServer.server_bind(self)  # HTTPServer's own asks the DNS for a name that nobody reads
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self._open.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def close(self) -> None:
+        self.shutdown()
+        self.server_close()
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection_number = next(self.server.vtex.connection_numbers)
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):  # a client may hang up at any time
+            super().handle()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _serve(self) -> None:
+        length = self.headers.get("Content-Length", "0")
+        is_readable = "Transfer-Encoding" not in self.headers and length.isdecimal() and int(length) <= _LARGEST_BODY
+        body = self.rfile.read(int(length)) if is_readable else b""
+        self.close_connection = self.close_connection or not is_readable
+        path, _, query = self.path.partition("?")
+        call = Call(self.command, path, dict(parse_qsl(query)), self.headers, body)
+        self._deliver(self.server.vtex.answer(call, self.connection_number))
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+
+    def _deliver(self, answer: Answer) -> None:
+        self.close_connection = self.close_connection or answer.delivery != "whole"
+        if answer.delivery == "trickle":
+            self._trickle(answer)
+            return
+        if answer.seconds and self.server.vtex.closing.wait(answer.seconds):
+            self.close_connection = True
+        elif answer.delivery == "half":
+            self.wfile.write(self._head(answer) + answer.body[: len(answer.body) // 2])
+        elif answer.delivery != "drop":
+            self.wfile.write(self._head(answer) + answer.body)
+
+    def _trickle(self, answer: Answer) -> None:
+        end = time.monotonic() + answer.seconds
+        self.wfile.write(self._head(answer) + answer.body)
+        while time.monotonic() < end and not self.server.vtex.closing.wait(_TRICKLE_INTERVAL):
+            self.wfile.write(b" ")
+
+    def _head(self, answer: Answer) -> bytes:
+        headers = {"Date": formatdate(usegmt=True), **answer.headers}
+        if answer.delivery in {"whole", "half"}:
+            headers["Content-Length"] = str(len(answer.body))
+        if self.close_connection:
+            headers["Connection"] = "close"
+        status_line = f"HTTP/1.1 {int(answer.status)} {self.responses.get(answer.status, ('',))[0]}"
+        lines = [status_line, *(f"{name}: {text}" for name, text in headers.items()), "", ""]
+        return "\r\n".join(lines).encode("ascii")
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(prog="vtex_simulator", description="A VTEX on this machine.")
+    parser.add_argument("--port", type=int, default=8910, help="0 takes a free one")
+    parser.add_argument("--host", action="append", help="may be repeated; 127.0.0.1 where left out")
+    parser.add_argument("--orders", type=Path, help="a directory with an order document in each *.json")
+    parser.add_argument("--app-key", help="with --app-token: the only pair that is accepted")
+    parser.add_argument("--app-token")
+    parser.add_argument("--verbose", action="store_true", help="a line a request on stdout")
+    options = parser.parse_args()
+    if bool(options.app_key) != bool(options.app_token):
+        parser.error("--app-key and --app-token go together")
+    vtex = VtexSimulator(
+        port=options.port,
+        hosts=tuple(options.host or ["127.0.0.1"]),
+        credentials=(options.app_key, options.app_token) if options.app_key else None,
+        verbose=options.verbose,
+    )
+    try:
+        if options.orders:
+            vtex.load_orders(options.orders)
+        vtex.start()
+    except (OSError, BadInput) as error:
+        parser.error(str(error))
+    print(f"VTEX simulator on {vtex.url}", file=sys.stderr, flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
+    vtex.close()
+
+
+if __name__ == "__main__":
+    main()

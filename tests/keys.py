@@ -1,0 +1,86 @@
+"""Builds access keys and NF-e XMLs for tests, with check digits computed apart from the product's code."""
+
+from collections.abc import Iterable, Sequence
+from xml.sax.saxutils import quoteattr
+
+NFE_NAMESPACE = "http://www.portalfiscal.inf.br/nfe"
+
+_VALUES = {character: ord(character) - 48 for character in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
+
+def make_cnpj(base: str = "12ABC34501DE") -> str:
+    """Complete the 12 characters of a CNPJ, digits or capital letters, with its two digits."""
+    first = base + _modulo_11(base, (5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2))
+    return first + _modulo_11(first, (6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2))
+
+
+def make_cpf(base: str = "123456789") -> str:
+    """Complete the 9 digits of a CPF with its two."""
+    first = base + _modulo_11(base, range(10, 1, -1))
+    return first + _modulo_11(first, range(11, 1, -1))
+
+
+def make_key(  # noqa: PLR0913
+    *,
+    state: int = 35,
+    year: int = 2026,
+    month: int = 7,
+    tax_id: str = "12ABC34501DE35",
+    model: str = "55",
+    series: int = 1,
+    number: int = 123,
+    emission_type: str | None = "1",
+    code: int = 12345678,
+    check_digit: str | None = None,
+) -> str:
+    """Build a key of 44 characters; valid in 2026 unless a field says otherwise.
+
+    A tax_id of 11 digits is a CPF. Without emission_type the code has nine digits, as in keys before April 2011.
+    """
+    tail = f"{code:09}" if emission_type is None else f"{emission_type}{code:08}"
+    key = f"{state:02}{year % 100:02}{month:02}{tax_id:0>14}{model}{series:03}{number:09}{tail}"
+    return key + (check_digit or _modulo_11(key, (4, 3, 2, *(9, 8, 7, 6, 5, 4, 3, 2) * 5)))
+
+
+def with_right_check_digit(key: str) -> str:
+    """Replace the last digit of a key by the one that its other 43 characters ask for."""
+    return key[:43] + _modulo_11(key[:43], (4, 3, 2, *(9, 8, 7, 6, 5, 4, 3, 2) * 5))
+
+
+def make_nfe(key: str, *, namespace: bool = True, environment: str | None = "1", references: Iterable[str] = ()) -> str:
+    """Write an NFe element, cut down to what identifies it; `references` are the keys in NFref/refNFe."""
+    refs = "".join(f"<NFref><refNFe>{reference}</refNFe></NFref>" for reference in references)
+    ide = f"<ide><mod>55</mod>{_element('tpAmb', environment)}{refs}</ide>"
+    emit = "<emit><CNPJ>12ABC34501DE35</CNPJ><xNome>Loja &amp; Cia</xNome></emit>"
+    xmlns = f' xmlns="{NFE_NAMESPACE}"' if namespace else ""
+    return f"<NFe{xmlns}><infNFe Id={quoteattr(f'NFe{key}')} versao='4.00'>{ide}{emit}</infNFe></NFe>"
+
+
+def make_xml(  # noqa: PLR0913
+    key: str,
+    *,
+    namespace: bool = True,
+    environment: str | None = "1",
+    references: Sequence[str] = (),
+    protocol_key: str | None = "the same",
+    protocol_environment: str | None = "1",
+    status: str | None = "100",
+) -> str:
+    """Write an nfeProc, the document as the tax office hands it back; None leaves an element out."""
+    nfe = make_nfe(key, namespace=namespace, environment=environment, references=references)
+    said = (
+        _element("tpAmb", protocol_environment)
+        + _element("chNFe", key if protocol_key == "the same" else protocol_key)
+        + _element("cStat", status)
+    )
+    xmlns = f' xmlns="{NFE_NAMESPACE}"' if namespace else ""
+    return f"<nfeProc{xmlns} versao='4.00'>{nfe}<protNFe><infProt>{said}</infProt></protNFe></nfeProc>"
+
+
+def _element(name: str, text: str | None) -> str:
+    return "" if text is None else f"<{name}>{text}</{name}>"
+
+
+def _modulo_11(characters: str, weights: Iterable[int]) -> str:
+    remainder = sum(_VALUES[character] * weight for character, weight in zip(characters, weights, strict=True)) % 11
+    return "0" if remainder in {0, 1} else str(11 - remainder)
