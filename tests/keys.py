@@ -20,7 +20,7 @@ def make_cpf(base: str = "123456789") -> str:
     return first + _modulo_11(first, range(11, 1, -1))
 
 
-def make_key(  # noqa: PLR0913
+def make_key(
     *,
     state: int = 35,
     year: int = 2026,
@@ -56,7 +56,7 @@ def make_nfe(key: str, *, namespace: bool = True, environment: str | None = "1",
     return f"<NFe{xmlns}><infNFe Id={quoteattr(f'NFe{key}')} versao='4.00'>{ide}{emit}</infNFe></NFe>"
 
 
-def make_xml(  # noqa: PLR0913
+def make_xml(
     key: str,
     *,
     namespace: bool = True,

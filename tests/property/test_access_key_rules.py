@@ -17,6 +17,7 @@ KEY = "35260712ABC34501DE35550010000001231123456787"
 DIGITS, ALPHANUMERIC = string.digits, string.digits + string.ascii_uppercase
 STATES = [11, 12, 13, 14, 15, 16, 17, *range(21, 30), 31, 32, 33, 35, 41, 42, 43, 50, 51, 52, 53]
 
+# Slow machines are no fault of the code.
 no_deadline = settings(deadline=None)
 
 shapes = st.from_regex(r"[0-9]{6}[A-Z0-9]{12}[0-9]{26}", fullmatch=True, alphabet=st.characters(codec="ascii"))
@@ -98,14 +99,16 @@ def fault_of(text: str) -> str | None:
 
 def clean(value: object) -> str | None:
     key = access_key.clean(value, current_year=YEAR)
-    return key and key.text
+    return key.text if key else None
 
 
 class TestTwoImplementationsAgree:
+    @no_deadline
     @given(shapes)
     def test_on_any_shape(self, text: str) -> None:
         assert fault_of(text) == opinion(text, YEAR)
 
+    @no_deadline
     @given(shapes.map(with_right_check_digit))
     def test_on_any_shape_with_the_right_check_digit(self, text: str) -> None:
         assert fault_of(text) == opinion(text, YEAR)
@@ -115,29 +118,33 @@ class TestTwoImplementationsAgree:
     def test_on_keys_that_are_right_or_wrong_in_each_field(self, text: str) -> None:
         assert fault_of(text) == opinion(text, YEAR)
 
+    @no_deadline
     @given(valid_keys)
     def test_on_valid_keys(self, text: str) -> None:
         assert fault_of(text) is None
         assert opinion(text, YEAR) is None
 
     @settings(no_deadline, max_examples=400)
-    @given(valid_keys, st.integers(0, 43), st.sampled_from(ALPHANUMERIC + "abz:@٣７ \n"), st.booleans())
-    def test_on_valid_keys_with_one_character_changed(self, key: str, place: int, other: str, mend: bool) -> None:  # noqa: FBT001
+    @given(valid_keys, st.integers(0, 43), st.sampled_from(ALPHANUMERIC + "abz:@\u0663\uff17 \n"), st.booleans())
+    def test_on_valid_keys_with_one_character_changed(self, key: str, place: int, other: str, mend: bool) -> None:
         text = key[:place] + other + key[place + 1 :]
         if mend and access_key.parse(text) is not None:
             text = with_right_check_digit(text)
         assert fault_of(text) == opinion(text, YEAR)
 
+    @no_deadline
     @given(valid_keys, st.integers(0, 42))
     def test_on_valid_keys_with_two_neighbours_swapped(self, key: str, place: int) -> None:
         text = key[:place] + key[place + 1] + key[place] + key[place + 2 :]
         assert fault_of(text) == opinion(text, YEAR)
 
+    @no_deadline
     @given(st.text() | st.text(ALPHANUMERIC, min_size=43, max_size=45))
     @example(KEY + "\n")
     def test_on_any_text(self, text: str) -> None:
         assert fault_of(text) == opinion(text, YEAR)
 
+    @no_deadline
     @given(valid_keys, st.integers(1990, 2110))
     def test_on_the_year(self, text: str, year: int) -> None:
         assert access_key.first_fault(AccessKey(text), current_year=year) == opinion(text, year)
@@ -146,8 +153,8 @@ class TestTwoImplementationsAgree:
 class TestALibraryAgrees:
     """With erpbrasil.base, where both judge by the same rule.
 
-    It knows neither years, months, numbers and emission types, nor that an NFF may carry a CPF; it takes models other than
-    55, a CPF in the series of tax offices, any three characters before a CPF, and no CPF of one repeated digit.
+    It knows neither years, months, numbers and emission types, nor that an NFF may carry a CPF; it takes models other
+    than 55, a CPF in the series of tax offices, any three characters before a CPF, and no CPF of one repeated digit.
     """
 
     @staticmethod
@@ -156,11 +163,13 @@ class TestALibraryAgrees:
             return detectar_chave_edoc(text) is not None
         return False
 
+    @no_deadline
     @given(keys_of(cnpjs, st.integers(0, 909), "12345679") | older_keys)
     def test_that_a_companys_key_is_valid(self, text: str) -> None:
         assert self.accepts(text)
         assert fault_of(text) is None
 
+    @no_deadline
     @given(keys_of(cpfs.filter(lambda cpf: len(set(cpf)) > 1), st.integers(910, 969), "12345679"))
     def test_that_a_persons_key_is_valid(self, text: str) -> None:
         assert self.accepts(text)
@@ -176,6 +185,7 @@ class TestALibraryAgrees:
 
 
 class TestNothingRaises:
+    @no_deadline
     @given(json_like)
     def test_on_any_value(self, value: object) -> None:
         for find in (access_key.clean, access_key.find_in_text, access_key.find_in_xml):
@@ -184,12 +194,14 @@ class TestNothingRaises:
         assert access_key.parse(value) is None
         assert access_key.manglings(value)
 
-    @given(st.text("0123456789ABNFe .-%<>&;?=/\n\ufeff\ud800٣", max_size=120))
+    @no_deadline
+    @given(st.text("0123456789ABNFe .-%<>&;?=/\n\ufeff\ud800\u0663", max_size=120))
     def test_on_text_of_what_keys_and_their_wrappings_are_made_of(self, text: str) -> None:
         for find in (access_key.clean, access_key.find_in_text, access_key.find_in_xml):
             find(text, current_year=YEAR)
         assert bool(access_key.manglings(text)) == (access_key.parse(text) is None)
 
+    @no_deadline
     @given(valid_keys.map(make_xml), st.data())
     def test_on_an_xml_with_a_piece_cut_out(self, xml: str, data: st.DataObject) -> None:
         start = data.draw(st.integers(0, len(xml)))
@@ -205,20 +217,24 @@ class TestCleaning:
         key, value = drawn
         assert clean(value) == key
 
+    @no_deadline
     @given(valid_keys)
     def test_a_valid_key_is_clean_already(self, key: str) -> None:
         assert clean(key) == key
 
+    @no_deadline
     @given(valid_keys, st.lists(valid_keys, max_size=2))
     def test_the_xml_of_an_invoice_gives_its_key_whatever_it_refers_to(self, key: str, others: list[str]) -> None:
         assert clean(make_xml(key, references=others)) == key
 
+    @no_deadline
     @given(mangled(likely_keys))
     def test_only_valid_keys_come_out(self, drawn: tuple[str, str]) -> None:
         _, value = drawn
         found = clean(value)
         assert found is None or opinion(found, YEAR) is None
 
+    @no_deadline
     @given(mangled(), valid_keys)
     def test_two_different_keys_are_one_too_many(self, drawn: tuple[str, str], other: str) -> None:
         key, value = drawn
@@ -227,11 +243,13 @@ class TestCleaning:
 
 
 class TestManglings:
+    @no_deadline
     @given(mangled() | st.tuples(st.just(""), st.text()))
     def test_there_is_a_reason_where_and_only_where_there_is_no_key(self, drawn: tuple[str, str]) -> None:
         _, value = drawn
         assert bool(access_key.manglings(value)) == (access_key.parse(value) is None)
 
+    @no_deadline
     @given(mangled() | st.tuples(st.just(""), st.text()))
     def test_reasons_come_once_and_in_their_order(self, drawn: tuple[str, str]) -> None:
         _, value = drawn

@@ -1,7 +1,8 @@
 """What is sent to people: one alert about one order, as subject, e-mail and text message in their language.
 
-An e-mail has 18 lines at the most, whatever the order holds. It claims no more than was read at VTEX, and holds nothing of
-the order but its ids, invoice numbers and keys, and what is wrong with them. The bodies are the templates beside this module.
+An e-mail has 18 lines at the most, whatever the order holds. It claims no more than was read at VTEX, and holds nothing
+of the order but its ids, invoice numbers and keys, and what is wrong with them. The bodies are the templates beside
+this module.
 """
 
 import json
@@ -105,7 +106,7 @@ def resolved(
     now: datetime,
     style: Style,
 ) -> Alert:
-    """Write the alert about a failure that is closed because every sale invoice has a good key (`keys`, as in the verdict)."""
+    """Write the alert about a failure closed as ok: every sale invoice has a good key, `keys` as in the verdict."""
     language = style.language
     opened, closed = texts.local(opened_at, style.timezone), texts.local(now, style.timezone)
     body = _render(

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from invoicekey.errors import TryAgainLater
 from invoicekey.ledger import Entry
+from invoicekey.telemetry import logger
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -150,9 +151,19 @@ def _accepted(call: Callable[[], Any]) -> set[str]:
     """Make a batch call and return the ids of the entries that it took: none where the whole call failed."""
     try:
         answer = call()
-    except (BotoCoreError, ClientError):
+    except (BotoCoreError, ClientError) as error:
+        logger.error("a batch was not taken", extra={"error": _described(error)})
         return set()
+    if failed := answer.get("Failed"):
+        logger.error("entries of a batch were not taken", extra={"errors": sorted({entry["Code"] for entry in failed})})
     return {entry["Id"] for entry in answer.get("Successful", [])}
+
+
+def _described(error: BotoCoreError | ClientError) -> str:
+    """Name an error and the operation, without the text that may repeat what was sent."""
+    if isinstance(error, ClientError):
+        return f"{error.operation_name} {error.response.get('Error', {}).get('Code', '')}"
+    return type(error).__name__
 
 
 def _batches(formed: Iterable[tuple[Entry, dict[str, Any]]]) -> Iterator[list[tuple[Entry, dict[str, Any]]]]:

@@ -1,7 +1,7 @@
 """The words: what people read of problems, dates and values, in Brazilian Portuguese and in English.
 
-The two languages of a phrase stand side by side, so that neither can be forgotten. Nothing here trusts what it is given:
-invoice numbers and keys are whatever somebody's system wrote into an order.
+The two languages of a phrase stand side by side, so that neither can be forgotten. Nothing here trusts what it is
+given: invoice numbers and keys are whatever somebody's system wrote into an order.
 
     >>> from invoicekey.verdict import Code, Problem
     >>> problem_message(Problem(Code.MISSING, "643797"), "VVJ-975102-01", "pt-BR")
@@ -25,7 +25,7 @@ LONGEST_VALUE = 60
 MOST_OTHERS = 3
 """So many further problems stand in an alert; how many more there are is told."""
 MOST_NUMBERS = 2
-_OLDEST_YEAR = 2000
+_YEARS = range(2000, 2200)
 
 
 class Said(NamedTuple):
@@ -97,7 +97,7 @@ SENTENCES: Mapping[Code, Said] = {
     Code.TRACKING_MISSING: Said("{invoice} está{at} sem número de rastreio.", "{invoice} has no tracking number{at}."),
     Code.COURIER_MISSING: Said("{invoice} está{at} sem transportadora.", "{invoice} has no carrier{at}."),
 }
-"""What is wrong, as a sentence. `at` is where it stands so, `of_order` whose it is: alerts say both, records neither."""
+"""What is wrong, as a sentence. Alerts say in it where that is so (`at`) and of which order; records say neither."""
 
 _AT_VTEX = Said(" na VTEX", " in VTEX")
 _OF_ORDER = Said(" do pedido {order}", " of order {order}")
@@ -112,31 +112,34 @@ _AND = Said(" e ", " and ")
 HEADLINES: Mapping[Code, Said] = {
     Code.MISSING: Said("nota{number} sem chave de acesso{at}", "invoice{number} has no access key{at}"),
     Code.MALFORMED: Said("chave da nota{number} fora do formato{at}", "key of invoice{number} is malformed{at}"),
-    Code.INVALID_CHECK_DIGIT: Said("chave da nota{number} com dígito errado", "key of invoice{number} has a wrong digit"),
+    Code.INVALID_CHECK_DIGIT: Said("chave da nota{number} com dígito errado", "key of invoice{number} has a bad digit"),
     Code.INVALID_STATE: Said("chave da nota{number} sem estado válido", "key of invoice{number} has a bad state"),
     Code.INVALID_YEAR: Said("chave da nota{number} com ano inválido", "key of invoice{number} has a bad year"),
     Code.INVALID_MONTH: Said("chave da nota{number} com mês inválido", "key of invoice{number} has a bad month"),
     Code.INVALID_TAX_ID: Said("chave da nota{number} com CNPJ/CPF errado", "key of invoice{number} has a bad CNPJ/CPF"),
     Code.WRONG_MODEL: Said("chave da nota{number} não é de NF-e", "key of invoice{number} is not an NF-e's"),
     Code.INVALID_NUMBER: Said("chave da nota{number} com número zero", "key of invoice{number} has number zero"),
-    Code.INVALID_EMISSION_TYPE: Said("chave da nota{number} com emissão errada", "key of invoice{number} has a bad type"),
+    Code.INVALID_EMISSION_TYPE: Said(
+        "chave da nota{number} com emissão errada", "key of invoice{number} has a bad emission"
+    ),
     Code.ISSUER_MISMATCH: Said("chave da nota{number} de outro emitente", "key of invoice{number} has another issuer"),
-    Code.REUSED: Said("nota{number} com a chave de outra nota", "invoice{number} has another one's key"),
+    Code.REUSED: Said("chave da nota{number} repetida em outra", "key of invoice{number} also on another"),
     Code.NO_INVOICE: Said("Faturado na VTEX sem nota visível", "Invoiced in VTEX without invoice"),
 }
 """What is wrong, in a few words: for subjects, text messages and further problems."""
 
 RESOLVED_HEADLINE = Said("chave de acesso em ordem na VTEX", "access key now right in VTEX")
 SHOP = " - Casas Bahia"
-SMS_CONSEQUENCE = Said(" Pode não faturar na Casas Bahia.", " It may stay not invoiced at Casas Bahia.")
+SMS_CONSEQUENCE = Said(" Pode não faturar na Casas Bahia.", " It may stay uninvoiced at Casas Bahia.")
 SMS_GO_ON = Said(" Veja o e-mail.", " See the e-mail.")
 SMS_CONFIRM = Said(" Confirme na Casas Bahia se o pedido andou.", " Check at Casas Bahia that the order moved on.")
 
 WHOLES: Mapping[Mangling, Said] = {
     Mangling.NOT_TEXT: Said("não foi gravada como texto", "was not written as a text"),
-    Mangling.XML: Said("não está lá: há um XML no lugar dela", "is not there: an XML stands in its place"),
+    Mangling.XML: Said("não está no campo: no lugar dela há um XML", "is not in the field: there is an XML instead"),
     Mangling.ADDRESS: Said(
-        "não está lá: há um endereço de página no lugar dela", "is not there: a web address stands in its place"
+        "não está no campo: no lugar dela há um endereço de página",
+        "is not in the field: there is a web address instead",
     ),
     Mangling.SPREADSHEET: Said(
         "foi alterada por uma planilha e perdeu algarismos: copie de novo do ERP ou do DANFE",
@@ -158,7 +161,7 @@ WHOLES: Mapping[Mangling, Said] = {
 PARTS: Mapping[Mangling, Said] = {
     Mangling.PREFIX: Said("letras na frente", "letters in front"),
     Mangling.SEPARATORS: Said("pontuação", "punctuation"),
-    Mangling.BLANKS: Said("espaços", "blanks"),
+    Mangling.BLANKS: Said("espaços", "spaces"),
     Mangling.LOWER_CASE: Said("letras minúsculas", "lower-case letters"),
     Mangling.TOO_SHORT: Said("caracteres a menos (o certo são 44)", "too few characters (44 are right)"),
     Mangling.TOO_LONG: Said("caracteres a mais (o certo são 44)", "too many characters (44 are right)"),
@@ -168,7 +171,10 @@ PARTS: Mapping[Mangling, Said] = {
 
 _MALFORMED = Said("foi gravada fora do formato: tem {parts}", "was written in a wrong format: it has {parts}")
 _PREFIX_NFE = Said("o prefixo NFe", "the prefix NFe")
-_NO_DIGIT = Said("não está lá: o que há no lugar dela não tem nenhum número", "is not there: what is has no digits")
+_NO_DIGIT = Said(
+    "não está no campo: o que há no lugar dela não tem nenhum número",
+    "is not in the field: what stands there has no digits",
+)
 
 DOCUMENTS: Mapping[str, Said] = {
     "65": Said("de uma NFC-e (cupom de consumidor, modelo 65)", "an NFC-e (consumer receipt, model 65)"),
@@ -209,7 +215,7 @@ WATCHED: Mapping[Code, Said] = {
 _NEEDED_TO_SHIP = frozenset({Code.TRACKING_MISSING, Code.COURIER_MISSING})
 _MAY_NOT_SHIP = Said(
     " Sem rastreio e transportadora, o pedido pode não passar para enviado na Casas Bahia.",
-    " Without tracking and carrier the order may not become shipped at Casas Bahia.",
+    " Without tracking and carrier the order may not move on to shipped at Casas Bahia.",
 )
 _NUMBERS = Said(" (nota {numbers})", " (invoice {numbers})")
 _MORE = Said("e mais {count}", "and {count} more")
@@ -289,20 +295,19 @@ def quoted(text: str) -> str:
 
 def ascii_only(text: str) -> str:
     """Fold a text to characters that cost one place in a text message (GSM 03.38 without its extension)."""
-    folded = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return " ".join(re.sub(r"[^ -~]|[\[\]{}~^|\\`]", " ", folded).split())
+    return " ".join(re.sub(r"[^ -~]|[\[\]{}~^|\\`]", " ", _folded(text)).split())
 
 
 def moment(text: str | None) -> datetime | None:
     """Read a date of VTEX, with up to seven fractional digits, in UTC where it names no zone.
 
-    None for what is no date with a time of day, and for the year 1 that VTEX writes where it has none.
+    None for what is no date with a time of day, and for years that mean nothing, such as the 1 that VTEX writes.
     """
     try:
         read = datetime.fromisoformat(text or "")
     except ValueError:
         return None
-    if read.year < _OLDEST_YEAR or "T" not in (text or ""):
+    if read.year not in _YEARS or "T" not in (text or ""):
         return None
     return read if read.tzinfo else read.replace(tzinfo=UTC)
 
@@ -396,13 +401,18 @@ def _time(when: datetime, language: str) -> str:
 _KINDS = (
     ("(xml)", re.compile("<")),
     ("(e-mail)", re.compile("@")),
-    ("(url)", re.compile(r"://|[a-z0-9-]{2}\.[a-z]{2}", re.IGNORECASE)),
+    ("(url)", re.compile(r"://|[a-z0-9-]{2}\.[a-z]{2,}(?!\.?[a-z0-9])", re.IGNORECASE)),
 )
 
 
 def _not_to_be_shown(text: str) -> str | None:
-    """Name what may hold anybody's data, or what a mail program would make a link of: the alert's own is the only one."""
-    return next((kind for kind, sign in _KINDS if sign.search(text)), None)
+    """Name what may hold anybody's data, and what a mail program would make a link of: an alert has its own alone."""
+    forms = (text, _folded(text))
+    return next((kind for kind, sign in _KINDS if any(map(sign.search, forms))), None)
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
 def _composed(text: str, most: int) -> Iterable[str]:
