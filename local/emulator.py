@@ -24,8 +24,8 @@ def _enforce_as_aws_does(access_key_id: str, iam_action: str, *arguments: Any, *
     return _enforce(access_key_id, _SINGLE_ACTION.get(iam_action, iam_action), *arguments, **named)
 
 
-def _pin_as_tls(source_ip: str, _secure_transport: bool) -> None:  # noqa: FBT001
-    _pin_request_origin(source_ip, True)  # noqa: FBT003
+def _pin_as_tls(source_ip: str, _secure_transport: bool) -> None:
+    _pin_request_origin(source_ip, secure_transport=True)
 
 
 def main() -> None:

@@ -8,15 +8,15 @@
 import json
 import os
 import platform
-import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -100,7 +100,8 @@ class LocalStack:
 
     def client(self, service: str) -> Any:
         """Make a client of an emulated AWS service."""
-        return boto3.client(
+        make: Any = boto3.client
+        return make(
             service,
             endpoint_url=self.endpoint,
             region_name=REGION,
@@ -154,6 +155,8 @@ class LocalStack:
             "BIND_HOST": "127.0.0.1",
             "MINISTACK_REGION": REGION,
             "AUTH": "true",
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
             "TMPDIR": str(self.home),
         }
         self._start("emulator", [sys.executable, "-m", "local.emulator"], environment, self.emulator_port)

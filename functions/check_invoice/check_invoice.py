@@ -25,23 +25,19 @@ _AWS = Config(
 settings = CheckerSettings.read(os.environ)
 
 
-def client(service: str) -> Any:
-    """Make a client of an AWS service."""
-    return boto3.client(service, config=_AWS)
-
-
 def build(settings: CheckerSettings) -> BatchCheck:
     """Put the parts together."""
-    secret = CachedSecret(client("secretsmanager"), settings.credentials_secret_arn)
+    secret = CachedSecret(boto3.client("secretsmanager", config=_AWS), settings.credentials_secret_arn)
     vtex = Vtex(
         settings.vtex_base_url,
         credentials=lambda account: vtex_credentials(secret.value(), account),
         pace=Pace(settings.requests_per_minute),
         usual_silence=settings.retry_base.total_seconds(),
     )
-    ledger = Ledger(client("dynamodb"), settings.ledger_table)
+    ledger = Ledger(boto3.client("dynamodb", config=_AWS), settings.ledger_table)
     outlets = Outlets(
-        client,
+        sqs=lambda: boto3.client("sqs", config=_AWS),
+        sns=lambda: boto3.client("sns", config=_AWS),
         hook_queue=settings.hook_queue_url,
         dead_letters=settings.dead_letter_queue_url,
         failures=settings.failure_queue_url,

@@ -1,7 +1,7 @@
-"""A batch of messages of the hook queue: check their orders side by side, send the reports, settle each message.
+"""A batch of messages of the hook queue: check their orders side by side, send the reports, settle each.
 
-A message that is neither done nor dead goes back to the queue with a wait of its own. Nothing sleeps here but for VTEX's
-pace.
+A message that is neither done nor dead goes back to the queue with a wait of its own. Nothing sleeps
+here but for the pace of VTEX.
 """
 
 import random
@@ -125,7 +125,8 @@ class BatchCheck:
         wait(futures, timeout=max(0.0, clock.seconds_left() - SETTLING_SECONDS))
         findings = [_result(future, case) for future, case in zip(futures, cases, strict=True)]
         for case, finding in zip(cases, findings, strict=True):
-            _log_and_count(case, finding)
+            _log(case, finding)
+            _count(finding)
         while self._vtex.answers:
             status, seconds = self._vtex.answers.popleft()
             telemetry.count(f"vtex_{status}")
@@ -162,7 +163,9 @@ class BatchCheck:
         """Decide what becomes of the messages of a case: done, dead, or back to the queue."""
         now = clock.now()
         if finding.report and case.ref not in told:
-            finding = Finding(retry=TryAgainLater("the report could not be told", wait=_lease_left(finding.report, now)))
+            finding = Finding(
+                retry=TryAgainLater("the report could not be told", wait=_lease_left(finding.report, now))
+            )
         for message in case.messages:
             if finding.retry and self._is_given_up(message, finding.retry, now):
                 reason = DeadLetterReason.GAVE_UP
@@ -190,10 +193,10 @@ class BatchCheck:
     def _growing_wait(self, message: Message) -> float:
         """Return a wait that doubles with each receive up to an hour, with jitter."""
         doublings = min(message.receive_count - 1, 12)
-        return min(self._retry_base * 2**doublings, LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311
+        return min(self._retry_base * float(2**doublings), LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311
 
     def _read_anew(self, cases: list[Case], waits: _Waits) -> list[Case]:
-        """Read the ledger's entries again for orders whose left-over report is told now: they are still to be checked."""
+        """Read the ledger again for orders whose left-over report is told now: they are still to be checked."""
         if not cases:
             return []
         try:
@@ -229,7 +232,8 @@ class BatchCheck:
         list(self._pool.map(self._note_put_back, waits.by_id))
         for message in self._outlets.put_back(list(waits.by_id.values())):
             logger.warning(
-                "SQS refused a receipt handle; the message returns when its visibility ends", extra={"message_id": message.id}
+                "SQS refused a receipt handle; the message returns when its visibility ends",
+                extra={"message_id": message.id},
             )
 
     def _note_put_back(self, message_id: str) -> None:
@@ -281,29 +285,38 @@ def _ids(case: Case) -> dict[str, object]:
     }
 
 
-def _log_and_count(case: Case, finding: Finding) -> None:
-    """Log the one line about this decision, and count it."""
-    details: dict[str, object] = {}
+def _log(case: Case, finding: Finding) -> None:
+    """Log the one line about this decision."""
+    details = _ids(case)
     if finding.verdict:
-        verdict = finding.verdict
-        telemetry.count(f"check_{verdict.outcome}")
-        for problem in verdict.problems:
-            telemetry.count(f"problem_{problem.code}")
-        if verdict.is_suspect:
-            telemetry.count("cnova_suspect")
-        details["outcome"] = verdict.outcome
-        details["problems"] = sorted({problem.code for problem in verdict.problems})
-        details["is_suspect"] = verdict.is_suspect
+        details["outcome"] = finding.verdict.outcome
+        details["problems"] = sorted({problem.code for problem in finding.verdict.problems})
+        details["is_suspect"] = finding.verdict.is_suspect
     if finding.retry:
-        telemetry.count("check_retried")
-        if isinstance(finding.retry, CredentialsRefused):
-            telemetry.count("credentials_refused")
-        if isinstance(finding.retry, SilenceAsked):
-            telemetry.count("silence_kept")
         details["retry"] = finding.retry.why
     if finding.dead:
         details["dead"] = finding.dead
     if finding.report and finding.report.report:
         details["report"] = finding.report.report.number
         details["report_type"] = finding.report.report.type
-    logger.info("order checked", extra=_ids(case) | details)
+    logger.info("order checked", extra=details)
+
+
+def _count(finding: Finding) -> None:
+    if finding.verdict:
+        telemetry.count(f"check_{finding.verdict.outcome}")
+        for problem in finding.verdict.problems:
+            telemetry.count(f"problem_{problem.code}")
+        if finding.verdict.is_suspect:
+            telemetry.count("cnova_suspect")
+    match finding.retry:
+        case CredentialsRefused():
+            telemetry.count("credentials_refused")
+        case SilenceAsked():
+            telemetry.count("silence_kept")
+        case OutOfTime():
+            telemetry.count("check_postponed")
+        case TryAgainLater():
+            telemetry.count("check_retried")
+        case None:
+            pass

@@ -1,7 +1,7 @@
-"""The check of one order: read the ledger's entry, read VTEX, judge, write down what was found.
+"""The check of one order: read VTEX, judge, write what was found to the ledger.
 
-What is to be told is written with the finding, as an intent under a lease; batch.py sends it. docs/architecture.md draws
-the states of an entry.
+What is to be told is written with the finding, as an intent under a lease; batch.py sends it. docs/architecture.md
+draws the states of an entry.
 """
 
 import hashlib
@@ -93,7 +93,7 @@ class OrderCheck:
         try:
             order = self._read(entry, clock)
         except OrderNotFound:
-            return self._not_found(entry, sent_at, clock)
+            return self._not_found(entry, clock)
         given = Circumstances(entry.ref.account, clock.now(), _first_heard(entry), entry.has_open_failure)
         verdict = judge(order, self._rules.policy, given)
         if clock.seconds_left() < REPORTING_SECONDS / 2:
@@ -114,7 +114,7 @@ class OrderCheck:
             raise OutOfTime("too little time is left to read the order")
         return self._vtex.read_order(entry.ref, time_left)
 
-    def _not_found(self, entry: Entry, sent_at: datetime, clock: Clock) -> Finding:
+    def _not_found(self, entry: Entry, clock: Clock) -> Finding:
         now = clock.now()
         grace_end = _first_heard(entry) + self._rules.policy.invoice_grace
         if entry.has_open_failure:

@@ -22,7 +22,7 @@ class SilenceAsked(TryAgainLater):
 
 
 class OutOfTime(TryAgainLater):
-    """It is not this check's turn: time, the pace or another environment's report leave no room. No trouble of anybody's."""
+    """It is not this check's turn: time, the pace or another environment's report leave no room. Not a trouble."""
 
 
 class OrderNotFound(Exception):

@@ -236,7 +236,7 @@ def _entry(ref: OrderRef, item: dict[str, Any] | None) -> Entry:
 
 
 def _text(moment: datetime | None) -> str | None:
-    return moment and moment.astimezone(UTC).isoformat()
+    return moment.astimezone(UTC).isoformat() if moment else None
 
 
 def _moment(text: str | None) -> datetime | None:

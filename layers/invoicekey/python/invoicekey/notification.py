@@ -1,7 +1,6 @@
 """What VTEX posts to a hook: a ping when it is configured, a notification when an order changes.
 
-Variants and their sources stand in docs/architecture.md. An OrderId later becomes part of a path and an account part of a
-host name, so neither passes unchecked.
+An OrderId later becomes part of a path and an account part of a host name, so neither passes unchecked.
 """
 
 import json
@@ -14,15 +13,15 @@ _ORDER_ID = re.compile(r"(?!(?i:seq))[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 _ACCOUNT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 KNOWN_STATES = frozenset({
-    "order-created", "on-order-completed", "on-order-completed-ffm", "payment-pending", "waiting-for-order-authorization",
-    "approve-payment", "payment-approved", "payment-denied", "request-cancel", "waiting-for-seller-decision",
-    "waiting-ffmt-authorization", "waiting-for-authorization", "waiting-for-manual-authorization",
-    "authorize-fulfillment", "order-create-error", "order-creation-error", "window-to-cancel",
-    "window-to-change-seller", "window-to-change-payment", "waiting-for-mkt-authorization", "waiting-seller-handling",
-    "waiting-for-fulfillment", "waiting-for-sellers-confirmation", "ready-for-handling", "ready-for-invoicing",
-    "start-handling", "handling", "invoice-after-cancellation-deny", "order-accepted", "order-completed",
-    "release-to-fulfillment", "invoice", "invoiced", "replaced", "cancellation-requested", "cancel", "canceling",
-    "canceled",
+    "order-created", "on-order-completed", "on-order-completed-ffm", "payment-pending",
+    "waiting-for-order-authorization", "approve-payment", "payment-approved", "payment-denied", "request-cancel",
+    "waiting-for-seller-decision", "waiting-ffmt-authorization", "waiting-for-authorization",
+    "waiting-for-manual-authorization", "authorize-fulfillment", "order-create-error", "order-creation-error",
+    "window-to-cancel", "window-to-change-seller", "window-to-change-payment", "waiting-for-mkt-authorization",
+    "waiting-seller-handling", "waiting-for-fulfillment", "waiting-for-sellers-confirmation", "ready-for-handling",
+    "ready-for-invoicing", "start-handling", "handling", "invoice-after-cancellation-deny", "order-accepted",
+    "order-completed", "release-to-fulfillment", "invoice", "invoiced", "replaced", "cancellation-requested",
+    "cancel", "canceling", "canceled",
 })  # fmt: skip
 """The states that VTEX documents. Any other may mean anything ("unknow" does), so it is always checked."""
 

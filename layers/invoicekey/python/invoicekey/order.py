@@ -10,6 +10,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+LONGEST_AMOUNT = 15
+"""Digits of cents beyond which a number is no amount of money."""
+
 
 def _text(value: object) -> str | None:
     """Return a text without blanks around it, a whole number as text, and None for anything else."""
@@ -22,11 +25,11 @@ def _text(value: object) -> str | None:
 
 def _cents(value: object) -> int | None:
     """Return a non-negative whole number of cents, also from its decimal text; None for anything else."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 15:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= LONGEST_AMOUNT:
         return int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**15 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**LONGEST_AMOUNT else None
 
 
 def _object(value: object) -> object:

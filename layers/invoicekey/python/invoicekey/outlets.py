@@ -42,9 +42,17 @@ class Outlets:
     """Sends. The clients are made when they are first needed, for most batches need none."""
 
     def __init__(
-        self, client: Callable[[str], Any], *, hook_queue: str, dead_letters: str, failures: str, alerts: str
+        self,
+        sqs: "Callable[[], SQSClient]",
+        sns: "Callable[[], SNSClient]",
+        *,
+        hook_queue: str,
+        dead_letters: str,
+        failures: str,
+        alerts: str,
     ) -> None:
-        self._client = client
+        self._make_sqs = sqs
+        self._make_sns = sns
         self._hook_queue = hook_queue
         self._dead_letters = dead_letters
         self._failures = failures
@@ -52,20 +60,18 @@ class Outlets:
 
     @cached_property
     def _sqs(self) -> "SQSClient":
-        client: SQSClient = self._client("sqs")
-        return client
+        return self._make_sqs()
 
     @cached_property
     def _sns(self) -> "SNSClient":
-        client: SNSClient = self._client("sns")
-        return client
+        return self._make_sns()
 
     def send_records(self, entries: Sequence[Entry]) -> list[Entry]:
         """Send the records of these entries' reports to the failure queue; return the entries that got through."""
         return self._in_batches(
             entries,
             _record_entry,
-            lambda batch: self._sqs.send_message_batch(QueueUrl=self._failures, Entries=batch),
+            lambda batch: _accepted(self._sqs.send_message_batch, QueueUrl=self._failures, Entries=batch),
         )
 
     def publish_alerts(self, entries: Sequence[Entry]) -> list[Entry]:
@@ -73,7 +79,7 @@ class Outlets:
         return self._in_batches(
             entries,
             _alert_entry,
-            lambda batch: self._sns.publish_batch(TopicArn=self._alerts, PublishBatchRequestEntries=batch),
+            lambda batch: _accepted(self._sns.publish_batch, TopicArn=self._alerts, PublishBatchRequestEntries=batch),
         )
 
     def put_back(self, waits: Sequence[tuple[Message, float]]) -> list[Message]:
@@ -90,7 +96,7 @@ class Outlets:
                 for number, (message, wait) in enumerate(chunk)
             ]
             change = self._sqs.change_message_visibility_batch
-            accepted = _accepted(lambda entries=entries: change(QueueUrl=self._hook_queue, Entries=entries))
+            accepted = _accepted(change, QueueUrl=self._hook_queue, Entries=entries)
             refused += [message for number, (message, _) in enumerate(chunk) if str(number) not in accepted]
         return refused
 
@@ -98,19 +104,17 @@ class Outlets:
         """Send a message to the dead-letter queue with the reason, raising TryAgainLater where SQS does not take it."""
         attributes: Any = {"reason": _string(reason), "correlation_id": _string(message.correlation_id)}
         try:
-            self._sqs.send_message(
-                QueueUrl=self._dead_letters, MessageBody=message.body, MessageAttributes=attributes
-            )
+            self._sqs.send_message(QueueUrl=self._dead_letters, MessageBody=message.body, MessageAttributes=attributes)
         except (BotoCoreError, ClientError) as error:
             raise TryAgainLater("the dead-letter queue did not take the message") from error
 
     def _in_batches(
-        self, entries: Sequence[Entry], form: Callable[[Entry], dict[str, Any]], send: Callable[[Any], Any]
+        self, entries: Sequence[Entry], form: Callable[[Entry], dict[str, Any]], send: Callable[[Any], set[str]]
     ) -> list[Entry]:
         through: list[Entry] = []
         for batch in _batches([(entry, form(entry)) for entry in entries]):
             formed = [{"Id": str(number), **request} for number, (_, request) in enumerate(batch)]
-            accepted = _accepted(lambda formed=formed: send(formed))
+            accepted = send(formed)
             through += [entry for number, (entry, _) in enumerate(batch) if str(number) in accepted]
         return through
 
@@ -122,8 +126,7 @@ def alert_entry(subject: str, message: str, attributes: dict[str, str | list[str
         "Message": message,
         "MessageStructure": "json",
         "MessageAttributes": {
-            name: _string(value) if isinstance(value, str) else {"DataType": "String.Array", "StringValue": json.dumps(value)}
-            for name, value in attributes.items()
+            name: _string(value) if isinstance(value, str) else _strings(value) for name, value in attributes.items()
         },
     })  # fmt: skip
 
@@ -147,10 +150,14 @@ def _string(value: str) -> dict[str, str]:
     return {"DataType": "String", "StringValue": value}
 
 
-def _accepted(call: Callable[[], Any]) -> set[str]:
+def _strings(values: list[str]) -> dict[str, str]:
+    return {"DataType": "String.Array", "StringValue": json.dumps(values)}
+
+
+def _accepted(call: Callable[..., Any], **arguments: Any) -> set[str]:
     """Make a batch call and return the ids of the entries that it took: none where the whole call failed."""
     try:
-        answer = call()
+        answer = call(**arguments)
     except (BotoCoreError, ClientError) as error:
         logger.error("a batch was not taken", extra={"error": _described(error)})
         return set()

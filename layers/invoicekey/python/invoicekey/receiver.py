@@ -54,7 +54,9 @@ class Receiver:
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
 
     def _is_authentic(self, headers: Mapping[str, str]) -> bool:
-        given = next((value for name, value in headers.items() if name.lower() == SECRET_HEADER), "").encode("utf-8", "surrogatepass")
+        given = next((value for name, value in headers.items() if name.lower() == SECRET_HEADER), "").encode(
+            "utf-8", "surrogatepass"
+        )
         if not given.strip():
             return False
         if _matches(given, self._secret.value()):
@@ -106,7 +108,8 @@ def _parsed(body: bytes) -> dict[str, Any] | None:
 
 def _matches(given: bytes, secret: Mapping[str, Any]) -> bool:
     """Compare with every accepted secret, in the same time whichever fits."""
-    return any([hmac.compare_digest(given, accepted) for accepted in hook_secrets(secret)])
+    matches = [hmac.compare_digest(given, accepted) for accepted in hook_secrets(secret)]
+    return any(matches)
 
 
 def _refused(status: HTTPStatus, why: str) -> HTTPStatus:

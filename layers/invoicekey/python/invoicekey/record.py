@@ -123,15 +123,32 @@ class ResolvedRecord(_Record):
 type Record = FailingRecord | ResolvedRecord
 
 
-def failing(account: str, order: Order, problems: Iterable[Problem], *, report: int, first_seen_at: datetime,
-            now: datetime, language: str) -> FailingRecord:
+def failing(
+    account: str,
+    order: Order,
+    problems: Iterable[Problem],
+    *,
+    report: int,
+    first_seen_at: datetime,
+    now: datetime,
+    language: str,
+) -> FailingRecord:
     """Write the record of an order that fails."""
     data = FailingData(**_data(account, order, problems, report, first_seen_at, language))
     return FailingRecord(**_envelope(RecordType.FAILING, data, now), data=data)
 
 
-def resolved(account: str, order: Order, warnings: Iterable[Problem], *, report: int, first_seen_at: datetime,
-             now: datetime, language: str, reason: CloseReason) -> ResolvedRecord:
+def resolved(
+    account: str,
+    order: Order,
+    warnings: Iterable[Problem],
+    *,
+    report: int,
+    first_seen_at: datetime,
+    now: datetime,
+    language: str,
+    reason: CloseReason,
+) -> ResolvedRecord:
     """Write the record of a failure that is closed, for the reason given."""
     data = ResolvedData(**_data(account, order, warnings, report, first_seen_at, language), reason=reason)
     return ResolvedRecord(**_envelope(RecordType.RESOLVED, data, now), data=data)
@@ -158,8 +175,9 @@ def shown(value: object) -> str | None:
     return text if len(text) <= FIELD_LENGTH else text[: FIELD_LENGTH - 1] + "…"
 
 
-def _data(account: str, order: Order, problems: Iterable[Problem], report: int, first_seen_at: datetime,
-          language: str) -> dict[str, Any]:
+def _data(
+    account: str, order: Order, problems: Iterable[Problem], report: int, first_seen_at: datetime, language: str
+) -> dict[str, Any]:
     found = tuple(problems)
     order_id = str(order.order_id)
     return {

@@ -209,7 +209,7 @@ def _problems(sales: Sequence[Package], policy: Policy, given: Circumstances) ->
                 code,
                 sale.invoice_number,
                 sale.invoice_key,
-                suggestion=_suggest(sale, sales, policy, year),
+                suggestion=_suggest(sale, policy, year),
                 reused_on=_other_invoice_with_its_key(sale, sales) if code is Code.REUSED else None,
             )
         for warning in _warnings(sale, key if code in _KEY_IS_SOUND else None):
@@ -270,7 +270,7 @@ def _warnings(sale: Package, key: AccessKey | None) -> Iterator[Code]:
         yield Code.COURIER_MISSING
 
 
-def _suggest(sale: Package, sales: Sequence[Package], policy: Policy, year: int) -> Suggestion | None:
+def _suggest(sale: Package, policy: Policy, year: int) -> Suggestion | None:
     """Look for a likely key: the field cleaned, then the NF-e XML, the address and the invoice number (contract)."""
     places = {
         SuggestionSource.CLEANED: access_key.clean(sale.invoice_key, current_year=year),

@@ -79,9 +79,9 @@ class Vtex:
     def read_order(self, ref: OrderRef, time_left: float) -> Order:
         """Read an order (GET /api/oms/pvt/orders/{orderId}) within `time_left` seconds.
 
-        Raises OrderNotFound for a 404, CredentialsRefused for 401, 403 and missing credentials, OutOfTime where the pace
-        leaves no room, SilenceAsked for 429 and 503 and until their wait is over, and TryAgainLater for whatever else is
-        not a 200 with this order in it.
+        Raises OrderNotFound for a 404, CredentialsRefused for 401, 403 and missing credentials, OutOfTime where the
+        pace leaves no room, SilenceAsked for 429 and 503 and until their wait is over, and TryAgainLater for whatever
+        else is not a 200 with this order in it.
         """
         self._keep_silence(ref.account)
         credentials = self._credentials(ref.account)
