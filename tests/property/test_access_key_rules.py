@@ -76,7 +76,9 @@ json_like = st.recursive(
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=5), children, max_size=3),
     max_leaves=5,
 )
-separators = st.text(st.characters(exclude_categories=["L", "N", "Cs"], exclude_characters="<%&?"), min_size=1, max_size=3)
+separators = st.text(
+    st.characters(exclude_categories=["L", "N", "Cs"], exclude_characters="<%&?"), min_size=1, max_size=3
+)
 
 
 @st.composite

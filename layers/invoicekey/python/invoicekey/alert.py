@@ -80,7 +80,7 @@ def failing(account: str, order: Order, problems: Sequence[Problem], style: Styl
         value=_value(first),
         invoiced_at=texts.date(texts.local(invoiced_at, style.timezone), language) if invoiced_at else None,
         is_invoiced=(order.status or "").casefold() == "invoiced",
-        of_invoice=texts.of_invoice(texts.number_shown(first.invoice_number), language),
+        of_invoice=texts.of_the_invoice(texts.number_shown(first.invoice_number), language),
         model=key.model if key else None,
         suggested_key=first.suggestion.key if first.suggestion else None,
         found=texts.FOUND[first.suggestion.source].to(language) if first.suggestion else None,

@@ -309,14 +309,12 @@ def _count(finding: Finding) -> None:
             telemetry.count(f"problem_{problem.code}")
         if finding.verdict.is_suspect:
             telemetry.count("cnova_suspect")
-    match finding.retry:
-        case CredentialsRefused():
-            telemetry.count("credentials_refused")
-        case SilenceAsked():
-            telemetry.count("silence_kept")
-        case OutOfTime():
-            telemetry.count("check_postponed")
-        case TryAgainLater():
-            telemetry.count("check_retried")
-        case None:
-            pass
+    if finding.retry:
+        telemetry.count(_RETRY_METRICS.get(type(finding.retry), "check_retried"))
+
+
+_RETRY_METRICS: dict[type[TryAgainLater], str] = {
+    CredentialsRefused: "credentials_refused",
+    SilenceAsked: "silence_kept",
+    OutOfTime: "check_postponed",
+}

@@ -12,8 +12,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from invoicekey import access_key
 from invoicekey.access_key import Mangling
@@ -105,6 +105,7 @@ _INVOICE = Said("A nota {number}", "Invoice {number}")
 _AN_INVOICE = Said("Uma nota", "An invoice")
 _OF_INVOICE = Said("da nota {number}", "of invoice {number}")
 _OF_AN_INVOICE = Said("de uma nota", "of an invoice")
+_OF_THE_INVOICE = Said("da nota", "of the invoice")
 _KEY = Said("A chave de acesso", "The access key")
 _AND = Said(" e ", " and ")
 
@@ -113,7 +114,7 @@ HEADLINES: Mapping[Code, Said] = {
     Code.MISSING: Said("nota{number} sem chave de acesso{at}", "invoice{number} has no access key{at}"),
     Code.MALFORMED: Said("chave da nota{number} fora do formato{at}", "key of invoice{number} is malformed{at}"),
     Code.INVALID_CHECK_DIGIT: Said("chave da nota{number} com dígito errado", "key of invoice{number} has a bad digit"),
-    Code.INVALID_STATE: Said("chave da nota{number} sem estado válido", "key of invoice{number} has a bad state"),
+    Code.INVALID_STATE: Said("chave da nota{number} sem estado válido", "key of invoice{number} has no valid state"),
     Code.INVALID_YEAR: Said("chave da nota{number} com ano inválido", "key of invoice{number} has a bad year"),
     Code.INVALID_MONTH: Said("chave da nota{number} com mês inválido", "key of invoice{number} has a bad month"),
     Code.INVALID_TAX_ID: Said("chave da nota{number} com CNPJ/CPF errado", "key of invoice{number} has a bad CNPJ/CPF"),
@@ -130,7 +131,7 @@ HEADLINES: Mapping[Code, Said] = {
 
 RESOLVED_HEADLINE = Said("chave de acesso em ordem na VTEX", "access key now right in VTEX")
 SHOP = " - Casas Bahia"
-SMS_CONSEQUENCE = Said(" Pode não faturar na Casas Bahia.", " It may stay uninvoiced at Casas Bahia.")
+SMS_CONSEQUENCE = Said(" Pode não faturar na Casas Bahia.", " The order may stay uninvoiced at Casas Bahia.")
 SMS_GO_ON = Said(" Veja o e-mail.", " See the e-mail.")
 SMS_CONFIRM = Said(" Confirme na Casas Bahia se o pedido andou.", " Check at Casas Bahia that the order moved on.")
 
@@ -146,8 +147,8 @@ WHOLES: Mapping[Mangling, Said] = {
         "went through a spreadsheet and lost digits: copy it anew from the ERP or the DANFE",
     ),
     Mangling.PROTOCOL: Said(
-        "parece ser o protocolo de autorização (15 números), não a chave de acesso",
-        "seems to be the authorization protocol (15 digits), not the access key",
+        "parece ter sido trocada pelo protocolo de autorização (15 números)",
+        "seems to have been replaced by the authorization protocol (15 digits)",
     ),
     Mangling.NFSE: Said(
         "parece ser de uma nota de serviço (NFS-e, 50 números); a venda de produto pede a NF-e",
@@ -217,7 +218,8 @@ _MAY_NOT_SHIP = Said(
     " Sem rastreio e transportadora, o pedido pode não passar para enviado na Casas Bahia.",
     " Without tracking and carrier the order may not move on to shipped at Casas Bahia.",
 )
-_NUMBERS = Said(" (nota {numbers})", " (invoice {numbers})")
+_ONE_INVOICE = Said(" (nota {numbers})", " (invoice {numbers})")
+_INVOICES = Said(" (notas {numbers})", " (invoices {numbers})")
 _MORE = Said("e mais {count}", "and {count} more")
 
 _LESS_THAN_A_MINUTE = Said("menos de 1 min", "less than 1 min")
@@ -247,7 +249,8 @@ def headline(code: Code, number: str | None, language: str, *, at_vtex: bool = F
 def also(problems: Sequence[Problem], language: str) -> str:
     """List further problems in a few words each, three and how many more; empty where there is none."""
     told = [headline(problem.code, number_shown(problem.invoice_number), language) for problem in problems]
-    return "; ".join(_cut_list(told, MOST_OTHERS, language))
+    more = [_more(told, MOST_OTHERS, language)] if told[MOST_OTHERS:] else []
+    return "; ".join(told[:MOST_OTHERS] + more)
 
 
 def watch(warnings: Sequence[Problem], language: str, *, with_numbers: bool) -> str:
@@ -266,6 +269,11 @@ def watch(warnings: Sequence[Problem], language: str, *, with_numbers: bool) -> 
 def of_invoice(number: str | None, language: str) -> str:
     """Say whose key it is: "da nota 643797"; "de uma nota" where the invoice has no number."""
     return (_OF_INVOICE if number else _OF_AN_INVOICE).to(language).format(number=number)
+
+
+def of_the_invoice(number: str | None, language: str) -> str:
+    """Say whose key it is where the invoice was spoken of: "da nota" where it has no number."""
+    return of_invoice(number, language) if number else _OF_THE_INVOICE.to(language)
 
 
 def number_shown(text: str | None) -> str | None:
@@ -289,8 +297,7 @@ def quoted(text: str) -> str:
     kind = _not_to_be_shown(text)
     composed = _composed(text, 2 * LONGEST_VALUE)
     visible = ("·" if _is_blank(character) else _visible(character) for character in composed)
-    shown = "".join(visible).replace("«", "‹").replace("»", "›")
-    return f"«{kind or _cut(shown, LONGEST_VALUE)}»"
+    return f"«{kind or _cut(''.join(visible), LONGEST_VALUE)}»"
 
 
 def ascii_only(text: str) -> str:
@@ -314,9 +321,6 @@ def moment(text: str | None) -> datetime | None:
 
 def local(when: datetime, timezone: str) -> datetime:
     """Return a moment on the clocks of a time zone; ZoneInfoNotFoundError for an unknown name."""
-    # Only orders at fault need it, and every cold start would pay for it.
-    from zoneinfo import ZoneInfo
-
     return when.astimezone(ZoneInfo(timezone))
 
 
@@ -383,15 +387,16 @@ def _document(value: object, language: str) -> str:
     return said.to(language).format(model=model, name=name)
 
 
-def _cut_list(told: Sequence[str], most: int, language: str) -> list[str]:
-    more = len(told) - most
-    return [*islice(told, most), *([_MORE.to(language).format(count=more)] if more > 0 else [])]
-
-
 def _in_brackets(numbers: Sequence[str], language: str) -> str:
     if not numbers:
         return ""
-    return _NUMBERS.to(language).format(numbers=", ".join(_cut_list(numbers, MOST_NUMBERS, language)))
+    more = f" {_more(numbers, MOST_NUMBERS, language)}" if numbers[MOST_NUMBERS:] else ""
+    said = _INVOICES if numbers[1:] else _ONE_INVOICE
+    return said.to(language).format(numbers=", ".join(numbers[:MOST_NUMBERS]) + more)
+
+
+def _more(told: Sequence[str], most: int, language: str) -> str:
+    return _MORE.to(language).format(count=len(told) - most)
 
 
 def _time(when: datetime, language: str) -> str:
@@ -424,10 +429,10 @@ def _is_blank(character: str) -> bool:
 
 
 def _visible(character: str) -> str:
-    """Stand in for what would write over its neighbours or turn the line around."""
+    """Replace what would write over its neighbours, turn the line around, or close a quotation."""
     writes_over = unicodedata.category(character).startswith("M")
     turns_around = unicodedata.bidirectional(character) in {"R", "AL", "AN"}
-    return "?" if writes_over or turns_around else character
+    return "?" if writes_over or turns_around else {"«": "‹", "»": "›"}.get(character, character)
 
 
 def _cut(text: str, longest: int) -> str:
