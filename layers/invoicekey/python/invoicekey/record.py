@@ -165,9 +165,11 @@ def timestamp(moment: datetime) -> str:
 
 
 def shown(value: object) -> str | None:
-    """Return a field as text, cut to 64 characters with `…`; what contains `<` is not repeated."""
+    """Return a field as text, cut to 64 characters with `…`; what contains `<`, an object and a list are not repeated."""
     if value is None:
         return None
+    if isinstance(value, dict | list):
+        return "(object)" if isinstance(value, dict) else "(list)"
     text = value if isinstance(value, str) else json.dumps(value)
     text = text.encode("utf-8", "replace").decode()
     if "<" in text:

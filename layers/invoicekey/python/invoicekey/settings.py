@@ -78,7 +78,7 @@ class CheckerSettings:
             retry_base=reader.seconds("RETRY_BASE_SECONDS"),
             lease=2 * reader.seconds("FUNCTION_TIMEOUT_SECONDS"),
             language=reader.one_of("ALERT_LANGUAGE", _LANGUAGES),
-            timezone=reader.text("ALERT_TIMEZONE"),
+            timezone=reader.timezone("ALERT_TIMEZONE"),
             policy=Policy(
                 affiliate_ids=reader.names("CNOVA_AFFILIATE_IDS"),
                 seller_tax_ids=frozenset(map(_bare_tax_id, reader.names("SELLER_TAX_IDS"))),
@@ -119,6 +119,18 @@ class _Reader:
 
     def seconds(self, name: str, least: int = 1) -> timedelta:
         return timedelta(seconds=self.number(name, least))
+
+    def timezone(self, name: str) -> str:
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+        value = self.text(name)
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise SettingsError(
+                f"{name}: expected an IANA time zone such as America/Sao_Paulo, got {value!r}"
+            ) from None
+        return value
 
     def base_url(self, name: str) -> str:
         """Read VTEX's address. An account's credentials go there, so it is https and the account's own host."""
