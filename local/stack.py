@@ -1,15 +1,16 @@
 """The stack on this machine: the emulator, the VTEX simulator, and the real template deployed between them.
 
-`python -m local.stack up` leaves it running for replays by hand, `down` stops it. The demo and the stack tests use
-`LocalStack` as a context manager, on ports of their own. Everything listens on 127.0.0.1; where Docker's bridge exists
-`up` listens there too, for that is what the containers of `sam local` reach.
+`python -m local.stack up` leaves it running for replays by hand, `down` stops it, and `records` shows what its queues
+hold. The demo and the tests use `LocalStack` as a context manager, on ports of their own. Everything listens on
+127.0.0.1; where Docker's bridge exists `up` listens there too, for that is what the containers of `sam local` reach.
 """
 
+import argparse
+import fcntl
 import json
 import os
 import platform
-import signal
-import socket
+import shutil
 import subprocess
 import sys
 import time
@@ -20,20 +21,28 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import boto3
-from botocore.config import Config
+from local import events, processes
+from local.processes import LOOPBACK
+from local.progress import Progress
 
 ROOT = Path(__file__).resolve().parent.parent
+TOOLS = ROOT / ".venv-tools" / "bin"
 STATE = ROOT / ".stack"
 STACK_NAME = "invoicekey-local"
+API_ID = "10ca1000"
 REGION = "us-east-1"
-EMULATOR_PORT = 4566
-VTEX_PORT = 8910
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
+"""The emulator's root user; it holds everybody else to IAM."""
+EMULATOR_PORT, VTEX_PORT = 4566, 8910
 DOCKER_BRIDGE = "172.17.0.1"
-CREDENTIALS = {"app_key": "vtexappkey-luxstore-LOCAL", "app_token": "a-token-for-this-machine-only"}
-ACCOUNT = "luxstore"
+VTEX_CREDENTIALS = {"app_key": "vtexappkey-luxstore-LOCAL", "app_token": "a-token-for-this-machine-only"}
+PARAMETERS = {**events.PARAMETERS, "RetryBaseSeconds": "2", "InvoiceGraceSeconds": "60"}
+"""Those of `up`: patience enough to see an order wait, and little enough to see what comes of it."""
+
+_START_SECONDS = 30
+_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
 class StackError(Exception):
@@ -46,19 +55,26 @@ def silent(_: str) -> None:
 
 @dataclass
 class LocalStack:
-    """An emulator and a VTEX simulator, started as child processes, and the template deployed into the emulator."""
+    """An emulator and a VTEX simulator, started as child processes, and the template deployed into the emulator.
+
+    `home` keeps logs and builds; what else is put there is removed at the end. With `bridge`, both can be reached at
+    that address too. Without `hook_secret` it is the one that the stack generates.
+    """
 
     emulator_port: int
     vtex_port: int
     home: Path
     parameters: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = silent
-    hosts: tuple[str, ...] = ("127.0.0.1",)
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    bridge: str | None = None
+    hook_secret: str = ""
+    children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _lock: IO[str] | None = None
 
     def __enter__(self) -> "LocalStack":
         try:
             self.start()
+            self.deploy()
         except BaseException:
             self.stop()
             raise
@@ -68,47 +84,72 @@ class LocalStack:
         self.stop()
 
     def start(self) -> None:
-        """Start everything and deploy, telling each step."""
+        """Start the emulator and the simulator."""
+        if not (TOOLS / "sam").exists():
+            raise StackError(f"{TOOLS.relative_to(ROOT)} is not set up; `make setup` does it")
+        for port in (self.emulator_port, self.vtex_port):
+            if processes.is_listening(port):
+                raise StackError(f"port {port} is in use by another program; stop that one first")
         self.home.mkdir(parents=True, exist_ok=True)
-        self.say("starting the emulator and the VTEX simulator")
-        self._start_emulator()
-        self._start_vtex()
+        self._claim_home()
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        self._temporary.mkdir()
+        self.say("starting the emulator (ministack) and the VTEX simulator")
+        hosts = [LOOPBACK, self.bridge] if self.bridge else [LOOPBACK]
+        self._start("local.emulator", port=self.emulator_port)
+        self._start(
+            "local.vtex_simulator", "--port", str(self.vtex_port), "--verbose",
+            *(part for host in hosts for part in ("--host", host)), port=self.vtex_port,
+        )  # fmt: skip
+        if self.bridge:
+            ends = [f"{host}:{self.emulator_port}" for host in (self.bridge, LOOPBACK)]
+            self._start("local.forwarder", *ends, port=self.emulator_port, host=self.bridge)
+
+    def deploy(self) -> None:
+        """Build the template and deploy it, and put the secrets where it expects them."""
         self.say("building functions and layers (sam build)")
-        self._sam("build", *self._build_arguments())
+        build = self.home / "build"
+        self._sam("build", "--build-dir", str(build), "--cached", "--cache-dir", str(self.home / "cache"))
         self.say("deploying template.yaml into the emulator (sam deploy)")
-        self._deploy()
-        self._keep_credentials()
+        bucket = "deployments"
+        self.client("s3").create_bucket(Bucket=bucket)
+        self._sam(
+            "deploy", "--template-file", str(build / "template.yaml"), "--stack-name", STACK_NAME,
+            "--s3-bucket", bucket, "--region", REGION, "--capabilities", "CAPABILITY_IAM",
+            "--no-confirm-changeset", "--no-progressbar", "--tags", f"ms-custom-id={API_ID}",
+        )  # fmt: skip
+        self._keep_secrets()
 
     def stop(self) -> None:
-        """Stop the processes that were started, and wait for them."""
-        stop_processes([process.pid for process in self.processes])
-        for process in self.processes:
-            process.wait()
-        self.processes.clear()
+        """Stop what was started, and remove what it left."""
+        with processes.uninterrupted():
+            processes.stop([child.pid for child in self.children.values()])
+            self.children.clear()
+            if self._lock:
+                shutil.rmtree(self._temporary, ignore_errors=True)
+                self._lock.close()
 
     # ---- What callers ask of a running stack
 
     @property
     def endpoint(self) -> str:
         """Return the emulator's address."""
-        return f"http://127.0.0.1:{self.emulator_port}"
+        return f"http://{LOOPBACK}:{self.emulator_port}"
 
     @property
     def vtex_url(self) -> str:
         """Return the simulator's address."""
-        return f"http://127.0.0.1:{self.vtex_port}"
+        return f"http://{LOOPBACK}:{self.vtex_port}"
 
-    def client(self, service: str) -> Any:
-        """Make a client of an emulated AWS service."""
+    def client(self, service: str, **credentials: str) -> Any:
+        """Make a client of an emulated AWS service: the root user's, unless credentials are given."""
+        import boto3
+        from botocore.config import Config
+
+        root = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        patience = Config(retries={"total_max_attempts": 3, "mode": "standard"}, proxies={})
         make: Any = boto3.client
-        return make(
-            service,
-            endpoint_url=self.endpoint,
-            region_name=REGION,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(retries={"total_max_attempts": 3, "mode": "standard"}),
-        )
+        return make(service, endpoint_url=self.endpoint, region_name=REGION, config=patience, **(credentials or root))
 
     @cached_property
     def outputs(self) -> dict[str, str]:
@@ -116,22 +157,15 @@ class LocalStack:
         (stack,) = self.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
-    @cached_property
-    def hook_secret(self) -> str:
-        """Return the secret that the hook has to carry."""
-        secret = self.client("secretsmanager").get_secret_value(SecretId=self.outputs["HookSecretArn"])
-        return str(json.loads(secret["SecretString"])["current"])
-
     def post_hook(self, body: bytes, headers: Mapping[str, str] | None = None) -> int:
         """Post a hook call to the HTTP API as VTEX does, and return the status of the answer."""
-        host = self.outputs["HookUrl"].split("/")[2]
         request = urllib.request.Request(f"{self.endpoint}/hooks/vtex/orders", data=body, method="POST")
-        request.add_header("Host", host)
+        request.add_header("Host", self.outputs["HookUrl"].split("/")[2])
         request.add_header("Content-Type", "application/json")
-        for name, value in (headers if headers is not None else {"X-Hook-Secret": self.hook_secret}).items():
+        for name, value in ({"X-Hook-Secret": self.hook_secret} if headers is None else headers).items():
             request.add_header(name, value)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with _open(request, timeout=30) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code
@@ -140,124 +174,218 @@ class LocalStack:
         """Call the simulator's control routes (/_simulator/…) and return what they answer."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.vtex_url}/_simulator/{route}", data=data, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.loads(answer.read() or b"null")
+        with _open(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def messages(self, queue_url: str) -> list[Any]:
+        """Return the messages that a queue holds, and leave them there."""
+        sqs, found = self.client("sqs"), {}
+        while batch := sqs.receive_message(
+            QueueUrl=queue_url, MaxNumberOfMessages=10, VisibilityTimeout=2, MessageAttributeNames=["All"]
+        ).get("Messages"):
+            found.update({message["MessageId"]: message for message in batch})
+        return list(found.values())
 
     # ---- Steps
 
-    def _start_emulator(self) -> None:
-        for taken in (self.emulator_port, self.vtex_port):
-            if is_listening(taken):
-                raise StackError(f"port {taken} is in use; is the stack up already? `make down` stops it")
-        environment = {
-            **os.environ,
+    def _claim_home(self) -> None:
+        lock = (self.home / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise StackError(f"another one is running in {os.path.relpath(self.home)}; wait until it ends") from None
+        self._lock = lock
+
+    @property
+    def _temporary(self) -> Path:
+        return self.home / "tmp"
+
+    def _environment(self) -> dict[str, str]:
+        """Return an environment without anybody's AWS account, and with no proxy between us."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return {
+            **own,
+            **KEYS,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": f"{LOOPBACK},localhost",
+            "no_proxy": f"{LOOPBACK},localhost",
+            "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONUNBUFFERED": "1",
+            "TMPDIR": str(self._temporary),
+        }
+
+    def _start(self, module: str, *arguments: str, port: int, host: str = LOOPBACK) -> None:
+        name = module.rpartition(".")[2]
+        log = self.home / f"{name}.log"
+        settings = {
             "GATEWAY_PORT": str(self.emulator_port),
-            "BIND_HOST": "127.0.0.1",
+            "BIND_HOST": LOOPBACK,
             "MINISTACK_REGION": REGION,
             "AUTH": "true",
+            "LAMBDA_EXECUTOR": "local",
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
-            "TMPDIR": str(self.home),
         }
-        self._start("emulator", [sys.executable, "-m", "local.emulator"], environment, self.emulator_port)
+        command = [str(TOOLS / "python"), "-m", module, *arguments]
+        with processes.uninterrupted():
+            child = processes.start(command, log=log, environment={**self._environment(), **settings}, home=ROOT)
+            self.children[module] = child
+        end = time.monotonic() + _START_SECONDS
+        while not processes.is_listening(port, host):
+            if child.poll() is not None or time.monotonic() > end:
+                raise StackError(f"{module} did not start; its log is {os.path.relpath(log)}")
+            time.sleep(0.05)
 
-    def _start_vtex(self) -> None:
-        command = [sys.executable, "-m", "local.vtex_simulator", "--port", str(self.vtex_port), "--verbose"]
-        for host in self.hosts:
-            command += ["--host", host]
-        self._start("vtex", command, {**os.environ, "PYTHONUNBUFFERED": "1"}, self.vtex_port)
-
-    def _start(self, name: str, command: list[str], environment: dict[str, str], port: int) -> None:
-        log = self.home / f"{name}.log"
-        with log.open("wb") as output:
-            # A session of its own: Ctrl-C reaches us, and we stop it in order.
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
-            )
-        self.processes.append(process)
-        for _ in range(300):
-            if is_listening(port):
-                return
-            if process.poll() is not None:
-                break
-            time.sleep(0.1)
-        raise StackError(f"the {name} did not start; its log is {log.relative_to(ROOT)}")
-
-    def _build_arguments(self) -> list[str]:
-        architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
-        return ["--build-dir", str(self.home / "build"), "--parameter-overrides", f"Architecture={architecture}"]
-
-    def _deploy(self) -> None:
-        bucket = "deployments"
-        self.client("s3").create_bucket(Bucket=bucket)
-        architecture = self._build_arguments()[-1]
+    def _sam(self, command: str, *arguments: str) -> None:
+        environment = {
+            **self._environment(),
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "SAM_CLI_TELEMETRY": "0",
+            "SAM_CLI_POLL_DELAY": "0.2",
+        }
         parameters = {
+            "Architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
             "AwsEndpointUrl": self.endpoint,
             "VtexBaseUrl": self.vtex_url + "/{account}",
             **self.parameters,
         }
-        self._sam(
-            "deploy",
-            "--template-file", str(self.home / "build" / "template.yaml"),
-            "--stack-name", STACK_NAME, "--s3-bucket", bucket, "--region", REGION,
-            "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar",
-            "--parameter-overrides", architecture, *(f"{name}={value}" for name, value in parameters.items()),
-        )  # fmt: skip
+        overrides = [f"{name}={value}" for name, value in parameters.items()]
+        log = self.home / f"sam-{command}.log"
+        line = [str(TOOLS / "sam"), command, *arguments, "--parameter-overrides", *overrides]
+        if processes.run(line, log=log, environment=environment, home=ROOT):
+            last = "\n".join(log.read_text(errors="replace").strip().splitlines()[-15:])
+            raise StackError(f"sam {command} failed, {os.path.relpath(log)} ends so:\n{last}")
 
-    def _sam(self, *arguments: str) -> None:
-        environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": REGION,
-            "SAM_CLI_TELEMETRY": "0",
-        }
-        command = [str(Path(sys.executable).parent / "sam"), *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        (self.home / f"sam-{arguments[0]}.log").write_text(done.stdout + done.stderr)
-        if done.returncode:
-            last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-            raise StackError(f"sam {arguments[0]} failed:\n{last}")
-
-    def _keep_credentials(self) -> None:
-        self.client("secretsmanager").put_secret_value(
-            SecretId=self.outputs["VtexCredentialsSecretArn"], SecretString=json.dumps({ACCOUNT: CREDENTIALS})
-        )
+    def _keep_secrets(self) -> None:
+        secrets = self.client("secretsmanager")
+        hook, vtex = self.outputs["HookSecretArn"], self.outputs["VtexCredentialsSecretArn"]
+        secrets.put_secret_value(SecretId=vtex, SecretString=json.dumps({events.ACCOUNT: VTEX_CREDENTIALS}))
+        if self.hook_secret:
+            kept = {"current": self.hook_secret, "previous": events.PREVIOUS_HOOK_SECRET}
+            secrets.put_secret_value(SecretId=hook, SecretString=json.dumps(kept))
+        else:
+            self.hook_secret = json.loads(secrets.get_secret_value(SecretId=hook)["SecretString"])["current"]
 
 
-def is_listening(port: int) -> bool:
-    """Say whether something on this machine accepts connections at the port."""
-    with socket.socket() as probe:
-        probe.settimeout(0.2)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+# ---- The stack that is left running
+
+HOME = STATE / "up"
+_RUNNING = HOME / "running.json"
 
 
-def free_port() -> int:
-    """Return a port that nothing uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def stop_processes(pids: list[int]) -> None:
-    """Stop processes with what they started, politely first; each is the leader of its session."""
-    for signal_number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 1.0)):
-        for pid in pids:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal_number)
-        end = time.monotonic() + patience
-        while time.monotonic() < end and any(_is_alive(pid) for pid in pids):
-            time.sleep(0.05)
-
-
-def _is_alive(pid: int) -> bool:
+def up(progress: Progress) -> None:
+    """Start the stack and leave it running; where it is up already, say so."""
+    stack = standing_stack(progress)
+    if _noted() and all(processes.is_running(pid, module) for module, pid in _noted().items()):
+        progress.line("The stack is up already.")
+        _tell_what_next(stack, progress)
+        return
+    _stop_noted()
     try:
-        os.killpg(pid, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    with suppress(ChildProcessError):
-        finished, _ = os.waitpid(pid, os.WNOHANG)
-        return finished == 0
-    return True
+        stack.start()
+        _RUNNING.write_text(json.dumps({module: child.pid for module, child in stack.children.items()}))
+        stack.deploy()
+        orders = [json.loads(path.read_bytes()) for path in sorted((events.EVENTS / "orders").glob("*.json"))]
+        stack.vtex("PUT", "orders", orders)
+    except BaseException:
+        stack.stop()
+        _RUNNING.unlink(missing_ok=True)
+        raise
+    progress.end()
+    _tell_what_next(stack, progress)
+
+
+def down(progress: Progress) -> None:
+    """Stop the stack that `up` left running."""
+    stopped = _stop_noted()
+    shutil.rmtree(HOME / "tmp", ignore_errors=True)
+    progress.line("The stack is stopped." if stopped else "The stack was not up.")
+
+
+def records(progress: Progress) -> None:
+    """Show what lies in the failure queue and in the dead-letter queue, and leave it there."""
+    stack = standing_stack(silent)
+    for name in ("FailureQueueUrl", "HookDeadLetterQueueUrl"):
+        messages = stack.messages(stack.outputs[name])
+        progress.line(f"{name.removesuffix('Url')}: {len(messages) or 'empty'}")
+        for message in messages:
+            attributes = {key: value["StringValue"] for key, value in message["MessageAttributes"].items()}
+            progress.line(f"\n{json.dumps(attributes)}\n{_indented(message['Body'])}")
+
+
+def standing_stack(say: Callable[[str], None]) -> LocalStack:
+    """Return the stack of `up`, whether it runs or not."""
+    bridge = DOCKER_BRIDGE if processes.has_address(DOCKER_BRIDGE) else None
+    return LocalStack(
+        EMULATOR_PORT, VTEX_PORT, HOME, PARAMETERS, say=say, bridge=bridge, hook_secret=events.HOOK_SECRET
+    )
+
+
+def _noted() -> dict[str, int]:
+    with suppress(OSError, ValueError):
+        noted: dict[str, int] = json.loads(_RUNNING.read_text())
+        return noted
+    return {}
+
+
+def _stop_noted() -> bool:
+    """Stop what was noted and still runs; a note may be older than this machine's last start."""
+    running = [pid for module, pid in _noted().items() if processes.is_running(pid, module)]
+    processes.stop(running)
+    _RUNNING.unlink(missing_ok=True)
+    return bool(running)
+
+
+def _indented(body: str) -> str:
+    with suppress(ValueError):
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    return body
+
+
+def _tell_what_next(stack: LocalStack, progress: Progress) -> None:
+    event = json.dumps({
+        "OrderId": events.BY_NAME["key-missing"].order_id, "State": "invoiced", "Origin": {"Account": events.ACCOUNT}
+    })  # fmt: skip
+    keys = " ".join(f"{name}={value}" for name, value in KEYS.items())
+    progress.line(f"""
+Hooks go to   {stack.outputs["HookUrl"]}
+The orders of events/orders are at the VTEX simulator, {stack.vtex_url}
+
+Post a hook, and see what came of it:
+  curl -i {stack.outputs["HookUrl"]} -H 'X-Hook-Secret: {stack.hook_secret}' \\
+    -d '{event}'
+  .venv-tools/bin/python -m local.stack records
+
+Run a function by itself, with Docker:
+  export PATH="$PWD/.venv-tools/bin:$PATH" {keys}
+  sam build
+  sam local invoke CheckInvoiceFunction -e events/checks/key-missing.json
+  sam local invoke ReceiveHookFunction -e events/hooks/invoiced.json
+
+What the functions say: {os.path.relpath(stack.home / "emulator.log")}; stop it all: make down""")
+
+
+def main() -> int:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(prog="local.stack", description="The stack on this machine.")
+    commands = {"up": up, "down": down, "records": records}
+    parser.add_argument("command", choices=commands)
+    command = commands[parser.parse_args().command]
+    processes.end_on_signals()
+    try:
+        with Progress() as progress:
+            command(progress)
+    except StackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: everything is stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

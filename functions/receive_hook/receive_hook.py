@@ -34,7 +34,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
 
 def _body(event: dict[str, Any]) -> bytes:
-    """Return the body's bytes; one that claims to be base64 and is not comes back as it is, to be refused as JSON."""
+    """Return the body's bytes; one that claims to be base64 and is not comes back as it is, to be judged as JSON."""
     body = (event.get("body") or "").encode("utf-8", "surrogatepass")
     if not event.get("isBase64Encoded"):
         return body

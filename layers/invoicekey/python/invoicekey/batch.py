@@ -7,7 +7,7 @@ here but for the pace of VTEX.
 import random
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -24,6 +24,8 @@ PARALLEL = 10
 GIVE_UP_AFTER = timedelta(hours=24)
 LONGEST_RETRY = 3600.0
 DEATHS_OF_A_SUSPECT = 2
+LEAST_HIDDEN_SECONDS = 180.0
+"""As the queue hides what it hands out: so long a message that may kill the function is hidden at the least."""
 SETTLING_SECONDS = 3.5
 """Kept free at the very end, to send the reports of what did end in time and to put messages back."""
 
@@ -44,26 +46,45 @@ class Case:
 
 @dataclass(slots=True)
 class _Waits:
-    """The messages of a batch that go back, and after how many seconds."""
+    """The messages of a batch that go back."""
 
-    by_id: dict[str, tuple[Message, float]] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set)
+    due: dict[str, tuple[Message, float]] = field(default_factory=dict)
+    """Those that SQS is still to be told of, and after how many seconds they are to come."""
 
     def add(self, message: Message, seconds: float) -> None:
-        self.by_id[message.id] = (message, seconds)
+        self.ids.add(message.id)
+        self.due[message.id] = (message, seconds)
+
+    def take_due(self) -> list[tuple[Message, float]]:
+        due, self.due = list(self.due.values()), {}
+        return due
+
+
+def _ten_threads() -> Executor:
+    return ThreadPoolExecutor(PARALLEL, thread_name_prefix="check")
 
 
 class BatchCheck:
     """Checks batches, one after the other, in one environment."""
 
     def __init__(
-        self, vtex: Vtex, ledger: Ledger, outlets: Outlets, order_check: OrderCheck, retry_base: timedelta
+        self,
+        vtex: Vtex,
+        ledger: Ledger,
+        outlets: Outlets,
+        order_check: OrderCheck,
+        retry_base: timedelta,
+        *,
+        make_pool: Callable[[], Executor] = _ten_threads,
     ) -> None:
         self._vtex = vtex
         self._ledger = ledger
         self._outlets = outlets
         self._order_check = order_check
         self._retry_base = retry_base.total_seconds()
-        self._pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="check")
+        self._checks = make_pool()
+        self._notes = make_pool()  # apart, so that checks that hang do not keep what was sent from being noted
 
     def check(self, messages: Sequence[Message], clock: Clock) -> set[str]:
         """Check the orders that the messages are about; return the ids of the messages that go back to the queue."""
@@ -79,7 +100,7 @@ class BatchCheck:
             cases = self._read_anew([c for c, f in zip(cases, findings, strict=True) if _is_left_over(f, told)], waits)
         self._share_silences()
         self._put_back(waits)
-        return set(waits.by_id)
+        return waits.ids
 
     def _open_cases(self, messages: Sequence[Message], clock: Clock, waits: _Waits) -> list[Case]:
         """Group the messages by order and read the ledger; what can't be a notification is buried."""
@@ -104,7 +125,10 @@ class BatchCheck:
         return self._suspect_alone(cases, page, clock, waits)
 
     def _suspect_alone(self, cases: list[Case], page: Page, clock: Clock, waits: _Waits) -> list[Case]:
-        """Where a message has killed the function twice, keep its order alone and put the others back at once."""
+        """Where a message has killed the function twice, keep its order alone; the others go back before it is checked.
+
+        It is hidden ever longer in case it kills again: by age it is to be given up, and never by count.
+        """
         suspects = [case for case in cases if any(_deaths(m, page) >= DEATHS_OF_A_SUSPECT for m in case.messages)]
         if not suspects:
             return cases
@@ -113,15 +137,16 @@ class BatchCheck:
         for case in cases:
             for message in case.messages if case is not alone else ():
                 waits.add(message, 0)
-        if clock.now() - alone.sent_at < GIVE_UP_AFTER:
-            return [alone]
-        for message in alone.messages:
+        self._put_back(waits)
+        for message in [m for m in alone.messages if _deaths(m, page) >= DEATHS_OF_A_SUSPECT and _is_old(m, clock)]:
             self._bury(message, DeadLetterReason.GAVE_UP, waits)
-        return []
+            alone.messages.remove(message)
+        self._change_visibility([(m, max(LEAST_HIDDEN_SECONDS, self._growing_wait(m))) for m in alone.messages])
+        return [alone] if alone.messages else []
 
     def _check_side_by_side(self, cases: Sequence[Case], clock: Clock) -> list[Finding]:
         """Check the cases in parallel; what does not end in time goes back, whatever it waits for."""
-        futures = [self._pool.submit(self._order_check.check, case.entry, case.sent_at, clock) for case in cases]
+        futures = [self._checks.submit(self._order_check.check, case.entry, case.sent_at, clock) for case in cases]
         wait(futures, timeout=max(0.0, clock.seconds_left() - SETTLING_SECONDS))
         findings = [_result(future, case) for future, case in zip(futures, cases, strict=True)]
         for case, finding in zip(cases, findings, strict=True):
@@ -157,17 +182,16 @@ class BatchCheck:
                 return None
             return entry.ref
 
-        return {ref for ref in self._pool.map(try_to_note, entries) if ref}
+        return {ref for ref in self._notes.map(try_to_note, entries) if ref}
 
     def _settle(self, case: Case, finding: Finding, told: set[OrderRef], clock: Clock, waits: _Waits) -> None:
         """Decide what becomes of the messages of a case: done, dead, or back to the queue."""
         now = clock.now()
         if finding.report and case.ref not in told:
-            finding = Finding(
-                retry=TryAgainLater("the report could not be told", wait=_lease_left(finding.report, now))
-            )
+            trouble = TryAgainLater("the report could not be told", wait=_lease_left(finding.report, now))
+            finding = Finding(retry=trouble)
         for message in case.messages:
-            if finding.retry and self._is_given_up(message, finding.retry, now):
+            if finding.retry and not isinstance(finding.retry, OutOfTime) and _is_old(message, clock):
                 reason = DeadLetterReason.GAVE_UP
                 if isinstance(finding.retry, CredentialsRefused):
                     reason = DeadLetterReason.NO_CREDENTIALS
@@ -179,10 +203,6 @@ class BatchCheck:
             elif finding.wait_until:
                 left = max(1.0, (finding.wait_until - now).total_seconds() + 1)
                 waits.add(message, min(left, self._growing_wait(message)))
-
-    def _is_given_up(self, message: Message, trouble: TryAgainLater, now: datetime) -> bool:
-        age = now.timestamp() - message.sent_at
-        return age >= GIVE_UP_AFTER.total_seconds() and not isinstance(trouble, OutOfTime)
 
     def _retry_wait(self, message: Message, trouble: TryAgainLater) -> float:
         asked = 0.0 if trouble.wait is None else max(1.0, trouble.wait) * random.uniform(1.0, 1.1)  # noqa: S311
@@ -227,10 +247,12 @@ class BatchCheck:
                 logger.warning("a silence could not be shared", extra={"account": account, "why": trouble.why})
 
     def _put_back(self, waits: _Waits) -> None:
-        if not waits.by_id:
-            return
-        list(self._pool.map(self._note_put_back, waits.by_id))
-        for message in self._outlets.put_back(list(waits.by_id.values())):
+        due = waits.take_due()
+        list(self._notes.map(self._note_put_back, [message.id for message, _ in due]))
+        self._change_visibility(due)
+
+    def _change_visibility(self, waits: Sequence[tuple[Message, float]]) -> None:
+        for message in self._outlets.put_back(waits):
             logger.warning(
                 "SQS refused a receipt handle; the message returns when its visibility ends",
                 extra={"message_id": message.id},
@@ -266,6 +288,10 @@ def _is_left_over(finding: Finding, told: set[OrderRef]) -> bool:
 
 def _lease_left(entry: Entry, now: datetime) -> float:
     return (entry.report.lease_until - now).total_seconds() + 1 if entry.report else 0.0
+
+
+def _is_old(message: Message, clock: Clock) -> bool:
+    return clock.now().timestamp() - message.sent_at >= GIVE_UP_AFTER.total_seconds()
 
 
 def _may_be_a_suspect(message: Message) -> bool:

@@ -89,44 +89,50 @@ class OrderCheck:
     def _check(self, entry: Entry, sent_at: datetime, clock: Clock) -> Finding:
         if entry.report and not entry.report.is_told:
             return self._take_over(entry, entry.report, clock)
-        entry = replace(entry, first_heard_at=min(sent_at, entry.first_heard_at or sent_at))
-        try:
-            order = self._read(entry, clock)
-        except OrderNotFound:
-            return self._not_found(entry, clock)
-        given = Circumstances(entry.ref.account, clock.now(), _first_heard(entry), entry.has_open_failure)
+        order = self._read(entry, clock)
+        _expect_time_to_report(clock)
+        now, first_heard = clock.now(), min(sent_at, entry.first_heard_at or sent_at)
+        heard = replace(entry, first_heard_at=first_heard, checked_at=now)
+        if order is None:
+            return self._not_found(entry, heard)
+        given = Circumstances(entry.ref.account, now, first_heard, entry.has_open_failure)
         verdict = judge(order, self._rules.policy, given)
-        if clock.seconds_left() < REPORTING_SECONDS / 2:
-            raise OutOfTime("too little time is left to write down what was found")
-        return self._write_down(replace(entry, outcome=verdict.outcome, checked_at=given.now), order, verdict)
+        return self._write_down(entry, replace(heard, outcome=verdict.outcome), order, verdict)
 
     def _take_over(self, entry: Entry, report: Report, clock: Clock) -> Finding:
         """Wait for another environment's report while its lease lives; after that, send that very report."""
         if clock.now() < report.lease_until:
             left = (report.lease_until - clock.now()).total_seconds()
             raise OutOfTime("another environment is telling the last report", wait=left)
+        _expect_time_to_report(clock)
         renewed = replace(report, lease_until=clock.now() + self._rules.lease)
         return Finding(report=self._ledger.write(replace(entry, report=renewed)), is_left_over=True)
 
-    def _read(self, entry: Entry, clock: Clock) -> Order:
+    def _read(self, entry: Entry, clock: Clock) -> Order | None:
         time_left = clock.seconds_left() - REPORTING_SECONDS
         if time_left < 1:
             raise OutOfTime("too little time is left to read the order")
-        return self._vtex.read_order(entry.ref, time_left)
+        try:
+            return self._vtex.read_order(entry.ref, time_left)
+        except OrderNotFound:
+            return None
 
-    def _not_found(self, entry: Entry, clock: Clock) -> Finding:
-        now = clock.now()
+    def _not_found(self, before: Entry, entry: Entry) -> Finding:
         grace_end = _first_heard(entry) + self._rules.policy.invoice_grace
         if entry.has_open_failure:
             unknown = Order(order_id=entry.ref.order_id)
-            closed = self._close(replace(entry, checked_at=now), unknown, Verdict(Outcome.OK), CloseReason.NOT_FOUND)
+            closed = self._close(entry, unknown, Verdict(Outcome.OK), CloseReason.NOT_FOUND)
             return replace(closed, verdict=None, dead=DeadLetterReason.NOT_FOUND)
-        if now < grace_end:
+        if _checked(entry) < grace_end:
             return Finding(wait_until=grace_end)
+        self._pass_over(before, entry)
         return Finding(dead=DeadLetterReason.NOT_FOUND)
 
-    def _write_down(self, entry: Entry, order: Order, verdict: Verdict) -> Finding:
-        """Write to the ledger what the verdict calls for, with the intent to report it where it is news."""
+    def _write_down(self, before: Entry, entry: Entry, order: Order, verdict: Verdict) -> Finding:
+        """Write to the ledger what the verdict calls for, with the intent to report it where it is news.
+
+        Two outcomes need no write: an order never changes its marketplace, and one that waits is checked again.
+        """
         match verdict.outcome:
             case Outcome.OTHER_MARKETPLACE:
                 return Finding(verdict)
@@ -135,12 +141,20 @@ class OrderCheck:
             case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED | Outcome.OK if entry.has_open_failure:
                 return self._close(entry, order, verdict, CloseReason(verdict.outcome.value))
             case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED:
+                self._pass_over(before, entry)
                 return Finding(verdict)
             case Outcome.FAILING if entry.errors_told != fingerprint(verdict):
                 return self._open(entry, order, verdict)
             case Outcome.OK | Outcome.FAILING:
                 self._ledger.write(entry)
                 return Finding(verdict)
+
+    def _pass_over(self, before: Entry, entry: Entry) -> None:
+        """Write an entry of which there is nothing to tell: a slower check of an older reading must meet a conflict.
+
+        No grace begins with it, so when the order was first heard of stays as it was.
+        """
+        self._ledger.write(replace(entry, first_heard_at=before.first_heard_at))
 
     def _open(self, entry: Entry, order: Order, verdict: Verdict) -> Finding:
         now, style, number = _checked(entry), self._rules.style, entry.last_report_number + 1
@@ -171,7 +185,7 @@ class OrderCheck:
         report = Report(
             number=sent.data.report,
             type=sent.type,
-            record=sent.model_dump_json(),
+            record=_as_sqs_takes_it(sent),
             alert=alert_entry(told.subject, told.message(), told.attributes) if told else None,
             lease_until=_checked(entry) + self._rules.lease,
             alerted=told is None,
@@ -182,6 +196,16 @@ class OrderCheck:
 def fingerprint(verdict: Verdict) -> str:
     """Return what tells one set of errors from another: their codes, invoice numbers and keys as they came."""
     return hashlib.sha256("\n".join(sorted({error.identity for error in verdict.errors})).encode()).hexdigest()
+
+
+def _expect_time_to_report(clock: Clock) -> None:
+    if clock.seconds_left() < REPORTING_SECONDS / 2:
+        raise OutOfTime("too little time is left to write down and tell what was found")
+
+
+def _as_sqs_takes_it(sent: record.Record) -> str:
+    """Return a record as JSON, with the two characters escaped that are JSON as they are, and that SQS refuses."""
+    return sent.model_dump_json().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
 def _first_heard(entry: Entry) -> datetime:

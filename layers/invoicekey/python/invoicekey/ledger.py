@@ -5,6 +5,7 @@ is still as it was read, so nothing older than the ledger is ever written. Two s
 orders: until when an account at VTEX wants silence, and how often a message was put back on purpose.
 """
 
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -124,9 +125,16 @@ class Ledger:
         self._note(entry, "alerted")
 
     def note_silence(self, account: str, until: float) -> None:
-        """Note until when, in seconds since 1970, nothing of an account may be read, for every environment."""
+        """Note until when, in seconds since 1970, nothing of an account may be read; a longer silence stays."""
         item = {"pk": f"silence#{account}", "until": int(until) + 1, "expires_at": int(until) + _DAY}
-        self._call("put_item", Item=_serialized(item))
+        with contextlib.suppress(Conflict):
+            self._call(
+                "put_item",
+                Item=_serialized(item),
+                ConditionExpression="attribute_not_exists(pk) OR #until < :until",
+                ExpressionAttributeNames={"#until": "until"},
+                ExpressionAttributeValues={":until": {"N": str(item["until"])}},
+            )
 
     def note_put_back(self, message_id: str) -> None:
         """Note that a message was put back on purpose, so that only other receives count as deaths."""

@@ -60,7 +60,8 @@ class Package(_Slice):
     invoice_key: Any = None
     """As it came, whatever it is: what is wrong with it matters."""
     invoice_url: Text = None
-    embedded_invoice: Text = None
+    embedded_invoice: Text = Field(default=None, repr=False)
+    """The NF-e's XML, which names the customer: it is searched for its key and goes no further."""
     issuance_date: Text = None
     tracking_number: Text = None
     courier: Text = None
@@ -94,7 +95,7 @@ class _Marketplace(_Slice):
 
 
 class Order(_Slice):
-    """A VTEX order, as far as the judgement and the reports need it. It holds nothing about the customer."""
+    """A VTEX order, as far as the judgement and the reports need it. Only `embedded_invoice` may name the customer."""
 
     order_id: Text = None
     status: Text = None

@@ -4,6 +4,7 @@ Batch calls are judged entry by entry: each says which of its entries got throug
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 MOST_ENTRIES = 10
 MOST_BYTES = 250_000
 """A little below the 256 KiB that a batch of SNS may hold, and any batch of SQS."""
-LONGEST_VISIBILITY = 43_200
+LONGEST_VISIBILITY = 43_000
+"""SQS counts its twelve hours from the receive, which was a while ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Outlets:
                 {
                     "Id": str(number),
                     "ReceiptHandle": message.receipt_handle,
-                    "VisibilityTimeout": max(0, min(round(wait), LONGEST_VISIBILITY)),
+                    "VisibilityTimeout": max(0, min(math.ceil(wait), LONGEST_VISIBILITY)),
                 }
                 for number, (message, wait) in enumerate(chunk)
             ]

@@ -19,7 +19,7 @@ from invoicekey.verdict import Code, Problem, Severity, SuggestionSource
 
 FIELD_LENGTH = 64
 MOST_PROBLEMS = 200
-"""So many at the most stand in one record, for SQS takes 256 KiB; `problems_found` counts them all."""
+"""So many at the most stand in one record, errors first, for SQS takes 256 KiB; `problems_found` counts them all."""
 
 
 class RecordType(StrEnum):
@@ -44,7 +44,7 @@ ShortText = Annotated[str, Field(max_length=FIELD_LENGTH)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
 
 
 class ProblemEntry(_Model):
@@ -165,7 +165,7 @@ def timestamp(moment: datetime) -> str:
 
 
 def shown(value: object) -> str | None:
-    """Return a field as text, cut to 64 characters with `…`; what contains `<`, an object and a list are not repeated."""
+    """Return a field as text, cut to 64 characters with `…`; XML, objects and lists are not repeated."""
     if value is None:
         return None
     if isinstance(value, dict | list):
@@ -180,7 +180,7 @@ def shown(value: object) -> str | None:
 def _data(
     account: str, order: Order, problems: Iterable[Problem], report: int, first_seen_at: datetime, language: str
 ) -> dict[str, Any]:
-    found = tuple(problems)
+    found = sorted(problems, key=lambda problem: problem.severity is Severity.WARNING)
     order_id = str(order.order_id)
     return {
         "report": report,

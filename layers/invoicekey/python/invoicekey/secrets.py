@@ -56,7 +56,7 @@ class CachedSecret:
         self._tried_at = self._clock()
         try:
             value = json.loads(self._client.get_secret_value(SecretId=self._arn)["SecretString"])
-        except (BotoCoreError, ClientError, KeyError, ValueError):
+        except (BotoCoreError, ClientError, KeyError, ValueError, RecursionError):
             return
         if isinstance(value, dict):
             self._value, self._read_at = value, self._clock()
@@ -73,7 +73,7 @@ class Credentials:
 def hook_secrets(secret: Mapping[str, Any]) -> list[bytes]:
     """List the secrets that a hook call may carry: the current and the previous one; an empty one never."""
     values = (secret.get("current"), secret.get("previous"))
-    return [value.encode() for value in values if isinstance(value, str) and value.strip()]
+    return [value.encode("utf-8", "surrogatepass") for value in values if isinstance(value, str) and value.strip()]
 
 
 def vtex_credentials(secret: Mapping[str, Any], account: str) -> Credentials:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from invoicekey.policy import Policy
 
@@ -38,7 +38,7 @@ class ReceiverSettings:
             hook_queue_url=reader.text("HOOK_QUEUE_URL"),
             hook_secret_arn=reader.text("HOOK_SECRET_ARN"),
             accounts=reader.names("VTEX_ACCOUNTS"),
-            watched_statuses=reader.names("WATCHED_STATUSES"),
+            watched_statuses=reader.some_names("WATCHED_STATUSES"),
         )
 
 
@@ -111,6 +111,13 @@ class _Reader:
         entries = self._environment.get(name, "").split(",")
         return frozenset(entry.strip().casefold() for entry in entries if entry.strip())
 
+    def some_names(self, name: str) -> frozenset[str]:
+        """Read a list as `names` does; it must not be empty."""
+        names = self.names(name)
+        if not names:
+            raise SettingsError(f"{name}: expected one name at least, got none")
+        return names
+
     def number(self, name: str, least: int = 1) -> int:
         value = self.text(name)
         if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) < least:
@@ -135,8 +142,8 @@ class _Reader:
     def base_url(self, name: str) -> str:
         """Read VTEX's address. An account's credentials go there, so it is https and the account's own host."""
         value = self.text(name).rstrip("/")
-        address = urlsplit(value.replace("{account}", "account"))
-        if address.scheme not in ("http", "https") or not address.hostname:
+        address = _address(value.replace("{account}", "account"))
+        if not address:
             raise SettingsError(f"{name}: expected an address such as https://{{account}}.example.com, got {value!r}")
         is_account_s_own = address.scheme == "https" and "{account}" in value
         if not is_account_s_own and address.hostname not in _LOCAL_HOSTS:
@@ -144,6 +151,15 @@ class _Reader:
                 f"{name}: expected https and {{account}} in it for any host but this machine's, got {value!r}"
             )
         return value
+
+
+def _address(text: str) -> SplitResult | None:
+    try:
+        address = urlsplit(text)
+        is_usable = address.scheme in ("http", "https") and address.hostname and address.port != 0
+    except ValueError:  # a port that is none, or half of an IPv6 address
+        return None
+    return address if is_usable else None
 
 
 def _bare_tax_id(text: str) -> str:

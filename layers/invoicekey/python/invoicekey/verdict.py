@@ -190,27 +190,29 @@ def _smells_of_cnova(order: Order) -> bool:
 
 
 def _all_came_back(order: Order) -> bool:
-    """Say whether the returns' values add up to the sale invoices'; a sale of unknown value never came back."""
+    """Say whether the returns' values add up to the sale invoices'.
+
+    A sale of unknown value never came back, and a return of unknown value brings nothing back.
+    """
     sold = [sale.invoice_value for sale in order.sale_invoices]
-    returned = [back.invoice_value for back in order.returns]
-    if not returned or None in sold:
-        return False
-    return sum(value or 0 for value in returned) >= sum(value or 0 for value in sold)
+    returned = [back.invoice_value for back in order.returns if back.invoice_value is not None]
+    return bool(returned) and None not in sold and sum(returned) >= sum(value or 0 for value in sold)
 
 
 def _problems(sales: Sequence[Package], policy: Policy, given: Circumstances) -> Iterator[Problem]:
     """Yield, invoice by invoice, its one error where it has one, then its warnings."""
-    year = given.now.year
+    year, numbers = given.now.year, _numbers_by_key(sales)
     for sale in sales:
         key = access_key.parse(sale.invoice_key)
-        code = _error(sale, key, sales, policy, year)
+        other_number = _other_number_of_its_key(sale, numbers)
+        code = _error(sale, key, policy, year, is_reused=other_number is not None)
         if code is not None:
             yield Problem(
                 code,
                 sale.invoice_number,
                 sale.invoice_key,
                 suggestion=_suggest(sale, policy, year),
-                reused_on=_other_invoice_with_its_key(sale, sales) if code is Code.REUSED else None,
+                reused_on=other_number if code is Code.REUSED else None,
             )
         for warning in _warnings(sale, key if code in _KEY_IS_SOUND else None):
             yield Problem(warning, sale.invoice_number, sale.invoice_key)
@@ -219,7 +221,7 @@ def _problems(sales: Sequence[Package], policy: Policy, given: Circumstances) ->
 _KEY_IS_SOUND = (None, Code.ISSUER_MISMATCH, Code.REUSED)
 
 
-def _error(sale: Package, key: AccessKey | None, sales: Sequence[Package], policy: Policy, year: int) -> Code | None:
+def _error(sale: Package, key: AccessKey | None, policy: Policy, year: int, *, is_reused: bool) -> Code | None:
     value = sale.invoice_key
     if value is None or (isinstance(value, str) and not value.strip()):
         return Code.MISSING
@@ -229,27 +231,28 @@ def _error(sale: Package, key: AccessKey | None, sales: Sequence[Package], polic
         return Code(fault.value)
     if not _is_sellers_own(key, policy):
         return Code.ISSUER_MISMATCH
-    if _other_invoice_with_its_key(sale, sales) is not None:
-        return Code.REUSED
-    return None
+    return Code.REUSED if is_reused else None
 
 
 def _is_sellers_own(key: AccessKey, policy: Policy) -> bool:
     return not policy.seller_tax_ids or key.series in TAX_OFFICE_SERIES or key.tax_id in policy.seller_tax_ids
 
 
-def _other_invoice_with_its_key(sale: Package, sales: Sequence[Package]) -> str | None:
+def _numbers_by_key(sales: Sequence[Package]) -> dict[str, dict[str, str]]:
+    """Gather under each key the numbers of the sale invoices that carry it: without leading zeros, and as they came."""
+    numbers: dict[str, dict[str, str]] = {}
+    for sale in sales:
+        if isinstance(sale.invoice_key, str) and sale.invoice_number:
+            numbers.setdefault(sale.invoice_key, {}).setdefault(sale.invoice_number.lstrip("0"), sale.invoice_number)
+    return numbers
+
+
+def _other_number_of_its_key(sale: Package, numbers: dict[str, dict[str, str]]) -> str | None:
     """Return the number of a sale invoice of the order that has the same key and another number."""
-    for other in sales:
-        if other.invoice_key == sale.invoice_key and other.invoice_number and sale.invoice_number:  # noqa: SIM102
-            if _normal_number(other.invoice_number) != _normal_number(sale.invoice_number):
-                return other.invoice_number
-    return None
-
-
-def _normal_number(number: str) -> str | int:
-    plain = _plain_number(number)
-    return number if plain is None else plain
+    if not isinstance(sale.invoice_key, str) or not sale.invoice_number:
+        return None
+    own = sale.invoice_number.lstrip("0")
+    return next((number for bare, number in numbers[sale.invoice_key].items() if bare != own), None)
 
 
 def _plain_number(number: str | None) -> int | None:
@@ -261,7 +264,8 @@ def _warnings(sale: Package, key: AccessKey | None) -> Iterator[Code]:
     if key is not None:
         if _plain_number(sale.invoice_number) not in (None, key.number):
             yield Code.NUMBER_MISMATCH
-        issued = re.match(r"([0-9]{4})-([0-9]{2})-", sale.issuance_date or "")
+        # Other years and months are no date: VTEX writes the year 1 where it has none.
+        issued = re.match(r"(20[0-9]{2})-(0[1-9]|1[0-2])-", sale.issuance_date or "")
         if issued and abs((int(issued[1]) - key.year) * 12 + int(issued[2]) - key.month) > 1:
             yield Code.ISSUE_DATE_MISMATCH
     if sale.tracking_number is None:

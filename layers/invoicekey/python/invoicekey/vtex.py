@@ -23,6 +23,7 @@ from invoicekey.secrets import Credentials
 
 BURST = 10
 MOST_BYTES = 5_000_000
+CONNECT_SECONDS = 3.0
 REQUEST_SECONDS = 10.0
 LONGEST_WAIT = 43_000
 """SQS keeps a message out of sight for twelve hours at the most, so no longer wait is honoured."""
@@ -43,9 +44,12 @@ class Pace:
 
     def take(self, patience: float) -> None:
         """Wait for a turn, or raise OutOfTime at once where it would not come within `patience` seconds."""
-        result = self._throttle.limit(timeout=max(patience, 0.001))
-        if result.limited:
-            raise OutOfTime("the pace of VtexRequestsPerMinute allows no more now", wait=result.state.retry_after)
+        deadline = time.monotonic() + patience
+        while (result := self._throttle.limit()).limited:
+            wait = result.state.retry_after
+            if time.monotonic() + wait > deadline:
+                raise OutOfTime("the pace of VtexRequestsPerMinute allows no more now", wait=wait)
+            time.sleep(wait)
 
 
 class Vtex:
@@ -67,7 +71,6 @@ class Vtex:
             transport=transport,
             trust_env=False,
             follow_redirects=False,
-            timeout=httpx.Timeout(REQUEST_SECONDS, connect=3.0),
             limits=httpx.Limits(max_connections=BURST, max_keepalive_connections=BURST, keepalive_expiry=300),
             headers={"Accept": "application/json", "User-Agent": "invoicekey"},
         )
@@ -83,14 +86,16 @@ class Vtex:
         pace leaves no room, SilenceAsked for 429 and 503 and until their wait is over, and TryAgainLater for whatever
         else is not a 200 with this order in it.
         """
+        deadline = time.monotonic() + time_left
         self._keep_silence(ref.account)
         credentials = self._credentials(ref.account)
-        began = time.monotonic()
-        self._pace.take(time_left - REQUEST_SECONDS / 2)
+        self._pace.take(deadline - time.monotonic() - REQUEST_SECONDS / 2)
         self._keep_silence(ref.account)
         url = self._base_url.replace("{account}", ref.account) + "/api/oms/pvt/orders/" + quote(ref.order_id, safe="")
         headers = {"X-VTEX-API-AppKey": credentials.app_key, "X-VTEX-API-AppToken": credentials.app_token}
-        seconds = min(REQUEST_SECONDS, time_left - (time.monotonic() - began))
+        seconds = min(REQUEST_SECONDS, deadline - time.monotonic())
+        if seconds <= 0:
+            raise OutOfTime("no time is left to read the order")
         try:
             return _order_in(self._get(url, headers, seconds), ref)
         except SilenceAsked as asked:
@@ -116,8 +121,9 @@ class Vtex:
     def _get(self, url: str, headers: dict[str, str], seconds: float) -> httpx.Response:
         began = time.monotonic()
         status = "no_answer"
+        timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
         try:
-            with self._http.stream("GET", url, headers=headers) as response:
+            with self._http.stream("GET", url, headers=headers, timeout=timeout) as response:
                 body = _read_body(response, began + seconds)
                 status = str(response.status_code)
         except httpx.HTTPError as error:
@@ -126,7 +132,7 @@ class Vtex:
             self.answers.append((status, time.monotonic() - began))
         return httpx.Response(
             response.status_code,
-            headers=[(k, v) for k, v in response.headers.multi_items() if k in ("content-type", "retry-after")],
+            headers=[(k, v) for k, v in response.headers.raw if k.lower() in (b"content-type", b"retry-after")],
             content=body,
         )
 
@@ -174,7 +180,7 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
         return float(min(int(text[:9]), LONGEST_WAIT))
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     date = date if date.tzinfo else date.replace(tzinfo=UTC)
     return min(max((date - (now or datetime.now(UTC))).total_seconds(), 0.0), LONGEST_WAIT)

@@ -1,0 +1,68 @@
+"""What is being done, and for how long: a line a step. On a terminal the seconds count while the step lasts."""
+
+import os
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Self, TextIO
+
+_TICK = 0.1
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+class Progress:
+    """Call it with what begins; that ends what was done until then. As a context manager it ends the last step too."""
+
+    def __init__(self, output: TextIO = sys.stdout) -> None:
+        self._output = output
+        self.is_terminal = output.isatty() and os.environ.get("TERM") != "dumb"
+        self._ended: threading.Event | None = None
+        self._ticker: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.end()
+
+    def __call__(self, step: str) -> None:
+        """Begin a step."""
+        self.end()
+        began = time.monotonic()
+        if not self.is_terminal:
+            self._write(f"{time.strftime('%H:%M:%S')}  {step}\n")
+            return
+        self._ended = threading.Event()
+        self._ticker = threading.Thread(target=self._tick, args=(step, began, self._ended), daemon=True)
+        self._ticker.start()
+
+    def end(self) -> None:
+        """End the step that is being done, if there is one."""
+        if self._ended and self._ticker:
+            self._ended.set()
+            self._ticker.join()
+        self._ended = self._ticker = None
+
+    def line(self, text: str = "") -> None:
+        """Print something that is no step."""
+        self.end()
+        self._write(f"{text}\n")
+
+    def styled(self, text: str, *styles: str) -> str:
+        """Return the text in colour on a terminal, unless NO_COLOR forbids it, and as it is anywhere else."""
+        if not self.is_terminal or os.environ.get("NO_COLOR"):
+            return text
+        codes = ";".join(_STYLES[style] for style in styles)
+        return f"\x1b[{codes}m{text}\x1b[0m"
+
+    def _tick(self, step: str, began: float, ended: threading.Event) -> None:
+        is_over = False
+        while not is_over:
+            self._write(f"\r{time.monotonic() - began:5.1f} s  {step}")
+            is_over = ended.wait(_TICK)
+        self._write(f"\r{time.monotonic() - began:5.1f} s  {step}\n")
+
+    def _write(self, text: str) -> None:
+        self._output.write(text)
+        self._output.flush()

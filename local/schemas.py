@@ -1,0 +1,102 @@
+"""What the failure queue carries, for its readers: a JSON Schema and an example of each type of record.
+
+`python -m local.schemas`, with .venv's Python, writes docs/schemas anew from invoicekey.record. A field may be added to
+a version, so the schemas let fields pass that they do not name. tests/unit/test_record.py holds the files to the code,
+and the records that are sent to the files.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic.json_schema import GenerateJsonSchema
+
+if TYPE_CHECKING:
+    from invoicekey.record import Record
+
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMAS = ROOT / "docs" / "schemas"
+
+_CLOSED = "additionalProperties"
+_NOTICED = datetime(2026, 3, 3, 14, 54, 1, tzinfo=UTC)
+_MENDED = datetime(2026, 3, 3, 18, 14, 30, tzinfo=UTC)
+_KEY = "35260311222333000181550010006437971732194052"
+
+
+def files() -> dict[Path, str]:
+    """Return what each file under docs/schemas holds."""
+    from invoicekey.record import FailingRecord, ResolvedRecord
+
+    failing, resolved = _examples()
+    return {
+        SCHEMAS / "failing.v1.schema.json": _text(schema(FailingRecord)),
+        SCHEMAS / "resolved.v1.schema.json": _text(schema(ResolvedRecord)),
+        SCHEMAS / "examples" / "failing.v1.json": _text(failing.model_dump(mode="json")),
+        SCHEMAS / "examples" / "resolved.v1.json": _text(resolved.model_dump(mode="json")),
+    }
+
+
+def schema(record: "type[Record]") -> dict[str, Any]:
+    """Return the JSON Schema of a type of record, named after the type."""
+    generated = record.model_json_schema(mode="serialization", schema_generator=_Open)
+    event_type = generated["properties"]["type"]["const"]
+    named = {"$schema": _Open.schema_dialect, "$id": f"urn:invoicekey:schema:{event_type}", "title": event_type}
+    return named | {name: value for name, value in generated.items() if name != "title"}
+
+
+class _Open(GenerateJsonSchema):
+    """Lets further fields pass, and leaves out the titles that only repeat a field's name."""
+
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        return {name: value for name, value in super().model_schema(schema).items() if name != _CLOSED}
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
+        return False
+
+
+def _examples() -> "tuple[Record, Record]":
+    """Write the records of an order whose key was missing, and was put in while the tracking number was forgotten."""
+    from invoicekey import record
+    from invoicekey.order import Order
+    from invoicekey.policy import Policy
+    from invoicekey.verdict import Circumstances, judge
+
+    def judged(moment: datetime, **package: str | None) -> tuple[Order, Any]:
+        invoice = {"type": "Output", "invoiceNumber": "643797", "courier": "Correios", **package}
+        order = Order.model_validate({
+            "orderId": "VVJ-975102-01",
+            "marketplaceOrderId": "975102-01",
+            "affiliateId": "VVJ",
+            "status": "invoiced",
+            "invoicedDate": "2026-03-03T14:54:00.5436574+00:00",
+            "packageAttachment": {"packages": [invoice]},
+        })  # fmt: skip
+        given = Circumstances("luxstore", moment, first_heard_at=_NOTICED)
+        return order, judge(order, Policy(affiliate_ids=frozenset({"vvj"})), given)
+
+    told: Mapping[str, Any] = {"first_seen_at": _NOTICED, "language": "pt-BR"}
+    order, verdict = judged(_NOTICED, invoiceKey=None, trackingNumber="AA1554869884FD")
+    failing = record.failing("luxstore", order, verdict.problems, report=1, now=_NOTICED, **told)
+    order, verdict = judged(_MENDED, invoiceKey=_KEY, trackingNumber=None)
+    reason = record.CloseReason(verdict.outcome.value)
+    return failing, record.resolved("luxstore", order, verdict.warnings, report=2, now=_MENDED, reason=reason, **told)
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def main() -> None:
+    """Write the files."""
+    sys.path.append(str(ROOT / "layers" / "invoicekey" / "python"))
+    for path, text in files().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

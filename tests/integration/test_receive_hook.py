@@ -1,0 +1,216 @@
+"""The receiver's entry file, with AWS in this process: events of the HTTP API in, messages in the queue out."""
+
+import base64
+import importlib.util
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from invoicekey.settings import SettingsError
+
+ENTRY = Path(__file__).parents[2] / "functions/receive_hook/receive_hook.py"
+REGION = "us-east-1"
+NOTIFICATION = {
+    "Domain": "Fulfillment",
+    "OrderId": "VVJ-975101-01",
+    "State": "invoiced",
+    "LastState": "invoice",
+    "Origin": {"Account": "luxstore", "Key": "vtexappkey-luxstore-ABCDEF"},
+}
+SECRET = {"x-hook-secret": "s3cret"}
+VTEX_WAITS = 5.0
+ANSWERED_WITHIN = 4.0
+LONGEST_BACKOFF = 20.0
+
+
+@dataclass
+class Aws:
+    """The queue and the secret that the function is given, and the function itself."""
+
+    sqs: Any
+    secrets: Any
+    queue_url: str
+    secret_arn: str
+    entry: ModuleType
+
+    def messages(self) -> list[dict[str, Any]]:
+        answer = self.sqs.receive_message(
+            QueueUrl=self.queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        )
+        found: list[dict[str, Any]] = answer.get("Messages", [])
+        return found
+
+    def call(self, event: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = self.entry.handler(event, None)
+        return answer
+
+
+def import_afresh(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("VTEX_ACCOUNTS", "luxstore")
+    monkeypatch.setenv("WATCHED_STATUSES", "invoiced")
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    with mock_aws():
+        sqs, secrets = boto3.client("sqs"), boto3.client("secretsmanager")
+        queue_url = sqs.create_queue(QueueName="hook")["QueueUrl"]
+        stored = json.dumps({"current": "s3cret", "previous": ""})
+        secret_arn = secrets.create_secret(Name="hook", SecretString=stored)["ARN"]
+        monkeypatch.setenv("HOOK_QUEUE_URL", queue_url)
+        monkeypatch.setenv("HOOK_SECRET_ARN", secret_arn)
+        yield Aws(sqs, secrets, queue_url, secret_arn, import_afresh(ENTRY))
+
+
+def an_event(body: object = NOTIFICATION, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    """Build an event of payload format 2.0."""
+    return {
+        "version": "2.0",
+        "routeKey": "POST /hooks/vtex/orders",
+        "rawPath": "/hooks/vtex/orders",
+        "rawQueryString": "",
+        "headers": {"content-type": "application/json"} | (SECRET if headers is None else headers),
+        "requestContext": {"requestId": "JKJaXmPLvHcESHA=", "http": {"method": "POST", "path": "/hooks/vtex/orders"}},
+        "body": json.dumps(body),
+        "isBase64Encoded": False,
+    }
+
+
+def in_base64(event: dict[str, Any]) -> dict[str, Any]:
+    return event | {"body": base64.b64encode(event["body"].encode()).decode(), "isBase64Encoded": True}
+
+
+# ---- Events and their answers
+
+
+@pytest.mark.parametrize("as_sent", [dict, in_base64], ids=["as-text", "in-base64"])
+def test_a_notification_is_in_the_queue_when_vtex_hears_200(aws: Aws, as_sent: Any) -> None:
+    assert aws.call(as_sent(an_event())) == {"statusCode": 200}
+
+    (message,) = aws.messages()
+    assert json.loads(message["Body"]) == NOTIFICATION
+    assert message["MessageAttributes"]["correlation_id"]["StringValue"] == "JKJaXmPLvHcESHA="
+
+
+def test_an_answer_is_a_status_and_nothing_else(aws: Aws) -> None:
+    assert json.dumps(aws.call(an_event())) == '{"statusCode": 200}'
+
+
+@pytest.mark.parametrize("as_sent", [dict, in_base64], ids=["as-text", "in-base64"])
+def test_a_ping_is_answered_200(aws: Aws, as_sent: Any) -> None:
+    assert aws.call(as_sent(an_event({"hookConfig": "ping"}, headers={}))) == {"statusCode": 200}
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-hook-secret": "wrong"}], ids=["missing", "wrong"])
+def test_without_the_right_secret_nothing_is_queued(aws: Aws, headers: dict[str, str]) -> None:
+    assert (aws.call(an_event(headers=headers)), aws.messages()) == ({"statusCode": 401}, [])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"body": None}, id="no-body"),
+        pytest.param({"body": "%%%", "isBase64Encoded": True}, id="base64-that-is-none"),
+        pytest.param({"body": '{"OrderId": "\udc80"}'}, id="half-a-character"),
+        pytest.param(
+            {"body": base64.b64encode(b'{"OrderId": "\xff"}').decode(), "isBase64Encoded": True}, id="no-utf-8"
+        ),
+    ],
+)
+def test_a_body_that_is_no_notification_is_answered_400(aws: Aws, changes: dict[str, Any]) -> None:
+    event = an_event() | changes
+
+    assert (aws.call(event), aws.messages()) == ({"statusCode": 400}, [])
+
+
+def test_a_large_body_counts_as_large_as_it_is_decoded(aws: Aws) -> None:
+    event = an_event(NOTIFICATION | {"padding": "x" * 60_000})
+
+    assert aws.call(in_base64(event)) == {"statusCode": 200}
+
+
+def test_a_body_that_is_too_large_decoded_is_answered_413(aws: Aws) -> None:
+    event = an_event(NOTIFICATION | {"padding": "x" * 65_536})
+
+    assert aws.call(in_base64(event)) == {"statusCode": 413}
+
+
+def test_json_that_is_said_to_be_base64_is_taken_for_what_it_is(aws: Aws) -> None:
+    event = an_event() | {"isBase64Encoded": True}
+
+    assert (aws.call(event), len(aws.messages())) == ({"statusCode": 200}, 1)
+
+
+@pytest.mark.parametrize(
+    ("absent", "status"), [("headers", 401), ("requestContext", 200), ("body", 400), ("isBase64Encoded", 200)]
+)
+def test_an_event_that_lacks_something_is_answered_all_the_same(aws: Aws, absent: str, status: int) -> None:
+    event = an_event()
+    del event[absent]
+
+    assert aws.call(event) == {"statusCode": status}
+
+
+def test_a_queue_that_is_gone_is_answered_503(aws: Aws) -> None:
+    aws.sqs.delete_queue(QueueUrl=aws.queue_url)
+
+    assert aws.call(an_event()) == {"statusCode": 503}
+
+
+def test_a_secret_that_is_gone_is_answered_503(aws: Aws) -> None:
+    aws.secrets.delete_secret(SecretId=aws.secret_arn, ForceDeleteWithoutRecovery=True)
+
+    assert (aws.call(an_event()), aws.messages()) == ({"statusCode": 503}, [])
+
+
+def test_a_call_is_counted_in_one_line_of_metrics(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+    aws.call(an_event())
+
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"CloudWatchMetrics"' in line]
+    assert line["hook_queued"] == [1.0]
+
+
+@pytest.mark.parametrize("name", ["HOOK_QUEUE_URL", "HOOK_SECRET_ARN", "WATCHED_STATUSES"])
+def test_a_wrong_deployment_fails_at_once_and_says_which_variable(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv(name)
+
+    with pytest.raises(SettingsError, match=name):
+        import_afresh(ENTRY)
+
+
+# ---- Time: VTEX hears 503 before it stops listening
+
+
+def longest(client: Any) -> float:
+    """Add up what one call of a client can take at the worst: its attempts, and botocore's waits between them."""
+    config = client.meta.config
+    attempts: int = config.retries["total_max_attempts"]
+    waits = [min(2.0**retry, LONGEST_BACKOFF) for retry in range(attempts - 1)]
+    return float(attempts * (config.connect_timeout + config.read_timeout) + sum(waits))
+
+
+def test_at_the_worst_vtex_is_answered_within_four_seconds(aws: Aws) -> None:
+    receiver = aws.entry.receiver
+
+    assert longest(receiver._secret._client) + longest(receiver._sqs) < ANSWERED_WITHIN < VTEX_WAITS

@@ -1,0 +1,183 @@
+"""What VTEX posts: which bodies are notifications, of which order, and whether their state is to be checked."""
+
+import json
+from typing import Any
+
+import pytest
+
+from invoicekey.notification import (
+    KNOWN_STATES,
+    AccountRefused,
+    Malformed,
+    OrderRef,
+    is_ping,
+    is_watched,
+    order_ref,
+    parse,
+)
+
+WATCHED = frozenset({"invoiced"})
+
+
+def a_notification(**fields: object) -> dict[str, Any]:
+    known = {"OrderId": "VVJ-975101-01", "State": "invoiced", "Origin": {"Account": "luxstore", "Key": "vtexappkey-1"}}
+    return known | fields
+
+
+# ---- The body
+
+
+@pytest.mark.parametrize("as_sent", [str, str.encode], ids=["text", "bytes"])
+def test_a_json_object_is_parsed(as_sent: Any) -> None:
+    assert parse(as_sent('{"OrderId": "ação"}')) == {"OrderId": "ação"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"{", id="cut"),
+        pytest.param(b"{} {}", id="two-documents"),
+        pytest.param(b"OrderId=VVJ-1", id="a-form"),
+        pytest.param(b'{"a": "\xe7"}', id="latin-1"),
+        pytest.param('{"a": "é"}'.encode("utf-16"), id="utf-16"),
+        pytest.param(b'\xef\xbb\xbf{"a": 1}', id="byte-order-mark"),
+        pytest.param(b'{"a": "\xed\xa0\x80"}', id="surrogate-in-utf-8"),
+        pytest.param(b'{"a": NaN}', id="nan"),
+        pytest.param(b'{"a": -Infinity}', id="infinity"),
+        pytest.param(b'{"a": "\n"}', id="raw-line-break-in-a-text"),
+        pytest.param(b'{"a": ' + b"1" * 5000 + b"}", id="endless-number"),
+        pytest.param(b"[" * 100_000, id="deep-and-open"),
+        pytest.param(b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", id="deep-and-closed"),
+    ],
+)
+def test_what_is_not_json_in_utf_8_is_malformed(body: bytes) -> None:
+    with pytest.raises(Malformed):
+        parse(body)
+
+
+@pytest.mark.parametrize("document", [[], [{"OrderId": "VVJ-1"}], "VVJ-1", 1, True, None], ids=repr)
+def test_json_that_is_no_object_is_malformed(document: object) -> None:
+    with pytest.raises(Malformed, match="got"):
+        parse(json.dumps(document))
+
+
+def test_of_a_repeated_name_the_last_value_counts() -> None:
+    assert parse('{"OrderId": "VVJ-1", "OrderId": "VVJ-2"}') == {"OrderId": "VVJ-2"}
+
+
+# ---- The ping
+
+
+@pytest.mark.parametrize("body", [{"hookConfig": "ping"}, {"hookConfig": "ping", "more": 1}], ids=repr)
+def test_a_ping_is_recognised(body: dict[str, Any]) -> None:
+    assert is_ping(body)
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"hookConfig": "pong"}, {"hookConfig": None}, a_notification(hookConfig="ping")], ids=repr
+)
+def test_anything_else_is_no_ping(body: dict[str, Any]) -> None:
+    assert not is_ping(body)
+
+
+# ---- The order and its account
+
+
+@pytest.mark.parametrize("order_id", ["VVJ-975101-01", "v40484048naf-01", "1172452900788-01", "se", "0", "A" * 64])
+def test_an_order_id_of_vtex_is_taken(order_id: str) -> None:
+    assert order_ref(a_notification(OrderId=order_id)) == OrderRef("luxstore", order_id)
+
+
+@pytest.mark.parametrize(
+    "order_id",
+    [
+        None, 975101, ["VVJ-1"], "", " ", "A" * 65, "-VVJ-1", "VVJ-1/..", "..", "VVJ 1", "VVJ-1\n", "VVJ-1?a=b",
+        "VVJ%2F1", "VVJ_1", "ação-1", "１２３", "\ud800", "seq501456", "SEQ501456", "sEq", "seQuoia-1",
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_any_other_order_id_is_malformed(order_id: object) -> None:
+    with pytest.raises(Malformed):
+        order_ref(a_notification(OrderId=order_id))
+
+
+def test_a_notification_without_an_order_id_is_malformed() -> None:
+    with pytest.raises(Malformed):
+        order_ref({"State": "invoiced", "Origin": {"Account": "luxstore"}})
+
+
+@pytest.mark.parametrize("account", ["luxstore", "0", "lux-store2", "a" * 63])
+def test_an_account_name_of_vtex_is_taken(account: str) -> None:
+    assert order_ref(a_notification(Origin={"Account": account})).account == account
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        None, "luxstore", [], ["luxstore"], {}, {"account": "luxstore"},
+        {"Account": None}, {"Account": 1}, {"Account": ""}, {"Account": "-luxstore"}, {"Account": "LuxStore"},
+        {"Account": "lux.store"}, {"Account": "lux_store"}, {"Account": "lux/store"}, {"Account": "luxstore\n"},
+        {"Account": "evil.example#"}, {"Account": "lojaé"}, {"Account": "a" * 64},
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_any_other_account_is_refused(origin: object) -> None:
+    with pytest.raises(AccountRefused):
+        order_ref(a_notification(Origin=origin))
+
+
+def test_an_account_that_is_listed_is_taken() -> None:
+    assert order_ref(a_notification(), frozenset({"luxstore", "other"})).account == "luxstore"
+
+
+def test_an_account_that_is_not_listed_is_refused() -> None:
+    with pytest.raises(AccountRefused):
+        order_ref(a_notification(), frozenset({"other"}))
+
+
+def test_the_order_is_looked_at_before_the_account() -> None:
+    with pytest.raises(Malformed):
+        order_ref(a_notification(OrderId="..", Origin=None))
+
+
+def test_what_was_refused_is_not_repeated_in_the_error() -> None:
+    with pytest.raises(AccountRefused) as caught:
+        order_ref(a_notification(Origin={"Account": "<script>", "Key": "vtexappkey-1"}))
+
+    assert "script" not in str(caught.value)
+
+
+# ---- The state
+
+
+@pytest.mark.parametrize("state", ["invoiced", "Invoiced", "INVOICED", " invoiced "])
+def test_a_watched_state_is_checked_in_any_case(state: str) -> None:
+    assert is_watched(a_notification(State=state), WATCHED)
+
+
+@pytest.mark.parametrize("state", sorted(KNOWN_STATES - WATCHED))
+def test_a_documented_state_that_is_not_watched_is_not_checked(state: str) -> None:
+    assert not is_watched(a_notification(State=f" {state.upper()} "), WATCHED)
+
+
+@pytest.mark.parametrize("state", [None, "", "  ", 1, True, ["invoiced"], {}, "unknow", "null", "faturado"], ids=repr)
+def test_a_state_that_says_nothing_reliable_is_checked(state: object) -> None:
+    assert is_watched(a_notification(State=state), WATCHED)
+
+
+def test_a_notification_without_a_state_is_checked() -> None:
+    assert is_watched({"OrderId": "VVJ-1"}, WATCHED)
+
+
+def test_the_states_of_vtex_s_own_list_are_known() -> None:
+    the_list_of_vtex_s_feed_filter = """
+        order-created on-order-completed on-order-completed-ffm payment-pending waiting-for-order-authorization
+        approve-payment payment-approved request-cancel waiting-for-seller-decision waiting-ffmt-authorization
+        waiting-for-authorization waiting-for-manual-authorization authorize-fulfillment order-create-error
+        order-creation-error window-to-cancel window-to-change-seller waiting-for-mkt-authorization
+        waiting-seller-handling ready-for-handling start-handling handling invoice-after-cancellation-deny
+        order-accepted invoice invoiced replaced cancellation-requested cancel canceled
+    """
+
+    assert set(the_list_of_vtex_s_feed_filter.split()) <= KNOWN_STATES

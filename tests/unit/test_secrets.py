@@ -1,0 +1,282 @@
+"""The secrets: how long a read one serves, what happens while Secrets Manager fails, and that nothing shows them."""
+
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from invoicekey.errors import CredentialsRefused, TryAgainLater
+from invoicekey.secrets import CachedSecret, Credentials, hook_secrets, vtex_credentials
+from tests.fakes import REFUSED, UNREACHABLE, FakeSecretsManager, Trouble
+
+ARN = "arn:hook"
+MINUTE, HOUR = 60.0, 3600.0
+BOTH_TROUBLES = pytest.mark.parametrize("trouble", [REFUSED, UNREACHABLE], ids=["refused", "unreachable"])
+
+
+@dataclass
+class Clock:
+    """A time of day that passes when it is told to."""
+
+    now: float = 1_772_549_641.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Given:
+    """A secret, what stores it, and the time."""
+
+    clock: Clock
+    manager: FakeSecretsManager
+    secret: CachedSecret
+
+    def put(self, value: object) -> None:
+        self.manager.put(ARN, value)
+
+
+@pytest.fixture
+def given() -> Given:
+    clock, manager = Clock(), FakeSecretsManager()
+    manager.put(ARN, {"current": "old"})
+    return Given(clock, manager, CachedSecret(manager.client, ARN, clock))
+
+
+@pytest.fixture
+def read(given: Given) -> Given:
+    """Be one who has read the secret just now."""
+    given.secret.value()
+    return given
+
+
+# ---- While Secrets Manager answers
+
+
+def test_the_secret_is_read_when_it_is_first_needed(given: Given) -> None:
+    assert given.manager.reads == 0
+    assert given.secret.value() == {"current": "old"}
+
+
+def test_the_secret_is_not_read_again_within_five_minutes(read: Given) -> None:
+    read.clock.now += 5 * MINUTE - 1
+    read.secret.value()
+
+    assert read.manager.reads == 1
+
+
+def test_a_change_is_taken_up_after_five_minutes(read: Given) -> None:
+    read.put({"current": "new"})
+    read.clock.now += 5 * MINUTE
+
+    assert read.secret.value() == {"current": "new"}
+
+
+# ---- While it does not
+
+
+@BOTH_TROUBLES
+def test_with_nothing_ever_read_there_is_no_secret(given: Given, trouble: Trouble) -> None:
+    given.manager.trouble = trouble
+
+    with pytest.raises(TryAgainLater):
+        given.secret.value()
+
+
+@BOTH_TROUBLES
+def test_the_last_good_secret_serves_for_an_hour(read: Given, trouble: Trouble) -> None:
+    read.manager.trouble = trouble
+    read.clock.now += HOUR - 1
+
+    assert read.secret.value() == {"current": "old"}
+
+
+@BOTH_TROUBLES
+def test_the_last_good_secret_serves_no_longer_than_an_hour(read: Given, trouble: Trouble) -> None:
+    read.manager.trouble = trouble
+    read.clock.now += HOUR
+
+    with pytest.raises(TryAgainLater):
+        read.secret.value()
+
+
+def test_a_secret_of_an_hour_ago_does_not_serve_the_one_who_asks_again_either(read: Given) -> None:
+    read.manager.trouble = UNREACHABLE
+    read.clock.now += HOUR
+
+    with pytest.raises(TryAgainLater):
+        read.secret.value_read_again()
+
+
+def test_a_stale_secret_is_tried_at_most_every_thirty_seconds(read: Given) -> None:
+    read.manager.trouble = UNREACHABLE
+    read.clock.now += 5 * MINUTE
+    for seconds in (0, 10, 19, 1):  # 0 and 30 seconds after the first try
+        read.clock.now += seconds
+        read.secret.value()
+
+    assert read.manager.reads == 1 + 2
+
+
+def test_the_secret_is_back_as_soon_as_secrets_manager_is(given: Given) -> None:
+    given.manager.trouble = UNREACHABLE
+    with pytest.raises(TryAgainLater):
+        given.secret.value()
+    given.manager.trouble = None
+
+    assert given.secret.value() == {"current": "old"}
+
+
+def test_when_no_secret_serves_any_more_each_call_tries_again(read: Given) -> None:
+    read.clock.now += HOUR - 1
+    read.manager.trouble = UNREACHABLE
+    read.secret.value()
+    read.manager.trouble = None
+    read.clock.now += 1
+
+    assert read.secret.value() == {"current": "old"}
+
+
+# ---- Asking again, when the kept one did not serve
+
+
+def test_asking_again_reads_the_secret_as_it_is_now(read: Given) -> None:
+    read.put({"current": "new"})
+    read.clock.now += 30
+
+    assert read.secret.value_read_again() == {"current": "new"}
+
+
+def test_asking_again_within_thirty_seconds_gives_the_kept_one(read: Given) -> None:
+    read.put({"current": "new"})
+    read.clock.now += 29
+
+    assert read.secret.value_read_again() == {"current": "old"}
+    assert read.manager.reads == 1
+
+
+def test_asking_again_in_vain_gives_the_kept_one(read: Given) -> None:
+    read.manager.trouble = UNREACHABLE
+    read.clock.now += 30
+
+    assert read.secret.value_read_again() == {"current": "old"}
+
+
+# ---- A secret that somebody broke
+
+GARBAGE = {
+    "nothing": "",
+    "no-json": "current=new",
+    "a-list": '["new"]',
+    "a-text": '"new"',
+    "null": "null",
+    "deep": "[" * 60_000,
+}
+ALL_GARBAGE = pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE.keys())
+
+
+@ALL_GARBAGE
+def test_garbage_keeps_the_last_good_secret(read: Given, garbage: str) -> None:
+    read.manager.secrets[ARN] = garbage
+    read.clock.now += 5 * MINUTE
+
+    assert read.secret.value() == {"current": "old"}
+
+
+def test_a_binary_secret_keeps_the_last_good_one(read: Given) -> None:
+    del read.manager.secrets[ARN]
+    read.clock.now += 5 * MINUTE
+
+    assert read.secret.value() == {"current": "old"}
+
+
+@ALL_GARBAGE
+def test_garbage_from_the_beginning_is_no_secret(given: Given, garbage: str) -> None:
+    given.manager.secrets[ARN] = garbage
+
+    with pytest.raises(TryAgainLater):
+        given.secret.value()
+
+
+def test_garbage_does_not_prolong_the_hour_of_the_last_good_secret(read: Given) -> None:
+    read.manager.secrets[ARN] = "garbage"
+    read.clock.now += HOUR - 1
+    read.secret.value()
+    read.clock.now += 1
+
+    with pytest.raises(TryAgainLater):
+        read.secret.value()
+
+
+def test_no_error_tells_what_the_secret_holds(given: Given) -> None:
+    given.manager.secrets[ARN] = '{"current": "hush-hush"'
+
+    with pytest.raises(TryAgainLater) as caught:
+        given.secret.value()
+
+    assert "hush-hush" not in "".join(traceback.format_exception(caught.value))
+
+
+# ---- What a hook call may carry
+
+
+def test_the_current_and_the_previous_secret_are_accepted() -> None:
+    assert hook_secrets({"current": "new", "previous": "old"}) == [b"new", b"old"]
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\t\n", None, 0, False, [], {}], ids=repr)
+@pytest.mark.parametrize("name", ["current", "previous"])
+def test_an_empty_secret_is_never_accepted(name: str, empty: object) -> None:
+    assert hook_secrets({"current": "s", "previous": "s", name: empty}) == [b"s"]
+
+
+def test_a_secret_with_neither_accepts_nothing() -> None:
+    assert hook_secrets({"secret": "s"}) == []
+
+
+def test_a_secret_beyond_ascii_is_compared_as_utf_8() -> None:
+    assert hook_secrets({"current": "ção", "previous": "\ud800"}) == ["ção".encode(), b"\xed\xa0\x80"]
+
+
+# ---- An account's credentials at VTEX
+
+LUXSTORE = {"app_key": "vtexappkey-luxstore", "app_token": "TOKEN"}
+
+
+def test_an_account_s_credentials_are_found() -> None:
+    found = vtex_credentials({"other": {"app_key": "o", "app_token": "o"}, "luxstore": LUXSTORE}, "luxstore")
+
+    assert found == Credentials("vtexappkey-luxstore", "TOKEN")
+
+
+@pytest.mark.parametrize(
+    "secret", [{}, {"other": LUXSTORE}, {"luxstore": None}, {"luxstore": "TOKEN"}, {"luxstore": [LUXSTORE]}], ids=repr
+)
+def test_an_account_without_credentials_is_told_so(secret: dict[str, Any]) -> None:
+    with pytest.raises(CredentialsRefused):
+        vtex_credentials(secret, "luxstore")
+
+
+@pytest.mark.parametrize("name", ["app_key", "app_token"])
+@pytest.mark.parametrize(
+    "value", [None, "", " ", 1, ["TOKEN"], "TO KEN", "TOKEN\n", "TOKEN\r\nX: y", "TÖKEN", "\0"], ids=repr
+)
+def test_half_or_unsendable_credentials_are_none(name: str, value: object) -> None:
+    with pytest.raises(CredentialsRefused):
+        vtex_credentials({"luxstore": LUXSTORE | {name: value}}, "luxstore")
+
+
+def test_credentials_never_show_in_a_text() -> None:
+    credentials = Credentials("vtexappkey-luxstore", "TOKEN")
+
+    assert f"{credentials} {credentials!r} {[credentials]}" == "Credentials() Credentials() [Credentials()]"
+
+
+def test_no_error_tells_the_credentials() -> None:
+    half = {"luxstore": {"app_key": "hush-hush", "app_token": ""}}
+
+    with pytest.raises(CredentialsRefused) as caught:
+        vtex_credentials(half, "luxstore")
+
+    assert "hush-hush" not in "".join(traceback.format_exception(caught.value))

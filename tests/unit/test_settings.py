@@ -1,0 +1,232 @@
+"""The functions' environments: what is read of each variable, and what a wrong one is told."""
+
+from datetime import timedelta
+
+import pytest
+
+from invoicekey.policy import Policy
+from invoicekey.settings import CheckerSettings, ReceiverSettings, SettingsError
+from invoicekey.texts import LANGUAGES
+from tests.keys import make_cnpj, make_cpf
+
+RECEIVER = {
+    "HOOK_QUEUE_URL": "https://sqs.example/hook",
+    "HOOK_SECRET_ARN": "arn:hook",
+    "VTEX_ACCOUNTS": "luxstore, Other ,,",
+    "WATCHED_STATUSES": "Invoiced,payment-approved",
+}
+CHECKER = {
+    "HOOK_QUEUE_URL": "https://sqs.example/hook",
+    "HOOK_DEAD_LETTER_QUEUE_URL": "https://sqs.example/dead",
+    "FAILURE_QUEUE_URL": "https://sqs.example/failures",
+    "ALERT_TOPIC_ARN": "arn:alerts",
+    "LEDGER_TABLE_NAME": "ledger",
+    "VTEX_CREDENTIALS_SECRET_ARN": "arn:credentials",
+    "VTEX_BASE_URL": "https://{account}.vtexcommercestable.com.br",
+    "VTEX_REQUESTS_PER_MINUTE": "1200",
+    "RETRY_BASE_SECONDS": "60",
+    "FUNCTION_TIMEOUT_SECONDS": "30",
+    "ALERT_LANGUAGE": "en",
+    "ALERT_TIMEZONE": "America/Sao_Paulo",
+    "CNOVA_AFFILIATE_IDS": "VVJ, luxstore:ABC, ,",
+    "SELLER_TAX_IDS": "11.222.333/0001-81, 12abc34501de35",
+    "INVOICE_GRACE_SECONDS": "600",
+    "KEY_GRACE_SECONDS": "0",
+}
+MAY_BE_EMPTY = {"VTEX_ACCOUNTS", "CNOVA_AFFILIATE_IDS", "SELLER_TAX_IDS"}
+
+
+def read_checker(**changes: str) -> CheckerSettings:
+    return CheckerSettings.read(CHECKER | changes)
+
+
+# ---- What is read
+
+
+def test_the_receiver_s_environment_is_read() -> None:
+    assert ReceiverSettings.read(RECEIVER) == ReceiverSettings(
+        hook_queue_url="https://sqs.example/hook",
+        hook_secret_arn="arn:hook",
+        accounts=frozenset({"luxstore", "other"}),
+        watched_statuses=frozenset({"invoiced", "payment-approved"}),
+    )
+
+
+def test_the_checker_s_environment_is_read() -> None:
+    assert CheckerSettings.read(CHECKER) == CheckerSettings(
+        hook_queue_url="https://sqs.example/hook",
+        dead_letter_queue_url="https://sqs.example/dead",
+        failure_queue_url="https://sqs.example/failures",
+        alert_topic_arn="arn:alerts",
+        ledger_table="ledger",
+        credentials_secret_arn="arn:credentials",
+        vtex_base_url="https://{account}.vtexcommercestable.com.br",
+        requests_per_minute=540,
+        retry_base=timedelta(minutes=1),
+        lease=timedelta(minutes=1),
+        language="en",
+        timezone="America/Sao_Paulo",
+        policy=Policy(
+            affiliate_ids=frozenset({"vvj", "luxstore:abc"}),
+            seller_tax_ids=frozenset({"11222333000181", "12ABC34501DE35"}),
+            invoice_grace=timedelta(minutes=10),
+            key_grace=timedelta(0),
+        ),
+    )
+
+
+def test_other_variables_are_nobody_s_business() -> None:
+    assert ReceiverSettings.read(RECEIVER | {"AWS_REGION": ""}) == ReceiverSettings.read(RECEIVER)
+
+
+# ---- What is missing
+
+
+@pytest.mark.parametrize("name", sorted(RECEIVER.keys() - MAY_BE_EMPTY))
+@pytest.mark.parametrize("value", [None, "", "  "], ids=["absent", "empty", "blank"])
+def test_the_receiver_names_the_variable_that_is_not_set(name: str, value: str | None) -> None:
+    environment = {**RECEIVER, name: value}
+
+    with pytest.raises(SettingsError, match=f"^{name}: expected"):
+        ReceiverSettings.read({known: text for known, text in environment.items() if text is not None})
+
+
+@pytest.mark.parametrize("name", sorted(CHECKER.keys() - MAY_BE_EMPTY))
+@pytest.mark.parametrize("value", [None, "", "  "], ids=["absent", "empty", "blank"])
+def test_the_checker_names_the_variable_that_is_not_set(name: str, value: str | None) -> None:
+    environment = {**CHECKER, name: value}
+
+    with pytest.raises(SettingsError, match=f"^{name}: expected"):
+        CheckerSettings.read({known: text for known, text in environment.items() if text is not None})
+
+
+def test_with_no_account_named_any_is_taken() -> None:
+    assert ReceiverSettings.read(RECEIVER | {"VTEX_ACCOUNTS": " , "}).accounts == frozenset()
+
+
+def test_blank_entries_match_nothing() -> None:
+    policy = read_checker(CNOVA_AFFILIATE_IDS=" ,, ", SELLER_TAX_IDS=",").policy
+
+    assert not policy.affiliate_ids
+    assert not policy.seller_tax_ids
+
+
+def test_a_receiver_that_would_watch_nothing_does_not_start() -> None:
+    with pytest.raises(SettingsError, match=r"^WATCHED_STATUSES: expected"):
+        ReceiverSettings.read(RECEIVER | {"WATCHED_STATUSES": " , "})
+
+
+# ---- What is wrong
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "VTEX_REQUESTS_PER_MINUTE",
+        "RETRY_BASE_SECONDS",
+        "FUNCTION_TIMEOUT_SECONDS",
+        "INVOICE_GRACE_SECONDS",
+        "KEY_GRACE_SECONDS",
+    ],
+)
+@pytest.mark.parametrize("value", ["-1", "+1", "1.5", "1e3", "ten", "٣", "²", "1_000", "9" * 10])
+def test_a_number_that_is_none_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}: expected a whole number"):
+        read_checker(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["VTEX_REQUESTS_PER_MINUTE", "RETRY_BASE_SECONDS", "FUNCTION_TIMEOUT_SECONDS"])
+def test_zero_is_refused_where_it_makes_no_sense(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}: expected a whole number from 1 on, got '0'"):
+        read_checker(**{name: "0"})
+
+
+@pytest.mark.parametrize("name", ["INVOICE_GRACE_SECONDS", "KEY_GRACE_SECONDS"])
+def test_a_grace_may_be_zero(name: str) -> None:
+    policy = read_checker(**{name: "0"}).policy
+
+    assert timedelta(0) in (policy.invoice_grace, policy.key_grace)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_language_of_the_texts_can_be_set(language: str) -> None:
+    assert read_checker(ALERT_LANGUAGE=language).language == language
+
+
+@pytest.mark.parametrize("language", ["pt", "PT-BR", "pt_BR", "EN", "es"])
+def test_another_language_is_refused(language: str) -> None:
+    with pytest.raises(SettingsError, match=r"^ALERT_LANGUAGE: expected one of pt-BR, en, got"):
+        read_checker(ALERT_LANGUAGE=language)
+
+
+@pytest.mark.parametrize(
+    "timezone", ["America", "America/Sao Paulo", "Brasilia", "-03:00", "../etc/passwd", "/etc/passwd"]
+)
+def test_a_timezone_that_does_not_exist_is_refused(timezone: str) -> None:
+    with pytest.raises(SettingsError, match=r"^ALERT_TIMEZONE: expected"):
+        read_checker(ALERT_TIMEZONE=timezone)
+
+
+@pytest.mark.parametrize("tax_id", [make_cnpj(), make_cnpj("112223330001"), make_cpf()])
+def test_a_tax_id_may_be_a_cnpj_or_a_cpf(tax_id: str) -> None:
+    assert read_checker(SELLER_TAX_IDS=tax_id.lower()).policy.seller_tax_ids == {tax_id}
+
+
+@pytest.mark.parametrize("tax_id", ["1", "1122233300018", "112223330001811", "VVJ"])
+def test_a_tax_id_of_another_length_is_refused(tax_id: str) -> None:
+    with pytest.raises(SettingsError, match=r"^SELLER_TAX_IDS: expected"):
+        read_checker(SELLER_TAX_IDS=f"11222333000181,{tax_id}")
+
+
+@pytest.mark.parametrize(("of_the_stack", "of_this_environment"), [("1200", 540), ("10", 4), ("6000", 2700), ("1", 1)])
+def test_an_environment_has_half_of_nine_tenths_of_the_pace(of_the_stack: str, of_this_environment: int) -> None:
+    assert read_checker(VTEX_REQUESTS_PER_MINUTE=of_the_stack).requests_per_minute == of_this_environment
+
+
+# ---- VTEX's address
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://{account}.vtexcommercestable.com.br",
+        "https://gateway.example.com/vtex/{account}",
+        "https://{account}.example.com:8443",
+        "http://localhost",
+        "http://127.0.0.1:8910/{account}",
+        "http://host.docker.internal:8910/{account}",
+        "https://localhost:8910",
+        "HTTP://LOCALHOST:8910",
+    ],
+)
+def test_a_base_url_is_taken(url: str) -> None:
+    assert read_checker(VTEX_BASE_URL=url).vtex_base_url == url
+
+
+def test_a_base_url_loses_its_last_slash() -> None:
+    assert read_checker(VTEX_BASE_URL="http://localhost:8910/").vtex_base_url == "http://localhost:8910"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("http://{account}.vtexcommercestable.com.br", id="credentials-in-the-clear"),
+        pytest.param("https://vtexcommercestable.com.br", id="no-account-in-it"),
+        pytest.param("http://localhost.example.com/{account}", id="only-begins-like-this-machine"),
+        pytest.param("http://localhost:80@example.com/{account}", id="this-machine-is-but-its-user"),
+        pytest.param("http://192.168.0.1/{account}", id="another-machine"),
+        pytest.param("ftp://localhost/{account}", id="another-protocol"),
+        pytest.param("//localhost", id="no-protocol"),
+        pytest.param("localhost:8910", id="no-protocol-but-a-port"),
+        pytest.param("{account}", id="no-address"),
+        pytest.param("https://", id="no-host"),
+        pytest.param("https://:443/{account}", id="a-port-without-a-host"),
+        pytest.param("https://{account}.example.com:0", id="port-0"),
+        pytest.param("https://{account}.example.com:99999", id="no-such-port"),
+        pytest.param("https://{account}.example.com:https", id="port-in-words"),
+        pytest.param("https://[{account}", id="half-an-ip-address"),
+    ],
+)
+def test_a_base_url_that_could_leak_or_never_work_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^VTEX_BASE_URL: expected"):
+        read_checker(VTEX_BASE_URL=url)

@@ -1,0 +1,298 @@
+"""The template keeps what the outside relies on, and gives the functions what they read."""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from invoicekey.settings import CheckerSettings, ReceiverSettings
+
+ROOT = Path(__file__).parents[2]
+FOURTEEN_DAYS = 14 * 24 * 3600
+
+PARAMETERS = {
+    "Architecture": "arm64",
+    "VtexBaseUrl": "https://{account}.vtexcommercestable.com.br",
+    "VtexAccounts": "",
+    "CnovaAffiliateIds": "",
+    "SellerTaxIds": "",
+    "WatchedStatuses": "invoiced",
+    "AlertEmail": "",
+    "OperationsEmail": "",
+    "AlertLanguage": "pt-BR",
+    "AlertTimezone": "America/Sao_Paulo",
+    "InvoiceGraceSeconds": 600,
+    "KeyGraceSeconds": 0,
+    "RetryBaseSeconds": 60,
+    "VtexRequestsPerMinute": 1200,
+    "QuietAlarmHours": 48,
+    "AwsEndpointUrl": "",
+}
+OUTPUTS: dict[str, Any] = {
+    "HookUrl": {"Fn::Sub": "${Api.ApiEndpoint}/hooks/vtex/orders"},
+    "HookSecretArn": {"Fn::GetAtt": "HookSecret.Id"},
+    "VtexCredentialsSecretArn": {"Fn::GetAtt": "VtexCredentialsSecret.Id"},
+    "HookQueueUrl": {"Ref": "HookQueue"},
+    "HookDeadLetterQueueUrl": {"Ref": "HookDeadLetterQueue"},
+    "FailureQueueUrl": {"Ref": "FailureQueue"},
+    "AlertTopicArn": {"Ref": "AlertTopic"},
+    "OperationsTopicArn": {"Ref": "OperationsTopic"},
+    "LedgerTableName": {"Ref": "LedgerTable"},
+}
+FUNCTIONS = {
+    "ReceiveHookFunction": ("functions/receive_hook", "receive_hook.handler"),
+    "CheckInvoiceFunction": ("functions/check_invoice", "check_invoice.handler"),
+}
+READ_BY = {"ReceiveHookFunction": ReceiverSettings, "CheckInvoiceFunction": CheckerSettings}
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML as CloudFormation writes it: !Ref and its kind become {"Ref": …}, {"Fn::GetAtt": …}."""
+
+
+def _tagged(loader: Any, tag: str, node: Any) -> dict[str, Any]:
+    name = tag if tag in {"Ref", "Condition"} else f"Fn::{tag}"
+    match node:
+        case yaml.ScalarNode():
+            return {name: loader.construct_scalar(node)}
+        case yaml.SequenceNode():
+            return {name: loader.construct_sequence(node, deep=True)}
+        case _:
+            return {name: loader.construct_mapping(node, deep=True)}
+
+
+_Loader.add_multi_constructor("!", _tagged)
+
+
+@cache
+def template() -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), _Loader)
+    return parsed
+
+
+def properties(resource: str) -> dict[str, Any]:
+    found: dict[str, Any] = template()["Resources"][resource]["Properties"]
+    return found
+
+
+def variables(function: str) -> dict[str, Any]:
+    found: dict[str, Any] = properties(function)["Environment"]["Variables"]
+    return found
+
+
+def deployed(value: Any) -> str:
+    """Return what a variable holds in a stack with every parameter at its default."""
+    match value:
+        case {"Ref": str(name)} if name in template()["Parameters"]:
+            return str(template()["Parameters"][name]["Default"])
+        case {"Ref": name} | {"Fn::GetAtt": name}:
+            return f"of {name}"
+        case _:
+            return str(value)
+
+
+class Asked(Mapping[str, str]):
+    """An environment that notes which of its variables are read."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.names.add(name)
+        return self._environment[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._environment)
+
+    def __len__(self) -> int:
+        return len(self._environment)
+
+
+# ---- What the outside relies on
+
+
+@pytest.mark.parametrize(("name", "default"), PARAMETERS.items())
+def test_a_parameter_has_its_default(name: str, default: object) -> None:
+    assert template()["Parameters"][name]["Default"] == default
+
+
+def test_every_parameter_has_a_default_so_that_a_deployment_needs_none() -> None:
+    assert [name for name, parameter in template()["Parameters"].items() if "Default" not in parameter] == []
+
+
+@pytest.mark.parametrize("name", [name for name, parameter in PARAMETERS.items() if isinstance(parameter, str)])
+def test_a_default_fits_its_own_pattern(name: str) -> None:
+    parameter = template()["Parameters"][name]
+
+    assert re.fullmatch(parameter.get("AllowedPattern", ".*"), parameter["Default"])
+
+
+def test_every_parameter_has_its_place_in_the_console() -> None:
+    groups = template()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(template()["Parameters"])
+
+
+@pytest.mark.parametrize(("name", "value"), OUTPUTS.items())
+def test_an_output_tells_what_its_name_says(name: str, value: object) -> None:
+    assert template()["Outputs"][name]["Value"] == value
+
+
+def test_the_dashboard_s_address_is_told() -> None:
+    assert "${Dashboard}" in template()["Outputs"]["DashboardUrl"]["Value"]["Fn::Sub"]
+
+
+def test_the_api_s_one_route_is_the_hook() -> None:
+    routes = [one for one in template()["Resources"].values() if one["Type"] == "AWS::ApiGatewayV2::Route"]
+
+    assert [route["Properties"]["RouteKey"] for route in routes] == ["POST /hooks/vtex/orders"]
+
+
+def test_the_stage_has_no_name_in_the_address() -> None:
+    assert properties("ApiStage")["StageName"] == "$default"
+
+
+def test_the_receiver_gets_events_in_the_format_that_it_reads() -> None:
+    assert properties("HookIntegration")["PayloadFormatVersion"] == "2.0"
+
+
+# ---- Functions
+
+
+@pytest.mark.parametrize(("function", "place"), FUNCTIONS.items())
+def test_a_function_is_where_the_template_says(function: str, place: tuple[str, str]) -> None:
+    folder, handler = place
+
+    assert (properties(function)["CodeUri"], properties(function)["Handler"]) == place
+    assert (ROOT / folder / f"{handler.removesuffix('.handler')}.py").is_file()
+
+
+@pytest.mark.parametrize(("function", "settings"), READ_BY.items())
+def test_a_function_is_given_the_variables_that_it_reads_and_no_others(
+    function: str, settings: type[ReceiverSettings | CheckerSettings]
+) -> None:
+    environment = Asked({name: deployed(value) for name, value in variables(function).items()})
+
+    settings.read(environment)
+
+    assert environment.names == variables(function).keys()
+
+
+def test_the_checker_is_told_its_own_timeout() -> None:
+    timeout = properties("CheckInvoiceFunction")["Timeout"]
+
+    assert variables("CheckInvoiceFunction")["FUNCTION_TIMEOUT_SECONDS"] == str(timeout)
+
+
+def test_the_emulator_s_address_is_absent_where_it_is_empty() -> None:
+    everywhere = template()["Globals"]["Function"]["Environment"]["Variables"]
+
+    assert everywhere["AWS_ENDPOINT_URL"] == {
+        "Fn::If": ["IsEmulated", {"Ref": "AwsEndpointUrl"}, {"Ref": "AWS::NoValue"}]
+    }
+
+
+def test_the_receiver_cannot_read_the_credentials_of_vtex() -> None:
+    assert "VtexCredentialsSecret" not in repr(properties("ReceiveHookRole"))
+
+
+# ---- The base URL: CloudFormation refuses what the checker would
+
+
+@pytest.mark.parametrize(
+    ("url", "is_taken"),
+    [
+        ("https://{account}.vtexcommercestable.com.br", True),
+        ("https://gateway.example.com/{account}", True),
+        ("http://localhost:8910/{account}", True),
+        ("http://127.0.0.1:8910", True),
+        ("https://host.docker.internal", True),
+        ("http://{account}.vtexcommercestable.com.br", False),
+        ("https://vtexcommercestable.com.br", False),
+        ("http://localhost.example.com/", False),
+        ("ftp://localhost", False),
+    ],
+)
+def test_the_base_url_s_pattern_takes_https_with_the_account_or_this_machine(url: str, is_taken: bool) -> None:
+    assert bool(re.fullmatch(template()["Parameters"]["VtexBaseUrl"]["AllowedPattern"], url)) == is_taken
+
+
+# ---- Queues, secrets, ledger
+
+
+def test_a_message_stays_hidden_for_six_times_the_checker_s_timeout() -> None:
+    assert properties("HookQueue")["VisibilityTimeout"] >= 6 * properties("CheckInvoiceFunction")["Timeout"]
+
+
+@pytest.mark.parametrize("queue", ["HookQueue", "HookDeadLetterQueue"])
+def test_a_queue_keeps_messages_for_fourteen_days(queue: str) -> None:
+    assert properties(queue)["MessageRetentionPeriod"] == FOURTEEN_DAYS
+
+
+def test_dead_letters_are_made_by_age_and_the_count_is_only_a_backstop() -> None:
+    assert properties("HookQueue")["RedrivePolicy"] == {
+        "deadLetterTargetArn": {"Fn::GetAtt": "HookDeadLetterQueue.Arn"},
+        "maxReceiveCount": 200,
+    }
+
+
+def test_the_checker_takes_batches_of_ten_and_answers_for_each_message() -> None:
+    source = properties("CheckInvoiceFunction")["Events"]["HookQueue"]["Properties"]
+
+    assert source["Queue"] == {"Fn::GetAtt": "HookQueue.Arn"}
+    assert source["BatchSize"] == 10
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_two_checkers_run_at_once_because_each_has_half_of_the_pace() -> None:
+    source = properties("CheckInvoiceFunction")["Events"]["HookQueue"]["Properties"]
+
+    assert source["ScalingConfig"] == {"MaximumConcurrency": 2}
+
+
+def test_the_stack_generates_the_first_hook_secret_and_no_previous_one() -> None:
+    assert properties("HookSecret")["GenerateSecretString"] == {
+        "SecretStringTemplate": '{"previous": ""}',
+        "GenerateStringKey": "current",
+        "PasswordLength": 48,
+        "ExcludePunctuation": True,
+    }
+
+
+@pytest.mark.parametrize(
+    "resource", ["HookSecret", "VtexCredentialsSecret", "LedgerTable", "FailureQueue", "HookQueue"]
+)
+def test_what_nobody_could_bring_back_outlives_the_stack(resource: str) -> None:
+    kept = template()["Resources"][resource]
+
+    assert (kept["DeletionPolicy"], kept["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+# ---- Alarms: a policy or a key that leaves CloudWatch out swallows them without a word
+
+
+def test_alarms_may_be_published_to_the_operations_topic() -> None:
+    statements = properties("OperationsTopicPolicy")["PolicyDocument"]["Statement"]
+
+    assert {
+        "Sid": "Alarms",
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": {"Ref": "OperationsTopic"},
+        "Condition": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
+    } in statements
+
+
+def test_alarms_may_use_the_key_of_the_operations_topic() -> None:
+    statements = properties("OperationsKey")["KeyPolicy"]["Statement"]
+
+    assert properties("OperationsTopic")["KmsMasterKeyId"] == {"Ref": "OperationsKey"}
+    assert {"kms:Decrypt", "kms:GenerateDataKey*"} in [
+        set(one["Action"]) for one in statements if one["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    ]

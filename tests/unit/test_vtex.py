@@ -1,0 +1,619 @@
+"""Reading orders at VTEX: what each answer means, silence, pace, connections, and what never leaves in the clear."""
+
+import gzip
+import json
+import logging
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from invoicekey import vtex
+from invoicekey.errors import CredentialsRefused, OrderNotFound, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.notification import OrderRef
+from invoicekey.secrets import Credentials, vtex_credentials
+from invoicekey.vtex import LONGEST_WAIT, Pace, Vtex, retry_after
+from local.vtex_simulator import Fault, VtexSimulator
+
+REF = OrderRef("luxstore", "VVJ-975102-01")
+APP_KEY, APP_TOKEN = "vtexappkey-luxstore-HUSH", "HUSH-HUSH-TOKEN"
+SECRET = {
+    "luxstore": {"app_key": APP_KEY, "app_token": APP_TOKEN},
+    "other": {"app_key": "vtexappkey-other", "app_token": "OTHER"},
+}
+TIME_ENOUGH = 25.0
+USUAL_SILENCE = 90.0
+AS_FAST_AS_IT_GOES = 10**9
+NOW = datetime(2026, 3, 3, 14, 54, tzinfo=UTC)
+
+
+@dataclass
+class Watch:
+    """The time, as the client sees it: it stands still but for who sleeps, or for `step` seconds a look."""
+
+    now: float = field(default_factory=time.time)
+    step: float = 0.0
+    slept: list[float] = field(default_factory=list)
+    meanwhile: Callable[[], object] = lambda: None
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        self.now += self.step
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds + 0.001
+        self.meanwhile()
+
+
+def an_order(ref: OrderRef = REF, **fields: object) -> dict[str, Any]:
+    return {"orderId": ref.order_id, "hostname": ref.account, "status": "invoiced", "affiliateId": "VVJ", **fields}
+
+
+def credentials_of(account: str) -> Credentials:
+    return vtex_credentials(SECRET, account)
+
+
+def a_client(
+    url: str,
+    credentials: Callable[[str], Credentials] = credentials_of,
+    pace: Pace | None = None,
+    transport: httpx.BaseTransport | None = None,
+) -> Vtex:
+    return Vtex(url + "/{account}", credentials, pace or Pace(AS_FAST_AS_IT_GOES), USUAL_SILENCE, transport)
+
+
+def a_client_that_is_answered(**answer: Any) -> Vtex:
+    return a_client("http://localhost", transport=httpx.MockTransport(lambda _: httpx.Response(**answer)))
+
+
+@pytest.fixture
+def simulator() -> Iterator[VtexSimulator]:
+    with VtexSimulator(port=0) as running:
+        running.put_order(an_order())
+        running.put_order(an_order(OrderRef("other", "VVJ-1-01")))
+        yield running
+
+
+@pytest.fixture
+def client(simulator: VtexSimulator) -> Vtex:
+    return a_client(simulator.url)
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    watch = Watch()
+    monkeypatch.setattr(vtex, "time", watch)
+    monkeypatch.setattr("throttled.utils.now_mono_f", watch.monotonic)
+    return watch
+
+
+# ---- An order
+
+
+def test_an_order_is_read(client: Vtex) -> None:
+    order = client.read_order(REF, TIME_ENOUGH)
+
+    assert (order.order_id, order.status, order.affiliate_id) == ("VVJ-975102-01", "invoiced", "VVJ")
+
+
+def test_an_account_s_order_is_asked_of_that_account_with_its_own_credentials() -> None:
+    with VtexSimulator(port=0, credentials=("vtexappkey-other", "OTHER")) as simulator:
+        simulator.put_order(an_order(OrderRef("other", "VVJ-1-01")))
+
+        a_client(simulator.url).read_order(OrderRef("other", "VVJ-1-01"), TIME_ENOUGH)
+
+        assert [(call.account, call.status) for call in simulator.calls()] == [("other", 200)]
+
+
+def test_the_account_stands_in_the_host_name_where_the_base_url_says_so() -> None:
+    asked: list[httpx.URL] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        return httpx.Response(200, json=an_order())
+
+    client = Vtex("https://{account}.vtex.example", credentials_of, Pace(60), transport=httpx.MockTransport(answer))
+    client.read_order(REF, TIME_ENOUGH)
+
+    assert asked == ["https://luxstore.vtex.example/api/oms/pvt/orders/VVJ-975102-01"]
+
+
+@pytest.mark.parametrize(
+    "order_id", ["a/b", "a/../../b", "a?b=c", "a#b", "a%2Fb", "a b", "ação", "a;b=c&d", "{account}"]
+)
+def test_an_order_id_cannot_leave_its_place_in_the_path(client: Vtex, simulator: VtexSimulator, order_id: str) -> None:
+    ref = OrderRef("luxstore", order_id)
+    simulator.put_order(an_order(ref))
+
+    assert client.read_order(ref, TIME_ENOUGH).order_id == order_id
+
+
+def test_a_packed_answer_is_read() -> None:
+    client = a_client_that_is_answered(
+        status_code=200,
+        headers={"content-type": "application/json", "content-encoding": "gzip"},
+        content=gzip.compress(json.dumps(an_order()).encode()),
+    )
+
+    assert client.read_order(REF, TIME_ENOUGH).order_id == "VVJ-975102-01"
+
+
+def test_nothing_is_ever_written_to_vtex(client: Vtex, simulator: VtexSimulator) -> None:
+    client.read_order(REF, TIME_ENOUGH)
+
+    assert {call.method for call in simulator.calls()} == {"GET"}
+
+
+# ---- What is no order
+
+BAD_ANSWERS = {
+    "500": Fault("status", status=500),
+    "502": Fault("status", status=502),
+    "504": Fault("status", status=504),
+    "400": Fault("status", status=400),
+    "connection-dropped": Fault("drop"),
+    "connection-dropped-midway": Fault("drop_midway"),
+    "login-page-with-200": Fault("login_page"),
+    "login-redirect": Fault("login_redirect"),
+    "cut-json": Fault("truncated_json"),
+    "another-order": Fault("wrong_order"),
+    "over-5-mb": Fault("oversized"),
+    "over-5-mb-of-no-stated-length": Fault("oversized_stream"),
+}
+SILENCING = {"429": Fault("status", status=429), "503": Fault("status", status=503)}
+REFUSING = {"401": Fault("status", status=401), "403": Fault("status", status=403)}
+UNKNOWN = {"404": Fault("status", status=404)}
+EVERY_FAULT = BAD_ANSWERS | SILENCING | REFUSING | UNKNOWN
+
+
+def named(faults: dict[str, Fault]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("fault", faults.values(), ids=faults.keys())
+
+
+@named(BAD_ANSWERS)
+def test_a_bad_answer_is_tried_again_later(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
+    simulator.fail(fault)
+
+    with pytest.raises(TryAgainLater) as caught:
+        client.read_order(REF, TIME_ENOUGH)
+
+    assert type(caught.value) is TryAgainLater
+
+
+@named(BAD_ANSWERS)
+def test_after_a_bad_answer_the_next_one_is_good(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
+    simulator.fail(Fault(fault.kind, status=fault.status, times=1))
+    with pytest.raises(TryAgainLater):
+        client.read_order(REF, TIME_ENOUGH)
+
+    assert client.read_order(REF, TIME_ENOUGH).order_id == REF.order_id
+
+
+@named(EVERY_FAULT)
+def test_a_request_is_made_once_whatever_comes_of_it(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
+    simulator.fail(fault)
+
+    with pytest.raises((TryAgainLater, OrderNotFound)):
+        client.read_order(REF, TIME_ENOUGH)
+
+    assert len(simulator.calls()) == 1
+
+
+def test_vtex_out_of_reach_is_tried_again_later() -> None:
+    with VtexSimulator(port=0) as simulator:
+        url = simulator.url
+
+    with pytest.raises(TryAgainLater, match="VTEX gave no answer: ConnectError"):
+        a_client(url).read_order(REF, TIME_ENOUGH)
+
+
+@pytest.mark.parametrize(
+    ("headers", "content"),
+    [
+        pytest.param({"content-type": "application/json"}, b"", id="nothing"),
+        pytest.param({"content-type": "application/json"}, b"null", id="null"),
+        pytest.param({"content-type": "application/json"}, b'["VVJ-975102-01"]', id="list"),
+        pytest.param({"content-type": "application/json"}, b'{"orderId": "VVJ-975102-01\xff"}', id="no-utf-8"),
+        pytest.param({"content-type": "application/json"}, b"[" * 100_000, id="deep"),
+        pytest.param({"content-type": "text/html"}, json.dumps(an_order()).encode(), id="json-said-to-be-html"),
+        pytest.param({}, json.dumps(an_order()).encode(), id="json-not-said-to-be"),
+        pytest.param({"content-type": "application/json", "content-encoding": "gzip"}, b"not gzip", id="badly-packed"),
+        pytest.param(
+            {"content-type": "application/json", "content-encoding": "gzip"},
+            gzip.compress(json.dumps(an_order(padding="x" * 5_000_000)).encode()),
+            id="over-5-mb-when-unpacked",
+        ),
+    ],
+)
+def test_a_200_without_the_order_is_tried_again_later(headers: dict[str, str], content: bytes) -> None:
+    with pytest.raises(TryAgainLater):
+        a_client_that_is_answered(status_code=200, headers=headers, content=content).read_order(REF, TIME_ENOUGH)
+
+
+def test_a_204_is_no_order() -> None:
+    with pytest.raises(TryAgainLater, match="VTEX answered 204"):
+        a_client_that_is_answered(status_code=204).read_order(REF, TIME_ENOUGH)
+
+
+def test_an_order_that_vtex_does_not_know_is_not_found(client: Vtex) -> None:
+    with pytest.raises(OrderNotFound):
+        client.read_order(OrderRef("luxstore", "VVJ-404-01"), TIME_ENOUGH)
+
+
+# ---- Credentials
+
+
+@named(REFUSING)
+def test_refused_credentials_are_told_as_such(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
+    simulator.fail(fault)
+
+    with pytest.raises(CredentialsRefused, match=f"VTEX answered {fault.status}"):
+        client.read_order(REF, TIME_ENOUGH)
+
+
+def test_without_credentials_nothing_is_sent(client: Vtex, simulator: VtexSimulator) -> None:
+    with pytest.raises(CredentialsRefused):
+        client.read_order(OrderRef("nobody", "VVJ-1-01"), TIME_ENOUGH)
+
+    assert simulator.calls() == []
+
+
+def test_while_the_credentials_cannot_be_read_nothing_is_sent(simulator: VtexSimulator) -> None:
+    def out_of_reach(account: str) -> Credentials:
+        raise TryAgainLater("Secrets Manager did not give the secret")
+
+    with pytest.raises(TryAgainLater, match="Secrets Manager"):
+        a_client(simulator.url, out_of_reach).read_order(REF, TIME_ENOUGH)
+
+    assert simulator.calls() == []
+
+
+@named(EVERY_FAULT)
+def test_no_error_and_no_log_tells_the_credentials(
+    client: Vtex, simulator: VtexSimulator, fault: Fault, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    simulator.fail(fault)
+
+    with pytest.raises((TryAgainLater, OrderNotFound)) as caught:
+        client.read_order(REF, TIME_ENOUGH)
+
+    told = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value)) + caplog.text
+    assert "HUSH" not in told
+
+
+def test_no_proxy_of_the_environment_gets_to_see_the_credentials(
+    simulator: VtexSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+        monkeypatch.setenv(name.lower(), "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    assert a_client(simulator.url).read_order(REF, TIME_ENOUGH).order_id == REF.order_id
+
+
+# ---- Silence
+
+
+@named(SILENCING)
+def test_vtex_can_ask_for_silence(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
+    simulator.fail(Fault("status", status=fault.status, retry_after=120))
+
+    with pytest.raises(SilenceAsked) as caught:
+        client.read_order(REF, TIME_ENOUGH)
+
+    assert caught.value.wait == 120
+
+
+@named(SILENCING)
+@pytest.mark.parametrize("garbage", [None, "", "soon", "-1", "1.5", "٣", "Wed, 99 Foo 2026"], ids=ascii)
+def test_silence_of_no_stated_length_lasts_as_usual(fault: Fault, garbage: str | None) -> None:
+    headers = {} if garbage is None else {"retry-after": garbage.encode()}
+
+    with pytest.raises(SilenceAsked) as caught:
+        a_client_that_is_answered(status_code=fault.status, headers=headers).read_order(REF, TIME_ENOUGH)
+
+    assert caught.value.wait == USUAL_SILENCE
+
+
+@named(SILENCING)
+@pytest.mark.parametrize(
+    ("date", "wait"), [("Tue, 03 Mar 2026 14:54:00 GMT", 0), ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_WAIT)]
+)
+def test_silence_can_be_asked_until_a_date(
+    client: Vtex, simulator: VtexSimulator, fault: Fault, date: str, wait: float
+) -> None:
+    simulator.fail(Fault("status", status=fault.status, retry_after=date))
+
+    with pytest.raises(SilenceAsked) as caught:
+        client.read_order(REF, TIME_ENOUGH)
+
+    assert caught.value.wait == wait
+
+
+@named(SILENCING)
+def test_nothing_of_the_account_is_read_until_the_silence_is_over(
+    client: Vtex, simulator: VtexSimulator, watch: Watch, fault: Fault
+) -> None:
+    simulator.fail(Fault("status", status=fault.status, retry_after=120, times=1))
+    with pytest.raises(SilenceAsked):
+        client.read_order(REF, TIME_ENOUGH)
+    watch.now += 119
+
+    with pytest.raises(SilenceAsked, match="a while ago") as caught:
+        client.read_order(REF, TIME_ENOUGH)
+
+    assert caught.value.wait == pytest.approx(1)
+    assert len(simulator.calls()) == 1
+
+
+def test_the_account_is_read_again_when_the_silence_is_over(
+    client: Vtex, simulator: VtexSimulator, watch: Watch
+) -> None:
+    simulator.fail(Fault("status", status=429, retry_after=120, times=1))
+    with pytest.raises(SilenceAsked):
+        client.read_order(REF, TIME_ENOUGH)
+    watch.now += 120
+
+    assert client.read_order(REF, TIME_ENOUGH).order_id == REF.order_id
+
+
+def test_other_accounts_go_on_in_an_account_s_silence(client: Vtex, simulator: VtexSimulator) -> None:
+    simulator.fail(Fault("status", status=429, account="luxstore"))
+    with pytest.raises(SilenceAsked):
+        client.read_order(REF, TIME_ENOUGH)
+
+    assert client.read_order(OrderRef("other", "VVJ-1-01"), TIME_ENOUGH).order_id == "VVJ-1-01"
+
+
+def test_a_5xx_that_names_a_wait_is_no_silence(client: Vtex, simulator: VtexSimulator) -> None:
+    simulator.fail(Fault("status", status=502, retry_after=120, times=1))
+    with pytest.raises(TryAgainLater) as caught:
+        client.read_order(REF, TIME_ENOUGH)
+
+    assert caught.value.wait == 120
+    assert client.read_order(REF, TIME_ENOUGH).order_id == REF.order_id
+
+
+def test_a_silence_that_began_while_it_waited_for_its_turn_is_kept(simulator: VtexSimulator) -> None:
+    class SlowPace(Pace):
+        def take(self, patience: float) -> None:
+            patient.be_silent("luxstore", until=time.time() + 60)
+
+    patient = a_client(simulator.url, pace=SlowPace(60))
+
+    with pytest.raises(SilenceAsked):
+        patient.read_order(REF, TIME_ENOUGH)
+
+    assert simulator.calls() == []
+
+
+def test_a_silence_that_another_environment_met_is_kept(client: Vtex, simulator: VtexSimulator) -> None:
+    client.be_silent("luxstore", until=time.time() + 60)
+
+    with pytest.raises(SilenceAsked):
+        client.read_order(REF, TIME_ENOUGH)
+
+    assert simulator.calls() == []
+
+
+def test_a_shorter_silence_does_not_end_a_longer_one(client: Vtex, watch: Watch) -> None:
+    client.be_silent("luxstore", until=watch.now + 60)
+    client.be_silent("luxstore", until=watch.now + 10)
+    watch.now += 30
+
+    with pytest.raises(SilenceAsked):
+        client.read_order(REF, TIME_ENOUGH)
+
+
+def test_a_new_silence_is_to_be_shared_once(client: Vtex, simulator: VtexSimulator, watch: Watch) -> None:
+    simulator.fail(Fault("status", status=429, retry_after=120))
+    with pytest.raises(SilenceAsked):
+        client.read_order(REF, TIME_ENOUGH)
+
+    assert client.take_new_silences() == {"luxstore": watch.now + 120}
+    assert client.take_new_silences() == {}
+
+
+def test_a_silence_that_another_environment_met_is_not_shared_again(client: Vtex) -> None:
+    client.be_silent("luxstore", until=time.time() + 60)
+    with pytest.raises(SilenceAsked):
+        client.read_order(REF, TIME_ENOUGH)
+
+    assert client.take_new_silences() == {}
+
+
+# ---- Retry-After
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("0", 0),
+        ("2", 2),
+        (" 120 ", 120),
+        ("007", 7),
+        ("43001", LONGEST_WAIT),
+        ("9" * 400, LONGEST_WAIT),
+        ("Tue, 03 Mar 2026 14:55:30 GMT", 90),
+        ("Tue, 03 Mar 2026 11:55:30 -0300", 90),
+        ("Tue, 03 Mar 2026 14:55:30 -0000", 90),
+        ("Tuesday, 03-Mar-26 14:55:30 GMT", 90),
+        ("Tue, 03 Mar 2026 14:53:00 GMT", 0),
+        ("Wed, 03 Mar 2027 14:54:00 GMT", LONGEST_WAIT),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_and_no_longer_than_sqs_can_wait(header: str, seconds: float) -> None:
+    assert retry_after(header, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "", " ", "soon", "-1", "1.5", "1e3", "²", "٣", "Tue, 03 Mar 99999999999 14:55:30 GMT", "2026-03-03"],
+)
+def test_retry_after_of_another_shape_says_nothing(header: str | None) -> None:
+    assert retry_after(header, NOW) is None
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ ([+-]\d+|GMT)", fullmatch=True))
+def test_no_retry_after_can_break_the_check_or_its_wait(header: str) -> None:
+    wait = retry_after(header)
+
+    assert wait is None or 0 <= wait <= LONGEST_WAIT
+
+
+# ---- Time
+
+
+def test_an_answer_that_trickles_is_given_up_when_the_time_is_over(
+    client: Vtex, simulator: VtexSimulator, watch: Watch
+) -> None:
+    simulator.fail(Fault("trickle"))
+    watch.step = 3
+
+    with pytest.raises(TryAgainLater, match="VTEX took too long to answer"):
+        client.read_order(REF, TIME_ENOUGH)
+
+
+def test_an_answer_that_does_not_begin_is_given_up_when_the_time_is_over(
+    client: Vtex, simulator: VtexSimulator
+) -> None:
+    simulator.fail(Fault("delay", seconds=60))
+
+    with pytest.raises(TryAgainLater, match="VTEX gave no answer: ReadTimeout"):
+        client.read_order(REF, 0.05)
+
+
+def test_with_little_time_left_every_step_of_a_request_has_no_more() -> None:
+    allowed: list[dict[str, float]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        allowed.append(request.extensions["timeout"])
+        return httpx.Response(200, json=an_order())
+
+    a_client("http://localhost", transport=httpx.MockTransport(answer)).read_order(REF, 2)
+
+    assert max(allowed[0].values()) <= 2
+
+
+def test_no_request_is_made_when_the_credentials_took_all_the_time(simulator: VtexSimulator, watch: Watch) -> None:
+    def slow(account: str) -> Credentials:
+        watch.now += TIME_ENOUGH
+        return credentials_of(account)
+
+    with pytest.raises(OutOfTime):
+        a_client(simulator.url, slow).read_order(REF, TIME_ENOUGH)
+
+    assert simulator.calls() == []
+
+
+# ---- Pace
+
+
+def test_ten_requests_may_go_at_once(watch: Watch) -> None:
+    pace = Pace(60)
+
+    for _ in range(10):
+        pace.take(0)
+
+    assert watch.slept == []
+
+
+def test_the_next_one_waits_for_its_turn(watch: Watch) -> None:
+    pace = Pace(60)
+    for _ in range(10):
+        pace.take(0)
+
+    pace.take(2)
+
+    assert sum(watch.slept) == pytest.approx(1)
+
+
+def test_a_turn_that_does_not_come_within_the_patience_is_not_waited_for(watch: Watch) -> None:
+    pace = Pace(60)
+    for _ in range(10):
+        pace.take(0)
+
+    with pytest.raises(OutOfTime) as caught:
+        pace.take(0.9)
+
+    assert caught.value.wait == pytest.approx(1)
+    assert watch.slept == []
+
+
+def test_patience_ends_even_when_others_take_the_turn_again_and_again(watch: Watch) -> None:
+    pace = Pace(60)
+    for _ in range(10):
+        pace.take(0)
+    watch.meanwhile = lambda: pace.take(0) if len(watch.slept) < 9 else None
+
+    with pytest.raises(OutOfTime):
+        pace.take(3.5)
+
+    assert sum(watch.slept) <= 3.5
+
+
+def test_with_no_time_to_wait_a_free_turn_is_taken() -> None:
+    Pace(60).take(-4)
+
+
+def test_a_request_whose_turn_does_not_come_in_time_is_not_made(simulator: VtexSimulator) -> None:
+    pace = Pace(1)
+    for _ in range(10):
+        pace.take(0)
+
+    with pytest.raises(OutOfTime):
+        a_client(simulator.url, pace=pace).read_order(REF, TIME_ENOUGH)
+
+    assert simulator.calls() == []
+
+
+# ---- Connections and figures
+
+
+def test_batches_of_ten_threads_open_ten_connections_at_the_most(client: Vtex, simulator: VtexSimulator) -> None:
+    with ThreadPoolExecutor(10) as threads:
+        for _ in range(20):
+            list(threads.map(lambda _: client.read_order(REF, TIME_ENOUGH), range(10)))
+
+    assert len(simulator.calls()) == 200
+    assert simulator.connections <= 10
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (None, "200"),
+        (Fault("status", status=404), "404"),
+        (Fault("status", status=429), "429"),
+        (Fault("login_page"), "200"),
+        (Fault("drop"), "no_answer"),
+        (Fault("drop_midway"), "no_answer"),
+    ],
+    ids=["order", "no-such-order", "silence", "login-page", "drop", "drop-midway"],
+)
+def test_what_was_answered_is_noted_for_the_metrics(
+    client: Vtex, simulator: VtexSimulator, fault: Fault | None, status: str
+) -> None:
+    if fault:
+        simulator.fail(fault)
+
+    with suppress(TryAgainLater, OrderNotFound):
+        client.read_order(REF, TIME_ENOUGH)
+
+    assert [answer for answer, _ in client.answers] == [status]
