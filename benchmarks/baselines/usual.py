@@ -32,7 +32,7 @@ class Notification(BaseModel):
     State: str | None = None
 
 
-@idempotent_function(data_keyword_argument="notification", persistence_store=persistence, config=config)
+@idempotent_function(data_keyword_argument="notification", persistence_store=persistence, config=config)  # type: ignore[untyped-decorator]
 def queue(notification: dict[str, Any]) -> str:
     """Send the event to SQS, once."""
     return sqs.send_message(QueueUrl=os.environ["HOOK_QUEUE_URL"], MessageBody=str(notification))["MessageId"]
