@@ -1,6 +1,6 @@
 """Draws the dashboard as template.yaml defines it, with sample data of one busy afternoon: docs/pictures/dashboard.svg.
 
-CloudWatch draws the real one; this one is for who wants to see it before there is a stack. `python -m local.dashboard_picture`
+CloudWatch draws the real one; this one is for who wants to see it before there is a stack.
 """
 
 import json
@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "pictures" / "dashboard.svg"
 COLUMN, ROW, MARGIN = 55, 34, 8
 POINTS = 48
+TWO_COLUMNS = 6
+"""So many lines have a legend in two columns; more need three."""
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22")
 LEVELS = {
     "1 Hooks heard": {"heard": 42, "queued": 40, "ping": 0.05},
@@ -57,7 +59,7 @@ def _widget(widget: dict[str, Any]) -> str:
     left, top = MARGIN + widget["x"] * COLUMN, MARGIN + widget["y"] * ROW
     width, height = widget["width"] * COLUMN - 6, widget["height"] * ROW - 6
     series = {label: _sample(widget["properties"]["title"], label) for label in _labels(widget)}
-    columns = 3 if len(series) > 6 else 2
+    columns = 3 if len(series) > TWO_COLUMNS else 2
     rows = math.ceil(len(series) / columns)
     chart_top, chart_height = top + 26, height - 40 - 12 * rows
     most = max(max(values) for values in series.values()) or 1.0
