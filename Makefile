@@ -1,7 +1,7 @@
 # The one gate: everything that is done to this project is a target here. `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo lint format test test-fast test-stack test-sam lock clean
+.PHONY: help setup build up down demo deploy credentials check hook bench lint format test test-fast test-stack test-sam lock clean
 
 # Lambda's Python. The first of these that is one; `make PYTHON=/path/to/python3.13 …` names another.
 PYTHON ?= $(shell for python in python3.13 python3; do \
@@ -23,7 +23,7 @@ ISOLATED = env $(patsubst %,-u %,$(sort $(filter AWS_%,$(.VARIABLES)))) \
 	AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true \
 	SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/$(IN_TOOLS):$$PATH"
 
-CODE := layers/invoicekey/python functions local tests $(wildcard benchmarks)
+CODE := layers/invoicekey/python functions local operations tests benchmarks
 LOCKED := layers/dependencies/requirements requirements/dev requirements/tools requirements/checkov requirements/lock
 
 help: ## list the targets
@@ -45,6 +45,20 @@ down: $(TOOLS) ## stop the emulator
 
 build: $(TOOLS) ## build functions and layers into .aws-sam
 	@$(ISOLATED) $(IN_TOOLS)sam build
+
+# ---- Run it on AWS: with the AWS CLI's profiles and regions (AWS_PROFILE, AWS_REGION); STACK names another stack
+
+deploy: $(TOOLS) ## deploy to AWS: ENV=dev (the default) or ENV=production; asks the first time
+	@$(IN_TOOLS)python -m operations.deploy
+
+credentials: $(TOOLS) ## keep a VTEX account's appKey and appToken; asks, and shows nothing
+	@$(IN_TOOLS)python -m operations.credentials
+
+check: $(TOOLS) ## check one order now: ACCOUNT=luxstore ORDER=VVJ-975101-01
+	@$(IN_TOOLS)python -m operations.check
+
+hook: $(TOOLS) ## configure VTEX's order hook: ACCOUNT=luxstore; stops if another system has it
+	@$(IN_TOOLS)python -m operations.hook
 
 # ---- Check it
 
@@ -85,6 +99,9 @@ format: $(DEV) ## format the code, and mend what the linter can
 	@$(IN_DEV)ruff format $(CODE)
 
 # ---- Keep it
+
+bench: $(DEV) $(TOOLS) ## measure cold starts and batches beside two baselines; writes docs/figures.md
+	@$(ISOLATED) $(IN_DEV)python -m benchmarks.bench
 
 lock: $(LOCK) ## take the newest dependencies that fit: write the requirements files anew, with hashes
 	@for file in $(LOCKED); do echo "lock: $$file.txt"; \

@@ -32,6 +32,7 @@ import socketserver
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
@@ -41,7 +42,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 Order = dict[str, Any]
 Kind = Literal[
@@ -205,6 +206,8 @@ class VtexSimulator:
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.refused: set[str] = set()
+        self.hooks: dict[str, dict[str, Any]] = {}
+        """The hook configuration of each appKey, as it was posted."""
         self.closing = threading.Event()
         self.connection_numbers = itertools.count(1)
         self._credentials, self._verbose = credentials, verbose
@@ -439,6 +442,50 @@ def _expect(holds: bool, otherwise: str) -> None:
         raise BadInput(otherwise)
 
 
+def _show_hook(vtex: VtexSimulator, call: Call) -> object:
+    if refusal := vtex.refusal(call.headers):
+        return refusal
+    return vtex.hooks.get(_app_key(call), _error(HTTPStatus.NOT_FOUND, "no hook is configured"))
+
+
+def _configure_hook(vtex: VtexSimulator, call: Call) -> object:
+    """Keep a hook configuration, once its address answered the ping with exactly 200."""
+    if refusal := vtex.refusal(call.headers):
+        return refusal
+    wanted = _object(call.json())
+    hook = _object(wanted.get("hook"))
+    _expect("filter" in wanted, "filter is required")
+    _expect(isinstance(hook.get("url"), str) and isinstance(hook.get("headers"), dict), "hook needs url and headers")
+    _expect(ping(hook["url"]), "the address did not answer the ping with 200")
+    vtex.hooks[_app_key(call)] = wanted
+    return {}
+
+
+def _remove_hook(vtex: VtexSimulator, call: Call) -> object:
+    if refusal := vtex.refusal(call.headers):
+        return refusal
+    vtex.hooks.pop(_app_key(call), None)
+    return {}
+
+
+def _app_key(call: Call) -> str:
+    return str(call.headers.get("X-VTEX-API-AppKey", ""))
+
+
+def ping(url: str) -> bool:
+    """Post VTEX's ping to an address of this machine; names below .localhost are this machine too."""
+    address = urlsplit(url)
+    local = address.hostname == "localhost" or (address.hostname or "").endswith(".localhost")
+    target = address._replace(netloc=f"127.0.0.1:{address.port or 80}") if local else address
+    request = urllib.request.Request(urlunsplit(target), data=b'{"hookConfig":"ping"}', method="POST")
+    request.add_header("Host", address.netloc)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
+
+
 def _object(document: object) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise BadInput("a JSON object was expected")
@@ -505,6 +552,9 @@ _SPOIL: Mapping[Kind, Callable[[Answer, Fault], Answer]] = {
 # A route gives an Answer, or a document that is sent as JSON. The account is taken off the path before.
 _ROUTES: Mapping[str, Callable[[VtexSimulator, Call], object]] = {
     "GET /api/oms/pvt/orders/{order_id}": _read_order,
+    "GET /api/orders/hook/config": _show_hook,
+    "POST /api/orders/hook/config": _configure_hook,
+    "DELETE /api/orders/hook/config": _remove_hook,
     "GET /_v/login": lambda *_: _LOGIN_PAGE,
     "GET /_simulator/health": lambda vtex, _: {"status": "ok", "orders": len(vtex.order_names())},
     "GET /_simulator/orders": _show_orders,

@@ -18,6 +18,7 @@ from invoicekey.ledger import Entry, Ledger, Page
 from invoicekey.notification import AccountRefused, Malformed, OrderRef, order_ref, parse
 from invoicekey.outlets import Message, Outlets
 from invoicekey.telemetry import logger
+from invoicekey.verdict import Outcome
 from invoicekey.vtex import Vtex
 
 PARALLEL = 10
@@ -331,6 +332,7 @@ def _log(case: Case, finding: Finding) -> None:
 def _count(finding: Finding) -> None:
     if finding.verdict:
         telemetry.count(f"check_{finding.verdict.outcome}")
+        telemetry.count("cnova_order", 0 if finding.verdict.outcome is Outcome.OTHER_MARKETPLACE else 1)
         for problem in finding.verdict.problems:
             telemetry.count(f"problem_{problem.code}")
         if finding.verdict.is_suspect:

@@ -69,6 +69,7 @@ class Receiver:
             return _refused(HTTPStatus.BAD_REQUEST, "malformed")
         except AccountRefused:
             return _refused(HTTPStatus.FORBIDDEN, "account_refused")
+        telemetry.count("hook_heard")
         self._count_changed_app_key(ref, notification)
         if not is_watched(notification, self._settings.watched_statuses):
             telemetry.count("hook_not_watched")

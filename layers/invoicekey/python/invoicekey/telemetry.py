@@ -6,8 +6,9 @@ Nothing that goes in here may be a body, a header, a secret or about a person: i
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-logger = Logger(service="invoicekey", use_rfc3339=True)
-metrics = Metrics(namespace="InvoiceKey", service="invoicekey")
+# Both take the service's name from POWERTOOLS_SERVICE_NAME: the stack's, so that two stacks do not mix their figures.
+logger = Logger(use_rfc3339=True)
+metrics = Metrics(namespace="InvoiceKey")
 
 
 def count(name: str, number: float = 1) -> None:
