@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.stack import ROOT, free_port, is_listening, stop_processes
+from local.processes import free_ports, is_listening, stop
+from local.stack import ROOT
 from local.vtex_simulator import Fault, VtexSimulator
 
 COLD_RUNS = 15
@@ -55,7 +56,7 @@ def child(command: list[str], port: int, log: Path, **more: Any) -> Iterator[sub
             time.sleep(0.01)
         yield process
     finally:
-        stop_processes([process.pid])
+        stop([process.pid])
         process.wait()
 
 
@@ -143,7 +144,7 @@ class Bench:
     @contextmanager
     def running(self, contender: Contender) -> Iterator[int]:
         """Run a contender under the runtime interface emulator; nothing of it is initialised before the first call."""
-        port, api_port = free_port(), free_port()
+        port, api_port = free_ports(2)
         command = [
             str(self.rie), "--runtime-interface-emulator-address", f"127.0.0.1:{port}",
             "--runtime-api-address", f"127.0.0.1:{api_port}",
@@ -227,7 +228,7 @@ def main() -> None:
     print("building functions and layers", flush=True)
     build()
     (BUILD / "rie.log").unlink(missing_ok=True)
-    aws_port = free_port()
+    (aws_port,) = free_ports(1)
     with ExitStack() as stack:
         stub = [sys.executable, str(ROOT / "benchmarks" / "stub_aws.py"), str(aws_port)]
         stack.enter_context(child(stub, aws_port, BUILD / "stub.log"))
@@ -271,8 +272,8 @@ def report(bench: Bench) -> None:
     print(table)
     FIGURES.parent.mkdir(exist_ok=True)
     intro = (
-        "Written by `make bench`: medians, contenders in turns, under AWS's runtime interface emulator on a machine with "
-        f"{os.cpu_count()} cores. VtexRequestsPerMinute is 6000, RetryBaseSeconds 1."
+        "Written by `make bench`: medians, contenders in turns, under AWS's runtime interface emulator, "
+        f"on a machine with {os.cpu_count()} cores. VtexRequestsPerMinute is 6000, RetryBaseSeconds 1."
     )
     FIGURES.write_text(f"# Figures\n\n{intro}\n\n{table}\n")
 

@@ -7,7 +7,7 @@ import json
 import math
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ POINTS = 48
 TWO_COLUMNS = 6
 """So many lines have a legend in two columns; more need three."""
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22")
-LEVELS = {
+LEVELS: Mapping[str, Mapping[str, float]] = {
     "1 Hooks heard": {"heard": 42, "queued": 40, "ping": 0.05},
     "2 Queue: waiting and in flight": {"waiting": 3, "in flight": 8},
     "3 Checks by outcome": {"ok": 11, "failing": 1.2, "waiting": 2, "canceled": 0.4, "other marketplace": 27},

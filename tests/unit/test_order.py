@@ -87,7 +87,15 @@ class TestText:
 class TestAnAmount:
     @pytest.mark.parametrize(
         ("value", "cents"),
-        [(0, 0), (10221, 10221), (10221.0, 10221), ("10221", 10221), ("000", 0), (10**15 - 1, 10**15 - 1)],
+        [
+            (0, 0),
+            (10221, 10221),
+            (10221.0, 10221),
+            ("10221", 10221),
+            ("000", 0),
+            (10**15 - 1, 10**15 - 1),
+            ("9" * 15, 10**15 - 1),
+        ],
     )
     def test_is_a_whole_number_of_cents_or_its_text(self, value: object, cents: int) -> None:
         assert package_of(invoiceValue=value).invoice_value == cents

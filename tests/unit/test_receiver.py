@@ -71,8 +71,23 @@ def hook() -> Hook:
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def all_counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
+    monkeypatch.setattr(telemetry, "count", names.append)
+    return names
+
+
+class AnswersCounted(list[str]):
+    """What was counted of the answers; that a hook was heard at all is counted besides."""
+
+    def append(self, name: str) -> None:
+        if name != "hook_heard":
+            super().append(name)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    names = AnswersCounted()
     monkeypatch.setattr(telemetry, "count", names.append)
     return names
 
@@ -160,6 +175,20 @@ def test_everything_else_is_queued_and_answered_200(hook: Hook, counted: list[st
         }
     ]
     assert counted == ["hook_queued"]
+
+
+@pytest.mark.parametrize(("spoil", "is_heard"), [
+    (Call.too_large, False), (Call.ping, False), (Call.wrong_secret, False), (Call.bad_order_id, False),
+    (Call.account_of_others, False), (Call.unwatched_state, True), (Call.sqs_out_of_reach, True),
+])  # fmt: skip
+def test_a_genuine_notification_counts_as_heard_whatever_becomes_of_it(
+    hook: Hook, all_counted: list[str], spoil: Callable[[Call], None], is_heard: bool
+) -> None:
+    call = Call(hook)
+    spoil(call)
+    call.answer()
+
+    assert ("hook_heard" in all_counted) is is_heard
 
 
 # ---- 413

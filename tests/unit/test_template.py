@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from invoicekey.settings import CheckerSettings, ReceiverSettings
 
@@ -50,7 +50,7 @@ FUNCTIONS = {
 READ_BY = {"ReceiveHookFunction": ReceiverSettings, "CheckInvoiceFunction": CheckerSettings}
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+class _Loader(yaml.SafeLoader):
     """YAML as CloudFormation writes it: !Ref and its kind become {"Ref": …}, {"Fn::GetAtt": …}."""
 
 

@@ -1,5 +1,6 @@
 """The judgement, row by row: the outcomes and the problem codes in the contract's order."""
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -256,6 +257,11 @@ class TestCnovaIsRecognised:
     )  # fmt: skip
     def test_not_by_what_is_no_apps_id(self, data: object) -> None:
         assert judged(own_order(sale(), customData=data)) == Verdict(Outcome.OTHER_MARKETPLACE)
+
+    @pytest.mark.parametrize("order_id", ["VVJ-975102-01", "ABC-1-01", "1172452900788-01", "v5195004lux-01"])
+    def test_whatever_its_id(self, order_id: str) -> None:
+        assert outcome(own_order(sale(), orderId=order_id, affiliateId="VVJ")) is Outcome.OK
+        assert outcome(own_order(sale(), orderId=order_id, sellerOrderId=order_id)) is Outcome.OTHER_MARKETPLACE
 
 
 class TestASuspect:
@@ -569,6 +575,8 @@ class TestWarnings:
             ("2026-05-01T00:00:00.0000000+00:00", False),
             ("2025-03-03T00:00:00", False),
             ("2027-03-03T00:00:00", False),
+            ("2026-10-03T00:00:00", False),
+            ("2026-12-03T00:00:00", False),
             ("2026-03-03", True),
         ],
     )
@@ -660,6 +668,15 @@ class TestSeveralInvoices:
 
     def test_none_is_listed_with_a_failure(self) -> None:
         assert judged(cnova_order(sale(), sale("1", None))).keys == ()
+
+    @pytest.mark.parametrize("is_reused", [False, True])
+    def test_are_judged_in_time_though_they_fill_the_largest_answer_that_is_read(self, is_reused: bool) -> None:
+        order = cnova_order(
+            *({"invoiceNumber": str(number * is_reused), "invoiceKey": KEY} for number in range(20_000))
+        )
+        began = time.process_time()
+        assert outcome(order) is (Outcome.FAILING if is_reused else Outcome.OK)
+        assert time.process_time() - began < 10
 
 
 class TestAnErrorIsTheSame:

@@ -163,7 +163,7 @@ def _order_in(response: httpx.Response, ref: OrderRef) -> Order:
     document = _json(response.content)
     if not isinstance(document, dict) or document.get("orderId") != ref.order_id:
         raise TryAgainLater("VTEX answered 200 without this order in it")
-    return Order.model_validate(document)
+    return Order.model_validate(document, by_name=False)
 
 
 def _json(body: bytes) -> Any:
