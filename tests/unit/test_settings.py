@@ -111,6 +111,11 @@ def test_blank_entries_match_nothing() -> None:
     assert not policy.seller_tax_ids
 
 
+def test_a_state_with_a_typing_error_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match=r"^WATCHED_STATUSES: .* got invoicd$"):
+        ReceiverSettings.read({**RECEIVER, "WATCHED_STATUSES": "handling, invoicd"})
+
+
 def test_a_receiver_that_would_watch_nothing_does_not_start() -> None:
     with pytest.raises(SettingsError, match=r"^WATCHED_STATUSES: expected"):
         ReceiverSettings.read(RECEIVER | {"WATCHED_STATUSES": " , "})
@@ -172,8 +177,8 @@ def test_a_tax_id_may_be_a_cnpj_or_a_cpf(tax_id: str) -> None:
     assert read_checker(SELLER_TAX_IDS=tax_id.lower()).policy.seller_tax_ids == {tax_id}
 
 
-@pytest.mark.parametrize("tax_id", ["1", "1122233300018", "112223330001811", "VVJ"])
-def test_a_tax_id_of_another_length_is_refused(tax_id: str) -> None:
+@pytest.mark.parametrize("tax_id", ["1", "1122233300018", "112223330001811", "VVJ", "11222333000182", "52998224724"])
+def test_a_tax_id_of_another_length_or_with_a_wrong_digit_is_refused(tax_id: str) -> None:
     with pytest.raises(SettingsError, match=r"^SELLER_TAX_IDS: expected"):
         read_checker(SELLER_TAX_IDS=f"11222333000181,{tax_id}")
 

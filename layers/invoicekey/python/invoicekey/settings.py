@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import SplitResult, urlsplit
 
+from invoicekey.notification import KNOWN_STATES
 from invoicekey.policy import Policy
 
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "host.docker.internal"})
+CPF_LENGTH = 11
 _LANGUAGES = ("pt-BR", "en")
 
 
@@ -38,7 +40,7 @@ class ReceiverSettings:
             hook_queue_url=reader.text("HOOK_QUEUE_URL"),
             hook_secret_arn=reader.text("HOOK_SECRET_ARN"),
             accounts=reader.names("VTEX_ACCOUNTS"),
-            watched_statuses=reader.some_names("WATCHED_STATUSES"),
+            watched_statuses=reader.states("WATCHED_STATUSES"),
         )
 
 
@@ -111,12 +113,13 @@ class _Reader:
         entries = self._environment.get(name, "").split(",")
         return frozenset(entry.strip().casefold() for entry in entries if entry.strip())
 
-    def some_names(self, name: str) -> frozenset[str]:
-        """Read a list as `names` does; it must not be empty."""
-        names = self.names(name)
-        if not names:
-            raise SettingsError(f"{name}: expected one name at least, got none")
-        return names
+    def states(self, name: str) -> frozenset[str]:
+        """Read a list of VTEX's order states. A typing error would silence the shop's hook, so none is let through."""
+        states = self.names(name)
+        if not states or states - KNOWN_STATES:
+            unknown = ", ".join(sorted(states - KNOWN_STATES)) or "none"
+            raise SettingsError(f"{name}: expected order states of VTEX such as invoiced, got {unknown}")
+        return states
 
     def number(self, name: str, least: int = 1) -> int:
         value = self.text(name)
@@ -163,7 +166,9 @@ def _address(text: str) -> SplitResult | None:
 
 
 def _bare_tax_id(text: str) -> str:
+    from validate_docbr import CNPJ, CPF
+
     bare = re.sub(r"[^0-9A-Z]", "", text.upper())
-    if len(bare) not in (11, 14):
-        raise SettingsError(f"SELLER_TAX_IDS: expected CNPJs of 14 characters or CPFs of 11, got {text!r}")
+    if not (CNPJ().validate(bare) or (len(bare) == CPF_LENGTH and CPF().validate(bare))):
+        raise SettingsError(f"SELLER_TAX_IDS: expected CNPJs or CPFs with their right check digits, got {text!r}")
     return bare
