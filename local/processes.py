@@ -42,7 +42,7 @@ def run(command: Sequence[str], *, log: Path, environment: Mapping[str, str], ho
 def stop(pids: Iterable[int]) -> None:
     """Stop programs with what they started, politely first; each leads its session."""
     left = set(pids)
-    for signal_number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 1.0)):
+    for signal_number, patience in ((signal.SIGTERM, 3.0), (signal.SIGKILL, 1.0)):
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal_number)

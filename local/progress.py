@@ -1,5 +1,6 @@
 """What is being done, and for how long: a line a step. On a terminal the seconds count while the step lasts."""
 
+import io
 import os
 import sys
 import threading
@@ -15,8 +16,11 @@ class Progress:
     """Call it with what begins; that ends what was done until then. As a context manager it ends the last step too."""
 
     def __init__(self, output: TextIO = sys.stdout) -> None:
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(errors="replace")  # an old terminal may lack characters of the alerts
         self._output = output
         self.is_terminal = output.isatty() and os.environ.get("TERM") != "dumb"
+        self._step = ""
         self._ended: threading.Event | None = None
         self._ticker: threading.Thread | None = None
 
@@ -29,13 +33,16 @@ class Progress:
     def __call__(self, step: str) -> None:
         """Begin a step."""
         self.end()
-        began = time.monotonic()
-        if not self.is_terminal:
+        if self.is_terminal:
+            self._begin(step, last="\n")
+        else:
             self._write(f"{time.strftime('%H:%M:%S')}  {step}\n")
-            return
-        self._ended = threading.Event()
-        self._ticker = threading.Thread(target=self._tick, args=(step, began, self._ended), daemon=True)
-        self._ticker.start()
+
+    def passing(self, step: str) -> None:
+        """Begin a step that leaves no line behind, and shows on a terminal alone; or go on with it."""
+        if self.is_terminal and step != self._step:
+            self.end()
+            self._begin(step, last="\r\x1b[K")
 
     def end(self) -> None:
         """End the step that is being done, if there is one."""
@@ -43,6 +50,7 @@ class Progress:
             self._ended.set()
             self._ticker.join()
         self._ended = self._ticker = None
+        self._step = ""
 
     def line(self, text: str = "") -> None:
         """Print something that is no step."""
@@ -56,12 +64,17 @@ class Progress:
         codes = ";".join(_STYLES[style] for style in styles)
         return f"\x1b[{codes}m{text}\x1b[0m"
 
-    def _tick(self, step: str, began: float, ended: threading.Event) -> None:
-        is_over = False
+    def _begin(self, step: str, last: str) -> None:
+        self._step, self._ended = step, threading.Event()
+        self._ticker = threading.Thread(target=self._tick, args=(step, last, self._ended), daemon=True)
+        self._ticker.start()
+
+    def _tick(self, step: str, last: str, ended: threading.Event) -> None:
+        began, is_over = time.monotonic(), False
         while not is_over:
             self._write(f"\r{time.monotonic() - began:5.1f} s  {step}")
             is_over = ended.wait(_TICK)
-        self._write(f"\r{time.monotonic() - began:5.1f} s  {step}\n")
+        self._write(f"\r{time.monotonic() - began:5.1f} s  {step}{last}")
 
     def _write(self, text: str) -> None:
         self._output.write(text)

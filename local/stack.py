@@ -226,6 +226,9 @@ class LocalStack:
             "MINISTACK_REGION": REGION,
             "AUTH": "true",
             "LAMBDA_EXECUTOR": "local",
+            "PERSIST_STATE": "0",
+            "STATE_DIR": str(self._temporary),
+            "S3_DATA_DIR": str(self._temporary),
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
         }
@@ -254,7 +257,8 @@ class LocalStack:
         }
         overrides = [f"{name}={value}" for name, value in parameters.items()]
         log = self.home / f"sam-{command}.log"
-        line = [str(TOOLS / "sam"), command, *arguments, "--parameter-overrides", *overrides]
+        # A profile that samconfig.toml does not have: what stands there is for AWS, and for `sam local`.
+        line = [str(TOOLS / "sam"), command, *arguments, "--config-env", "here", "--parameter-overrides", *overrides]
         if processes.run(line, log=log, environment=environment, home=ROOT):
             last = "\n".join(log.read_text(errors="replace").strip().splitlines()[-15:])
             raise StackError(f"sam {command} failed, {os.path.relpath(log)} ends so:\n{last}")

@@ -1,18 +1,19 @@
 """Reports: once, and never lost. Batches run side by side, step by step, and die between any two of them.
 
-The machine plays VTEX, SQS, Lambda, the clock and everything that fails. Each batch is a thread that goes on only when
-it is told to, from one call to the outside to the next; so every run can be replayed.
+A play is VTEX, SQS, Lambda and the clock. Each batch in it is a thread that goes on only when it is told to, from one
+call to the outside to the next, so every play can be repeated. What has to hold is asked at each step and at the end.
 """
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -21,13 +22,12 @@ from invoicekey.check import Clock
 from invoicekey.errors import Conflict, CredentialsRefused, OutOfTime, SilenceAsked
 from invoicekey.notification import OrderRef
 from invoicekey.outlets import Message
-from tests.fakes_outside import ACCOUNT, LEASE, Crash, Outside, Sent, message, unreachable
+from tests.fakes_outside import ACCOUNT, Crash, FakeTime, Outside, Sent, message, unreachable
 from tests.orders import KEY, cnova_order, returned, sale
 
 ORDERS = ("VVJ-1-01", "VVJ-2-01")
 TIMEOUT = timedelta(seconds=30)
 VISIBILITY = 180.0
-A_DAY = timedelta(hours=25)
 PATIENCE = 400
 """So many batches at the most drain what a short play may leave behind."""
 
@@ -72,7 +72,9 @@ VTEX_TROUBLES: tuple[Callable[[], Exception], ...] = (
     lambda: RuntimeError("a bug"),
 )
 LEDGER_STEPS = ("read", "write", "note_recorded", "note_alerted", "note_silence", "note_put_back")
-SENDING_STEPS = ("send_records", "publish_alerts", "put_back")
+SENDING_STEPS = ("send_records", "publish_alerts")
+MOST_MOMENTS = 18
+"""A batch of one order has no more moments than this before and after its steps."""
 
 
 @dataclass
@@ -81,6 +83,7 @@ class Queued:
 
     message: Message
     visible_at: datetime
+    receives: int = 0
 
 
 @dataclass
@@ -90,7 +93,7 @@ class Invocation:
     environment: BatchCheck
     messages: list[Message]
     began: datetime
-    work: Callable[["Invocation"], set[str]]
+    clock: Clock
     is_over: bool = False
     went_back: set[str] | None = None
     """The ids of the messages that were reported as failed; None where it died."""
@@ -105,8 +108,8 @@ class Invocation:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def go_on(self, *, dies: bool = False) -> None:
-        """Let it go on to its next moment, or die where it stands; returns when it stands again or is over."""
+    def go_on(self, *, dies: bool = False) -> bool:
+        """Let it go on to its next moment, or die where it stands; return whether it is over then."""
         self._must_die = dies
         self.is_unlucky |= dies
         self._may_go.release()
@@ -115,6 +118,7 @@ class Invocation:
             self._thread.join()
         if self.error is not None:
             raise self.error
+        return self.is_over
 
     def stand(self) -> None:
         """Wait, in its own thread, until it may go on."""
@@ -127,7 +131,7 @@ class Invocation:
         self._may_go.acquire()
         try:
             if not self._must_die:
-                self.went_back = self.work(self)
+                self.went_back = self.environment.check(self.messages, self.clock)
         except Crash:
             pass
         except BaseException as error:  # noqa: BLE001 - to be raised where the play is
@@ -137,11 +141,10 @@ class Invocation:
             self._stands.release()
 
 
-class Reports(RuleBasedStateMachine):
-    """The play. Its invariants are the sentences of the contract about reports."""
+class Play:
+    """All that is outside of the function, with the function's invocations. It asserts what holds at any time."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.outside = Outside()
         self.outside.steps.at_each_moment = self._stand
         self.environments = [self.outside.environment() for _ in range(3)]
@@ -158,113 +161,101 @@ class Reports(RuleBasedStateMachine):
         self.last: dict[OrderRef, Sent] = {}
         self.versions: dict[OrderRef, tuple[int, int]] = {}
 
-    # ---- What happens at VTEX and in the queue
+    # ---- What happens at VTEX, in the queue and to the clock
 
-    @initialize()
-    def orders_are_good(self) -> None:
-        for order_id in ORDERS:
-            self._change(order_id, "good")
+    def change(self, order_id: str, state: str) -> None:
+        """Change an order at VTEX, of which nobody hears yet."""
+        document, _ = STATES[state]
+        self.outside.vtex.documents.pop(OrderRef(ACCOUNT, order_id), None)
+        if document is not None:
+            self.outside.vtex.put(document(order_id))
+        self.states[order_id] = state
 
-    @rule(order_id=one_of(ORDERS), state=one_of(sorted(STATES)), delay=one_of([0, 20, 90]))
-    def an_order_changes_and_vtex_says_so(self, order_id: str, state: str, delay: int) -> None:
-        self._change(order_id, state)
-        self._post(order_id, delay)
+    def post(self, order_id: str | None, delay: float = 0) -> None:
+        """Queue an event about an order, or one about nothing."""
+        about = {"body": "{}"} if order_id is None else {}
+        self._put(message(order_id or "none", id=self._new_id(), sent_at=self._time.timestamp(), **about), delay)
 
-    @rule(order_id=one_of(ORDERS))
-    def an_event_comes_once_more(self, order_id: str) -> None:
-        self._post(order_id, 0)
+    def advance(self, time: timedelta) -> None:
+        """Let time pass. No invocation outlives its timeout: the lease is twice as long."""
+        self._time.advance(time)
+        for invocation in list(self.invocations):
+            if self._time.now - invocation.began >= TIMEOUT:
+                self.go_on(invocation, dies=True)
 
-    @rule()
-    def something_else_comes(self) -> None:
-        self._put(message(id=self._new_id(), body="{}", sent_at=self._time.timestamp(), receive_count=0))
-
-    @rule(seconds=one_of([1, 7, 25, 40, 70, 200, 700]))
-    def time_passes(self, seconds: int) -> None:
-        self._advance(timedelta(seconds=seconds))
-
-    @rule()
-    def a_day_passes(self) -> None:
-        self._advance(A_DAY)
+    @property
+    def visible(self) -> list[Queued]:
+        """List the messages that a batch may be made of."""
+        return [queued for queued in self.queue.values() if queued.visible_at <= self._time.now]
 
     # ---- What batches do
 
-    @precondition(lambda self: len(self.invocations) < len(self.environments) and self._visible())
-    @rule(size=st.integers(1, 5))
-    def a_batch_begins(self, size: int) -> None:
-        self._receive(size)
+    def begin(self, size: int = 10) -> Invocation:
+        """Hand out messages to an environment that is free. Nothing is done yet."""
+        batch = self.visible[:size]
+        for queued in batch:
+            count = queued.receives = queued.receives + 1
+            queued.message = replace(queued.message, receive_count=count, receipt_handle=f"receive {count}")
+            queued.visible_at = self._time.now + timedelta(seconds=VISIBILITY)
+        busy = {invocation.environment for invocation in self.invocations}
+        environment = next(one for one in self.environments if one not in busy)
+        began = self._time.now
 
-    @precondition(lambda self: self.invocations)
-    @rule(which=st.integers(0, 2), moments=st.integers(1, 12))
-    def a_batch_goes_on(self, which: int, moments: int) -> None:
-        invocation = self.invocations[which % len(self.invocations)]
+        def seconds_left() -> float:
+            return (began + TIMEOUT - self._time.now).total_seconds()
+
+        clock = Clock(seconds_left, now=lambda: self._time.now)
+        invocation = Invocation(environment, [queued.message for queued in batch], began, clock)
+        self.invocations.append(invocation)
+        return invocation
+
+    def go_on(self, invocation: Invocation, moments: int = 1, *, dies: bool = False) -> None:
+        """Let an invocation go on for so many moments, or die; not further than to its end."""
         for _ in range(moments):
-            if not invocation.is_over:
-                self._go_on(invocation)
+            if invocation.is_over:
+                return
+            self.current = invocation
+            is_over = invocation.go_on(dies=dies)
+            self.current = None
+            self._look_at_what_was_sent(invocation)
+            self._look_at_the_queue()
+            if is_over:
+                self._end(invocation)
 
-    @precondition(lambda self: self.invocations)
-    @rule(which=st.integers(0, 2))
-    def a_batch_ends(self, which: int) -> None:
-        self._finish(self.invocations[which % len(self.invocations)])
-
-    @precondition(lambda self: self.invocations)
-    @rule(which=st.integers(0, 2))
-    def a_batch_dies(self, which: int) -> None:
-        self._go_on(self.invocations[which % len(self.invocations)], dies=True)
+    def finish(self, invocation: Invocation) -> None:
+        """Let an invocation go on to its end."""
+        while not invocation.is_over:
+            self.go_on(invocation)
 
     # ---- What fails
 
-    @rule(step=one_of(LEDGER_STEPS))
-    def the_ledger_will_refuse(self, step: str) -> None:
-        self.outside.steps.before(step, self._unlucky(unreachable()))
+    def unlucky(self, error: Exception | None) -> Callable[[], None]:
+        """Return what lets the invocation fail that it happens to, in a way for which it may tell twice."""
 
-    @rule(step=one_of(LEDGER_STEPS))
-    def the_ledger_will_give_no_answer(self, step: str) -> None:
-        self.outside.steps.after(step, self._unlucky(unreachable()))
+        def happen() -> None:
+            assert self.current is not None
+            self.current.is_unlucky = True
+            if error is not None:
+                raise error
 
-    @rule()
-    def a_write_will_be_repeated_by_the_sdk(self) -> None:
-        self.outside.steps.after("write", self._unlucky(Conflict()))
+        return happen
 
-    @rule(step=one_of(SENDING_STEPS), order_id=one_of((None, *ORDERS)))
-    def entries_will_be_refused(self, step: str, order_id: str | None) -> None:
-        self.outside.outlets.refuse(step, None if step == "put_back" else order_id)
+    # ---- What holds
 
-    @rule(step=one_of(SENDING_STEPS[:2]))
-    def a_sending_will_get_no_answer(self, step: str) -> None:
-        self.outside.outlets.lose_answer(step)
-        self.outside.steps.after(step, self._unlucky(None))
-
-    @rule(before=st.booleans())
-    def the_dead_letter_queue_will_fail(self, before: bool) -> None:
-        plan = self.outside.steps.before if before else self.outside.steps.after
-        plan("bury", unreachable())
-
-    @rule(trouble=one_of(VTEX_TROUBLES))
-    def vtex_will_fail(self, trouble: Callable[[], Exception]) -> None:
-        self.outside.vtex.fail(trouble())
-
-    # ---- What holds at any time
-
-    @invariant()
-    def numbers_only_grow(self) -> None:
-        for ref, entry in self.outside.ledger.entries.items():
-            before = self.versions.get(ref, (0, 0))
-            now = (entry.version, entry.last_report_number)
-            assert now[0] >= before[0]
-            assert now[1] >= before[1]
-            self.versions[ref] = now
-
-    @invariant()
-    def every_message_is_done_or_dead_or_in_the_queue(self) -> None:
+    def check_what_always_holds(self) -> None:
+        """Versions and report numbers only grow, and no message is lost."""
         assert self.posted == self.ended | self.queue.keys()
         assert not self.ended & self.queue.keys()
+        for ref, entry in self.outside.ledger.entries.items():
+            before = self.versions.get(ref, (0, 0))
+            assert entry.version >= before[0]
+            assert entry.last_report_number >= before[1]
+            self.versions[ref] = (entry.version, entry.last_report_number)
 
-    # ---- What holds in the end
-
-    @rule()
-    def everything_is_drained(self) -> None:
+    def drain(self) -> None:
+        """Let everything come to its end with nothing failing any more: then all is told as it is."""
         for invocation in list(self.invocations):
-            self._finish(invocation)
+            self.finish(invocation)
         self.outside.steps.forget_plans()
         self.outside.outlets.forget_plans()
         for _ in range(PATIENCE):
@@ -272,27 +263,18 @@ class Reports(RuleBasedStateMachine):
             if not self.queue:
                 break
             next_one = min(queued.visible_at for queued in self.queue.values())
-            self._advance(max(timedelta(0), next_one - self._time.now))
-            self._receive(10)
-            self._finish(self.invocations[-1])
+            self.advance(max(timedelta(0), next_one - self._time.now))
+            self.finish(self.begin())
         assert not self.queue
         assert self.ended == self.posted
-        self._expect_that_all_is_told()
+        self._check_that_all_is_told()
 
-    def teardown(self) -> None:
-        try:
-            self.everything_is_drained()
-        finally:
-            for invocation in self.invocations:
-                invocation.go_on(dies=True)
+    def close(self) -> None:
+        """End every thread."""
+        for invocation in self.invocations:
+            invocation.go_on(dies=True)
 
-    def _send_again_what_was_given_up(self) -> None:
-        for letter, reason in self.outside.outlets.dead_letters:
-            if reason in {"gave_up", "no_credentials"}:
-                self._put(replace(letter, id=self._new_id(), sent_at=self._time.timestamp(), receive_count=0))
-        self.outside.outlets.dead_letters.clear()
-
-    def _expect_that_all_is_told(self) -> None:
+    def _check_that_all_is_told(self) -> None:
         alerted = {(alert.ref, alert.number) for alert in self.outside.outlets.alerts}
         for order_id, state in self.states.items():
             last = self.last.get(OrderRef(ACCOUNT, order_id))
@@ -304,92 +286,37 @@ class Reports(RuleBasedStateMachine):
         for entry in self.outside.ledger.entries.values():
             assert entry.report is None or entry.report.is_told
 
-    # ---- How the play is run
+    def _send_again_what_was_given_up(self) -> None:
+        """Do as an operator does."""
+        for letter, reason in self.outside.outlets.dead_letters:
+            if reason in {"gave_up", "no_credentials"}:
+                self._put(replace(letter, id=self._new_id(), sent_at=self._time.timestamp()))
+        self.outside.outlets.dead_letters.clear()
+
+    # ---- How it is done
 
     @property
-    def _time(self) -> Any:
+    def _time(self) -> FakeTime:
         return self.outside.time
 
-    def _change(self, order_id: str, state: str) -> None:
-        document, _ = STATES[state]
-        ref = OrderRef(ACCOUNT, order_id)
-        self.outside.vtex.documents.pop(ref, None)
-        if document is not None:
-            self.outside.vtex.put(document(order_id))
-        self.states[order_id] = state
-
-    def _post(self, order_id: str, delay: int) -> None:
-        self._put(message(order_id, id=self._new_id(), sent_at=self._time.timestamp(), receive_count=0), delay)
-
-    def _put(self, posted: Message, delay: int = 0) -> None:
+    def _put(self, posted: Message, delay: float = 0) -> None:
         self.posted.add(posted.id)
         self.queue[posted.id] = Queued(posted, self._time.now + timedelta(seconds=delay))
 
     def _new_id(self) -> str:
         return f"message-{next(self.numbers)}"
 
-    def _visible(self) -> list[Queued]:
-        return [queued for queued in self.queue.values() if queued.visible_at <= self._time.now]
-
-    def _advance(self, time: timedelta) -> None:
-        """Let time pass. A function does not outlive its timeout: the lease is twice as long."""
-        self._time.advance(time)
-        for invocation in list(self.invocations):
-            if self._time.now - invocation.began >= TIMEOUT:
-                self._go_on(invocation, dies=True)
-
-    def _receive(self, size: int) -> None:
-        batch = self._visible()[:size]
-        for queued in batch:
-            count = queued.message.receive_count + 1
-            queued.message = replace(queued.message, receive_count=count, receipt_handle=f"receive {count}")
-            queued.visible_at = self._time.now + timedelta(seconds=VISIBILITY)
-        busy = {invocation.environment for invocation in self.invocations}
-        environment = next(one for one in self.environments if one not in busy)
-        self.invocations.append(self._invocation(environment, [queued.message for queued in batch]))
-
-    def _invocation(self, environment: BatchCheck, messages: list[Message]) -> Invocation:
-        def work(invocation: Invocation) -> set[str]:
-            def seconds_left() -> float:
-                left: timedelta = invocation.began + TIMEOUT - self._time.now
-                return left.total_seconds()
-
-            return environment.check(messages, Clock(seconds_left=seconds_left, now=lambda: self._time.now))
-
-        return Invocation(environment, messages, self._time.now, work)
-
-    def _finish(self, invocation: Invocation) -> None:
-        while not invocation.is_over:
-            self._go_on(invocation)
-
-    def _go_on(self, invocation: Invocation, *, dies: bool = False) -> None:
-        with self._playing(invocation):
-            invocation.go_on(dies=dies)
-        self._look_at_what_was_sent(invocation)
-        self._look_at_the_queue()
-        if invocation.is_over:
-            self.invocations.remove(invocation)
-            if invocation.went_back is not None:
-                self._delete({message.id for message in invocation.messages} - invocation.went_back)
-
-    @contextmanager
-    def _playing(self, invocation: Invocation) -> Iterator[None]:
-        self.current = invocation
-        yield
-        self.current = None
+    def _end(self, invocation: Invocation) -> None:
+        """Delete its messages but for those that go back, as Lambda does; all stay in the queue where it died."""
+        self.invocations.remove(invocation)
+        if invocation.went_back is not None:
+            for done in {message.id for message in invocation.messages} - invocation.went_back:
+                if self.queue.pop(done, None):
+                    self.ended.add(done)
 
     def _stand(self) -> None:
         assert self.current is not None
         self.current.stand()
-
-    def _unlucky(self, error: Exception | None) -> Callable[[], None]:
-        def happen() -> None:
-            assert self.current is not None
-            self.current.is_unlucky = True
-            if error is not None:
-                raise error
-
-        return happen
 
     def _look_at_the_queue(self) -> None:
         put_backs = self.outside.outlets.put_backs
@@ -398,11 +325,6 @@ class Reports(RuleBasedStateMachine):
             if queued and queued.message.receipt_handle == put_back.receipt_handle:
                 queued.visible_at = self._time.now + timedelta(seconds=wait)
         self.seen_put_backs = len(put_backs)
-
-    def _delete(self, ids: set[str]) -> None:
-        self.ended |= ids & self.queue.keys()
-        for message_id in ids:
-            self.queue.pop(message_id, None)
 
     def _look_at_what_was_sent(self, invocation: Invocation) -> None:
         records, alerts = self.outside.outlets.records, self.outside.outlets.alerts
@@ -440,12 +362,180 @@ def _errors(record: Sent) -> Errors:
     return frozenset((p["code"], p["invoice_number"], p["invoice_key"]) for p in problems if p["severity"] == "error")
 
 
-assert LEASE > TIMEOUT
+type Fault = Callable[[Play], None]
+
+
+def _ledger_refuses(step: str, play: Play) -> None:
+    play.outside.steps.before(step, play.unlucky(unreachable()))
+
+
+def _ledger_gives_no_answer(step: str, play: Play) -> None:
+    play.outside.steps.after(step, play.unlucky(unreachable()))
+
+
+def _write_is_repeated(play: Play) -> None:
+    """The answer is lost; the SDK writes again and meets what it wrote."""
+    play.outside.steps.after("write", play.unlucky(Conflict()))
+
+
+def _entries_are_refused(step: str, order_id: str | None, play: Play) -> None:
+    play.outside.outlets.refuse(step, order_id)
+
+
+def _sending_gets_no_answer(step: str, play: Play) -> None:
+    play.outside.outlets.lose_answer(step)
+    play.outside.steps.after(step, play.unlucky(None))
+
+
+def _dead_letter_is_refused(play: Play) -> None:
+    play.outside.steps.before("bury", unreachable())
+
+
+def _dead_letter_gets_no_answer(play: Play) -> None:
+    play.outside.steps.after("bury", unreachable())
+
+
+def _vtex_fails(trouble: Callable[[], Exception], play: Play) -> None:
+    play.outside.vtex.fail(trouble())
+
+
+FAULTS: tuple[Fault, ...] = (
+    *(partial(fault, step) for fault in (_ledger_refuses, _ledger_gives_no_answer) for step in LEDGER_STEPS),
+    _write_is_repeated,
+    *(partial(_entries_are_refused, step, order) for step in SENDING_STEPS for order in (None, *ORDERS)),
+    *(partial(_sending_gets_no_answer, step) for step in SENDING_STEPS),
+    partial(_entries_are_refused, "put_back", None),
+    _dead_letter_is_refused,
+    _dead_letter_gets_no_answer,
+    *(partial(_vtex_fails, trouble) for trouble in VTEX_TROUBLES),
+)
+
+
+class Reports(RuleBasedStateMachine):
+    """Anything happens, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.play = Play()
+
+    @initialize(states=st.tuples(one_of(sorted(STATES)), one_of(sorted(STATES))))
+    def there_are_orders(self, states: tuple[str, str]) -> None:
+        for order_id, state in zip(ORDERS, states, strict=True):
+            self.play.change(order_id, state)
+            self.play.post(order_id)
+
+    @rule(order_id=one_of(ORDERS), state=one_of(sorted(STATES)), delay=one_of([0, 20, 90]))
+    def an_order_changes_and_vtex_says_so(self, order_id: str, state: str, delay: float) -> None:
+        self.play.change(order_id, state)
+        self.play.post(order_id, delay)
+
+    @rule(order_id=one_of([*ORDERS, None]))
+    def an_event_comes_once_more(self, order_id: str | None) -> None:
+        self.play.post(order_id)
+
+    @rule(seconds=one_of([1, 7, 25, 40, 70, 200, 700, 90_000]))
+    def time_passes(self, seconds: int) -> None:
+        self.play.advance(timedelta(seconds=seconds))
+
+    @precondition(lambda self: len(self.play.invocations) < len(self.play.environments) and self.play.visible)
+    @rule(size=st.integers(1, 5), moments=st.integers(0, 15))
+    def a_batch_begins(self, size: int, moments: int) -> None:
+        self.play.go_on(self.play.begin(size), moments)
+
+    @precondition(lambda self: self.play.invocations)
+    @rule(which=st.integers(0, 2), moments=st.integers(1, 5))
+    def a_batch_goes_on(self, which: int, moments: int) -> None:
+        self.play.go_on(self._invocation(which), moments)
+
+    @precondition(lambda self: self.play.invocations)
+    @rule(which=st.integers(0, 2))
+    def a_batch_ends(self, which: int) -> None:
+        self.play.finish(self._invocation(which))
+
+    @precondition(lambda self: self.play.invocations)
+    @rule(which=st.integers(0, 2))
+    def a_batch_dies(self, which: int) -> None:
+        self.play.go_on(self._invocation(which), dies=True)
+
+    @rule(fault=one_of(FAULTS))
+    def something_will_fail(self, fault: Fault) -> None:
+        fault(self.play)
+
+    @rule()
+    def everything_is_drained(self) -> None:
+        self.play.drain()
+
+    @invariant()
+    def what_always_holds(self) -> None:
+        self.play.check_what_always_holds()
+
+    def teardown(self) -> None:
+        try:
+            self.play.drain()
+        finally:
+            self.play.close()
+
+    def _invocation(self, which: int) -> Invocation:
+        return self.play.invocations[which % len(self.play.invocations)]
+
 
 TestReports = Reports.TestCase
-TestReports.settings = settings(
-    max_examples=100,
-    stateful_step_count=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+TestReports.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+ONE, _ = ORDERS
+HISTORIES = ("good", "shorter key")
+
+
+def _told(state: str) -> Play:
+    """Return a play in which an order is in a state, and that is told."""
+    play = Play()
+    play.change(ONE, state)
+    play.post(ONE)
+    play.drain()
+    return play
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+@pytest.mark.parametrize("state", STATES)
+def test_a_batch_may_die_at_any_moment(history: str, state: str) -> None:
+    for moment in range(MOST_MOMENTS):
+        play = _told(history)
+        play.change(ONE, state)
+        play.post(ONE)
+        invocation = play.begin()
+        play.go_on(invocation, moment)
+        play.go_on(invocation, dies=True)
+        play.drain()
+    assert invocation.went_back is not None, "it never came to its end: there are more moments"
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("no key", "good"),
+        ("good", "no key"),
+        ("no key", "short key"),
+        ("no key", "canceled"),
+        ("no key", "returned"),
+        ("no key", "not invoiced"),
+        ("no key", "unknown to VTEX"),
+        ("canceled", "no key"),
+        ("no invoice", "no key"),
+    ],
 )
+def test_two_batches_may_overtake_each_other_at_any_moment(history: str, before: str, after: str) -> None:
+    # After a step is as good as before the next one: every second moment will do.
+    for first_stands, second_stands in itertools.product(range(0, MOST_MOMENTS, 2), repeat=2):
+        play = _told(history)
+        play.change(ONE, before)
+        play.post(ONE)
+        first = play.begin()
+        play.go_on(first, first_stands)
+        play.change(ONE, after)
+        play.post(ONE)
+        second = play.begin()
+        play.go_on(second, second_stands)
+        play.finish(first)
+        play.drain()

@@ -1,0 +1,291 @@
+"""What the demo plays: hook calls in, outcomes, failure records and alerts out, each told as it comes.
+
+Every case is one of the tables in local/events.py, and what is seen is held to what they expect.
+"""
+
+import json
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from local import events, processes
+from local.events import BY_NAME, HOOKS, ORDERS, UNKNOWN_ORDER_ID, OrderCase
+from local.progress import Progress
+from local.stack import ROOT, STATE, LocalStack
+from local.watch import Email, Json, TooLate, Watch, until
+
+HOME = STATE / "demo"
+GRACE_SECONDS = 6
+PATIENCE = 45.0
+MORE_EVENTS = 2
+PARAMETERS = {**events.PARAMETERS, "RetryBaseSeconds": "1", "InvoiceGraceSeconds": str(GRACE_SECONDS)}
+FAILING = [case for case in ORDERS if case.outcome_after_grace == "failing"]
+_WIDTH = 100
+_COLOURS = {"ok": "green", "failing": "yellow", "waiting": "cyan"}
+
+
+def play(progress: Progress) -> bool:
+    """Start a stack, play every scene, stop everything; say whether all of it came out as expected."""
+    began = time.monotonic()
+    emulator_port, vtex_port = processes.free_ports(2)
+    progress.line("invoicekey on this machine: the real template.yaml, an emulated AWS, a simulated VTEX\n")
+    with LocalStack(emulator_port, vtex_port, HOME, PARAMETERS, say=progress) as stack:
+        demo = Demo(stack, progress)
+        demo.play()
+        progress.line()
+        progress("stopping the emulator and the simulator")
+    return demo.sum_up(time.monotonic() - began)
+
+
+class Demo:
+    """Plays the cases on a deployed stack, and keeps what came out otherwise than expected."""
+
+    def __init__(self, stack: LocalStack, progress: Progress) -> None:
+        self._stack = stack
+        self._progress, self._line, self._styled = progress, progress.line, progress.styled
+        self._deviations: list[str] = []
+        self._progress("loading the orders into VTEX, and subscribing to the alerts")
+        stack.vtex("PUT", "orders", [events.order_document(case) for case in ORDERS])
+        self._watch = Watch(stack)
+
+    def play(self) -> None:
+        """Play every scene."""
+        self._call_the_address()
+        self._check_the_orders()
+        self._post_again()
+        self._mend()
+        self._show_records()
+        self._show_emails()
+
+    def sum_up(self, seconds: float) -> bool:
+        """Say how it went and what to try next; say whether all was as expected."""
+        if self._deviations:
+            self._title("Something came out otherwise than expected")
+            for deviation in self._deviations:
+                self._line(self._styled(f"  {deviation}", "red"))
+            self._line(f"\n  The logs are in {HOME.relative_to(ROOT)}. Everything is stopped.")
+            return False
+        self._title("All of it came out as expected")
+        self._paragraph(
+            f"VTEX told of {len(ORDERS)} orders. {len(FAILING)} are CNova's and have an invoice without a good access"
+            f" key: each left one record for machines and one alert for people, however often its event came. One was"
+            f" mended at VTEX and told as resolved. The other {len(ORDERS) - len(FAILING)} made no noise: their keys"
+            " are good, or they are canceled, returned, not invoiced, or sold elsewhere. The event of an order that"
+            " VTEX does not know is kept as a dead letter. Nobody without the secret got anything in."
+        )
+        self._line(f"\n  It took {seconds:.0f} s. Everything is stopped again.")
+        self._line("\n  Next: make up     keeps this very stack running, to replay events by hand and with SAM")
+        self._line("        README.md   shows how, and how to deploy it to AWS")
+        return True
+
+    # ---- The scenes
+
+    def _call_the_address(self) -> None:
+        self._title("1. VTEX tries the address, and so do others")
+        self._heading(f"  {'what comes':38}answer")
+        for case in HOOKS:
+            if case.is_kept:
+                continue  # the next scene has those
+            secret = self._stack.hook_secret if case.secret == events.HOOK_SECRET else case.secret
+            headers = {} if secret is None else {case.header: secret}
+            status = self._stack.post_hook(case.body.encode(), headers)
+            self._line(f"  {case.says:38}{status}")
+            self._expect(f"the answer to {case.says}", status, case.status)
+        self._line("  None of it goes any further: what is let in is authentic, well formed, and to be checked.")
+
+    def _check_the_orders(self) -> None:
+        self._title("2. Orders are invoiced: VTEX posts a hook for each, and the checker reads it at VTEX")
+        rows = Rows(self._watch, self._progress)
+        self._progress(f"posting {len(ORDERS) + 1} hook calls")
+        for case in ORDERS:
+            rows.add(case.order_id, case, self._post(case))
+        rows.add(UNKNOWN_ORDER_ID, None, self._stack.post_hook(_encoded(events.notification(UNKNOWN_ORDER_ID))))
+        self._heading(f"\n  {'order':20} {'what VTEX holds':40} {'hook':4} {'outcome':32} told")
+        try:
+            until(rows.show, "every order's end", PATIENCE)
+        except TooLate:
+            rows.give_up()
+        self._deviations += rows.deviations
+        self._expect("the number of queued events", len(self._watch.queued()), len(ORDERS) + 1)
+
+    def _post_again(self) -> None:
+        case = BY_NAME["key-missing"]
+        self._title("3. The same event once more, and once more: VTEX delivers at least once")
+        self._progress(f"posting the event of {case.order_id} twice more")
+        for _ in range(MORE_EVENTS):
+            self._post(case)
+        self._wait(lambda: self._events_checked(case) > MORE_EVENTS, "the checks of the events posted again")
+        records, emails = len(self._watch.records(case.order_id)), len(self._watch.emails(case.order_id))
+        self._line(f"  Three events of {case.order_id}: {records} record, {emails} alert.")
+        self._expect(f"records and alerts of {case.order_id}", (records, emails), (1, 1))
+
+    def _mend(self) -> None:
+        case = BY_NAME["key-missing"]
+        self._title("4. Somebody puts the key into the order, and VTEX posts another event")
+        self._progress(f"mending {case.order_id} at VTEX")
+        self._stack.vtex("POST", "invoice-key", {"order_id": case.order_id, "invoice_key": events.RIGHT_KEY})
+        self._post(case)
+        self._wait(
+            lambda: len(self._watch.records(case.order_id)) > 1 and len(self._watch.emails(case.order_id)) > 1, "it"
+        )
+        kinds = [record["type"] for record in self._watch.records(case.order_id)]
+        self._expect(f"the records of {case.order_id}", kinds[-1], "invoicekey.order.resolved.v1")
+        item = self._watch.ledger_item(case.order_id)
+        self._expect(
+            f"the ledger's outcome of {case.order_id}", (item["outcome"], "errors_told" in item), ("ok", False)
+        )
+        self._line(
+            f"  The ledger has {case.order_id} as {item['outcome']}, with no failure open; the resolution is told."
+        )
+
+    def _show_records(self) -> None:
+        records = self._watch.records()
+        whole = self._watch.records(BY_NAME["key-missing"].order_id)[:1]
+        self._title(f"5. The failure queue: {len(records)} records for machines, as they lie in SQS. One of them:")
+        for record in whole:
+            self._line(textwrap.indent(json.dumps(record, indent=2, ensure_ascii=False), "  "))
+        self._heading("\n  The others:")
+        for record in records:
+            if record not in whole:
+                self._line(f"  {record['subject']:20} {record['type']:30} {_in_a_line(record['data'])}")
+        seen = sorted((record["subject"], record["type"]) for record in records)
+        self._expect("the records", seen, _expected_reports())
+
+    def _show_emails(self) -> None:
+        emails = self._watch.emails()
+        self._title(
+            f"6. The alert topic: {len(emails)} e-mails for people, in Portuguese unless set otherwise. Two of them:"
+        )
+        whole = [
+            self._watch.emails(BY_NAME[name].order_id)[:1] for name in ("key-with-nfe-prefix-and-spaces", "key-missing")
+        ]
+        for email in (email for found in whole for email in found):
+            self._frame(email)
+        self._heading("\n  The subjects of the others:")
+        for email in emails:
+            if [email] not in whole:
+                self._line(f"  {email.subject}")
+        self._expect("the number of alerts", len(emails), len(_expected_reports()))
+
+    # ---- What the scenes are made of
+
+    def _post(self, case: OrderCase) -> int:
+        return self._stack.post_hook(_encoded(case.notification))
+
+    def _events_checked(self, case: OrderCase) -> int:
+        """Count the events that led to checks: those of one batch are one check."""
+        return sum(len(check["correlation_ids"]) for check in self._watch.checks(case.order_id))
+
+    def _wait(self, look: Callable[[], bool], what: str) -> None:
+        try:
+            until(look, what, PATIENCE)
+        except TooLate as late:
+            self._deviations.append(str(late))
+
+    def _expect(self, what: str, seen: object, expected: object) -> None:
+        if seen != expected:
+            self._deviations.append(f"{what}: expected {expected}, but it is {seen}")
+
+    def _title(self, text: str) -> None:
+        self._line(f"\n{self._styled(text, 'bold')}\n")
+
+    def _heading(self, text: str) -> None:
+        self._line(self._styled(text, "dim"))
+
+    def _paragraph(self, text: str) -> None:
+        self._line(textwrap.fill(text, _WIDTH, initial_indent="  ", subsequent_indent="  "))
+
+    def _frame(self, email: Email) -> None:
+        lines = [f"Subject: {email.subject}", "", *email.text.splitlines()]
+        self._line(f"  ┌{'─' * _WIDTH}")
+        for line in lines:
+            for part in textwrap.wrap(line, _WIDTH, break_on_hyphens=False) or [""]:
+                self._line(f"  │ {part}".rstrip())
+        self._line(f"  └{'─' * _WIDTH}")
+
+
+class Rows:
+    """The table of the orders: a line when what became of one is known, and one before where it has to wait."""
+
+    def __init__(self, watch: Watch, progress: Progress) -> None:
+        self._watch, self._progress = watch, progress
+        self._pending: dict[str, OrderCase | None] = {}
+        self._answers: dict[str, int] = {}
+        self._waiting: set[str] = set()
+        self.deviations: list[str] = []
+
+    def add(self, order_id: str, case: OrderCase | None, answer: int) -> None:
+        """Expect an order to come out as its case says; None is an order that VTEX does not know."""
+        self._pending[order_id] = case
+        self._answers[order_id] = answer
+
+    def show(self) -> bool:
+        """Look once, and show what is new; say whether everything is known."""
+        checks = {check["order_id"]: check for check in self._watch.checks() if "outcome" in check}
+        told = Counter(record["subject"] for record in self._watch.records())
+        told.update(email.order_id for email in self._watch.emails())
+        dead = {letter.body["OrderId"]: letter.attributes["reason"] for letter in self._watch.dead_letters()}
+        for order_id, case in list(self._pending.items()):
+            check = checks.get(order_id)
+            if case is None and order_id in dead:
+                self._end(order_id, "unknown to VTEX", f"dead letter: {dead[order_id]}", dead[order_id] == "not_found")
+            elif case and check and check["outcome"] == "waiting" and order_id not in self._waiting:
+                self._waiting.add(order_id)
+                self._line(order_id, case.holds, _came_to(check), "")
+            elif case and check and check["outcome"] != "waiting":
+                self._judge(case, check, told[order_id])
+        if self._pending:
+            self._progress.passing(f"{len(self._pending)} orders to go")
+        return not self._pending
+
+    def give_up(self) -> None:
+        """Count what did not come to its end as a deviation."""
+        self.deviations += [f"{order_id} did not come to an end in {PATIENCE:.0f} s" for order_id in self._pending]
+
+    def _judge(self, case: OrderCase, check: Json, told: int) -> None:
+        is_failing = check["outcome"] == "failing"
+        if is_failing and told < len(("record", "alert")):
+            return
+        seen = (check["outcome"], check["problems"], check["is_suspect"])
+        is_right = seen == (case.outcome_after_grace, case.codes, case.is_suspect)
+        self._end(case.order_id, case.holds, _came_to(check), is_right, "record, alert" if is_failing else "")
+
+    def _end(self, order_id: str, holds: str, came_to: str, is_right: bool, told: str = "") -> None:
+        del self._pending[order_id]
+        self._line(order_id, holds, came_to, told)
+        if not is_right:
+            self.deviations.append(f"{order_id} ({holds}) came to: {came_to}")
+
+    def _line(self, order_id: str, holds: str, came_to: str, told: str) -> None:
+        colour = _COLOURS.get(came_to.partition(":")[0], "dim")
+        outcome = self._progress.styled(f"{came_to:32}", colour)
+        self._progress.line(f"  {order_id:20} {holds:40} {self._answers[order_id]:<4} {outcome} {told}".rstrip())
+
+
+def _came_to(check: Json) -> str:
+    """Say in a few words what a check came to."""
+    outcome, codes = str(check["outcome"]), ", ".join(check["problems"])
+    if outcome == "ok" and codes:
+        return f"ok: {len(check['problems'])} warnings"
+    suspect = ": a suspect" if check["is_suspect"] else ""
+    return outcome + suspect + (f": {codes}" if codes else "")
+
+
+def _in_a_line(data: Json) -> str:
+    """Say in a line what a record tells."""
+    problems = [
+        problem["code"] + (f" (a likely key: {problem['suggested_from']})" if problem["suggested_from"] else "")
+        for problem in data["problems"]
+    ]
+    return "; ".join(problems) or f"reason {data['reason']}"
+
+
+def _expected_reports() -> list[tuple[str, str]]:
+    """List order and type of every report that has to be told in the end."""
+    failing = [(case.order_id, "invoicekey.order.failing.v1") for case in FAILING]
+    return sorted([*failing, (BY_NAME["key-missing"].order_id, "invoicekey.order.resolved.v1")])
+
+
+def _encoded(notification: Json) -> bytes:
+    return json.dumps(notification).encode()
