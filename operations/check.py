@@ -64,9 +64,11 @@ def told(decision: dict[str, Any]) -> str:
         return f"{order}: went to the dead-letter queue ({decision['dead']})"
     if "retry" in decision:
         return f"{order}: could not be checked now: {decision['retry']}"
+    if "outcome" not in decision:
+        return f"{order}: VTEX does not know this order in this account, or not yet"
     problems = ", ".join(decision.get("problems", [])) or "none"
     suspect = "; it smells of CNova: is CnovaAffiliateIds right?" if decision.get("is_suspect") else ""
-    return f"{order}: {decision.get('outcome', 'waiting')}; problems: {problems}{suspect}"
+    return f"{order}: {decision['outcome']}; problems: {problems}{suspect}"
 
 
 if __name__ == "__main__":

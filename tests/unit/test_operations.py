@@ -173,6 +173,7 @@ def test_an_interrupted_question_changes_nothing(monkeypatch: pytest.MonkeyPatch
         ({"outcome": "other_marketplace", "is_suspect": True}, "smells of CNova"),
         ({"retry": "VTEX answered 403"}, "VTEX answered 403"),
         ({"dead": "not_found"}, "not_found"),
+        ({}, "does not know this order"),
     ],
 )
 def test_a_decision_is_said_in_one_line(decision: dict[str, Any], said: str) -> None:

@@ -121,8 +121,8 @@ class Ledger:
         self._note(entry, "recorded")
 
     def note_alerted(self, entry: Entry) -> None:
-        """Note that the alert of the entry's report was sent."""
-        self._note(entry, "alerted")
+        """Note that the alert of the entry's report was sent; its bytes, most of the item, are not kept any longer."""
+        self._note(entry, "alerted", "REMOVE report.alert")
 
     def note_silence(self, account: str, until: float) -> None:
         """Note until when, in seconds since 1970, nothing of an account may be read; a longer silence stays."""
@@ -148,12 +148,12 @@ class Ledger:
             },
         )
 
-    def _note(self, entry: Entry, flag: str) -> None:
+    def _note(self, entry: Entry, flag: str, besides: str = "") -> None:
         # The version grows too, so that who read the report as untold can't take it over any more.
         self._call(
             "update_item",
             Key={"pk": {"S": _order_key(entry.ref)}},
-            UpdateExpression=f"SET report.{flag} = :yes ADD version :one",
+            UpdateExpression=f"SET report.{flag} = :yes ADD version :one {besides}".strip(),
             ConditionExpression="report.#number = :number",
             ExpressionAttributeNames={"#number": "number"},
             ExpressionAttributeValues={
@@ -235,7 +235,7 @@ def _entry(ref: OrderRef, item: dict[str, Any] | None) -> Entry:
             number=int(report["number"]),
             type=report["type"],
             record=report["record"],
-            alert=report["alert"],
+            alert=report.get("alert"),
             lease_until=datetime.fromisoformat(report["lease_until"]),
             recorded=report["recorded"],
             alerted=report["alerted"],
