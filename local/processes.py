@@ -74,6 +74,10 @@ def uninterrupted() -> Iterator[None]:
 
 def is_running(pid: int, module: str) -> bool:
     """Say whether the process runs that module: a pid noted long ago may be another program's by now."""
+    if Path("/proc/self/cmdline").exists():  # Linux, where ps may be missing
+        with suppress(OSError):
+            return module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return False
     shown = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return module in shown.stdout.split()
 

@@ -37,6 +37,8 @@ KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAU
 """The emulator's root user; it holds everybody else to IAM."""
 EMULATOR_PORT, VTEX_PORT = 4566, 8910
 DOCKER_BRIDGE = "172.17.0.1"
+ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+"""Of this machine: the functions run on it."""
 VTEX_CREDENTIALS = {"app_key": "vtexappkey-luxstore-LOCAL", "app_token": "a-token-for-this-machine-only"}
 PARAMETERS = {**events.PARAMETERS, "RetryBaseSeconds": "2", "InvoiceGraceSeconds": "60"}
 """Those of `up`: patience enough to see an order wait, and little enough to see what comes of it."""
@@ -250,7 +252,7 @@ class LocalStack:
             "SAM_CLI_POLL_DELAY": "0.2",
         }
         parameters = {
-            "Architecture": "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64",
+            "Architecture": ARCHITECTURE,
             "AwsEndpointUrl": self.endpoint,
             "VtexBaseUrl": self.vtex_url + "/{account}",
             **self.parameters,
@@ -354,22 +356,26 @@ def _tell_what_next(stack: LocalStack, progress: Progress) -> None:
         "OrderId": events.BY_NAME["key-missing"].order_id, "State": "invoiced", "Origin": {"Account": events.ACCOUNT}
     })  # fmt: skip
     keys = " ".join(f"{name}={value}" for name, value in KEYS.items())
+    built_for = "" if ARCHITECTURE == "arm64" else f" --parameter-overrides Architecture={ARCHITECTURE}"
+    hook_url = stack.outputs["HookUrl"]
     progress.line(f"""
-Hooks go to   {stack.outputs["HookUrl"]}
-The orders of events/orders are at the VTEX simulator, {stack.vtex_url}
+Hooks go to {hook_url}; the orders of events/orders are at the VTEX simulator.
 
 Post a hook, and see what came of it:
-  curl -i {stack.outputs["HookUrl"]} -H 'X-Hook-Secret: {stack.hook_secret}' \\
+  curl -i {hook_url} -H 'X-Hook-Secret: {stack.hook_secret}' \\
     -d '{event}'
   .venv-tools/bin/python -m local.stack records
 
-Run a function by itself, with Docker:
+Run a function by itself, or the API, with Docker:
   export PATH="$PWD/.venv-tools/bin:$PATH" {keys}
-  sam build
-  sam local invoke CheckInvoiceFunction -e events/checks/key-missing.json
-  sam local invoke ReceiveHookFunction -e events/hooks/invoiced.json
+  sam build{built_for}
+  sam local invoke CheckInvoiceFunction -e events/checks/key-missing.json{built_for}
+  sam local invoke ReceiveHookFunction -e events/hooks/invoiced.json{built_for}
+  sam local start-api{built_for}
 
-What the functions say: {os.path.relpath(stack.home / "emulator.log")}; stop it all: make down""")
+The log of the functions is {os.path.relpath(stack.home / "emulator.log")}. Stop it all with: make down""")
+    if not stack.bridge and sys.platform == "linux":
+        progress.line("\nDocker's bridge is not there: for `sam local`, start Docker, then make down and make up.")
 
 
 def main() -> int:

@@ -193,12 +193,12 @@ class FakeLedger(Ledger):
     def note_recorded(self, entry: Entry) -> None:
         """Note on the report that is held, where it is the same."""
         with self._steps.taking("note_recorded", entry.ref.order_id):
-            self._note(entry, "recorded")
+            self._tell(entry, recorded=True)
 
     def note_alerted(self, entry: Entry) -> None:
         """Note on the report that is held, where it is the same."""
         with self._steps.taking("note_alerted", entry.ref.order_id):
-            self._note(entry, "alerted")
+            self._tell(entry, alerted=True, alert=None)
 
     def note_silence(self, account: str, until: float) -> None:
         """Keep the longest."""
@@ -210,16 +210,11 @@ class FakeLedger(Ledger):
         with self._steps.taking("note_put_back", message_id):
             self.put_backs[message_id] += 1
 
-    def _note(self, entry: Entry, flag: str) -> None:
+    def _tell(self, entry: Entry, **told: Any) -> None:
         held = self.entries.get(entry.ref)
         if held is None or held.report is None or held.last_report_number != entry.last_report_number:
             raise Conflict
-        told = replace(
-            held.report,
-            recorded=held.report.recorded or flag == "recorded",
-            alerted=held.report.alerted or flag == "alerted",
-        )
-        self.entries[entry.ref] = replace(held, version=held.version + 1, report=told)
+        self.entries[entry.ref] = replace(held, version=held.version + 1, report=replace(held.report, **told))
 
 
 @dataclass(frozen=True)

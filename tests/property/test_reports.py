@@ -496,21 +496,49 @@ def _told(state: str) -> Play:
     return play
 
 
+def _left_over(state: str) -> Play:
+    """Return a play in which a batch died before it told what an order is like; its lease is over."""
+    play = Play()
+    play.change(ONE, state)
+    play.post(ONE)
+    invocation = play.begin()
+    while "write" not in play.outside.steps.taken:
+        play.go_on(invocation)
+    play.go_on(invocation, dies=True)
+    play.advance(timedelta(seconds=VISIBILITY))
+    return play
+
+
+def _hears_of(play: Play, state: str) -> Invocation:
+    """Change the order, and let a batch begin with the event."""
+    play.change(ONE, state)
+    play.post(ONE)
+    return play.begin()
+
+
 @pytest.mark.parametrize("history", HISTORIES)
 @pytest.mark.parametrize("state", STATES)
 def test_a_batch_may_die_at_any_moment(history: str, state: str) -> None:
     for moment in range(MOST_MOMENTS):
         play = _told(history)
-        play.change(ONE, state)
-        play.post(ONE)
-        invocation = play.begin()
+        invocation = _hears_of(play, state)
         play.go_on(invocation, moment)
         play.go_on(invocation, dies=True)
         play.drain()
     assert invocation.went_back is not None, "it never came to its end: there are more moments"
 
 
-@pytest.mark.parametrize("history", HISTORIES)
+@pytest.mark.parametrize(("history", "state"), [("good", "no key"), ("no key", "good"), ("no key", "canceled")])
+def test_any_two_things_may_fail(history: str, state: str) -> None:
+    for faults in itertools.combinations(FAULTS, 2):
+        play = _told(history)
+        for fault in faults:
+            fault(play)
+        play.finish(_hears_of(play, state))
+        play.drain()
+
+
+@pytest.mark.parametrize(("start", "history"), [(_told, "good"), (_told, "shorter key"), (_left_over, "shorter key")])
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -525,17 +553,15 @@ def test_a_batch_may_die_at_any_moment(history: str, state: str) -> None:
         ("no invoice", "no key"),
     ],
 )
-def test_two_batches_may_overtake_each_other_at_any_moment(history: str, before: str, after: str) -> None:
+def test_two_batches_may_overtake_each_other_at_any_moment(
+    start: Callable[[str], Play], history: str, before: str, after: str
+) -> None:
     # After a step is as good as before the next one: every second moment will do.
     for first_stands, second_stands in itertools.product(range(0, MOST_MOMENTS, 2), repeat=2):
-        play = _told(history)
-        play.change(ONE, before)
-        play.post(ONE)
-        first = play.begin()
+        play = start(history)
+        first = _hears_of(play, before)
         play.go_on(first, first_stands)
-        play.change(ONE, after)
-        play.post(ONE)
-        second = play.begin()
+        second = _hears_of(play, after)
         play.go_on(second, second_stands)
         play.finish(first)
         play.drain()

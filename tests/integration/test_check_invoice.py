@@ -1,0 +1,162 @@
+import importlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+from botocore.hooks import HierarchicalEmitter
+from moto import mock_aws
+
+from local.vtex_simulator import Fault, VtexSimulator
+from tests.orders import cnova_order, sale
+
+ROOT = Path(__file__).parents[2]
+ACCOUNT = "luxstore"
+
+
+class Context:
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
+
+
+class Stack:
+    """The entry file's handler, on moto and the simulator."""
+
+    def __init__(self, module: ModuleType, vtex: VtexSimulator, queues: dict[str, str], calls: Counter[str]) -> None:
+        self.module, self.vtex, self.queues, self.calls = module, vtex, queues, calls
+
+    def check(self, *order_ids: str, **more: Any) -> list[str]:
+        records = [
+            {
+                "messageId": f"message-{number}",
+                "body": json.dumps({"OrderId": order_id, "State": "invoiced", "Origin": {"Account": ACCOUNT}}),
+                **more,
+            }
+            for number, order_id in enumerate(order_ids)
+        ]
+        self.calls.clear()
+        answer = self.module.handler({"Records": records}, Context())
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    def messages(self, queue: str) -> list[Any]:
+        sqs = boto3.client("sqs")
+        answer = sqs.receive_message(
+            QueueUrl=self.queues[queue], MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
+        )
+        return list(answer.get("Messages", []))
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws(config={"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1.*"]}}}), VtexSimulator() as vtex:
+        sqs, secrets = boto3.client("sqs"), boto3.client("secretsmanager")
+        queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("hooks", "dead", "failures")}
+        boto3.client("dynamodb").create_table(
+            TableName="ledger",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        )
+        secret = secrets.create_secret(
+            Name="vtex", SecretString=json.dumps({ACCOUNT: {"app_key": "key", "app_token": "token"}})
+        )
+        environment = {
+            "HOOK_QUEUE_URL": queues["hooks"],
+            "HOOK_DEAD_LETTER_QUEUE_URL": queues["dead"],
+            "FAILURE_QUEUE_URL": queues["failures"],
+            "ALERT_TOPIC_ARN": boto3.client("sns").create_topic(Name="alerts")["TopicArn"],
+            "LEDGER_TABLE_NAME": "ledger",
+            "VTEX_CREDENTIALS_SECRET_ARN": secret["ARN"],
+            "VTEX_BASE_URL": vtex.url + "/{account}",
+            "VTEX_REQUESTS_PER_MINUTE": "6000",
+            "RETRY_BASE_SECONDS": "60",
+            "FUNCTION_TIMEOUT_SECONDS": "30",
+            "ALERT_LANGUAGE": "pt-BR",
+            "ALERT_TIMEZONE": "America/Sao_Paulo",
+            "CNOVA_AFFILIATE_IDS": "VVJ",
+            "INVOICE_GRACE_SECONDS": "600",
+            "KEY_GRACE_SECONDS": "0",
+        }
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        calls: Counter[str] = Counter()
+        count_aws_calls(monkeypatch, calls)
+        monkeypatch.syspath_prepend(str(ROOT / "functions" / "check_invoice"))
+        sys.modules.pop("check_invoice", None)
+        yield Stack(importlib.import_module("check_invoice"), vtex, queues, calls)
+        sys.modules.pop("check_invoice", None)
+
+
+def count_aws_calls(monkeypatch: pytest.MonkeyPatch, calls: Counter[str]) -> None:
+    emit = HierarchicalEmitter._emit
+
+    def counting(self: Any, event_name: str, *arguments: Any, **named: Any) -> Any:
+        if event_name.startswith("before-call."):
+            calls[event_name.rpartition(".")[2]] += 1
+        return emit(self, event_name, *arguments, **named)
+
+    monkeypatch.setattr(HierarchicalEmitter, "_emit", counting)
+
+
+def orders(stack: Stack, number: int, **changes: Any) -> list[str]:
+    ids = [f"VVJ-{index}-01" for index in range(number)]
+    for order_id in ids:
+        stack.vtex.put_order(cnova_order(sale(**changes), orderId=order_id))
+    return ids
+
+
+def test_an_order_without_fault_costs_one_vtex_call_one_ledger_read_and_one_write(stack: Stack) -> None:
+    (order_id,) = orders(stack, 1)
+    stack.check(order_id)
+    stack.vtex.requests.clear()
+
+    assert stack.check(order_id) == []
+    assert stack.calls == {"BatchGetItem": 1, "PutItem": 1}
+    assert len(stack.vtex.calls()) == 1
+
+
+def test_ten_failing_orders_cost_one_batch_of_records_and_one_of_alerts(stack: Stack) -> None:
+    assert stack.check(*orders(stack, 10, key=None)) == []
+    assert (stack.calls["SendMessageBatch"], stack.calls["PublishBatch"]) == (1, 1)
+    assert stack.calls["BatchGetItem"] == 1
+
+
+def test_a_failing_order_leaves_one_record_however_often_it_comes(stack: Stack) -> None:
+    (order_id,) = orders(stack, 1, key=None)
+    for _ in range(3):
+        stack.check(order_id, order_id)
+
+    (message,) = stack.messages("failures")
+    assert json.loads(message["Body"])["data"]["problems"][0]["code"] == "missing"
+    assert {name: value["StringValue"] for name, value in message["MessageAttributes"].items()} == {
+        "type": "invoicekey.order.failing.v1",
+        "account": ACCOUNT,
+    }
+
+
+def test_only_what_could_not_be_checked_goes_back(stack: Stack) -> None:
+    good, bad = orders(stack, 2)
+    stack.vtex.fail(Fault("status", order_id=bad, status=500))
+
+    assert stack.check(good, bad) == ["message-1"]
+
+
+def test_a_sample_without_what_sqs_adds_is_checked_as_it_is(stack: Stack) -> None:
+    (order_id,) = orders(stack, 1)
+    assert stack.check(order_id, attributes=None, messageAttributes=None, receiptHandle=None) == []
+
+
+def test_a_body_that_is_no_notification_is_a_dead_letter_at_once(stack: Stack) -> None:
+    answer = stack.module.handler({"Records": [{"messageId": "m", "body": "{}"}]}, Context())
+
+    (letter,) = stack.messages("dead")
+    assert answer == {"batchItemFailures": []}
+    assert (letter["Body"], letter["MessageAttributes"]["reason"]["StringValue"]) == ("{}", "malformed")

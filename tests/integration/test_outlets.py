@@ -1,0 +1,147 @@
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from invoicekey.errors import TryAgainLater
+from invoicekey.ledger import Entry, Report
+from invoicekey.notification import OrderRef
+from invoicekey.outlets import MOST_BYTES, Outlets, alert_entry
+from tests.fakes_outside import message
+
+NOW = datetime(2026, 3, 3, tzinfo=UTC)
+ALERT = alert_entry("A subject", json.dumps({"default": "é"}), {"type": "failing", "codes": ["missing", "reused"]})
+REFUSED = ClientError({"Error": {"Code": "ServiceUnavailable"}}, "SendMessageBatch")
+
+
+def entry(number: int, record: str = '{"é": 1}') -> Entry:
+    return Entry(OrderRef("luxstore", f"VVJ-{number}-01"), report=Report(1, "a.type", record, ALERT, NOW))
+
+
+class Real:
+    """The outlets on moto, and what reached the other side."""
+
+    def __init__(self) -> None:
+        self.sqs, self.sns = boto3.client("sqs"), boto3.client("sns")
+        self.urls = {name: self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("hooks", "dead", "failures")}
+        self.urls["inbox"] = self.sqs.create_queue(QueueName="inbox")["QueueUrl"]
+        self.topic = self.sns.create_topic(Name="alerts")["TopicArn"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=self.urls["inbox"], AttributeNames=["QueueArn"])["Attributes"]
+        self.sns.subscribe(TopicArn=self.topic, Protocol="sqs", Endpoint=arn["QueueArn"])
+        self.outlets = Outlets(
+            lambda: self.sqs,
+            lambda: self.sns,
+            hook_queue=self.urls["hooks"],
+            dead_letters=self.urls["dead"],
+            failures=self.urls["failures"],
+            alerts=self.topic,
+        )
+
+    def messages(self, name: str) -> list[Any]:
+        found: list[Any] = []
+        while batch := self.sqs.receive_message(
+            QueueUrl=self.urls[name], MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages"):
+            found += batch
+        return found
+
+
+@pytest.fixture
+def real(monkeypatch: pytest.MonkeyPatch) -> Iterator[Real]:
+    for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    with mock_aws():
+        yield Real()
+
+
+def test_a_record_is_sent_as_it_is_with_type_and_account(real: Real) -> None:
+    assert real.outlets.send_records([entry(1)]) == [entry(1)]
+
+    (sent,) = real.messages("failures")
+    assert sent["Body"] == '{"é": 1}'
+    assert {name: value["StringValue"] for name, value in sent["MessageAttributes"].items()} == {
+        "type": "a.type",
+        "account": "luxstore",
+    }
+
+
+def test_more_than_ten_go_in_several_batches_and_all_get_through(real: Real) -> None:
+    assert len(real.outlets.send_records([entry(number) for number in range(23)])) == 23
+    assert len(real.messages("failures")) == 23
+
+
+def test_a_batch_is_split_before_it_is_too_large(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    send = real.sqs.send_message_batch
+    monkeypatch.setattr(
+        real.sqs, "send_message_batch", lambda **call: sizes.append(len(call["Entries"])) or send(**call)
+    )
+
+    large = "x" * (MOST_BYTES // 3)
+    assert len(real.outlets.send_records([entry(number, large) for number in range(5)])) == 5
+    assert sizes == [2, 2, 1]
+
+
+def test_an_alert_reaches_its_subscribers_with_text_and_attributes(real: Real) -> None:
+    assert real.outlets.publish_alerts([entry(1)]) == [entry(1)]
+
+    (received,) = real.messages("inbox")
+    envelope = json.loads(received["Body"])
+    assert (envelope["Subject"], envelope["Message"]) == ("A subject", "é")
+    assert envelope["MessageAttributes"]["codes"] == {"Type": "String.Array", "Value": '["missing", "reused"]'}
+
+
+def test_the_entries_that_were_not_taken_are_told_apart(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"Successful": [{"Id": "1"}], "Failed": [{"Id": "0", "Code": "InternalError"}]}
+    monkeypatch.setattr(real.sqs, "send_message_batch", lambda **_: answer)
+
+    assert real.outlets.send_records([entry(1), entry(2)]) == [entry(2)]
+
+
+def test_of_a_batch_that_fails_nothing_got_through(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: Any) -> None:
+        raise REFUSED
+
+    monkeypatch.setattr(real.sqs, "send_message_batch", refuse)
+    assert real.outlets.send_records([entry(1)]) == []
+
+
+def test_a_topic_that_gives_no_answer_took_nothing(real: Real) -> None:
+    nowhere = boto3.client("sns", endpoint_url="http://127.0.0.1:9", region_name="us-east-1")
+    outlets = Outlets(lambda: real.sqs, lambda: nowhere, hook_queue="", dead_letters="", failures="", alerts="arn")
+    assert outlets.publish_alerts([entry(1)]) == []
+
+
+def test_an_entry_without_a_report_is_a_mistake_of_ours(real: Real) -> None:
+    with pytest.raises(ValueError, match="without a report"):
+        real.outlets.send_records([replace(entry(1), report=None)])
+
+
+def test_a_dead_letter_has_its_reason_and_correlation_id(real: Real) -> None:
+    real.outlets.bury(message(body="the body"), "malformed")
+
+    (letter,) = real.messages("dead")
+    attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
+    assert letter["Body"] == "the body"
+    assert attributes == {"reason": "malformed", "correlation_id": message().correlation_id}
+
+
+def test_a_dead_letter_that_is_refused_is_trouble_for_later(real: Real) -> None:
+    real.sqs.delete_queue(QueueUrl=real.urls["dead"])
+    with pytest.raises(TryAgainLater):
+        real.outlets.bury(message(), "malformed")
+
+
+def test_a_message_is_put_back_and_a_refused_handle_is_told(real: Real) -> None:
+    real.sqs.send_message(QueueUrl=real.urls["hooks"], MessageBody="{}")
+    (received,) = real.sqs.receive_message(QueueUrl=real.urls["hooks"], VisibilityTimeout=600)["Messages"]
+    good, stale = message("VVJ-1-01", receipt_handle=received["ReceiptHandle"]), message("VVJ-2-01")
+
+    assert real.outlets.put_back([(good, 0), (stale, 99_999.0)]) == [stale]
+    assert len(real.messages("hooks")) == 1

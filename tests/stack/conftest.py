@@ -1,0 +1,43 @@
+"""One deployed stack for all tests here: the emulator with IAM enforced, the VTEX simulator, the real template."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from local import events, processes
+from local.stack import STATE, VTEX_CREDENTIALS, LocalStack
+from local.watch import Watch
+from tests.stack.shop import STRANGER, WITH_CREDENTIALS, Shop
+
+PARAMETERS = {
+    **events.PARAMETERS,
+    "VtexAccounts": ",".join([*WITH_CREDENTIALS, STRANGER]),
+    "VtexRequestsPerMinute": "6000",
+    "RetryBaseSeconds": "1",
+    "InvoiceGraceSeconds": "5",
+}
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[LocalStack]:
+    emulator_port, vtex_port = processes.free_ports(2)
+    with LocalStack(emulator_port, vtex_port, STATE / "tests", PARAMETERS, hook_secret=events.HOOK_SECRET) as running:
+        running.client("secretsmanager").put_secret_value(
+            SecretId=running.outputs["VtexCredentialsSecretArn"],
+            SecretString=json.dumps(dict.fromkeys(WITH_CREDENTIALS, VTEX_CREDENTIALS)),
+        )
+        running.vtex("PUT", "orders", [events.order_document(case) for case in events.ORDERS])
+        yield running
+
+
+@pytest.fixture(scope="session")
+def watch(stack: LocalStack) -> Watch:
+    return Watch(stack)
+
+
+@pytest.fixture
+def shop(stack: LocalStack) -> Iterator[Shop]:
+    shop = Shop(stack)
+    yield shop
+    shop.behave()

@@ -1,0 +1,52 @@
+"""A shop at VTEX: its orders, its hook, its faults."""
+
+import itertools
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from local import events
+from local.stack import LocalStack
+from local.watch import Json
+
+WITH_CREDENTIALS = (events.ACCOUNT, "downshop", "quietshop")
+"""VTEX's faults and silences are an account's: a test that makes some has its own."""
+STRANGER = "strangershop"
+"""An account whose events are taken and whose credentials are missing."""
+
+_numbers = itertools.count(980001)
+
+
+class Shop:
+    """A shop at VTEX, and its hook."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self._stack = stack
+
+    def invoice(self, account: str = events.ACCOUNT, **changes: Any) -> str:
+        """Put a new order with a keyless invoice into VTEX, and return its id."""
+        number = str(next(_numbers))
+        order = events.order_document(events.BY_NAME["key-missing"])
+        order |= {"orderId": f"VVJ-{number}-01", "marketplaceOrderId": f"{number}-01", "hostname": account, **changes}
+        order["packageAttachment"]["packages"][0]["invoiceNumber"] = number
+        self._stack.vtex("PUT", "orders", order)
+        return str(order["orderId"])
+
+    def notify(self, *order_ids: str, account: str = events.ACCOUNT) -> list[int]:
+        """Post a hook for each order, at once, and return the answers."""
+        with ThreadPoolExecutor(8) as pool:
+            bodies = [json.dumps(events.notification(order_id, account=account)).encode() for order_id in order_ids]
+            return list(pool.map(self._stack.post_hook, bodies))
+
+    def misbehave(self, **fault: Any) -> None:
+        """Let VTEX misbehave; see local.vtex_simulator.Fault."""
+        self._stack.vtex("POST", "faults", fault)
+
+    def behave(self) -> None:
+        """Let VTEX be well again."""
+        self._stack.vtex("DELETE", "faults")
+
+    def reads(self, order_id: str) -> list[Json]:
+        """List the requests for an order at VTEX."""
+        requests: list[Json] = self._stack.vtex("GET", f"requests?order_id={order_id}")["requests"]
+        return requests

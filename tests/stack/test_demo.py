@@ -1,0 +1,59 @@
+"""`make demo`, as a person runs it, but without a terminal."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.events import ORDERS
+from local.stack import ROOT, TOOLS
+from local.watch import until
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def demo() -> Iterator[subprocess.Popen[str]]:
+    command = [str(TOOLS / "python"), "-m", "local.demo"]
+    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with running:
+        yield running
+        running.send_signal(signal.SIGTERM)
+
+
+def test_the_demo_shows_every_order_a_record_and_an_alert(demo: subprocess.Popen[str]) -> None:
+    told, _ = demo.communicate(timeout=150)
+
+    assert demo.returncode == 0, told
+    assert not [case.order_id for case in ORDERS if case.order_id not in told]
+    assert '"type": "invoicekey.order.failing.v1"' in told
+    assert "Subject: " in told
+    assert "\x1b" not in told
+
+
+def test_an_interrupted_demo_leaves_nothing_running(demo: subprocess.Popen[str]) -> None:
+    assert demo.stdout
+    while "sam build" not in demo.stdout.readline():
+        pass
+
+    demo.send_signal(signal.SIGINT)
+
+    told, _ = demo.communicate(timeout=30)
+    assert demo.returncode == 130
+    assert told.strip() == "interrupted: everything is stopped"
+    until(lambda: not started_in_its_home(), "the end of all that it started", seconds=5)
+
+
+def started_in_its_home() -> list[str]:
+    """List the processes whose environment names the demo's folder; where there is no /proc, none."""
+    processes = [path for path in Path("/proc").glob("[0-9]*/environ") if os.access(path, os.R_OK)]
+    found = []
+    for path in processes:
+        try:
+            found += [str(path)] if f"{ROOT}/.stack/demo/tmp".encode() in path.read_bytes() else []
+        except OSError:
+            continue  # it has just ended
+    return found
