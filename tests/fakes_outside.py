@@ -38,7 +38,7 @@ LEASE = timedelta(seconds=60)
 GRACE = timedelta(seconds=600)
 RETRY_BASE = timedelta(seconds=60)
 
-type Happening = BaseException | Callable[[], None]
+type Happening = BaseException | Callable[[], object]
 """What happens at a moment: something is raised, or done."""
 
 

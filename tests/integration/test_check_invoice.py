@@ -96,7 +96,8 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
 
 
 def count_aws_calls(monkeypatch: pytest.MonkeyPatch, calls: Counter[str]) -> None:
-    emit = HierarchicalEmitter._emit
+    emitter: Any = HierarchicalEmitter
+    emit = emitter._emit
 
     def counting(self: Any, event_name: str, *arguments: Any, **named: Any) -> Any:
         if event_name.startswith("before-call."):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import boto3
 import pytest
@@ -157,7 +158,7 @@ def test_no_answer_is_trouble_for_later(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_dynamodb_left_unread_is_trouble_for_later(
     dynamodb_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unprocessed = {"Responses": {}, "UnprocessedKeys": {"ledger": {"Keys": []}}}
+    unprocessed: dict[str, Any] = {"Responses": {}, "UnprocessedKeys": {"ledger": {"Keys": []}}}
     monkeypatch.setattr(dynamodb_ledger._client, "batch_get_item", lambda **_: unprocessed)
     with pytest.raises(TryAgainLater, match="too busy"):
         read(dynamodb_ledger)

@@ -76,13 +76,20 @@ def test_more_than_ten_go_in_several_batches_and_all_get_through(real: Real) -> 
     assert len(real.messages("failures")) == 23
 
 
+def test_where_there_is_nothing_to_send_no_call_is_made(real: Real) -> None:
+    real.sqs.delete_queue(QueueUrl=real.urls["failures"])
+    assert real.outlets.send_records([]) == []
+
+
 def test_a_batch_is_split_before_it_is_too_large(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     send = real.sqs.send_message_batch
-    monkeypatch.setattr(
-        real.sqs, "send_message_batch", lambda **call: sizes.append(len(call["Entries"])) or send(**call)
-    )
 
+    def measuring(**call: Any) -> Any:
+        sizes.append(len(call["Entries"]))
+        return send(**call)
+
+    monkeypatch.setattr(real.sqs, "send_message_batch", measuring)
     large = "x" * (MOST_BYTES // 3)
     assert len(real.outlets.send_records([entry(number, large) for number in range(5)])) == 5
     assert sizes == [2, 2, 1]

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any
 
@@ -438,9 +439,22 @@ def test_what_was_read_too_late_is_not_written(outside: Outside) -> None:
 def test_a_check_that_hangs_goes_back(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     at_vtex(outside, sale())
     monkeypatch.setattr(batch_module, "wait", lambda *_, **__: None)
-    monkeypatch.setattr(batch_module.Future, "done", lambda _: False)
+    monkeypatch.setattr(Future, "done", lambda _: False)
 
     assert outside.check(message()) == {message().id}
+
+
+def test_checks_that_hang_keep_nothing_from_being_put_back(outside: Outside) -> None:
+    messages = [message(f"VVJ-{number}-01") for number in range(PARALLEL)]
+    goes_on = Event()
+    outside.steps.before("read_order", goes_on.wait, times=None)
+    outside.time.left = SETTLING_SECONDS + 3
+    hanging = outside.environment(make_pool=lambda: ThreadPoolExecutor(PARALLEL))
+    began = Barrier(PARALLEL + 1)
+
+    assert hanging.check(messages, outside.time.clock()) == {message.id for message in messages}
+    assert outside.ledger.put_backs.total() == PARALLEL
+    goes_on.set()
 
 
 # ---- Orders that kill
@@ -479,6 +493,34 @@ def test_a_message_that_kills_for_a_day_is_given_up_untried(outside: Outside) ->
     assert outside.check(message(receive_count=20)) == set()
     assert reasons(outside) == ["gave_up"]
     assert not outside.vtex.reads
+
+
+def test_a_suspect_is_hidden_before_it_is_checked_so_that_no_count_of_deaths_gives_it_up(outside: Outside) -> None:
+    at_vtex(outside, sale())
+    outside.steps.before("read_order", Crash(), times=None)
+    for receives, longest in ((3, 240), (20, HOUR)):
+        with pytest.raises(Crash):
+            outside.check(message(receive_count=receives))
+        assert max(180, longest / 2) <= outside.wait_of(message()) <= longest
+    assert not outside.ledger.put_backs
+
+
+def test_a_younger_message_of_an_order_that_kills_is_not_given_up_with_the_old_one(outside: Outside) -> None:
+    at_vtex(outside, sale())
+    outside.time.advance(DAY)
+
+    assert outside.check(message(id="old", receive_count=20), outside.message(id="young")) == set()
+    assert [letter.id for letter, _ in outside.outlets.dead_letters] == ["old"]
+    assert outside.vtex.reads[REF] == 1
+
+
+def test_of_several_suspects_each_is_checked_alone(outside: Outside) -> None:
+    suspects = [message(f"VVJ-{number}-01", receive_count=3) for number in (1, 2)]
+    for suspect in suspects:
+        at_vtex(outside, sale(), orderId=suspect.id.removeprefix("message-"))
+
+    assert outside.check(*suspects) == {suspects[1].id}
+    assert outside.check(suspects[1]) == set()
 
 
 # ---- Bad luck, and what is said of it

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import assert_never
 
 from invoicekey import alert, record
 from invoicekey.errors import Conflict, OrderNotFound, OutOfTime, TryAgainLater
@@ -148,6 +149,8 @@ class OrderCheck:
             case Outcome.OK | Outcome.FAILING:
                 self._ledger.write(entry)
                 return Finding(verdict)
+            case _:
+                assert_never(verdict.outcome)
 
     def _pass_over(self, before: Entry, entry: Entry) -> None:
         """Write an entry of which there is nothing to tell: a slower check of an older reading must meet a conflict.
