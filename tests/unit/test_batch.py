@@ -1,11 +1,14 @@
 import json
-from concurrent.futures import Future
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from invoicekey import batch as batch_module
+from invoicekey.batch import PARALLEL
+from invoicekey.check import Clock
 from invoicekey.errors import Conflict, CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.telemetry import logger
 from tests.fakes_outside import ACCOUNT, GRACE, LEASE, ORDER_ID, REF, Crash, Outside, message, unreachable
@@ -446,15 +449,25 @@ def test_a_check_that_hangs_goes_back(outside: Outside, monkeypatch: pytest.Monk
 
 def test_checks_that_hang_keep_nothing_from_being_put_back(outside: Outside) -> None:
     messages = [message(f"VVJ-{number}-01") for number in range(PARALLEL)]
-    goes_on = Event()
-    outside.steps.before("read_order", goes_on.wait, times=None)
-    outside.time.left = SETTLING_SECONDS + 3
-    hanging = outside.environment(make_pool=lambda: ThreadPoolExecutor(PARALLEL))
-    began = Barrier(PARALLEL + 1)
+    all_hang, go_on = threading.Barrier(PARALLEL + 1, timeout=30), threading.Event()
 
-    assert hanging.check(messages, outside.time.clock()) == {message.id for message in messages}
+    def seconds_left() -> float:
+        if threading.current_thread() is not threading.main_thread():
+            return 30
+        all_hang.wait()
+        return 0
+
+    def hang() -> None:
+        all_hang.wait()
+        go_on.wait(30)
+
+    outside.steps.before("read_order", hang, times=None)
+    environment = outside.environment(make_pool=lambda: ThreadPoolExecutor(PARALLEL))
+
+    went_back = environment.check(messages, Clock(seconds_left, lambda: outside.time.now))
+    go_on.set()
+    assert went_back == {hanging.id for hanging in messages}
     assert outside.ledger.put_backs.total() == PARALLEL
-    goes_on.set()
 
 
 # ---- Orders that kill
