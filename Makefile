@@ -67,6 +67,8 @@ test: test-fast test-stack test-sam ## run all tests
 test-fast: $(DEV) ## run the tests that need no stack: unit, property, integration
 	@echo "tests: unit, property, integration"
 	@$(ISOLATED) $(IN_DEV)pytest tests/unit tests/property tests/integration --cov
+	@echo "tests: every branch of the key's rules and of the judgement"
+	@$(IN_DEV)coverage report --include='*/access_key.py,*/verdict.py' --fail-under=100
 
 test-stack: $(DEV) $(TOOLS) ## run the tests of the deployed stack, in the emulator
 	@echo "tests: stack"

@@ -145,6 +145,16 @@ def test_a_dead_letter_that_is_refused_is_trouble_for_later(real: Real) -> None:
         real.outlets.bury(message(), "malformed")
 
 
+@pytest.mark.parametrize(("wait", "told"), [(0, 0), (1.2, 2), (99_999.0, 43_000)])
+def test_a_wait_is_whole_seconds_never_shorter_and_no_longer_than_sqs_takes(
+    real: Real, monkeypatch: pytest.MonkeyPatch, wait: float, told: int
+) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(real.sqs, "change_message_visibility_batch", lambda **call: calls.append(call) or {})
+    real.outlets.put_back([(message(), wait)])
+    assert calls[0]["Entries"][0]["VisibilityTimeout"] == told
+
+
 def test_a_message_is_put_back_and_a_refused_handle_is_told(real: Real) -> None:
     real.sqs.send_message(QueueUrl=real.urls["hooks"], MessageBody="{}")
     (received,) = real.sqs.receive_message(QueueUrl=real.urls["hooks"], VisibilityTimeout=600)["Messages"]

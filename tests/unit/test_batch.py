@@ -249,6 +249,13 @@ def test_a_wait_doubles_with_each_receive_up_to_an_hour(outside: Outside, receiv
     assert longest / 2 <= outside.wait_of(message()) <= longest
 
 
+def test_messages_that_fail_together_come_back_apart(outside: Outside) -> None:
+    outside.vtex.fail(unreachable(), times=None)
+    outside.check(*(message(f"VVJ-{number}-01") for number in range(5)))
+
+    assert len({wait for _, wait in outside.outlets.put_backs}) == 5
+
+
 def test_a_wait_is_never_shorter_than_vtex_asked(outside: Outside) -> None:
     outside.vtex.fail(SilenceAsked("VTEX answered 429", wait=900))
     outside.check(message())
@@ -457,9 +464,11 @@ def test_checks_that_hang_keep_nothing_from_being_put_back(outside: Outside) -> 
         all_hang.wait()
         return 0
 
+    were_released: list[bool] = []
+
     def hang() -> None:
         all_hang.wait()
-        go_on.wait(30)
+        were_released.append(go_on.wait(10))
 
     outside.steps.before("read_order", hang, times=None)
     environment = outside.environment(make_pool=lambda: ThreadPoolExecutor(PARALLEL))
@@ -468,6 +477,7 @@ def test_checks_that_hang_keep_nothing_from_being_put_back(outside: Outside) -> 
     go_on.set()
     assert went_back == {hanging.id for hanging in messages}
     assert outside.ledger.put_backs.total() == PARALLEL
+    assert False not in were_released
 
 
 # ---- Orders that kill
@@ -522,7 +532,7 @@ def test_a_younger_message_of_an_order_that_kills_is_not_given_up_with_the_old_o
     at_vtex(outside, sale())
     outside.time.advance(DAY)
 
-    assert outside.check(message(id="old", receive_count=20), outside.message(id="young")) == set()
+    assert outside.check(message(id="old", receive_count=20), outside.message(id="young", receive_count=3)) == set()
     assert [letter.id for letter, _ in outside.outlets.dead_letters] == ["old"]
     assert outside.vtex.reads[REF] == 1
 
