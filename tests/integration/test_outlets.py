@@ -13,7 +13,7 @@ from invoicekey.errors import TryAgainLater
 from invoicekey.ledger import Entry, Report
 from invoicekey.notification import OrderRef
 from invoicekey.outlets import MOST_BYTES, Outlets, alert_entry
-from tests.fakes_outside import message
+from tests.fakes_outside import FakeOutlets, Steps, message
 
 NOW = datetime(2026, 3, 3, tzinfo=UTC)
 ALERT = alert_entry("A subject", json.dumps({"default": "é"}), {"type": "failing", "codes": ["missing", "reused"]})
@@ -60,6 +60,37 @@ def real(monkeypatch: pytest.MonkeyPatch) -> Iterator[Real]:
         yield Real()
 
 
+@pytest.fixture(params=["sqs and sns", "fake"])
+def outlets(request: pytest.FixtureRequest) -> Outlets:
+    if request.param == "fake":
+        return FakeOutlets(Steps())
+    real: Real = request.getfixturevalue("real")
+    return real.outlets
+
+
+def test_what_got_through_is_returned_in_order(outlets: Outlets) -> None:
+    entries = [entry(number) for number in range(3)]
+    assert outlets.send_records(entries) == entries
+    assert outlets.publish_alerts(entries) == entries
+
+
+def test_where_there_is_nothing_to_send_nothing_happens(outlets: Outlets) -> None:
+    assert outlets.send_records([]) == []
+    assert outlets.publish_alerts([]) == []
+    assert outlets.put_back([]) == []
+
+
+def test_a_handle_that_is_none_is_returned_as_refused(outlets: Outlets) -> None:
+    if isinstance(outlets, FakeOutlets):
+        outlets.refuse("put_back", message().id)
+    assert outlets.put_back([(message(receipt_handle="none"), 1)]) == [message(receipt_handle="none")]
+
+
+def test_an_entry_without_a_report_is_a_mistake_of_ours(outlets: Outlets) -> None:
+    with pytest.raises(ValueError, match="without a report"):
+        outlets.send_records([replace(entry(1), report=None)])
+
+
 def test_a_record_is_sent_as_it_is_with_type_and_account(real: Real) -> None:
     assert real.outlets.send_records([entry(1)]) == [entry(1)]
 
@@ -74,11 +105,6 @@ def test_a_record_is_sent_as_it_is_with_type_and_account(real: Real) -> None:
 def test_more_than_ten_go_in_several_batches_and_all_get_through(real: Real) -> None:
     assert len(real.outlets.send_records([entry(number) for number in range(23)])) == 23
     assert len(real.messages("failures")) == 23
-
-
-def test_where_there_is_nothing_to_send_no_call_is_made(real: Real) -> None:
-    real.sqs.delete_queue(QueueUrl=real.urls["failures"])
-    assert real.outlets.send_records([]) == []
 
 
 def test_a_batch_is_split_before_it_is_too_large(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,11 +151,6 @@ def test_a_topic_that_gives_no_answer_took_nothing(real: Real) -> None:
     assert outlets.publish_alerts([entry(1)]) == []
 
 
-def test_an_entry_without_a_report_is_a_mistake_of_ours(real: Real) -> None:
-    with pytest.raises(ValueError, match="without a report"):
-        real.outlets.send_records([replace(entry(1), report=None)])
-
-
 def test_a_dead_letter_has_its_reason_and_correlation_id(real: Real) -> None:
     real.outlets.bury(message(body="the body"), "malformed")
 
@@ -149,10 +170,15 @@ def test_a_dead_letter_that_is_refused_is_trouble_for_later(real: Real) -> None:
 def test_a_wait_is_whole_seconds_never_shorter_and_no_longer_than_sqs_takes(
     real: Real, monkeypatch: pytest.MonkeyPatch, wait: float, told: int
 ) -> None:
-    calls: list[Any] = []
-    monkeypatch.setattr(real.sqs, "change_message_visibility_batch", lambda **call: calls.append(call) or {})
+    visibilities: list[int] = []
+
+    def remembering(**call: Any) -> dict[str, Any]:
+        visibilities.extend(entry["VisibilityTimeout"] for entry in call["Entries"])
+        return {}
+
+    monkeypatch.setattr(real.sqs, "change_message_visibility_batch", remembering)
     real.outlets.put_back([(message(), wait)])
-    assert calls[0]["Entries"][0]["VisibilityTimeout"] == told
+    assert visibilities == [told]
 
 
 def test_a_message_is_put_back_and_a_refused_handle_is_told(real: Real) -> None:
