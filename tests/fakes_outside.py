@@ -303,7 +303,7 @@ class FakeOutlets(Outlets):
             for entry in through:
                 if entry.report is None:
                     raise ValueError("an entry without a report has nothing to send")
-                kind = entry.report.type.split(".")[2]
+                kind = entry.report.type.removeprefix("invoicekey.order.").removesuffix(".v1")
                 sent.append(Sent(entry.ref, entry.report.number, kind, text(entry.report)))
         if step in self._lost_answers:
             self._lost_answers.remove(step)

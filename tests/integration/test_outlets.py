@@ -21,7 +21,9 @@ REFUSED = ClientError({"Error": {"Code": "ServiceUnavailable"}}, "SendMessageBat
 
 
 def entry(number: int, record: str = '{"é": 1}') -> Entry:
-    return Entry(OrderRef("luxstore", f"VVJ-{number}-01"), report=Report(1, "a.type", record, ALERT, NOW))
+    return Entry(
+        OrderRef("luxstore", f"VVJ-{number}-01"), report=Report(1, "invoicekey.order.failing.v1", record, ALERT, NOW)
+    )
 
 
 class Real:
@@ -97,7 +99,7 @@ def test_a_record_is_sent_as_it_is_with_type_and_account(real: Real) -> None:
     (sent,) = real.messages("failures")
     assert sent["Body"] == '{"é": 1}'
     assert {name: value["StringValue"] for name, value in sent["MessageAttributes"].items()} == {
-        "type": "a.type",
+        "type": "invoicekey.order.failing.v1",
         "account": "luxstore",
     }
 
