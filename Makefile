@@ -15,6 +15,8 @@ TOOLS := $(call ready,.venv-tools,requirements/tools.txt)
 CHECKOV := $(call ready,.venv-checkov,requirements/checkov.txt)
 LOCK := $(call ready,.venv-lock,requirements/lock.txt)
 
+COMMAND := .venv/bin/invoicekey
+
 IN_DEV := .venv/bin/
 IN_TOOLS := .venv-tools/bin/
 
@@ -31,8 +33,9 @@ help: ## list the targets
 
 # ---- See it work
 
-setup: $(DEV) $(TOOLS) ## set up the Python environments .venv and .venv-tools
+setup: $(DEV) $(TOOLS) $(COMMAND) ## set up the Python environments .venv and .venv-tools, and the command invoicekey
 	@echo "ready: .venv for tests and lint, .venv-tools for the stack"
+	@echo "the operators' command: $(COMMAND) --help (or put it on your way: export PATH=\"$(CURDIR)/.venv/bin:\$$PATH\")"
 
 demo: $(TOOLS) ## run the whole flow on this machine: no Docker, no AWS account
 	@$(ISOLATED) $(IN_TOOLS)python -m local.demo
@@ -130,6 +133,10 @@ endef
 
 $(DEV):
 	$(call install,requirements/dev.txt)
+$(COMMAND): $(DEV)
+	@printf '#!/bin/sh\nPYTHONPATH="%s:%s/layers/invoicekey/python" exec "%s/.venv/bin/python" -m operations "$$@"\n' \
+	"$(CURDIR)" "$(CURDIR)" "$(CURDIR)" >$@
+	@chmod +x $@
 $(TOOLS):
 	$(call install,requirements/tools.txt)
 $(CHECKOV):
