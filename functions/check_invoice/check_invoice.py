@@ -8,13 +8,13 @@ import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from invoicekey.alert import Style
 from invoicekey.batch import BatchCheck
 from invoicekey.check import Clock, OrderCheck, Rules
 from invoicekey.ledger import Ledger
-from invoicekey.outlets import Message, Outlets
+from invoicekey.outlets import HOOK, Message, Outlets
 from invoicekey.secrets import CachedSecret, vtex_credentials
 from invoicekey.settings import CheckerSettings
+from invoicekey.table import Table
 from invoicekey.telemetry import metrics
 from invoicekey.vtex import Pace, Vtex
 
@@ -34,7 +34,7 @@ def build(settings: CheckerSettings) -> BatchCheck:
         pace=Pace(settings.requests_per_minute),
         usual_silence=settings.retry_base.total_seconds(),
     )
-    ledger = Ledger(boto3.client("dynamodb", config=_AWS), settings.ledger_table)
+    ledger = Ledger(Table(boto3.client("dynamodb", config=_AWS), settings.ledger_table))
     outlets = Outlets(
         sqs=lambda: boto3.client("sqs", config=_AWS),
         sns=lambda: boto3.client("sns", config=_AWS),
@@ -43,9 +43,9 @@ def build(settings: CheckerSettings) -> BatchCheck:
         failures=settings.failure_queue_url,
         alerts=settings.alert_topic_arn,
     )
-    style = Style(settings.language, settings.timezone, settings.policy.invoice_grace)
-    rules = Rules(settings.policy, style, settings.lease)
-    return BatchCheck(vtex, ledger, outlets, OrderCheck(vtex, ledger, rules), settings.retry_base)
+    rules = Rules(settings.policy, settings.style, settings.lease)
+    order_check = OrderCheck(vtex, ledger, rules)
+    return BatchCheck(vtex, ledger, outlets, order_check, settings.retry_base, settings.limit)
 
 
 batch_check = build(settings)
@@ -72,4 +72,5 @@ def _message(entry: dict[str, Any]) -> Message:
         sent_at=float(attributes.get("SentTimestamp") or time.time() * 1000) / 1000,
         receive_count=int(attributes.get("ApproximateReceiveCount") or 1),
         correlation_id=(named.get("correlation_id") or {}).get("stringValue") or entry["messageId"],
+        source=(named.get("source") or {}).get("stringValue") or HOOK,
     )

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from invoicekey import telemetry
-from invoicekey.check import Clock, DeadLetterReason, Finding, OrderCheck
+from invoicekey.check import Clock, DeadLetterReason, Finding, Heard, OrderCheck
 from invoicekey.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
-from invoicekey.ledger import Entry, Ledger, Page
-from invoicekey.notification import AccountRefused, Malformed, OrderRef, order_ref, parse
-from invoicekey.outlets import Message, Outlets
+from invoicekey.ledger import Entry, HeldBack, Ledger, Page
+from invoicekey.notification import AccountRefused, Malformed, OrderRef, event_id, order_ref, parse
+from invoicekey.outlets import FEED, Message, Outlets
+from invoicekey.policy import Limit
+from invoicekey.record import RecordType
 from invoicekey.telemetry import logger
 from invoicekey.verdict import Outcome
 from invoicekey.vtex import Vtex
@@ -40,9 +42,16 @@ class Case:
     entry: Entry
 
     @property
-    def sent_at(self) -> datetime:
-        """Tell when the first of the messages was queued."""
-        return datetime.fromtimestamp(min(message.sent_at for message in self.messages), UTC)
+    def heard(self) -> Heard:
+        """Sum up the events that caused the check."""
+        first = datetime.fromtimestamp(min(message.sent_at for message in self.messages), UTC)
+        return Heard(first, tuple(event for event in map(_event, self.messages) if event))
+
+    @property
+    def is_known(self) -> bool:
+        """Say whether all that is new here is what the feed repeats of events whose checks have ended."""
+        is_told = self.entry.report is None or self.entry.report.is_told
+        return is_told and all(m.source == FEED and _event(m) in self.entry.events for m in self.messages)
 
 
 @dataclass(slots=True)
@@ -76,6 +85,7 @@ class BatchCheck:
         outlets: Outlets,
         order_check: OrderCheck,
         retry_base: timedelta,
+        limit: Limit,
         *,
         make_pool: Callable[[], Executor] = _ten_threads,
     ) -> None:
@@ -84,6 +94,7 @@ class BatchCheck:
         self._outlets = outlets
         self._order_check = order_check
         self._retry_base = retry_base.total_seconds()
+        self._limit = limit
         self._checks = make_pool()
         self._notes = make_pool()  # apart, so that checks that hang do not keep what was sent from being noted
 
@@ -95,7 +106,7 @@ class BatchCheck:
         cases = self._open_cases(messages, clock, waits)
         while cases:
             findings = self._check_side_by_side(cases, clock)
-            told = self._send([finding.report for finding in findings if finding.report])
+            told = self._send([finding.report for finding in findings if finding.report], clock)
             for case, finding in zip(cases, findings, strict=True):
                 self._settle(case, finding, told, clock, waits)
             cases = self._read_anew([c for c, f in zip(cases, findings, strict=True) if _is_left_over(f, told)], waits)
@@ -123,7 +134,9 @@ class BatchCheck:
         for account, until in page.silent_until.items():
             self._vtex.be_silent(account, until)
         cases = [Case(ref, group, page.entries[ref]) for ref, group in by_order.items()]
-        return self._suspect_alone(cases, page, clock, waits)
+        for case in cases:
+            _count_feed(case)
+        return self._suspect_alone([case for case in cases if not case.is_known], page, clock, waits)
 
     def _suspect_alone(self, cases: list[Case], page: Page, clock: Clock, waits: _Waits) -> list[Case]:
         """Where a message has killed the function twice, keep its order alone; the others go back before it is checked.
@@ -147,7 +160,7 @@ class BatchCheck:
 
     def _check_side_by_side(self, cases: Sequence[Case], clock: Clock) -> list[Finding]:
         """Check the cases in parallel; what does not end in time goes back, whatever it waits for."""
-        futures = [self._checks.submit(self._order_check.check, case.entry, case.sent_at, clock) for case in cases]
+        futures = [self._checks.submit(self._order_check.check, case.entry, case.heard, clock) for case in cases]
         wait(futures, timeout=max(0.0, clock.seconds_left() - SETTLING_SECONDS))
         findings = [_result(future, case) for future, case in zip(futures, cases, strict=True)]
         for case, finding in zip(cases, findings, strict=True):
@@ -159,7 +172,7 @@ class BatchCheck:
             telemetry.measure_seconds("vtex_latency", seconds)
         return findings
 
-    def _send(self, entries: Sequence[Entry]) -> set[OrderRef]:
+    def _send(self, entries: Sequence[Entry], clock: Clock) -> set[OrderRef]:
         """Send the records, then the alerts, noting each; return the orders whose reports are told."""
         if not entries:
             return set()
@@ -168,11 +181,37 @@ class BatchCheck:
         recorded = self._noted(self._outlets.send_records(unrecorded), self._ledger.note_recorded)
         told -= {entry.ref for entry in unrecorded} - recorded
         unalerted = [entry for entry in entries if entry.report and not entry.report.alerted and entry.ref in told]
-        alerted = self._noted(self._outlets.publish_alerts(unalerted), self._ledger.note_alerted)
-        told -= {entry.ref for entry in unalerted} - alerted
+        going_out, held_back = self._share_turns(unalerted, clock)
+        alerted = self._noted(self._outlets.publish_alerts(going_out), self._ledger.note_alerted)
+        held = self._noted(held_back, lambda entry: self._ledger.note_held_back(entry, _held_back(entry, clock)))
+        told -= {entry.ref for entry in unalerted} - alerted - held
         telemetry.count("report_recorded", len(recorded))
         telemetry.count("alert_published", len(alerted))
+        telemetry.count("alert_held_back", len(held))
         return told
+
+    def _share_turns(self, entries: Sequence[Entry], clock: Clock) -> tuple[list[Entry], list[Entry]]:
+        """Part the alerts that go out now from those that wait for a digest.
+
+        Whose failure was told in a digest is told resolved there too. Without the ledger nothing goes out.
+        """
+        going_out: list[Entry] = []
+        held_back: list[Entry] = []
+        kinds: dict[tuple[str, str], list[Entry]] = {}
+        for entry in entries:
+            if entry.is_in_digests and _kind(entry) != FAILING:
+                held_back.append(entry)
+            else:
+                kinds.setdefault((entry.ref.account, _kind(entry)), []).append(entry)
+        for (account, kind), group in kinds.items():
+            try:
+                turns = self._ledger.take_turns(account, kind, len(group), clock.now(), self._limit)
+            except TryAgainLater as trouble:
+                logger.warning("no alert goes out without the ledger", extra={"account": account, "why": trouble.why})
+                continue
+            going_out += group[:turns]
+            held_back += group[turns:]
+        return going_out, held_back
 
     def _noted(self, entries: Iterable[Entry], note: Callable[[Entry], None]) -> set[OrderRef]:
         def try_to_note(entry: Entry) -> OrderRef | None:
@@ -304,6 +343,30 @@ def _deaths(message: Message, page: Page) -> int:
     return message.receive_count - 1 - page.put_back.get(message.id, 0) if _may_be_a_suspect(message) else 0
 
 
+def _event(message: Message) -> str | None:
+    try:
+        return event_id(parse(message.body))
+    except Malformed:
+        return None
+
+
+def _kind(entry: Entry) -> str:
+    return _KINDS[entry.report.type] if entry.report else FAILING
+
+
+def _held_back(entry: Entry, clock: Clock) -> HeldBack:
+    return HeldBack(_kind(entry), clock.now(), tuple(dict.fromkeys(error.code for error in entry.errors)))
+
+
+def _count_feed(case: Case) -> None:
+    """Count, of the feed's events, which ones only the feed knew: the average is the share that the hook missed."""
+    for message in case.messages:
+        if message.source == FEED and message.receive_count == 1:
+            others = {_event(other) for other in case.messages if other.source != FEED}
+            is_known = _event(message) in {*case.entry.events, *others}
+            telemetry.count("feed_only", 0 if is_known else 1)
+
+
 def _ids(case: Case) -> dict[str, object]:
     return {
         "account": case.ref.account,
@@ -340,6 +403,13 @@ def _count(finding: Finding) -> None:
     if finding.retry:
         telemetry.count(_RETRY_METRICS.get(type(finding.retry), "check_retried"))
 
+
+FAILING = "failing"
+_KINDS: dict[str, str] = {
+    RecordType.FAILING: FAILING,
+    RecordType.RESOLVED: "resolved",
+    RecordType.EXPIRED: "expired",
+}
 
 _RETRY_METRICS: dict[type[TryAgainLater], str] = {
     CredentialsRefused: "credentials_refused",

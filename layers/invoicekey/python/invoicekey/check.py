@@ -9,21 +9,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import assert_never
 
 from invoicekey import alert, record
 from invoicekey.errors import Conflict, OrderNotFound, OutOfTime, TryAgainLater
-from invoicekey.ledger import Entry, Ledger, Report
+from invoicekey.ledger import MOST_CLAIMS, Claim, Entry, KeyTaken, Ledger, Report, Shown
+from invoicekey.notification import OrderRef
 from invoicekey.order import Order
 from invoicekey.outlets import alert_entry
 from invoicekey.policy import Policy
 from invoicekey.record import CloseReason
+from invoicekey.schedule import FOLLOWED_FOR, next_reading
 from invoicekey.verdict import Circumstances, Outcome, Verdict, judge
 from invoicekey.vtex import Vtex
 
+DISMISSED, EXPIRED = "dismissed", "expired"
+"""Why a failure is set aside."""
 REPORTING_SECONDS = 5.0
 """Kept free at the end of an invocation for writing, sending and noting."""
 _TRIES_ON_CONFLICT = 3
+_TRIES_ON_TAKEN_KEYS = 3
+_OWNS_NOTHING = frozenset({Outcome.CANCELED, Outcome.RETURNED, Outcome.NOT_INVOICED, Outcome.OTHER_MARKETPLACE})
 
 
 class DeadLetterReason(StrEnum):
@@ -53,6 +58,14 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What caused a check: when its first event was queued, and the ids of those that have one."""
+
+    at: datetime
+    events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What came of a check. With no other field set, the order needs nothing more."""
 
@@ -75,30 +88,29 @@ class OrderCheck:
         self._ledger = ledger
         self._rules = rules
 
-    def check(self, entry: Entry, sent_at: datetime, clock: Clock) -> Finding:
-        """Check the order of a ledger entry; `sent_at` is when the event that caused it was queued."""
+    def check(self, entry: Entry, heard: Heard, clock: Clock) -> Finding:
+        """Check the order of a ledger entry, for the events that `heard` sums up."""
         try:
             for _ in range(_TRIES_ON_CONFLICT):
                 try:
-                    return self._check(entry, sent_at, clock)
+                    return self._check(entry, heard, clock)
                 except Conflict:
                     entry = self._ledger.read([entry.ref]).entries[entry.ref]
         except TryAgainLater as trouble:
             return Finding(retry=trouble)
         return Finding(retry=TryAgainLater("the order was written by others again and again"))
 
-    def _check(self, entry: Entry, sent_at: datetime, clock: Clock) -> Finding:
+    def _check(self, entry: Entry, heard: Heard, clock: Clock) -> Finding:
         if entry.report and not entry.report.is_told:
             return self._take_over(entry, entry.report, clock)
-        order = self._read(entry, clock)
+        order = self._read(entry.ref, clock)
         _expect_time_to_report(clock)
-        now, first_heard = clock.now(), min(sent_at, entry.first_heard_at or sent_at)
-        heard = replace(entry, first_heard_at=first_heard, checked_at=now)
+        now, first_heard = clock.now(), min(heard.at, entry.first_heard_at or heard.at)
+        checked = replace(entry, first_heard_at=first_heard, checked_at=now).with_events(heard.events)
         if order is None:
-            return self._not_found(entry, heard)
+            return self._not_found(entry, checked)
         given = Circumstances(entry.ref.account, now, first_heard, entry.has_open_failure)
-        verdict = judge(order, self._rules.policy, given)
-        return self._write_down(entry, replace(heard, outcome=verdict.outcome), order, verdict)
+        return self._conclude(entry, checked, order, given, clock)
 
     def _take_over(self, entry: Entry, report: Report, clock: Clock) -> Finding:
         """Wait for another environment's report while its lease lives; after that, send that very report."""
@@ -109,12 +121,12 @@ class OrderCheck:
         renewed = replace(report, lease_until=clock.now() + self._rules.lease)
         return Finding(report=self._ledger.write(replace(entry, report=renewed)), is_left_over=True)
 
-    def _read(self, entry: Entry, clock: Clock) -> Order | None:
+    def _read(self, ref: OrderRef, clock: Clock) -> Order | None:
         time_left = clock.seconds_left() - REPORTING_SECONDS
         if time_left < 1:
             raise OutOfTime("too little time is left to read the order")
         try:
-            return self._vtex.read_order(entry.ref, time_left)
+            return self._vtex.read_order(ref, time_left)
         except OrderNotFound:
             return None
 
@@ -126,31 +138,55 @@ class OrderCheck:
             return replace(closed, verdict=None, dead=DeadLetterReason.NOT_FOUND)
         if _checked(entry) < grace_end:
             return Finding(wait_until=grace_end)
-        self._pass_over(before, entry)
+        self._pass_over(before, replace(entry, recheck_at=None))
         return Finding(dead=DeadLetterReason.NOT_FOUND)
+
+    def _conclude(self, before: Entry, entry: Entry, order: Order, given: Circumstances, clock: Clock) -> Finding:
+        """Judge and write what was found; where another order owns a key, see whether it still does and judge anew."""
+        owners: dict[str, str] = {}
+        former: dict[str, str] = {}
+        for _ in range(_TRIES_ON_TAKEN_KEYS):
+            verdict = judge(order, self._rules.policy, replace(given, owners=owners))
+            claims = frozenset(verdict.own_keys[:MOST_CLAIMS])
+            concluded = replace(entry, outcome=verdict.outcome, claims=claims, claims_from=former)
+            try:
+                return self._write_down(before, concluded, order, verdict)
+            except KeyTaken as taken:
+                for key, claim in taken.claims.items():
+                    keeps = self._still_owns(claim, key, given, clock)
+                    (owners if keeps else former)[key] = claim.order_id
+        raise Conflict
+
+    def _still_owns(self, claim: Claim, key: str, given: Circumstances, clock: Clock) -> bool:
+        """Say whether an order still carries the key that it showed first; who mends one order often spoils another."""
+        if claim.until <= given.now:
+            return False
+        owner = self._read(OrderRef(given.account, claim.order_id), clock)
+        if owner is None or judge(owner, self._rules.policy, given).outcome in _OWNS_NOTHING:
+            return False
+        return any(sale.invoice_key == key for sale in owner.sale_invoices)
 
     def _write_down(self, before: Entry, entry: Entry, order: Order, verdict: Verdict) -> Finding:
         """Write to the ledger what the verdict calls for, with the intent to report it where it is news.
 
-        Two outcomes need no write: an order never changes its marketplace, and one that waits is checked again.
+        An order that waits needs no write: it is checked again.
         """
         match verdict.outcome:
-            case Outcome.OTHER_MARKETPLACE:
-                return Finding(verdict)
             case Outcome.WAITING:
                 return Finding(verdict, wait_until=verdict.wait_until)
             case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED | Outcome.OK if entry.has_open_failure:
                 return self._close(entry, order, verdict, CloseReason(verdict.outcome.value))
-            case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED:
-                self._pass_over(before, entry)
-                return Finding(verdict)
+            case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED | Outcome.OTHER_MARKETPLACE:
+                self._pass_over(before, replace(entry, recheck_at=_next_reading(entry)))
+            case Outcome.OK:
+                self._ledger.write(_settled(entry, verdict))
             case Outcome.FAILING if entry.errors_told != fingerprint(verdict):
                 return self._open(entry, order, verdict)
-            case Outcome.OK | Outcome.FAILING:
-                self._ledger.write(entry)
-                return Finding(verdict)
-            case _:
-                assert_never(verdict.outcome)
+            case Outcome.FAILING if entry.has_open_failure and _is_given_up(entry):
+                return self._expire(entry, order, verdict)
+            case Outcome.FAILING:
+                self._ledger.write(replace(entry, recheck_at=_next_reading(entry)))
+        return Finding(verdict)
 
     def _pass_over(self, before: Entry, entry: Entry) -> None:
         """Write an entry of which there is nothing to tell: a slower check of an older reading must meet a conflict.
@@ -160,20 +196,40 @@ class OrderCheck:
         self._ledger.write(replace(entry, first_heard_at=before.first_heard_at))
 
     def _open(self, entry: Entry, order: Order, verdict: Verdict) -> Finding:
-        now, style, number = _checked(entry), self._rules.style, entry.last_report_number + 1
+        now, style = _checked(entry), self._rules.style
         sent = record.failing(
             entry.ref.account, order, verdict.problems,
-            report=number, first_seen_at=_first_heard(entry), now=now, language=style.language,
+            report=entry.last_report_number + 1, first_seen_at=_first_heard(entry), now=now, language=style.language,
         )  # fmt: skip
         told = alert.failing(entry.ref.account, order, verdict.problems, style)
-        opened = replace(entry, errors_told=fingerprint(verdict), opened_at=entry.opened_at or now)
+        opened = replace(
+            entry,
+            errors_told=fingerprint(verdict),
+            errors=_shown(verdict),
+            set_aside=None,
+            opened_at=(entry.opened_at if entry.has_open_failure else None) or now,
+            followed_from=now,
+            recheck_at=next_reading(now, now),
+        )
         return Finding(verdict, report=self._ledger.write(self._intend(opened, sent, told)))
 
+    def _expire(self, entry: Entry, order: Order, verdict: Verdict) -> Finding:
+        now, style = _checked(entry), self._rules.style
+        sent = record.expired(
+            entry.ref.account, order, verdict.problems,
+            report=entry.last_report_number + 1, first_seen_at=_first_heard(entry), now=now, language=style.language,
+        )  # fmt: skip
+        told = alert.expired(
+            entry.ref.account, order, verdict.problems, opened_at=entry.opened_at or now, now=now, style=style
+        )
+        given_up = replace(entry, set_aside=EXPIRED, recheck_at=None)
+        return Finding(verdict, report=self._ledger.write(self._intend(given_up, sent, told)))
+
     def _close(self, entry: Entry, order: Order, verdict: Verdict, reason: CloseReason) -> Finding:
-        now, style, number = _checked(entry), self._rules.style, entry.last_report_number + 1
+        now, style = _checked(entry), self._rules.style
         sent = record.resolved(
-            entry.ref.account, order, verdict.warnings,
-            report=number, first_seen_at=_first_heard(entry), now=now, language=style.language, reason=reason,
+            entry.ref.account, order, verdict.warnings, report=entry.last_report_number + 1,
+            first_seen_at=_first_heard(entry), now=now, language=style.language, reason=reason,
         )  # fmt: skip
         told = None
         if reason is CloseReason.OK:
@@ -181,15 +237,17 @@ class OrderCheck:
                 entry.ref.account, order, verdict.keys, verdict.warnings,
                 opened_at=entry.opened_at or now, now=now, style=style,
             )  # fmt: skip
-        closed = replace(entry, errors_told=None, opened_at=None)
+        mended_at = now if reason is CloseReason.OK else entry.mended_at
+        closed = replace(_settled(entry, verdict), mended_at=mended_at)
         return Finding(verdict, report=self._ledger.write(self._intend(closed, sent, told)))
 
     def _intend(self, entry: Entry, sent: record.Record, told: alert.Alert | None) -> Entry:
+        style = self._rules.style
         report = Report(
             number=sent.data.report,
             type=sent.type,
             record=_as_sqs_takes_it(sent),
-            alert=alert_entry(told.subject, told.message(), told.attributes) if told else None,
+            alert=alert_entry(told.subject, told.message(chat=style.chat), told.attributes) if told else None,
             lease_until=_checked(entry) + self._rules.lease,
             alerted=told is None,
         )
@@ -199,6 +257,36 @@ class OrderCheck:
 def fingerprint(verdict: Verdict) -> str:
     """Return what tells one set of errors from another: their codes, invoice numbers and keys as they came."""
     return hashlib.sha256("\n".join(sorted({error.identity for error in verdict.errors})).encode()).hexdigest()
+
+
+def _settled(entry: Entry, verdict: Verdict) -> Entry:
+    """Return the entry with no failure, read again only where something may become overdue."""
+    return replace(
+        entry,
+        errors_told=None,
+        errors=(),
+        set_aside=None,
+        opened_at=None,
+        followed_from=None,
+        recheck_at=verdict.overdue_at if verdict.outcome is Outcome.OK else None,
+    )
+
+
+def _is_given_up(entry: Entry) -> bool:
+    return entry.followed_from is not None and _checked(entry) >= entry.followed_from + FOLLOWED_FOR
+
+
+def _next_reading(entry: Entry) -> datetime | None:
+    """Return when an open failure is read next."""
+    if not entry.has_open_failure:
+        return None
+    return next_reading(entry.followed_from or _checked(entry), _checked(entry))
+
+
+def _shown(verdict: Verdict) -> tuple[Shown, ...]:
+    return tuple(
+        Shown(error.code, record.shown(error.invoice_number), error.suggestion is not None) for error in verdict.errors
+    )
 
 
 def _expect_time_to_report(clock: Clock) -> None:

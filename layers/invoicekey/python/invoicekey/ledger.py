@@ -1,30 +1,69 @@
 """The ledger: one item an order, with what was last seen and what was last reported.
 
 It is what makes a report go out once (docs/architecture.md draws its states). Every write is on condition that the item
-is still as it was read, so nothing older than the ledger is ever written. Two small kinds of item stand beside the
-orders: until when an account at VTEX wants silence, and how often a message was put back on purpose.
+is still as it was read, so nothing older than the ledger is ever written. Small items stand beside the orders: which
+order owns a key, until when an account at VTEX wants silence, how often a message was put back on purpose, when an
+account's last alerts went out, and which alerts are held back for a digest.
 """
 
 import contextlib
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.exceptions import BotoCoreError, ClientError
+from types import MappingProxyType
+from typing import Any
 
 from invoicekey.errors import Conflict, TryAgainLater
 from invoicekey.notification import OrderRef
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
+from invoicekey.policy import Limit
+from invoicekey.table import Item, Table, TransactionRefused, Write
 
 KEEP_CLOSED_DAYS = 400
+KEEP_CLAIMS_DAYS = 365
 KEEP_NOTES_DAYS = 15
 """A day longer than a queue keeps a message."""
+MOST_CLAIMS = 30
+"""So many keys of an order are claimed; a transaction of DynamoDB takes 100 items."""
+MOST_EVENTS = 20
+"""So many events are remembered of an order."""
+MOST_PROBLEMS = 10
+FOLLOWED = "followed"
+HELD_BACK = "held_back"
+"""Lists of the table's index: orders by when they are read again, alerts by when they were held back."""
+OTHER_MARKETPLACE = "other_marketplace"
 _DAY = 86_400
+_TRIES_FOR_TURNS = 5
+
+
+def checked_list(account: str) -> str:
+    """Name the list of an account's orders that are not followed, by when they were last checked."""
+    return f"checked#{account}"
+
+
+class KeyTaken(Exception):
+    """Other orders own keys that this one was to claim: their claims, by key."""
+
+    def __init__(self, claims: "Mapping[str, Claim]") -> None:
+        super().__init__("keys are owned by other orders")
+        self.claims = claims
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Which order showed a key first, and until when that counts."""
+
+    order_id: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An error of an order, as lists show it."""
+
+    code: str
+    invoice_number: str | None
+    has_suggestion: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +96,55 @@ class Entry:
     first_heard_at: datetime | None = None
     checked_at: datetime | None = None
     outcome: str | None = None
+    events: tuple[str, ...] = ()
+    """The events that led to checks which have ended (notification.event_id), the newest last."""
     errors_told: str | None = None
-    """The fingerprint of the errors that were told and are open; None when no failure is open."""
+    """The fingerprint of the errors that were told and are open or set aside; None when there are none."""
+    errors: tuple[Shown, ...] = ()
+    """Those errors."""
+    set_aside: str | None = None
+    """Why they are not followed any longer: `dismissed` or `expired`. They count as news only when they change."""
     opened_at: datetime | None = None
+    followed_from: datetime | None = None
+    """When the open failure was last told; its readings follow from there (schedule.py)."""
+    recheck_at: datetime | None = None
+    """When the order is to be read again."""
+    mended_at: datetime | None = None
+    """When a failure of it was last closed as ok."""
+    is_in_digests: bool = False
+    """Its failure was held back for a digest, and so is what becomes of it."""
+    claims: frozenset[str] = frozenset()
+    """The keys that it is to own."""
+    claims_held: frozenset[str] = frozenset()
+    """The keys that it owned when it was read."""
+    claims_from: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Which of the claims are taken from which order, that owns them no longer."""
     report: Report | None = None
     """The last report, told or not."""
 
     @property
     def has_open_failure(self) -> bool:
-        """Say whether a failure was told and not yet closed."""
-        return self.errors_told is not None
+        """Say whether a failure was told and not yet closed or set aside."""
+        return self.errors_told is not None and self.set_aside is None
 
     @property
     def last_report_number(self) -> int:
         """Return the number of the last report, 0 before the first."""
         return self.report.number if self.report else 0
+
+    def with_events(self, events: Iterable[str]) -> "Entry":
+        """Return the entry with events added to those that it remembers."""
+        return replace(self, events=tuple(dict.fromkeys([*self.events, *events]))[-MOST_EVENTS:])
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """What a digest is to tell of an order whose alert was held back."""
+
+    kind: str
+    """As in the alert's attribute `type`: failing, resolved or expired."""
+    since: datetime
+    codes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,150 +159,248 @@ class Page:
 
 
 class Ledger:
-    """The DynamoDB table of the ledger. What DynamoDB refuses or leaves unanswered is TryAgainLater."""
+    """The orders' items, and the small ones beside them."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client = client
+    def __init__(self, table: Table) -> None:
         self._table = table
 
     def read(self, refs: Iterable[OrderRef], message_ids: Iterable[str] = ()) -> Page:
         """Read up to 40 orders, their accounts' silences and the notes of messages, consistently, in one request."""
-        orders = {_order_key(ref): ref for ref in refs}
+        orders = {order_key(ref): ref for ref in refs}
         accounts = {f"silence#{ref.account}": ref.account for ref in orders.values()}
         messages = {f"message#{message_id}": message_id for message_id in message_ids}
-        items = self._get([*orders, *accounts, *messages])
+        items = self._table.get([*orders, *accounts, *messages])
         return Page(
-            entries={ref: _entry(ref, items.get(key)) for key, ref in orders.items()},
+            entries={ref: entry_of(ref, items.get(key)) for key, ref in orders.items()},
             silent_until={account: float(items[key]["until"]) for key, account in accounts.items() if key in items},
             put_back={message: int(items[key]["put_back"]) for key, message in messages.items() if key in items},
         )
 
     def write(self, entry: Entry) -> Entry:
-        """Write an entry on condition that the ledger holds it as it was read; raise Conflict where it does not."""
-        written = replace(entry, version=entry.version + 1)
-        condition: dict[str, Any] = {"ConditionExpression": "attribute_not_exists(pk)"}
-        if entry.version:
-            condition = {
-                "ConditionExpression": "version = :read",
-                "ExpressionAttributeValues": {":read": {"N": str(entry.version)}},
-            }
-        self._call("put_item", Item=_serialized(_item(written)), **condition)
+        """Write an entry and the change of its claims, on condition that the ledger holds it as it was read.
+
+        Raises Conflict where it does not, and KeyTaken where other orders own keys that it claims.
+        """
+        written = replace(entry, version=entry.version + 1, claims_held=entry.claims, claims_from=MappingProxyType({}))
+        item, as_read = _item(written), _as_read(entry)
+        claimed, released = sorted(entry.claims - entry.claims_held), sorted(entry.claims_held - entry.claims)
+        if not (claimed or released):
+            self._table.put(item, **as_read)
+            return written
+        former_owners = {owner for key, owner in entry.claims_from.items() if key in claimed}
+        try:
+            self._table.transact(
+                self._table.to_put(item, **as_read),
+                *(self._claim(entry, key) for key in claimed),
+                *(self._lose(entry, owner) for owner in sorted(former_owners)),
+                *(self._release(entry, key) for key in released),
+            )
+        except TransactionRefused as refused:
+            places = range(1, len(claimed) + 1)
+            if not refused.items.keys() <= set(places):
+                raise Conflict from refused
+            raise KeyTaken({claimed[place - 1]: _claim_of(item) for place, item in refused.items.items()}) from refused
         return written
 
     def note_recorded(self, entry: Entry) -> None:
         """Note that the record of the entry's report was sent."""
-        self._note(entry, "recorded")
+        self._table.update(**_noted(entry, "SET report.recorded = :yes"))
 
     def note_alerted(self, entry: Entry) -> None:
         """Note that the alert of the entry's report was sent; its bytes, most of the item, are not kept any longer."""
-        self._note(entry, "alerted", "REMOVE report.alert")
+        self._table.update(**_noted(entry, _ALERTED, in_digests=False))
+
+    def note_held_back(self, entry: Entry, held: HeldBack) -> None:
+        """Note that a digest is to tell the alert of the entry's report."""
+        noted = self._table.to_update(**_noted(entry, _ALERTED, in_digests=True))
+        try:
+            self._table.transact(noted, self._table.to_put(_held_item(entry.ref, held)))
+        except TransactionRefused as refused:
+            raise Conflict from refused
+
+    def take_turns(self, account: str, kind: str, wanted: int, now: datetime, limit: Limit) -> int:
+        """Return how many of the wanted alerts may go out now: never more than the limit within its window."""
+        key, at = f"turns#{account}#{kind}", now.timestamp()
+        for _ in range(_TRIES_FOR_TURNS):
+            item = self._table.get([key]).get(key, {})
+            taken = [
+                moment for moment in map(float, item.get("taken", [])) if moment > at - limit.window.total_seconds()
+            ]
+            granted = max(0, min(wanted, limit.alerts - len(taken)))
+            if not granted:
+                return 0
+            version = int(item.get("version", 0))
+            turns = {"pk": key, "version": version + 1, "taken": [str(m) for m in (*taken, *[at] * granted)]}
+            with contextlib.suppress(Conflict):
+                expires = {"expires_at": int(at + limit.window.total_seconds()) + _DAY}
+                condition = "version = :version" if version else "attribute_not_exists(pk)"
+                self._table.put({**turns, **expires}, condition, **({"version": version} if version else {}))
+                return granted
+        raise TryAgainLater("other environments took their turns again and again")
 
     def note_silence(self, account: str, until: float) -> None:
         """Note until when, in seconds since 1970, nothing of an account may be read; a longer silence stays."""
         item = {"pk": f"silence#{account}", "until": int(until) + 1, "expires_at": int(until) + _DAY}
         with contextlib.suppress(Conflict):
-            self._call(
-                "put_item",
-                Item=_serialized(item),
-                ConditionExpression="attribute_not_exists(pk) OR #until < :until",
-                ExpressionAttributeNames={"#until": "until"},
-                ExpressionAttributeValues={":until": {"N": str(item["until"])}},
-            )
+            self._table.put(item, "attribute_not_exists(pk) OR #until < :until", until=item["until"])
 
     def note_put_back(self, message_id: str) -> None:
         """Note that a message was put back on purpose, so that only other receives count as deaths."""
-        self._call(
-            "update_item",
-            Key={"pk": {"S": f"message#{message_id}"}},
-            UpdateExpression="ADD put_back :one SET expires_at = :expires",
-            ExpressionAttributeValues={
-                ":one": {"N": "1"},
-                ":expires": {"N": str(int(time.time()) + KEEP_NOTES_DAYS * _DAY)},
-            },
+        self._table.update(
+            f"message#{message_id}",
+            "ADD put_back :one SET expires_at = :expires",
+            one=1,
+            expires=int(time.time()) + KEEP_NOTES_DAYS * _DAY,
         )
 
-    def _note(self, entry: Entry, flag: str, besides: str = "") -> None:
-        # The version grows too, so that who read the report as untold can't take it over any more.
-        self._call(
-            "update_item",
-            Key={"pk": {"S": _order_key(entry.ref)}},
-            UpdateExpression=f"SET report.{flag} = :yes ADD version :one {besides}".strip(),
-            ConditionExpression="report.#number = :number",
-            ExpressionAttributeNames={"#number": "number"},
-            ExpressionAttributeValues={
-                ":yes": {"BOOL": True},
-                ":one": {"N": "1"},
-                ":number": {"N": str(entry.last_report_number)},
-            },
-        )
+    def _claim(self, entry: Entry, key: str) -> Write:
+        until = int(time.time()) + KEEP_CLAIMS_DAYS * _DAY
+        item = {"pk": claim_key(entry.ref.account, key), "order_id": entry.ref.order_id, "expires_at": until}
+        owners = {"own": entry.ref.order_id, "former": entry.claims_from.get(key, entry.ref.order_id)}
+        return self._table.to_put(item, "attribute_not_exists(pk) OR order_id IN (:own, :former)", **owners)
 
-    def _get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        answer = self._call(
-            "batch_get_item",
-            RequestItems={self._table: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}},
-        )
-        if answer.get("UnprocessedKeys"):
-            raise TryAgainLater("the ledger is too busy to be read")
-        items = (_deserialized(item) for item in answer["Responses"].get(self._table, []))
-        return {item["pk"]: item for item in items}
+    def _lose(self, entry: Entry, owner: str) -> Write:
+        """Return the write by which a former owner loses its claims; a check of it meanwhile meets a conflict."""
+        keys = {key for key, former in entry.claims_from.items() if former == owner}
+        change = "DELETE claims :keys ADD version :one"
+        return self._table.to_update(order_key(OrderRef(entry.ref.account, owner)), change, keys=keys, one=1)
 
-    def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        if operation != "batch_get_item":
-            arguments["TableName"] = self._table
-        try:
-            answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            if code == "ConditionalCheckFailedException":
-                raise Conflict from error
-            raise TryAgainLater(f"the ledger answered {code}") from error
-        except BotoCoreError as error:
-            raise TryAgainLater(f"the ledger gave no answer: {type(error).__name__}") from error
-        return answer
+    def _release(self, entry: Entry, key: str) -> Write:
+        condition = "attribute_not_exists(pk) OR order_id = :own"
+        return self._table.to_delete(claim_key(entry.ref.account, key), condition, own=entry.ref.order_id)
 
 
-def _order_key(ref: OrderRef) -> str:
+def order_key(ref: OrderRef) -> str:
+    """Return the key of an order's item."""
     return f"order#{ref.account}#{ref.order_id}"
 
 
-def _item(entry: Entry) -> dict[str, Any]:
-    """Return an entry as the table keeps it; what is None is left out."""
-    report = entry.report
+def claim_key(account: str, key: str) -> str:
+    """Return the key of the item that says which order of an account owns an access key."""
+    return f"key#{account}#{key}"
+
+
+def ref_of(item_key: str) -> OrderRef:
+    """Return the order of an item's key, `order#…` or `held#…`."""
+    _, account, order_id = item_key.split("#")
+    return OrderRef(account, order_id)
+
+
+def _as_read(entry: Entry) -> dict[str, Any]:
+    if entry.version:
+        return {"condition": "version = :read", "read": entry.version}
+    return {"condition": "attribute_not_exists(pk)"}
+
+
+def _noted(entry: Entry, change: str, **values: object) -> dict[str, Any]:
+    # The version grows too, so that who read the report as untold can't take it over any more.
+    return {
+        "key": order_key(entry.ref),
+        "change": f"{change} ADD version :one",
+        "condition": "report.#number = :number",
+        "yes": True,
+        "one": 1,
+        "number": entry.last_report_number,
+        **values,
+    }
+
+
+_ALERTED = "SET report.alerted = :yes, is_in_digests = :in_digests REMOVE report.alert"
+
+
+def _claim_of(item: Item) -> Claim:
+    return Claim(item["order_id"], datetime.fromtimestamp(int(item["expires_at"]), UTC))
+
+
+def _held_item(ref: OrderRef, held: HeldBack) -> Item:
+    return {
+        "pk": f"held#{ref.account}#{ref.order_id}",
+        "kind": held.kind,
+        "codes": list(held.codes),
+        "list": HELD_BACK,
+        "list_at": _text(held.since),
+    }
+
+
+def _item(entry: Entry) -> Item:
+    """Return an entry as the table keeps it; what is None or empty is left out."""
     item = {
-        "pk": _order_key(entry.ref),
+        "pk": order_key(entry.ref),
         "version": entry.version,
         "first_heard_at": _text(entry.first_heard_at),
         "checked_at": _text(entry.checked_at),
         "outcome": entry.outcome,
+        "events": list(entry.events),
         "errors_told": entry.errors_told,
+        "errors": [_shown_item(error) for error in entry.errors[:MOST_PROBLEMS]],
+        "set_aside": entry.set_aside,
         "opened_at": _text(entry.opened_at),
-        "report": report
-        and {
-            "number": report.number,
-            "type": report.type,
-            "record": report.record,
-            "alert": report.alert,
-            "lease_until": _text(report.lease_until),
-            "recorded": report.recorded,
-            "alerted": report.alerted,
-        },
-        "expires_at": None if entry.has_open_failure else int(time.time()) + KEEP_CLOSED_DAYS * _DAY,
+        "followed_from": _text(entry.followed_from),
+        "recheck_at": _text(entry.recheck_at),
+        "mended_at": _text(entry.mended_at),
+        "is_in_digests": entry.is_in_digests or None,
+        "claims": set(entry.claims),
+        "report": entry.report and _report_item(entry.report),
+        **_listing(entry),
+        "expires_at": _expires_at(entry),
     }
-    return {name: value for name, value in item.items() if value is not None}
+    return {name: value for name, value in item.items() if value not in (None, [], set())}
 
 
-def _entry(ref: OrderRef, item: dict[str, Any] | None) -> Entry:
+def _listing(entry: Entry) -> Item:
+    if entry.recheck_at:
+        return {"list": FOLLOWED, "list_at": _text(entry.recheck_at)}
+    if entry.outcome in (None, OTHER_MARKETPLACE):
+        return {}
+    return {"list": checked_list(entry.ref.account), "list_at": _text(entry.checked_at)}
+
+
+def _expires_at(entry: Entry) -> int | None:
+    if entry.has_open_failure or entry.recheck_at:
+        return None
+    days = KEEP_NOTES_DAYS if entry.outcome == OTHER_MARKETPLACE else KEEP_CLOSED_DAYS
+    return int(time.time()) + days * _DAY
+
+
+def _shown_item(error: Shown) -> Item:
+    return {"code": error.code, "invoice_number": error.invoice_number, "has_suggestion": error.has_suggestion}
+
+
+def _report_item(report: Report) -> Item:
+    return {
+        "number": report.number,
+        "type": report.type,
+        "record": report.record,
+        "alert": report.alert,
+        "lease_until": _text(report.lease_until),
+        "recorded": report.recorded,
+        "alerted": report.alerted,
+    }
+
+
+def entry_of(ref: OrderRef, item: Item | None) -> Entry:
+    """Return the entry that an item holds."""
     if item is None:
         return Entry(ref)
     report = item.get("report")
+    claims = frozenset(item.get("claims", ()))
     return Entry(
         ref,
         version=int(item["version"]),
         first_heard_at=_moment(item.get("first_heard_at")),
         checked_at=_moment(item.get("checked_at")),
         outcome=item.get("outcome"),
+        events=tuple(item.get("events", ())),
         errors_told=item.get("errors_told"),
+        errors=tuple(Shown(**error) for error in item.get("errors", ())),
+        set_aside=item.get("set_aside"),
         opened_at=_moment(item.get("opened_at")),
+        followed_from=_moment(item.get("followed_from")),
+        recheck_at=_moment(item.get("recheck_at")),
+        mended_at=_moment(item.get("mended_at")),
+        is_in_digests=item.get("is_in_digests", False),
+        claims=claims,
+        claims_held=claims,
         report=report
         and Report(
             number=int(report["number"]),
@@ -249,13 +420,3 @@ def _text(moment: datetime | None) -> str | None:
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-def _serialized(item: dict[str, Any]) -> dict[str, Any]:
-    serializer = TypeSerializer()
-    return {name: serializer.serialize(value) for name, value in item.items()}
-
-
-def _deserialized(item: dict[str, Any]) -> dict[str, Any]:
-    deserializer = TypeDeserializer()
-    return {name: deserializer.deserialize(value) for name, value in item.items()}

@@ -3,6 +3,7 @@
 An OrderId later becomes part of a path and an account part of a host name, so neither passes unchecked.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -81,6 +82,23 @@ def is_watched(body: Mapping[str, Any], watched: frozenset[str]) -> bool:
     state = body.get("State")
     name = state.strip().casefold() if isinstance(state, str) else ""
     return name in watched or name not in KNOWN_STATES
+
+
+def own_event(ref: OrderRef) -> str:
+    """Return the body of an event of ours, in the shape of VTEX's: it names the order, and claims no state."""
+    return json.dumps({"OrderId": ref.order_id, "Origin": {"Account": ref.account}})
+
+
+def event_id(body: Mapping[str, Any]) -> str | None:
+    """Return what tells one event of an order from another: its State and LastChange as text; None without the latter.
+
+    VTEX gives events no id (VTEX's guidance: OrderId, State, LastChange). LastChange comes in several shapes, some of
+    them no time at all, so it is never read as one.
+    """
+    state, last_change = body.get("State"), body.get("LastChange")
+    if not isinstance(last_change, str) or not last_change:
+        return None
+    return hashlib.sha256(json.dumps([state, last_change]).encode()).hexdigest()[:20]
 
 
 def _refuse_constant(name: str) -> NoReturn:

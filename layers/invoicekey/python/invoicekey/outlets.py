@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ MOST_BYTES = 250_000
 """A little below the 256 KiB that a batch of SNS may hold, and any batch of SQS."""
 LONGEST_VISIBILITY = 43_000
 """SQS counts its twelve hours from the receive, which was a while ago."""
+LONGEST_DELAY = 900
+HOOK, FEED, RECHECK = "hook", "feed", "recheck"
+"""Where events come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,17 @@ class Message:
     """In seconds since 1970, as SQS knows it."""
     receive_count: int
     correlation_id: str
+    source: str = HOOK
+    """Where the event came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that may need a check, to be queued: a notification as VTEX sends it, or one of ours in its shape."""
+
+    body: str
+    correlation_id: str
+    source: str
 
 
 class Outlets:
@@ -70,7 +85,7 @@ class Outlets:
 
     def send_records(self, entries: Sequence[Entry]) -> list[Entry]:
         """Send the records of these entries' reports to the failure queue; return the entries that got through."""
-        return self._in_batches(
+        return _in_batches(
             entries,
             _record_entry,
             lambda batch: _accepted(self._sqs.send_message_batch, QueueUrl=self._failures, Entries=batch),
@@ -78,7 +93,7 @@ class Outlets:
 
     def publish_alerts(self, entries: Sequence[Entry]) -> list[Entry]:
         """Publish the alerts of these entries' reports; return the entries that got through."""
-        return self._in_batches(
+        return _in_batches(
             entries,
             _alert_entry,
             lambda batch: _accepted(self._sns.publish_batch, TopicArn=self._alerts, PublishBatchRequestEntries=batch),
@@ -110,15 +125,27 @@ class Outlets:
         except (BotoCoreError, ClientError) as error:
             raise TryAgainLater("the dead-letter queue did not take the message") from error
 
-    def _in_batches(
-        self, entries: Sequence[Entry], form: Callable[[Entry], dict[str, Any]], send: Callable[[Any], set[str]]
-    ) -> list[Entry]:
-        through: list[Entry] = []
-        for batch in _batches([(entry, form(entry)) for entry in entries]):
-            formed = [{"Id": str(number), **request} for number, (_, request) in enumerate(batch)]
-            accepted = send(formed)
-            through += [entry for number, (entry, _) in enumerate(batch) if str(number) in accepted]
-        return through
+
+class HookQueue:
+    """The way in: what is queued here is checked."""
+
+    def __init__(self, sqs: "SQSClient", url: str, *, delay: timedelta = timedelta(0)) -> None:
+        self._sqs = sqs
+        self._url = url
+        self._delay = min(int(delay.total_seconds()), LONGEST_DELAY)
+
+    def send(self, events: Sequence[Event]) -> list[Event]:
+        """Queue events; return those that SQS took."""
+        return _in_batches(
+            events,
+            self._form,
+            lambda batch: _accepted(self._sqs.send_message_batch, QueueUrl=self._url, Entries=batch),
+        )
+
+    def _form(self, event: Event) -> dict[str, Any]:
+        attributes = {"correlation_id": _string(event.correlation_id), "source": _string(event.source)}
+        delay = {"DelaySeconds": self._delay} if self._delay else {}
+        return {"MessageBody": event.body, "MessageAttributes": attributes, **delay}
 
 
 def alert_entry(subject: str, message: str, attributes: dict[str, str | list[str]]) -> str:
@@ -175,16 +202,28 @@ def _described(error: BotoCoreError | ClientError) -> str:
     return type(error).__name__
 
 
-def _batches(formed: Iterable[tuple[Entry, dict[str, Any]]]) -> Iterator[list[tuple[Entry, dict[str, Any]]]]:
+def _in_batches[T](
+    things: Sequence[T], form: Callable[[T], dict[str, Any]], send: Callable[[Any], set[str]]
+) -> list[T]:
+    """Send things in as few batches as they fit in; return those that got through."""
+    through: list[T] = []
+    for batch in _batches([(thing, form(thing)) for thing in things]):
+        formed = [{"Id": str(number), **request} for number, (_, request) in enumerate(batch)]
+        accepted = send(formed)
+        through += [thing for number, (thing, _) in enumerate(batch) if str(number) in accepted]
+    return through
+
+
+def _batches[T](formed: Iterable[tuple[T, dict[str, Any]]]) -> Iterator[list[tuple[T, dict[str, Any]]]]:
     """Split what is to be sent by the number of entries and their size, keeping the order."""
-    batch: list[tuple[Entry, dict[str, Any]]] = []
+    batch: list[tuple[T, dict[str, Any]]] = []
     size = 0
-    for entry, request in formed:
+    for thing, request in formed:
         length = len(json.dumps(request))
         if batch and (len(batch) == MOST_ENTRIES or size + length > MOST_BYTES):
             yield batch
             batch, size = [], 0
-        batch.append((entry, request))
+        batch.append((thing, request))
         size += length
     if batch:
         yield batch

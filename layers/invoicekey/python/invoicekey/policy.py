@@ -16,3 +16,13 @@ class Policy:
     """How long an invoiced order may have no sale invoice yet."""
     key_grace: timedelta = timedelta(0)
     """How long `missing` may be the only error before it is a failure."""
+    tracking_grace: timedelta | None = None
+    """How long a good key may go without tracking number and courier before that is a failure; None: for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """So many alerts of a kind and an account go out at once within the window; the others wait for a digest."""
+
+    alerts: int
+    window: timedelta

@@ -27,6 +27,7 @@ class RecordType(StrEnum):
 
     FAILING = "invoicekey.order.failing.v1"
     RESOLVED = "invoicekey.order.resolved.v1"
+    EXPIRED = "invoicekey.order.expired.v1"
 
 
 class CloseReason(StrEnum):
@@ -96,6 +97,10 @@ class ResolvedData(Data):
     reason: CloseReason
 
 
+class ExpiredData(Data):
+    """Data of invoicekey.order.expired.v1: what was still wrong when the order was given up."""
+
+
 class _Record(_Model):
     specversion: Literal["1.0"] = "1.0"
     id: str = Field(pattern="^[0-9a-f]{64}$")
@@ -120,7 +125,14 @@ class ResolvedRecord(_Record):
     data: ResolvedData
 
 
-type Record = FailingRecord | ResolvedRecord
+class ExpiredRecord(_Record):
+    """A failure that was told did not close in thirty days, and is not followed any longer."""
+
+    type: Literal[RecordType.EXPIRED] = RecordType.EXPIRED
+    data: ExpiredData
+
+
+type Record = FailingRecord | ResolvedRecord | ExpiredRecord
 
 
 def failing(
@@ -136,6 +148,21 @@ def failing(
     """Write the record of an order that fails."""
     data = FailingData(**_data(account, order, problems, report, first_seen_at, language))
     return FailingRecord(**_envelope(RecordType.FAILING, data, now), data=data)
+
+
+def expired(
+    account: str,
+    order: Order,
+    problems: Iterable[Problem],
+    *,
+    report: int,
+    first_seen_at: datetime,
+    now: datetime,
+    language: str,
+) -> ExpiredRecord:
+    """Write the record of a failure that is given up."""
+    data = ExpiredData(**_data(account, order, problems, report, first_seen_at, language))
+    return ExpiredRecord(**_envelope(RecordType.EXPIRED, data, now), data=data)
 
 
 def resolved(
@@ -206,7 +233,7 @@ def _entry(problem: Problem, order_id: str, language: str) -> ProblemEntry:
         invoice_key=shown(problem.key_as_it_came),
         suggested_key=suggestion.key if suggestion else None,
         suggested_from=suggestion.source if suggestion else None,
-        reused_in=order_id if problem.code is Code.REUSED else None,
+        reused_in=(problem.reused_in or order_id) if problem.code is Code.REUSED else None,
         message=texts.problem_message(problem, order_id, language),
     )
 

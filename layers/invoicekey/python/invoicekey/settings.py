@@ -8,10 +8,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from invoicekey.notification import KNOWN_STATES
-from invoicekey.policy import Policy
+from invoicekey.policy import Limit, Policy
+
+if TYPE_CHECKING:
+    from invoicekey.alert import Style
 
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "host.docker.internal"})
 CPF_LENGTH = 11
@@ -60,8 +64,8 @@ class CheckerSettings:
     retry_base: timedelta
     lease: timedelta
     """How long a report may be under way before another environment takes it over: twice the function's timeout."""
-    language: str
-    timezone: str
+    style: "Style"
+    limit: Limit
     policy: Policy
 
     @classmethod
@@ -79,14 +83,128 @@ class CheckerSettings:
             requests_per_minute=max(1, reader.number("VTEX_REQUESTS_PER_MINUTE") * 9 // 20),
             retry_base=reader.seconds("RETRY_BASE_SECONDS"),
             lease=2 * reader.seconds("FUNCTION_TIMEOUT_SECONDS"),
-            language=reader.one_of("ALERT_LANGUAGE", _LANGUAGES),
-            timezone=reader.timezone("ALERT_TIMEZONE"),
+            style=reader.style(),
+            limit=Limit(reader.number("ALERT_BURST"), timedelta(minutes=reader.number("ALERT_WINDOW_MINUTES"))),
             policy=Policy(
                 affiliate_ids=reader.names("CNOVA_AFFILIATE_IDS"),
                 seller_tax_ids=frozenset(map(_bare_tax_id, reader.names("SELLER_TAX_IDS"))),
                 invoice_grace=reader.seconds("INVOICE_GRACE_SECONDS", least=0),
                 key_grace=reader.seconds("KEY_GRACE_SECONDS", least=0),
+                tracking_grace=timedelta(hours=reader.number("TRACKING_GRACE_HOURS", least=0)) or None,
             ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RecheckSettings:
+    """What RecheckFailuresFunction needs."""
+
+    hook_queue_url: str
+    ledger_table: str
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "RecheckSettings":
+        """Read the environment, raising SettingsError."""
+        reader = _Reader(environment)
+        return cls(hook_queue_url=reader.text("HOOK_QUEUE_URL"), ledger_table=reader.text("LEDGER_TABLE_NAME"))
+
+
+@dataclass(frozen=True, slots=True)
+class VtexSettings:
+    """What a function needs that speaks to VTEX besides the checker."""
+
+    base_url: str
+    credentials_secret_arn: str
+    requests_per_minute: int
+    """A tenth of the stack's VtexRequestsPerMinute: what the checkers leave over."""
+    accounts: frozenset[str]
+    """The accounts that are served; empty: all that have credentials."""
+    watched_statuses: frozenset[str]
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "VtexSettings":
+        """Read the environment, raising SettingsError."""
+        reader = _Reader(environment)
+        return cls(
+            base_url=reader.base_url("VTEX_BASE_URL"),
+            credentials_secret_arn=reader.text("VTEX_CREDENTIALS_SECRET_ARN"),
+            requests_per_minute=max(1, reader.number("VTEX_REQUESTS_PER_MINUTE") // 10),
+            accounts=reader.names("VTEX_ACCOUNTS"),
+            watched_statuses=reader.states("WATCHED_STATUSES"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DrainSettings:
+    """What DrainFeedFunction needs."""
+
+    vtex: VtexSettings
+    hook_queue_url: str
+    ledger_table: str
+    retry_base: timedelta
+    """So long an event of the feed stays hidden in the queue: the hook, which brings most of them, comes first."""
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "DrainSettings":
+        """Read the environment, raising SettingsError."""
+        reader = _Reader(environment)
+        return cls(
+            vtex=VtexSettings.read(environment),
+            hook_queue_url=reader.text("HOOK_QUEUE_URL"),
+            ledger_table=reader.text("LEDGER_TABLE_NAME"),
+            retry_base=reader.seconds("RETRY_BASE_SECONDS"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GuardSettings:
+    """What GuardHookFunction needs."""
+
+    vtex: VtexSettings
+    hook_url: str
+    hook_secret_arn: str
+    ledger_table: str
+    alert_topic_arn: str
+    operations_topic_arn: str
+    language: str
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "GuardSettings":
+        """Read the environment, raising SettingsError."""
+        reader = _Reader(environment)
+        return cls(
+            vtex=VtexSettings.read(environment),
+            hook_url=reader.text("HOOK_URL"),
+            hook_secret_arn=reader.text("HOOK_SECRET_ARN"),
+            ledger_table=reader.text("LEDGER_TABLE_NAME"),
+            alert_topic_arn=reader.text("ALERT_TOPIC_ARN"),
+            operations_topic_arn=reader.text("OPERATIONS_TOPIC_ARN"),
+            language=reader.one_of("ALERT_LANGUAGE", _LANGUAGES),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DigestSettings:
+    """What SendDigestFunction needs."""
+
+    ledger_table: str
+    alert_topic_arn: str
+    style: "Style"
+    accounts: frozenset[str]
+    """The accounts that are served; empty: all that the guard has noted."""
+    lease: timedelta
+    """How long a run may take before another one takes over: twice the function's timeout."""
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "DigestSettings":
+        """Read the environment, raising SettingsError."""
+        reader = _Reader(environment)
+        return cls(
+            ledger_table=reader.text("LEDGER_TABLE_NAME"),
+            alert_topic_arn=reader.text("ALERT_TOPIC_ARN"),
+            style=reader.style(),
+            accounts=reader.names("VTEX_ACCOUNTS"),
+            lease=2 * reader.seconds("FUNCTION_TIMEOUT_SECONDS"),
         )
 
 
@@ -141,6 +259,19 @@ class _Reader:
                 f"{name}: expected an IANA time zone such as America/Sao_Paulo, got {value!r}"
             ) from None
         return value
+
+    def style(self) -> "Style":
+        """Read how the shop wants its texts."""
+        from invoicekey.alert import Style
+
+        return Style(
+            language=self.one_of("ALERT_LANGUAGE", _LANGUAGES),
+            timezone=self.timezone("ALERT_TIMEZONE"),
+            invoice_grace=self.seconds("INVOICE_GRACE_SECONDS", least=0),
+            chat=self.one_of("CHAT_ALERTS", ("yes", "no")) == "yes",
+            stack=self.text("POWERTOOLS_SERVICE_NAME"),
+            dashboard_url=self.text("DASHBOARD_URL"),
+        )
 
     def base_url(self, name: str) -> str:
         """Read VTEX's address. An account's credentials go there, so it is https and the account's own host."""

@@ -17,10 +17,11 @@ from zoneinfo import ZoneInfo
 
 from invoicekey import access_key
 from invoicekey.access_key import Mangling
-from invoicekey.verdict import Code, Problem, SuggestionSource
+from invoicekey.verdict import NOT_ON_ITS_WAY, Code, Problem, SuggestionSource
 
 LANGUAGES = ("pt-BR", "en")
 LONGEST_NUMBER = 20
+LONGEST_ORDER_ID = 64
 LONGEST_VALUE = 60
 MOST_OTHERS = 3
 """So many further problems stand in an alert; how many more there are is told."""
@@ -79,8 +80,8 @@ SENTENCES: Mapping[Code, Said] = {
         "{key} is from an issuer that is not on the store's list of CNPJs.",
     ),
     Code.REUSED: Said(
-        "{key} é a mesma {of_other} do mesmo pedido; uma das duas está errada.",
-        "{key} is the same as that {of_other} of the same order; one of the two is wrong.",
+        "{key} é a mesma {of_other}; uma das duas está errada.",
+        "{key} is the same as that {of_other}; one of the two is wrong.",
     ),
     Code.NO_INVOICE: Said(
         "O pedido {order} está Faturado na VTEX, mas não encontramos nenhuma nota de venda nele.",
@@ -94,7 +95,10 @@ SENTENCES: Mapping[Code, Said] = {
         "{key} traz um mês de emissão diferente do gravado{at}.",
         "{key} has another month of issue than the one written{at}.",
     ),
-    Code.TRACKING_MISSING: Said("{invoice} está{at} sem número de rastreio.", "{invoice} has no tracking number{at}."),
+    Code.TRACKING_MISSING: Said(
+        "{invoice} está{at} sem número de rastreio{nor_courier}.",
+        "{invoice} has no tracking number{nor_courier}{at}.",
+    ),
     Code.COURIER_MISSING: Said("{invoice} está{at} sem transportadora.", "{invoice} has no carrier{at}."),
 }
 """What is wrong, as a sentence. Alerts say in it where that is so (`at`) and of which order; records say neither."""
@@ -106,6 +110,9 @@ _AN_INVOICE = Said("Uma nota", "An invoice")
 _OF_INVOICE = Said("da nota {number}", "of invoice {number}")
 _OF_AN_INVOICE = Said("de uma nota", "of an invoice")
 _OF_THE_INVOICE = Said("da nota", "of the invoice")
+_OF_SAME_ORDER = Said("{of_invoice} do mesmo pedido", "{of_invoice} of the same order")
+_OF_OTHER_ORDER = Said("de uma nota do pedido {order}", "of an invoice of order {order}")
+_NOR_COURIER = Said(" e sem transportadora", " and no carrier")
 _KEY = Said("A chave de acesso", "The access key")
 _AND = Said(" e ", " and ")
 
@@ -126,12 +133,21 @@ HEADLINES: Mapping[Code, Said] = {
     Code.ISSUER_MISMATCH: Said("chave da nota{number} de outro emitente", "key of invoice{number} has another issuer"),
     Code.REUSED: Said("chave da nota{number} repetida em outra", "key of invoice{number} also on another"),
     Code.NO_INVOICE: Said("Faturado na VTEX sem nota visível", "Invoiced in VTEX without invoice"),
+    Code.TRACKING_MISSING: Said("nota{number} sem número de rastreio{at}", "invoice{number} has no tracking number{at}"),
+    Code.COURIER_MISSING: Said("nota{number} sem transportadora{at}", "invoice{number} has no carrier{at}"),
 }
 """What is wrong, in a few words: for subjects, text messages and further problems."""
 
+REUSED_IN_HEADLINE = Said(
+    "chave da nota{number} já está no pedido {order}", "key of invoice{number} already in order {order}"
+)
 RESOLVED_HEADLINE = Said("chave de acesso em ordem na VTEX", "access key now right in VTEX")
+EXPIRED_HEADLINE = Said("ÚLTIMO AVISO: {age} sem correção", "LAST NOTICE: not mended in {age}")
+EXPIRED_BRIEFLY = Said("ÚLTIMO AVISO: sem correção", "LAST NOTICE: not mended")
 SHOP = " - Casas Bahia"
 SMS_CONSEQUENCE = Said(" Pode não faturar na Casas Bahia.", " The order may stay uninvoiced at Casas Bahia.")
+SMS_NOT_SHIPPED = Said(" Sem isso não passa para enviado na Casas Bahia.", " It cannot be shipped at Casas Bahia so.")
+SMS_NOT_FOLLOWED = Said(" Não será mais acompanhado.", " It is not followed any longer.")
 SMS_GO_ON = Said(" Veja o e-mail.", " See the e-mail.")
 SMS_CONFIRM = Said(" Confirme na Casas Bahia se o pedido andou.", " Check at Casas Bahia that the order moved on.")
 
@@ -213,7 +229,6 @@ WATCHED: Mapping[Code, Said] = {
 }
 """Warnings in a few words."""
 
-_NEEDED_TO_SHIP = frozenset({Code.TRACKING_MISSING, Code.COURIER_MISSING})
 _MAY_NOT_SHIP = Said(
     " Sem rastreio e transportadora, o pedido pode não passar para enviado na Casas Bahia.",
     " Without tracking and carrier the order may not move on to shipped at Casas Bahia.",
@@ -223,6 +238,7 @@ _INVOICES = Said(" (notas {numbers})", " (invoices {numbers})")
 _MORE = Said("e mais {count}", "and {count} more")
 
 _LESS_THAN_A_MINUTE = Said("menos de 1 min", "less than 1 min")
+_LESS_THAN_AN_HOUR = Said("menos de 1 h", "less than 1 h")
 _DAY, _DAYS = Said("1 dia", "1 day"), Said("{count} dias", "{count} days")
 _PERIOD = Said("de {opened}, até {closed}", "from {opened} to {closed}")
 _ENGLISH_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -233,27 +249,39 @@ def problem_message(problem: Problem, order_id: str, language: str) -> str:
     return _sentence(problem, order_id, language, of_order="", at="")
 
 
-def opening(problem: Problem, order_id: str, language: str) -> str:
-    """Say in one sentence what is wrong with which order at VTEX: the line of an alert that a telephone shows."""
+def opening(problem: Problem, order_id: str, language: str, *, lacks_courier: bool = False) -> str:
+    """Say in one sentence what is wrong with which order at VTEX: the line of an alert that a telephone shows.
+
+    An invoice without a tracking number may lack its carrier too.
+    """
     of_order = _OF_ORDER.to(language).format(order=order_id)
-    return _sentence(problem, order_id, language, of_order=of_order, at=_AT_VTEX.to(language))
+    nor_courier = _NOR_COURIER.to(language) if lacks_courier else ""
+    return _sentence(problem, order_id, language, of_order=of_order, at=_AT_VTEX.to(language), nor_courier=nor_courier)
 
 
-def headline(code: Code, number: str | None, language: str, *, at_vtex: bool = False) -> str:
-    """Say in a few words what is wrong; `number` as `number_shown` gives it."""
-    return HEADLINES[code].to(language).format(
-        number=f" {number}" if number else "", at=_AT_VTEX.to(language) if at_vtex else ""
+def headline(
+    code: Code, number: str | None, language: str, *, reused_in: str | None = None, at_vtex: bool = False
+) -> str:
+    """Say in a few words what is wrong; `number` and `reused_in` as `number_shown` and `order_shown` give them."""
+    said = REUSED_IN_HEADLINE if reused_in else HEADLINES[code]
+    return said.to(language).format(
+        number=f" {number}" if number else "", at=_AT_VTEX.to(language) if at_vtex else "", order=reused_in
     )  # fmt: skip
 
 
 def also(problems: Sequence[Problem], language: str) -> str:
     """List further problems in a few words each, three and how many more; empty where there is none."""
-    told = [headline(problem.code, number_shown(problem.invoice_number), language) for problem in problems]
+    told = [
+        headline(
+            problem.code, number_shown(problem.invoice_number), language, reused_in=order_shown(problem.reused_in)
+        )
+        for problem in problems
+    ]
     more = [_more(told, MOST_OTHERS, language)] if told[MOST_OTHERS:] else []
     return "; ".join(told[:MOST_OTHERS] + more)
 
 
-def watch(warnings: Sequence[Problem], language: str, *, with_numbers: bool) -> str:
+def watch(warnings: Sequence[Problem], language: str, *, with_numbers: bool, with_consequence: bool = True) -> str:
     """List warnings in a line of bounded length, with what the gravest may come to; empty where there is none."""
     numbers: dict[Code, list[str]] = {}
     for warning in warnings:
@@ -262,7 +290,7 @@ def watch(warnings: Sequence[Problem], language: str, *, with_numbers: bool) -> 
     if not numbers:
         return ""
     told = (WATCHED[code].to(language) + _in_brackets(invoices, language) for code, invoices in numbers.items())
-    may_not_ship = _MAY_NOT_SHIP.to(language) if numbers.keys() & _NEEDED_TO_SHIP else ""
+    may_not_ship = _MAY_NOT_SHIP.to(language) if with_consequence and numbers.keys() & NOT_ON_ITS_WAY else ""
     return f"{'; '.join(told)}.{may_not_ship}"
 
 
@@ -279,6 +307,11 @@ def of_the_invoice(number: str | None, language: str) -> str:
 def number_shown(text: str | None) -> str | None:
     """Return an invoice number for a running text: one line, 20 characters at the most; None where nothing is left."""
     return plain(text, LONGEST_NUMBER)
+
+
+def order_shown(order_id: str | None) -> str | None:
+    """Return another order's id for a running text."""
+    return plain(order_id, LONGEST_ORDER_ID)
 
 
 def plain(text: str | None, longest: int) -> str | None:
@@ -298,6 +331,11 @@ def quoted(text: str) -> str:
     composed = _composed(text, 2 * LONGEST_VALUE)
     visible = ("·" if _is_blank(character) else _visible(character) for character in composed)
     return f"«{kind or _cut(''.join(visible), LONGEST_VALUE)}»"
+
+
+def without_markup(text: str) -> str:
+    """Return a text in which no chat application finds a format or a link of its own: an address stays one."""
+    return text.translate(_MARKUP)
 
 
 def ascii_only(text: str) -> str:
@@ -351,7 +389,17 @@ def duration(time: timedelta, language: str) -> str:
     return " ".join(words for words, count in told.items() if count) or _LESS_THAN_A_MINUTE.to(language)
 
 
-def _sentence(problem: Problem, order_id: str, language: str, *, of_order: str, at: str) -> str:
+def age(time: timedelta, language: str) -> str:
+    """Write for how long something has been open: in days, or in hours below one day."""
+    hours = max(0, int(time.total_seconds())) // 3600
+    if not hours:
+        return _LESS_THAN_AN_HOUR.to(language)
+    return duration(timedelta(days=hours // 24) or timedelta(hours=hours), language)
+
+
+def _sentence(
+    problem: Problem, order_id: str, language: str, *, of_order: str, at: str, nor_courier: str = ""
+) -> str:
     number = number_shown(problem.invoice_number)
     whose = of_invoice(number, language) + of_order
     return SENTENCES[problem.code].to(language).format(
@@ -359,10 +407,19 @@ def _sentence(problem: Problem, order_id: str, language: str, *, of_order: str, 
         key=f"{_KEY.to(language)} {whose}",
         order=order_id,
         at=at,
-        of_other=of_invoice(number_shown(problem.reused_on), language),
+        of_other=_of_other(problem, language),
+        nor_courier=nor_courier,
         mangled=_mangled(problem.key_as_it_came, language) if problem.code is Code.MALFORMED else "",
         document=_document(problem.key_as_it_came, language) if problem.code is Code.WRONG_MODEL else "",
     )  # fmt: skip
+
+
+def _of_other(problem: Problem, language: str) -> str:
+    """Say whose the key is besides: of another order nothing but the id is known."""
+    if other_order := order_shown(problem.reused_in):
+        return _OF_OTHER_ORDER.to(language).format(order=other_order)
+    other_invoice = of_invoice(number_shown(problem.reused_on), language)
+    return _OF_SAME_ORDER.to(language).format(of_invoice=other_invoice)
 
 
 def _mangled(value: object, language: str) -> str:
@@ -403,6 +460,7 @@ def _time(when: datetime, language: str) -> str:
     return f"{when:%H:%M}" if language == "en" else f"{when:%Hh%M}"
 
 
+_MARKUP = str.maketrans({"*": "∗", "_": "‗", "~": "∼", "`": "´", "[": "(", "]": ")", "|": "¦"})
 _KINDS = (
     ("(xml)", re.compile("<")),
     ("(e-mail)", re.compile("@")),

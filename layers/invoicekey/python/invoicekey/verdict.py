@@ -7,10 +7,11 @@ order stays where it was at the marketplace.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from invoicekey import access_key
@@ -71,7 +72,9 @@ class Code(StrEnum):
         return Severity.WARNING if self in _WARNINGS else Severity.ERROR
 
 
-_WARNINGS = frozenset({Code.NUMBER_MISMATCH, Code.ISSUE_DATE_MISMATCH, Code.TRACKING_MISSING, Code.COURIER_MISSING})
+NOT_ON_ITS_WAY = frozenset({Code.TRACKING_MISSING, Code.COURIER_MISSING})
+"""What CNova needs for its shipped status, besides the key."""
+_WARNINGS = frozenset({Code.NUMBER_MISMATCH, Code.ISSUE_DATE_MISMATCH}) | NOT_ON_ITS_WAY
 
 
 class SuggestionSource(StrEnum):
@@ -99,12 +102,16 @@ class Problem:
     key_as_it_came: Any = None
     suggestion: Suggestion | None = None
     reused_on: str | None = None
-    """With `reused`: the number of the other invoice that carries the key."""
+    """With `reused`: the number of the other invoice of this order that carries the key."""
+    reused_in: str | None = None
+    """With `reused`: the other order that owns the key."""
+    is_overdue: bool = False
+    """With a warning: the shop's patience with it is over, so it is an error."""
 
     @property
     def severity(self) -> Severity:
         """Tell whether the problem makes the order failing."""
-        return self.code.severity
+        return Severity.ERROR if self.is_overdue else self.code.severity
 
     @property
     def identity(self) -> str:
@@ -120,6 +127,8 @@ class Circumstances:
     now: datetime
     first_heard_at: datetime
     has_open_failure: bool = False
+    owners: Mapping[str, str] = MappingProxyType({})
+    """The orders that showed some of this order's keys before it did, by key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +142,10 @@ class Verdict:
     """With `other_marketplace`: the order smells of CNova, so the setting CnovaAffiliateIds is probably wrong."""
     keys: tuple[tuple[str | None, str], ...] = field(default=(), repr=False)
     """With `ok`: the number and the key of each sale invoice."""
+    own_keys: tuple[str, ...] = field(default=(), repr=False)
+    """The sound keys that the order shows, and that no other order owns."""
+    overdue_at: datetime | None = None
+    """With `ok`: when what is still missing for the shipped status becomes an error."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -158,14 +171,18 @@ def judge(order: Order, policy: Policy, given: Circumstances) -> Verdict:
     if not sales:
         return _without_invoice(status, policy, given)
     problems = tuple(_problems(sales, policy, given))
-    verdict = Verdict(Outcome.OK, problems, keys=tuple((sale.invoice_number, str(sale.invoice_key)) for sale in sales))
+    own_keys = tuple(_own_keys(sales, problems, given))
+    keys = tuple((sale.invoice_number, str(sale.invoice_key)) for sale in sales)
+    verdict = Verdict(
+        Outcome.OK, problems, keys=keys, own_keys=own_keys, overdue_at=_overdue_at(problems, policy, given)
+    )
     if not verdict.errors:
         return verdict
     grace_end = given.first_heard_at + policy.key_grace
     only_missing = all(error.code is Code.MISSING for error in verdict.errors)
     if only_missing and given.now < grace_end and not given.has_open_failure:
         return Verdict(Outcome.WAITING, problems, wait_until=grace_end)
-    return Verdict(Outcome.FAILING, problems)
+    return Verdict(Outcome.FAILING, problems, own_keys=own_keys)
 
 
 def _without_invoice(status: str, policy: Policy, given: Circumstances) -> Verdict:
@@ -202,20 +219,42 @@ def _all_came_back(order: Order) -> bool:
 def _problems(sales: Sequence[Package], policy: Policy, given: Circumstances) -> Iterator[Problem]:
     """Yield, invoice by invoice, its one error where it has one, then its warnings."""
     year, numbers = given.now.year, _numbers_by_key(sales)
+    is_overdue = policy.tracking_grace is not None and given.now >= given.first_heard_at + policy.tracking_grace
     for sale in sales:
         key = access_key.parse(sale.invoice_key)
         other_number = _other_number_of_its_key(sale, numbers)
-        code = _error(sale, key, policy, year, is_reused=other_number is not None)
+        owner = given.owners.get(key.text) if key else None
+        code = _error(sale, key, policy, year, is_reused=bool(other_number or owner))
+        is_reused = code is Code.REUSED
         if code is not None:
             yield Problem(
                 code,
                 sale.invoice_number,
                 sale.invoice_key,
                 suggestion=_suggest(sale, policy, year),
-                reused_on=other_number if code is Code.REUSED else None,
+                reused_on=other_number if is_reused else None,
+                reused_in=owner if is_reused and not other_number else None,
             )
+        may_become_error = is_overdue and code is None
         for warning in _warnings(sale, key if code in _KEY_IS_SOUND else None):
-            yield Problem(warning, sale.invoice_number, sale.invoice_key)
+            becomes_error = may_become_error and warning in NOT_ON_ITS_WAY
+            may_become_error = may_become_error and not becomes_error
+            yield Problem(warning, sale.invoice_number, sale.invoice_key, is_overdue=becomes_error)
+
+
+def _own_keys(sales: Sequence[Package], problems: Sequence[Problem], given: Circumstances) -> Iterator[str]:
+    """Yield each key once that is sound, and this order's own."""
+    faulty = {
+        str(p.key_as_it_came) for p in problems if p.code.severity is Severity.ERROR and p.code is not Code.REUSED
+    }
+    shown = dict.fromkeys(str(sale.invoice_key) for sale in sales)
+    return (key for key in shown if key not in faulty and key not in given.owners)
+
+
+def _overdue_at(problems: Sequence[Problem], policy: Policy, given: Circumstances) -> datetime | None:
+    if policy.tracking_grace is None or not any(problem.code in NOT_ON_ITS_WAY for problem in problems):
+        return None
+    return given.first_heard_at + policy.tracking_grace
 
 
 _KEY_IS_SOUND = (None, Code.ISSUER_MISMATCH, Code.REUSED)
