@@ -1,4 +1,4 @@
-"""A VTEX on this machine: it serves order documents, misbehaves on demand and counts what it was asked.
+"""A VTEX on this machine: it serves orders, lists and feeds, misbehaves on demand and counts what it was asked.
 
 In a test::
 
@@ -8,16 +8,28 @@ In a test::
         ...  # a client reads f"{vtex.url}/luxstore/api/oms/pvt/orders/VVJ-1-01" until it has it
         assert [call.status for call in vtex.calls("VVJ-1-01")] == [429, 200]
 
+What it answers of VTEX, under ``/{account}``, with an appKey and an appToken; in brackets its name for faults::
+
+    GET /api/oms/pvt/orders/{order_id}                [order] the document, as it was put
+    GET /api/oms/pvt/orders                           [list] rows without packages: f_status, f_affiliateId,
+                                                      f_invoicedDate, f_creationDate, per_page, page, orderBy
+    GET /api/orders/feed?maxlot=10                    [feed] what the feed of the appKey has
+    POST /api/orders/feed                             [commit] {"handles": ["…"]}
+    GET, POST, DELETE /api/orders/feed/config         [feed_config] one an appKey
+    GET, POST, DELETE /api/orders/hook/config         [hook_config] one an appKey
+
 From the shell, with a control API under ``/_simulator/``, JSON in and out::
 
     python -m local.vtex_simulator --port 8910 --host 127.0.0.1 --orders DIR
 
-    GET health                  how much it holds
-    GET, PUT orders             PUT one order document or a list of them
-    POST invoice-key            what a person does in the Admin, an InvoiceEdit: {"order_id": "…", "invoice_key": "…"}
-    GET, POST, DELETE faults    POST a Fault: {"kind": "status", "status": 503, "times": 2}
-    PUT refused                 the appKeys and appTokens that get a 403: ["…"]
-    GET, DELETE requests        what was asked, of one ?account=… or ?order_id=…
+    GET health                      how much it holds
+    GET, PUT orders                 PUT one order document or a list of them
+    POST invoice-key                a person's edit in the Admin, an InvoiceEdit: {"order_id": "…", "invoice_key": "…"}
+    GET, POST, DELETE feed-events   POST one or a list: {"account": "…", "orderId": "…", "state": "invoiced"}
+    GET, POST, DELETE faults        POST a Fault: {"kind": "status", "status": 503, "times": 2, "route": "feed"}
+    PUT latency                     how long every answer of VTEX takes: {"seconds": 0.2}
+    PUT refused                     the appKeys and appTokens that get a 403: ["…"]
+    GET, DELETE requests            what was asked, of one ?account=…, ?order_id=… or ?route=…
 
 An order belongs to the account in its ``hostname``. A path without an account finds what only one account has.
 """
@@ -38,11 +50,27 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from email.message import Message
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+
+from local.vtex_routes import (
+    BadInput,
+    Feed,
+    FeedEvent,
+    OrderList,
+    Query,
+    as_object,
+    expect,
+    handles,
+    is_texts,
+    is_within,
+)
+
+__all__ = ["BadInput", "Fault", "InvoiceEdit", "Kind", "OrderUnknown", "Request", "VtexSimulator"]
 
 Order = dict[str, Any]
 Kind = Literal[
@@ -60,15 +88,13 @@ Kind = Literal[
     "no_packages",  # the order with "packageAttachment": null
 ]
 Delivery = Literal["whole", "drop", "half", "unsized", "trickle"]
+ROUTES = ("order", "list", "feed", "commit", "hook_config", "feed_config")
+"""The names of what VTEX answers here."""
 
 _OVERSIZE, _LARGEST_BODY = 5 * 1024 * 1024 + 1, 64 * 1024 * 1024
-_TRICKLE_SECONDS, _TRICKLE_INTERVAL, _LONGEST_SECONDS = 60, 0.02, 300
+_TRICKLE_SECONDS, _TRICKLE_INTERVAL, _LONGEST_SECONDS, _LONGEST_LATENCY = 60, 0.02, 300, 5
 _VTEX_PATH = re.compile(r"(?:/(?P<account>[^/]+))?(?P<route>/api/.+)")
 _ORDER_ID = re.compile(r"(?<=/pvt/orders/)[^/]+")
-
-
-class BadInput(ValueError):
-    """The simulator was told to do what it cannot; the message says what it expects."""
 
 
 class OrderUnknown(LookupError):
@@ -77,10 +103,13 @@ class OrderUnknown(LookupError):
 
 @dataclass
 class Fault:
-    """One way to misbehave, on the next `times` reads that fit or until cleared. The first that fits is used.
+    """One way to misbehave, on the next `times` requests that fit or until cleared. The first that fits is used.
 
-    `seconds` holds the answer back, whatever the kind; for a trickle it is how long it lasts. `retry_after` is sent
-    as it is: seconds, an HTTP date, or any other text.
+    It is for one `route`, reads of an order unless told; `wrong_order` and `no_packages` make sense for these alone.
+    With a status or the login page nothing is done; otherwise it is done, and the client may not learn of it: what a
+    dropped read of the feed handed out is hidden for a while, and a dropped commit is a commit. `seconds` holds the
+    answer back, whatever the kind; for a trickle it is how long it lasts. `retry_after` is sent as it is: seconds, an
+    HTTP date, or any other text.
     """
 
     kind: Kind
@@ -90,21 +119,25 @@ class Fault:
     seconds: int | float = 0
     status: int = 503
     retry_after: int | str | None = None
+    route: str = "order"
     used: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         """Refuse what would be waited for in vain."""
-        _expect(self.kind in get_args(Kind), f"kind must be one of {', '.join(get_args(Kind))}")
-        _expect(self.times is None or self.times > 0, "times must be 1 or more, or null")
-        _expect(0 <= self.seconds <= _LONGEST_SECONDS, f"seconds must be 0 to {_LONGEST_SECONDS}")
-        _expect(self.kind != "delay" or self.seconds > 0, "a delay needs seconds above 0")
-        _expect(self.status in range(400, 600), "status must be 400 to 599")
-        _expect(str(self.retry_after).isascii() and str(self.retry_after).isprintable(), "retry_after must be ASCII")
+        expect(self.kind in get_args(Kind), f"kind must be one of {', '.join(get_args(Kind))}")
+        expect(self.times is None or self.times > 0, "times must be 1 or more, or null")
+        expect(0 <= self.seconds <= _LONGEST_SECONDS, f"seconds must be 0 to {_LONGEST_SECONDS}")
+        expect(self.kind != "delay" or self.seconds > 0, "a delay needs seconds above 0")
+        expect(self.status in range(400, 600), "status must be 400 to 599")
+        expect(str(self.retry_after).isascii() and str(self.retry_after).isprintable(), "retry_after must be ASCII")
+        expect(self.route in ROUTES, f"route must be one of {', '.join(ROUTES)}")
+        expect(self.route == "order" or self.kind not in _OF_ORDERS, f"{self.kind} is for the route order")
+        expect(self.route == "order" or self.order_id is None, "an order_id is for the route order")
 
-    def fits(self, account: str, order_id: str) -> bool:
-        """Say whether it spoils the next read of this order."""
+    def fits(self, route: str, account: str, order_id: str) -> bool:
+        """Say whether it spoils the next request to this route, and to this order."""
         is_left = self.times is None or self.used < self.times
-        return is_left and self.account in {None, account} and self.order_id in {None, order_id}
+        return is_left and self.route == route and self.account in {None, account} and self.order_id in {None, order_id}
 
 
 @dataclass(frozen=True)
@@ -112,6 +145,7 @@ class Request:
     """What was asked and when it came. `status` is None where the connection was dropped.
 
     `connection` numbers the client's TCP connections; `account` and `order_id` are empty where the path names none.
+    `route` is one of ROUTES, or empty where it is none of them.
     """
 
     at: datetime
@@ -121,11 +155,12 @@ class Request:
     status: int | None
     fault: Kind | None
     connection: int
+    route: str = ""
 
     @property
     def is_forbidden_write(self) -> bool:
-        """Say whether it tried to change something at VTEX."""
-        return self.method != "GET" and self.status == HTTPStatus.METHOD_NOT_ALLOWED
+        """Say whether it tried to change something at VTEX other than a configuration or a feed."""
+        return self.method != "GET" and self.status == HTTPStatus.METHOD_NOT_ALLOWED and not self.route
 
 
 @dataclass(frozen=True)
@@ -146,8 +181,8 @@ class InvoiceEdit:
         """Change the invoice in the order document, and lastChange with it."""
         sales = [package for package in _packages(order) if str(package.get("type") or "Output").lower() == "output"]
         chosen = [sale for sale in sales if self.invoice_number in {None, str(sale.get("invoiceNumber"))}]
-        _expect(bool(chosen), f"no such sale invoice in order {self.order_id}")
-        _expect(len(chosen) == 1 or self.invoice_number is not None, "several sale invoices: give the invoice_number")
+        expect(bool(chosen), f"no such sale invoice in order {self.order_id}")
+        expect(len(chosen) == 1 or self.invoice_number is not None, "several sale invoices: give the invoice_number")
         edits = {"invoiceKey": self.invoice_key, "trackingNumber": self.tracking_number, "courier": self.courier}
         for sale in chosen:
             sale.update({name: value for name, value in edits.items() if value is not None})
@@ -160,11 +195,21 @@ class Call:
 
     method: str
     path: str
-    query: Mapping[str, str]
+    query: Query
     headers: Message
     body: bytes
     account: str = ""
     order_id: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name it as the tables of routes do."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def app_key(self) -> str:
+        """Say who asks."""
+        return str(self.headers.get("X-VTEX-API-AppKey", ""))
 
     def json(self) -> object:
         """Read the body, or raise BadInput."""
@@ -186,11 +231,16 @@ class Answer:
     fault: Kind | None = None
 
 
+Work = Callable[["VtexSimulator", Call], object]
+"""A route: it gives an Answer, or a document that is sent as JSON."""
+
+
 class VtexSimulator:
     """The simulator, served on `hosts` between start and close. Port 0 takes a free one.
 
     `faults` are tried in their order, `requests` holds what was asked since it was last cleared, `refused` the appKeys
-    and appTokens that get a 403; all three may be changed at any time.
+    and appTokens that get a 403, `latency` the seconds that every answer of VTEX takes unless a fault says otherwise;
+    all four may be changed at any time.
     """
 
     def __init__(
@@ -206,12 +256,16 @@ class VtexSimulator:
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.refused: set[str] = set()
+        self.latency: float = 0
         self.hooks: dict[str, dict[str, Any]] = {}
         """The hook configuration of each appKey, as it was posted."""
+        self.feeds: dict[str, Feed] = {}
+        """The feed of each appKey."""
         self.closing = threading.Event()
         self.connection_numbers = itertools.count(1)
         self._credentials, self._verbose = credentials, verbose
         self._orders: dict[str, dict[str, bytes]] = {}  # order id, account: document
+        self._list = OrderList()
         self._lock = threading.RLock()
         self._servers: list[_Server] = []
 
@@ -251,19 +305,20 @@ class VtexSimulator:
         document = _encode(order)
         with self._lock:
             self._orders.setdefault(order_id, {})[account] = document
+            self._list.put(account, order)
 
     def load_orders(self, directory: Path) -> None:
         """Put the order of each *.json file in a directory; an error names its file."""
-        _expect(directory.is_dir(), f"{directory} is not a directory")
+        expect(directory.is_dir(), f"{directory} is not a directory")
         for file in sorted(directory.glob("*.json")):
             try:
-                self.put_order(_object(json.loads(file.read_bytes())))
+                self.put_order(as_object(json.loads(file.read_bytes())))
             except ValueError as error:
                 raise BadInput(f"{file}: {error}") from error
 
     def order(self, order_id: str, account: str | None = None) -> Order:
         """Return a copy of an order document; raises OrderUnknown."""
-        return _object(json.loads(self.document(order_id, account or self.account_of(order_id))))
+        return as_object(json.loads(self.document(order_id, account or self.account_of(order_id))))
 
     def document(self, order_id: str, account: str) -> bytes:
         """Return an order as it is served; raises OrderUnknown."""
@@ -276,6 +331,10 @@ class VtexSimulator:
         """List every order as (account, order id)."""
         with self._lock:
             return sorted((account, order_id) for order_id, owners in self._orders.items() for account in owners)
+
+    def order_page(self, account: str, query: Query) -> dict[str, Any]:
+        """Answer List orders as OrderList.page does; raises BadInput."""
+        return self._list.page(account, query)
 
     def account_of(self, order_id: str) -> str:
         """Return the one account that has the order, or "" where none or several have it."""
@@ -290,23 +349,36 @@ class VtexSimulator:
             self.put_order(order)
         return order
 
+    def put_feed_event(self, account: str, order_id: str, state: str = "invoiced", **fields: str | None) -> int:
+        """Put an event into every feed of the account that wants its state; returns how many kept it.
+
+        `fields` are those of the control API: lastState, lastChange, currentChange, domain. Raises BadInput.
+        """
+        return self.offer(FeedEvent.of({**fields, "account": account, "orderId": order_id, "state": state}))
+
+    def offer(self, event: FeedEvent) -> int:
+        """Put an event into every feed that wants it; returns how many kept it."""
+        return sum(feed.offer(event) for feed in list(self.feeds.values()))
+
     def fail(self, fault: Fault) -> Fault:
         """Misbehave from now on; the fault's `used` counts how often it did."""
         self.faults.append(fault)
         return fault
 
-    def next_fault(self, account: str, order_id: str) -> Fault | None:
-        """Take the fault of this read, if it has one."""
+    def next_fault(self, route: str, account: str, order_id: str) -> Fault | None:
+        """Take the fault of this request, if it has one."""
         with self._lock:
-            fault = next((fault for fault in self.faults if fault.fits(account, order_id)), None)
+            fault = next((fault for fault in self.faults if fault.fits(route, account, order_id)), None)
             if fault:
                 fault.used += 1
             return fault
 
-    def calls(self, order_id: str | None = None, *, account: str | None = None) -> list[Request]:
-        """List what was asked, of one order or account if named; the control API is left out."""
-        seen = list(self.requests)
-        return [one for one in seen if order_id in {None, one.order_id} and account in {None, one.account}]
+    def calls(
+        self, order_id: str | None = None, *, account: str | None = None, route: str | None = None
+    ) -> list[Request]:
+        """List what was asked, of one order, account or route if named; the control API is left out."""
+        of_order = [one for one in list(self.requests) if order_id in {None, one.order_id}]
+        return [one for one in of_order if account in {None, one.account} and route in {None, one.route}]
 
     @property
     def connections(self) -> int:
@@ -332,8 +404,10 @@ class VtexSimulator:
         came = datetime.now(UTC)
         call = self._located(call)
         answer = _route(self, call)
+        answer = replace(answer, seconds=answer.seconds or self.latency)
+        route, _ = _AT_VTEX.get(call.key, ("", None))
         status = None if answer.delivery == "drop" else int(answer.status)
-        seen = Request(came, call.method, call.account, call.order_id, status, answer.fault, connection)
+        seen = Request(came, call.method, call.account, call.order_id, status, answer.fault, connection, route)
         self.requests.append(seen)
         if self._verbose:
             print(f"{seen.method} {call.path!r} {seen.account!r} {seen.order_id!r} {status} {seen.fault}", flush=True)
@@ -350,13 +424,34 @@ class VtexSimulator:
 
 
 def _route(vtex: VtexSimulator, call: Call) -> Answer:
-    route = _ROUTES.get(f"{call.method} {call.path}")
-    if not route and call.method == "GET":
+    if call.key in _AT_VTEX:
+        return _guarded(vtex, call, *_AT_VTEX[call.key])
+    if call.key in _OPEN:
+        return _done(vtex, call, _OPEN[call.key])
+    if call.method == "GET":
         return _error(HTTPStatus.NOT_FOUND, "no such route")
-    if not route:
-        return _error(HTTPStatus.METHOD_NOT_ALLOWED, f"{call.method} is not answered here")
+    return _error(HTTPStatus.METHOD_NOT_ALLOWED, f"{call.method} is not answered here")
+
+
+def _guarded(vtex: VtexSimulator, call: Call, route: str, work: Work) -> Answer:
+    """Answer as VTEX does: to who is known, and not always well."""
+    if refusal := vtex.refusal(call.headers):
+        return refusal
+    fault = vtex.next_fault(route, call.account, call.order_id)
+    if not fault:
+        return _done(vtex, call, work)
+    if fault.kind in _INSTEAD:
+        answer = _INSTEAD[fault.kind](fault)
+    else:
+        answer = _done(vtex, call, _read_another_order if fault.kind == "wrong_order" else work)
+    spoilt = _SPOIL[fault.kind](answer) if fault.kind in _SPOIL else answer
+    lasting = fault.seconds or (_TRICKLE_SECONDS if fault.kind == "trickle" else 0)
+    return replace(spoilt, fault=fault.kind, seconds=lasting)
+
+
+def _done(vtex: VtexSimulator, call: Call, work: Work) -> Answer:
     try:
-        reply = route(vtex, call)
+        reply = work(vtex, call)
     except BadInput as error:
         return _error(HTTPStatus.BAD_REQUEST, str(error))
     except OrderUnknown as error:
@@ -364,20 +459,13 @@ def _route(vtex: VtexSimulator, call: Call) -> Answer:
     return reply if isinstance(reply, Answer) else Answer(HTTPStatus.OK, _encode(reply))
 
 
-def _read_order(vtex: VtexSimulator, call: Call) -> Answer:
-    if refusal := vtex.refusal(call.headers):
-        return refusal
-    fault = vtex.next_fault(call.account, call.order_id)
-    find = _other_order if fault and fault.kind == "wrong_order" else VtexSimulator.document
+def _read_order(
+    vtex: VtexSimulator, call: Call, find: Callable[[VtexSimulator, str, str], bytes] = VtexSimulator.document
+) -> Answer:
     try:
-        answer = Answer(HTTPStatus.OK, find(vtex, call.order_id, call.account))
+        return Answer(HTTPStatus.OK, find(vtex, call.order_id, call.account))
     except OrderUnknown:
-        answer = _NOT_FOUND
-    if not fault:
-        return answer
-    spoilt = _SPOIL[fault.kind](answer, fault) if fault.kind in _SPOIL else answer
-    lasting = fault.seconds or (_TRICKLE_SECONDS if fault.kind == "trickle" else 0)
-    return replace(spoilt, fault=fault.kind, seconds=lasting)
+        return _NOT_FOUND
 
 
 def _other_order(vtex: VtexSimulator, order_id: str, account: str) -> bytes:
@@ -387,8 +475,11 @@ def _other_order(vtex: VtexSimulator, order_id: str, account: str) -> bytes:
     return _with(vtex.document(order_id, account), orderId="OTHER-1")
 
 
-def _fail(_: Answer, fault: Fault) -> Answer:
-    is_missing = fault.status == HTTPStatus.NOT_FOUND
+_read_another_order = partial(_read_order, find=_other_order)
+
+
+def _fail(fault: Fault) -> Answer:
+    is_missing = fault.status == HTTPStatus.NOT_FOUND and fault.route == "order"
     answer = _NOT_FOUND if is_missing else _error(fault.status, "The simulator was told to fail")
     wait = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     return replace(answer, headers={**answer.headers, **wait})
@@ -398,9 +489,12 @@ def _show_orders(vtex: VtexSimulator, _: Call) -> object:
     return {"orders": [vtex.order(order_id, account) for account, order_id in vtex.order_names()]}
 
 
+def _one_or_several(document: object) -> list[dict[str, Any]]:
+    return [as_object(one) for one in (document if isinstance(document, list) else [document])]
+
+
 def _put_orders(vtex: VtexSimulator, call: Call) -> object:
-    document = call.json()
-    orders = [_object(one) for one in (document if isinstance(document, list) else [document])]
+    orders = _one_or_several(call.json())
     for order in orders:
         vtex.put_order(order)
     return {"put": len(orders)}
@@ -416,14 +510,23 @@ def _add_fault(vtex: VtexSimulator, call: Call) -> object:
 
 def _refuse(vtex: VtexSimulator, call: Call) -> object:
     refused = call.json()
-    if not isinstance(refused, list) or not all(isinstance(one, str) for one in refused):
+    if not is_texts(refused):
         raise BadInput("the body must be a list of appKeys and appTokens")
     vtex.refused = set(refused)
     return {"refused": len(vtex.refused)}
 
 
+def _set_latency(vtex: VtexSimulator, call: Call) -> object:
+    seconds = as_object(call.json()).get("seconds")
+    if not is_within(seconds, 0, _LONGEST_LATENCY):
+        raise BadInput(f"seconds must be 0 to {_LONGEST_LATENCY}")
+    vtex.latency = seconds
+    return {"seconds": vtex.latency}
+
+
 def _show_requests(vtex: VtexSimulator, call: Call) -> object:
-    seen = vtex.calls(call.query.get("order_id"), account=call.query.get("account"))
+    query = call.query
+    seen = vtex.calls(query.get("order_id"), account=query.get("account"), route=query.get("route"))
     return {
         "count": len(seen),
         "connections": len({one.connection for one in seen}),
@@ -437,39 +540,71 @@ def _emptied(kept: list[Any]) -> object:
     return {"left": 0}
 
 
-def _expect(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise BadInput(otherwise)
+def _put_feed_events(vtex: VtexSimulator, call: Call) -> object:
+    events = [FeedEvent.of(event) for event in _one_or_several(call.json())]
+    return {"put": len(events), "kept": sum(vtex.offer(event) for event in events)}
+
+
+def _show_feed_events(vtex: VtexSimulator, _: Call) -> object:
+    return _in_ascii({"events": [event for feed in list(vtex.feeds.values()) for event in feed.uncommitted()]})
+
+
+def _clear_feed_events(vtex: VtexSimulator, _: Call) -> object:
+    for feed in list(vtex.feeds.values()):
+        feed.clear()
+    return {"left": 0}
+
+
+def _show_feed(vtex: VtexSimulator, call: Call) -> object:
+    feed = vtex.feeds.get(call.app_key)
+    return feed.config if feed else _NO_FEED
+
+
+def _configure_feed(vtex: VtexSimulator, call: Call) -> object:
+    """Keep a feed configuration; what the appKey's feed of the same account holds stays in it."""
+    wanted, former = as_object(call.json()), vtex.feeds.get(call.app_key)
+    if former and former.account == call.account:
+        former.configure(wanted)
+    else:
+        vtex.feeds[call.app_key] = Feed(call.app_key, call.account, wanted)
+    return {}
+
+
+def _remove_feed(vtex: VtexSimulator, call: Call) -> object:
+    vtex.feeds.pop(call.app_key, None)
+    return {}
+
+
+def _read_feed(vtex: VtexSimulator, call: Call) -> Answer:
+    feed = vtex.feeds.get(call.app_key)
+    return _in_ascii(feed.read(call.query)) if feed else _NO_FEED
+
+
+def _commit(vtex: VtexSimulator, call: Call) -> object:
+    done = handles(call.json())
+    if feed := vtex.feeds.get(call.app_key):
+        feed.commit(done)
+    return {}
 
 
 def _show_hook(vtex: VtexSimulator, call: Call) -> object:
-    if refusal := vtex.refusal(call.headers):
-        return refusal
-    return vtex.hooks.get(_app_key(call), _error(HTTPStatus.NOT_FOUND, "no hook is configured"))
+    return vtex.hooks.get(call.app_key, _error(HTTPStatus.NOT_FOUND, "no hook is configured"))
 
 
 def _configure_hook(vtex: VtexSimulator, call: Call) -> object:
     """Keep a hook configuration, once its address answered the ping with exactly 200."""
-    if refusal := vtex.refusal(call.headers):
-        return refusal
-    wanted = _object(call.json())
-    hook = _object(wanted.get("hook"))
-    _expect("filter" in wanted, "filter is required")
-    _expect(isinstance(hook.get("url"), str) and isinstance(hook.get("headers"), dict), "hook needs url and headers")
-    _expect(ping(hook["url"]), "the address did not answer the ping with 200")
-    vtex.hooks[_app_key(call)] = wanted
+    wanted = as_object(call.json())
+    hook = as_object(wanted.get("hook"))
+    expect("filter" in wanted, "filter is required")
+    expect(isinstance(hook.get("url"), str) and isinstance(hook.get("headers"), dict), "hook needs url and headers")
+    expect(ping(hook["url"]), "the address did not answer the ping with 200")
+    vtex.hooks[call.app_key] = wanted
     return {}
 
 
 def _remove_hook(vtex: VtexSimulator, call: Call) -> object:
-    if refusal := vtex.refusal(call.headers):
-        return refusal
-    vtex.hooks.pop(_app_key(call), None)
+    vtex.hooks.pop(call.app_key, None)
     return {}
-
-
-def _app_key(call: Call) -> str:
-    return str(call.headers.get("X-VTEX-API-AppKey", ""))
 
 
 def ping(url: str) -> bool:
@@ -486,22 +621,16 @@ def ping(url: str) -> bool:
         return False
 
 
-def _object(document: object) -> dict[str, Any]:
-    if not isinstance(document, dict):
-        raise BadInput("a JSON object was expected")
-    return document
-
-
 def _from_json[T: (Fault, InvoiceEdit)](kind: type[T], document: object) -> T:
     types: dict[str, Any] = {one.name: one.type for one in fields(kind) if one.init}
-    for name, value in _object(document).items():
-        _expect(name in types, f"{name} is not one of {', '.join(types)}")
-        _expect(
+    for name, value in as_object(document).items():
+        expect(name in types, f"{name} is not one of {', '.join(types)}")
+        expect(
             name == "kind" or isinstance(value, types[name]),
             f"{name} must be {getattr(types[name], '__name__', types[name])}",
         )
     try:
-        return kind(**_object(document))
+        return kind(**as_object(document))
     except TypeError as error:
         raise BadInput(str(error)) from error
 
@@ -519,12 +648,19 @@ def _encode(document: object) -> bytes:
         raise BadInput(f"this cannot be sent as JSON: {error}") from error
 
 
+def _in_ascii(document: object) -> Answer:
+    """Send texts that UTF-8 has no form for, too: an event may hold any."""
+    return Answer(HTTPStatus.OK, json.dumps(document).encode())
+
+
 def _with(document: bytes, **changes: object) -> bytes:
     return _encode(json.loads(document) | changes)
 
 
 def _oversized(answer: Answer, delivery: Delivery) -> Answer:
-    return replace(answer, body=_with(answer.body, padding="x" * _OVERSIZE), delivery=delivery)
+    is_object = answer.body.startswith(b"{")
+    body = _with(answer.body, padding="x" * _OVERSIZE) if is_object else answer.body + b" " * _OVERSIZE
+    return replace(answer, body=body, delivery=delivery)
 
 
 def _error(status: int, message: str, code: str | None = None) -> Answer:
@@ -536,33 +672,51 @@ _NOT_FOUND = _error(HTTPStatus.NOT_FOUND, "Order Not Found", "OMS007")
 _LOGIN_PAGE = Answer(HTTPStatus.OK, b"<!DOCTYPE html><html><title>Login</title><form>Sign in</form></html>", _HTML)
 _TO_LOGIN = Answer(HTTPStatus.FOUND, b"", {**_HTML, "Location": "/_v/login"})
 
-_SPOIL: Mapping[Kind, Callable[[Answer, Fault], Answer]] = {
+_NO_FEED = _error(HTTPStatus.NOT_FOUND, "no feed is configured")
+
+_OF_ORDERS = ("wrong_order", "no_packages")
+_INSTEAD: Mapping[Kind, Callable[[Fault], Answer]] = {
     "status": _fail,
-    "drop": lambda answer, _: replace(answer, delivery="drop"),
-    "drop_midway": lambda answer, _: replace(answer, delivery="half"),
-    "login_page": lambda *_: _LOGIN_PAGE,
-    "login_redirect": lambda *_: _TO_LOGIN,
-    "truncated_json": lambda answer, _: replace(answer, body=answer.body[: len(answer.body) // 2]),
-    "trickle": lambda answer, _: replace(answer, body=b"{", delivery="trickle"),
-    "oversized": lambda answer, _: _oversized(answer, "whole"),
-    "oversized_stream": lambda answer, _: _oversized(answer, "unsized"),
-    "no_packages": lambda answer, _: replace(answer, body=_with(answer.body, packageAttachment=None)),
+    "login_page": lambda _: _LOGIN_PAGE,
+    "login_redirect": lambda _: _TO_LOGIN,
+}
+_SPOIL: Mapping[Kind, Callable[[Answer], Answer]] = {
+    "drop": lambda answer: replace(answer, delivery="drop"),
+    "drop_midway": lambda answer: replace(answer, delivery="half"),
+    "truncated_json": lambda answer: replace(answer, body=answer.body[: len(answer.body) // 2]),
+    "trickle": lambda answer: replace(answer, body=b"{", delivery="trickle"),
+    "oversized": lambda answer: _oversized(answer, "whole"),
+    "oversized_stream": lambda answer: _oversized(answer, "unsized"),
+    "no_packages": lambda answer: replace(answer, body=_with(answer.body, packageAttachment=None)),
 }
 
-# A route gives an Answer, or a document that is sent as JSON. The account is taken off the path before.
-_ROUTES: Mapping[str, Callable[[VtexSimulator, Call], object]] = {
-    "GET /api/oms/pvt/orders/{order_id}": _read_order,
-    "GET /api/orders/hook/config": _show_hook,
-    "POST /api/orders/hook/config": _configure_hook,
-    "DELETE /api/orders/hook/config": _remove_hook,
+# The account is taken off the path before.
+_AT_VTEX: Mapping[str, tuple[str, Work]] = {
+    "GET /api/oms/pvt/orders/{order_id}": ("order", _read_order),
+    "GET /api/oms/pvt/orders": ("list", lambda vtex, call: vtex.order_page(call.account, call.query)),
+    "GET /api/orders/feed": ("feed", _read_feed),
+    "POST /api/orders/feed": ("commit", _commit),
+    "GET /api/orders/feed/config": ("feed_config", _show_feed),
+    "POST /api/orders/feed/config": ("feed_config", _configure_feed),
+    "DELETE /api/orders/feed/config": ("feed_config", _remove_feed),
+    "GET /api/orders/hook/config": ("hook_config", _show_hook),
+    "POST /api/orders/hook/config": ("hook_config", _configure_hook),
+    "DELETE /api/orders/hook/config": ("hook_config", _remove_hook),
+}
+
+_OPEN: Mapping[str, Work] = {
     "GET /_v/login": lambda *_: _LOGIN_PAGE,
     "GET /_simulator/health": lambda vtex, _: {"status": "ok", "orders": len(vtex.order_names())},
     "GET /_simulator/orders": _show_orders,
     "PUT /_simulator/orders": _put_orders,
     "POST /_simulator/invoice-key": _edit_invoice,
+    "GET /_simulator/feed-events": _show_feed_events,
+    "POST /_simulator/feed-events": _put_feed_events,
+    "DELETE /_simulator/feed-events": _clear_feed_events,
     "GET /_simulator/faults": lambda vtex, _: {"faults": [asdict(fault) for fault in vtex.faults]},
     "POST /_simulator/faults": _add_fault,
     "DELETE /_simulator/faults": lambda vtex, _: _emptied(vtex.faults),
+    "PUT /_simulator/latency": _set_latency,
     "PUT /_simulator/refused": _refuse,
     "GET /_simulator/requests": _show_requests,
     "DELETE /_simulator/requests": lambda vtex, _: _emptied(vtex.requests),

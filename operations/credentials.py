@@ -29,7 +29,10 @@ def keep(deployment: Deployment) -> str:
     known = ", ".join(sorted(secret)) or "none yet"
     account = input(f"VTEX account (credentials are kept of: {known}): ").strip()
     if not _ACCOUNT.fullmatch(account):
-        raise Trouble("An account's name has lower-case letters, digits and dashes, as in https://NAME.myvtex.com.")
+        raise Trouble(
+            f"{account!r} is no account's name: expected the NAME of https://NAME.myvtex.com, in lower-case letters, "
+            "digits and dashes. Nothing was changed."
+        )
     app_key = _ask("appKey")
     app_token = _ask("appToken")
     deployment.write_secret(

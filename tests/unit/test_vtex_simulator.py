@@ -1,14 +1,16 @@
 """The VTEX simulator: what other tests and the demo rely on when they make VTEX misbehave."""
 
+import base64
+import contextlib
 import json
 import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -21,6 +23,13 @@ ORDER_ID = "VVJ-975102-01"
 ORDER_PATH = f"/luxstore/api/oms/pvt/orders/{ORDER_ID}"
 KEY = "31170758731662018088550010006437971006437976"
 FIVE_MEGABYTES = 5 * 1024 * 1024
+LIST_PATH, FEED_PATH = "/luxstore/api/oms/pvt/orders", "/luxstore/api/orders/feed"
+FEED_CONFIG_PATH, HOOK_CONFIG_PATH = FEED_PATH + "/config", "/luxstore/api/orders/hook/config"
+INVOICED = {"type": "FromWorkflow", "status": ["invoiced"]}
+FEED_CONFIG = {
+    "filter": INVOICED,
+    "queue": {"visibilityTimeoutInSeconds": 240, "MessageRetentionPeriodInSeconds": 345600},
+}
 
 
 def an_order(order_id: str = ORDER_ID, account: str = "luxstore", **changes: object) -> dict[str, Any]:
@@ -45,6 +54,28 @@ def vtex() -> Iterator[VtexSimulator]:
 def client(vtex: VtexSimulator) -> Iterator[httpx.Client]:
     with connect(vtex) as http:
         yield http
+
+
+def listed(client: httpx.Client, path: str = LIST_PATH, **query: str | int) -> list[str]:
+    answer = client.get(path, params=query)
+    assert answer.status_code == 200, answer.text
+    return [row["orderId"] for row in answer.json()["list"]]
+
+
+def configure_feed(client: httpx.Client, account: str = "luxstore", **queue: float) -> None:
+    config = {"filter": {"type": "FromWorkflow", "status": ["invoiced", "canceled"]}, "queue": queue}
+    assert client.post(f"/{account}/api/orders/feed/config", json=config).status_code == 200
+
+
+def read_feed(client: httpx.Client, maxlot: int = 10) -> list[dict[str, Any]]:
+    answer = client.get(FEED_PATH, params={"maxlot": maxlot})
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, Any]] = answer.json()
+    return items
+
+
+def commit(client: httpx.Client, items: list[dict[str, Any]]) -> httpx.Response:
+    return client.post(FEED_PATH, json={"handles": [item["handle"] for item in items]})
 
 
 # ---- Orders
@@ -115,6 +146,423 @@ def test_a_file_that_is_no_order_is_named(vtex: VtexSimulator, tmp_path: Path, c
 
     with pytest.raises(BadInput, match=r"broken\.json"):
         vtex.load_orders(tmp_path)
+
+
+# ---- The list of orders
+
+
+def test_a_row_of_the_list_is_told_from_its_order(vtex: VtexSimulator, client: httpx.Client) -> None:
+    vtex.put_order(
+        an_order(
+            creationDate="2026-03-03T14:00:00.0000000+00:00",
+            value=12990,
+            marketplaceOrderId="975102",
+            sequence="502556",
+            salesChannel="2",
+            affiliateId="VVJ",
+            origin="Fulfillment",
+            workflowIsInError=True,
+        )
+    )
+
+    [row] = client.get(LIST_PATH).json()["list"]
+
+    person = {name: row.pop(name) for name in ("clientName", "lastMessageUnread")}
+    assert all("Maria da Silva" in text for text in person.values())
+    assert row == {
+        "orderId": ORDER_ID,
+        "creationDate": "2026-03-03T14:00:00.0000000+00:00",
+        "totalValue": 12990,
+        "status": "invoiced",
+        "statusDescription": "Faturado",
+        "marketPlaceOrderId": "975102",
+        "sequence": "502556",
+        "salesChannel": "2",
+        "affiliateId": "VVJ",
+        "origin": "Fulfillment",
+        "workflowInErrorState": True,
+        "workflowInRetry": False,
+    }
+
+
+def test_a_list_shows_an_order_as_it_was_last_put(vtex: VtexSimulator, client: httpx.Client) -> None:
+    assert listed(client, f_status="canceled") == []
+
+    vtex.put_order(an_order(status="canceled"))
+
+    assert listed(client, f_status="canceled") == [ORDER_ID]
+    assert listed(client, f_status="invoiced") == []
+
+
+def test_a_list_is_of_one_account(vtex: VtexSimulator, client: httpx.Client) -> None:
+    vtex.put_order(an_order("VVJ-2-01", account="otherstore"))
+
+    assert listed(client) == [ORDER_ID]
+    assert listed(client, "/otherstore/api/oms/pvt/orders") == ["VVJ-2-01"]
+    assert listed(client, "/nostore/api/oms/pvt/orders") == []
+
+
+def test_a_list_without_an_account_is_of_the_only_one_and_of_none_among_several(
+    vtex: VtexSimulator, client: httpx.Client
+) -> None:
+    assert listed(client, "/api/oms/pvt/orders") == [ORDER_ID]
+
+    vtex.put_order(an_order("VVJ-2-01", account="otherstore"))
+
+    assert listed(client, "/api/oms/pvt/orders") == []
+
+
+def test_a_list_can_be_of_a_status_and_an_affiliate(vtex: VtexSimulator, client: httpx.Client) -> None:
+    vtex.put_order(an_order("VVJ-2-01", affiliateId="VVJ"))
+    vtex.put_order(an_order("VVJ-3-01", affiliateId="VVJ", status="canceled"))
+    vtex.put_order(an_order("MBS-4-01", affiliateId="MBS"))
+
+    assert listed(client, f_status="invoiced", f_affiliateId="VVJ") == ["VVJ-2-01"]
+
+
+@pytest.mark.parametrize("name", ["invoicedDate", "creationDate"])
+def test_a_period_holds_both_its_ends(vtex: VtexSimulator, client: httpx.Client, name: str) -> None:
+    moments = {
+        "VVJ-1-01": "2026-01-01T01:59:59.9999999Z",
+        "VVJ-2-01": "2026-01-01T02:00:00.0000000+00:00",
+        "VVJ-3-01": "2026-01-01T22:59:59.9990000-03:00",
+        "VVJ-4-01": "2026-01-02T02:00:00Z",
+    }
+    for order_id, moment in moments.items():
+        vtex.put_order(an_order(order_id, **{name: moment}))
+
+    period = f"{name}:[2026-01-01T02:00:00.000Z TO 2026-01-02T01:59:59.999Z]"
+
+    assert sorted(listed(client, **{f"f_{name}": period})) == ["VVJ-2-01", "VVJ-3-01"]
+
+
+@pytest.mark.parametrize("moment", [None, "", "soon", 20260101, {"at": "2026-01-01"}])
+def test_an_order_without_a_usable_invoiced_date_is_in_no_period(
+    vtex: VtexSimulator, client: httpx.Client, moment: object
+) -> None:
+    vtex.put_order(an_order(invoicedDate=moment))
+
+    assert listed(client, f_invoicedDate="invoicedDate:[0001-01-01T00:00:00Z TO 9999-12-31T23:59:59Z]") == []
+
+
+def test_a_list_is_ordered_by_creation_the_newest_first_unless_told(vtex: VtexSimulator, client: httpx.Client) -> None:
+    for day in (2, 1, 3):
+        vtex.put_order(an_order(f"VVJ-{day}-01", creationDate=f"2026-01-0{day}T12:00:00Z"))
+
+    newest_first = ["VVJ-3-01", "VVJ-2-01", "VVJ-1-01", ORDER_ID]
+
+    assert listed(client) == newest_first
+    assert listed(client, orderBy="creationDate,desc") == newest_first
+    assert listed(client, orderBy="creationDate,asc") == newest_first[::-1]
+
+
+def test_pages_follow_each_other_without_a_gap(vtex: VtexSimulator, client: httpx.Client) -> None:
+    for number in range(6):
+        vtex.put_order(an_order(f"VVJ-{number}-01", creationDate="2026-01-01T12:00:00Z"))
+
+    pages = [client.get(LIST_PATH, params={"per_page": 3, "page": page}).json() for page in range(1, 5)]
+
+    assert [len(page["list"]) for page in pages] == [3, 3, 1, 0]
+    assert len({row["orderId"] for page in pages for row in page["list"]}) == 7
+    assert pages[1]["paging"] == {"total": 7, "pages": 3, "currentPage": 2, "perPage": 3}
+
+
+def test_fifteen_rows_are_a_page_unless_told(vtex: VtexSimulator, client: httpx.Client) -> None:
+    for number in range(20):
+        vtex.put_order(an_order(f"VVJ-{number}-01"))
+
+    assert len(listed(client)) == 15
+    assert len(listed(client, per_page=100)) == 21
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("per_page", value) for value in ("0", "101", "-1", "ten", "1.5", "9" * 5000)],
+        *[("page", value) for value in ("0", "31", "first")],
+        *[("orderBy", value) for value in ("invoicedDate,desc", "creationDate", "creationDate,up", "unknown,asc")],
+        ("f_invoicedDate", "[2026-01-01T02:00:00.000Z TO 2026-01-02T01:59:59.999Z]"),
+        ("f_invoicedDate", "creationDate:[2026-01-01T02:00:00.000Z TO 2026-01-02T01:59:59.999Z]"),
+        ("f_invoicedDate", "invoicedDate:[yesterday TO today]"),
+        ("f_creationDate", "creationDate:[2026-01-01T02:00:00.000Z]"),
+    ],
+)
+def test_a_list_that_vtex_does_not_give_is_refused(client: httpx.Client, name: str, value: str) -> None:
+    answer = client.get(LIST_PATH, params={name: value})
+
+    assert answer.status_code == 400
+    assert name in answer.json()["error"]["message"]
+
+
+def test_all_that_match_are_counted_and_three_thousand_are_shown_quickly(
+    vtex: VtexSimulator, client: httpx.Client
+) -> None:
+    for number in range(10_000):
+        vtex.put_order(an_order(f"VVJ-{number}-01", affiliateId="VVJ", creationDate="2026-01-01T12:00:00Z"))
+    began = time.monotonic()
+
+    pages = [
+        client.get(LIST_PATH, params={"f_affiliateId": "VVJ", "per_page": 100, "page": page}).json()
+        for page in range(1, 31)
+    ]
+
+    assert len({row["orderId"] for page in pages for row in page["list"]}) == 3_000
+    assert pages[0]["paging"]["total"] == 10_000
+    assert time.monotonic() - began < 5
+
+
+# ---- The feed
+
+
+def test_a_feed_configuration_is_shown_as_it_was_posted_until_it_is_removed(client: httpx.Client) -> None:
+    assert client.get(FEED_CONFIG_PATH).status_code == 404
+
+    assert client.post(FEED_CONFIG_PATH, json=FEED_CONFIG).status_code == 200
+    assert client.get(FEED_CONFIG_PATH).json() == FEED_CONFIG
+
+    assert client.delete(FEED_CONFIG_PATH).status_code == 200
+    assert client.get(FEED_CONFIG_PATH).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ([], "object"),
+        ({}, "filter"),
+        ({"filter": None}, "filter"),
+        ({"filter": {"status": ["invoiced"]}}, "filter.type"),
+        ({"filter": {"type": ["FromWorkflow"], "status": ["invoiced"]}}, "filter.type"),
+        *[({"filter": INVOICED | {"status": status}}, "filter.status") for status in (None, [], "invoiced", [1])],
+        ({"filter": INVOICED, "queue": []}, "queue"),
+        *[
+            ({"filter": INVOICED, "queue": {name: seconds}}, "MessageRetentionPeriodInSeconds")
+            for name in ("MessageRetentionPeriodInSeconds", "messageRetentionPeriodInSeconds")
+            for seconds in (345599, 1209601, "345600", None)
+        ],
+        *[
+            ({"filter": INVOICED, "queue": {"visibilityTimeoutInSeconds": seconds}}, "visibilityTimeoutInSeconds")
+            for seconds in (-1, 43201, "240", True)
+        ],
+    ],
+)
+def test_a_feed_configuration_that_is_not_whole_is_refused(
+    client: httpx.Client, config: object, complaint: str
+) -> None:
+    answer = client.post(FEED_CONFIG_PATH, json=config)
+
+    assert answer.status_code == 400
+    assert complaint in answer.json()["error"]["message"]
+    assert client.get(FEED_CONFIG_PATH).status_code == 404
+
+
+@pytest.mark.parametrize("seconds", [345600, 1209600])
+def test_a_feed_keeps_events_for_four_to_fourteen_days(client: httpx.Client, seconds: int) -> None:
+    config = {"filter": INVOICED, "queue": {"MessageRetentionPeriodInSeconds": seconds}}
+
+    assert client.post(FEED_CONFIG_PATH, json=config).status_code == 200
+
+
+def test_an_app_key_without_a_feed_reads_none(client: httpx.Client) -> None:
+    assert client.get(FEED_PATH).status_code == 404
+
+
+def test_a_feed_without_events_is_an_empty_list(client: httpx.Client) -> None:
+    configure_feed(client)
+
+    assert read_feed(client) == []
+
+
+def test_an_event_is_read_with_its_handle(vtex: VtexSimulator, client: httpx.Client) -> None:
+    configure_feed(client)
+    given = {"lastState": "handling", "lastChange": "2026-03-03T14:54:00.0617185Z", "domain": "Marketplace"}
+    vtex.put_feed_event("luxstore", ORDER_ID, "invoiced", **given, currentChange="2026-03-03T14:55:00.0617185Z")
+
+    [item] = read_feed(client)
+
+    assert item.pop("eventId")
+    assert len([base64.urlsafe_b64decode(part + "==") for part in item.pop("handle").split(".")]) == 3
+    assert item == {
+        **given,
+        "orderId": ORDER_ID,
+        "state": "invoiced",
+        "currentChange": "2026-03-03T14:55:00.0617185Z",
+    }
+
+
+def test_what_is_not_said_of_an_event_is_made_up(vtex: VtexSimulator, client: httpx.Client) -> None:
+    configure_feed(client)
+    vtex.put_feed_event("luxstore", ORDER_ID)
+
+    [item] = read_feed(client)
+
+    assert (item["state"], item["domain"]) == ("invoiced", "Fulfillment")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z", item["currentChange"])
+    assert item["lastChange"] < item["currentChange"]
+
+
+def test_a_feed_has_events_of_its_account_and_its_states_alone(vtex: VtexSimulator, client: httpx.Client) -> None:
+    configure_feed(client)
+    for state in ("invoiced", "Invoiced", "invoice", "canceled", ""):
+        vtex.put_feed_event("luxstore", f"VVJ-{state}", state)
+    vtex.put_feed_event("otherstore", "VVJ-elsewhere")
+
+    assert [item["orderId"] for item in read_feed(client)] == ["VVJ-invoiced", "VVJ-canceled"]
+
+
+def test_each_app_key_has_its_own_feed(vtex: VtexSimulator, client: httpx.Client) -> None:
+    with connect(vtex, **CREDENTIALS | {"X-VTEX-API-AppKey": "vtexappkey-erp"}) as erp:
+        configure_feed(client)
+        configure_feed(erp)
+
+        assert vtex.put_feed_event("luxstore", ORDER_ID) == 2
+        commit(client, read_feed(client))
+
+        assert [item["orderId"] for item in read_feed(erp)] == [ORDER_ID]
+    assert set(vtex.feeds) == {"vtexappkey-luxstore", "vtexappkey-erp"}
+
+
+def test_a_feed_takes_no_events_from_before_it_was_configured(vtex: VtexSimulator, client: httpx.Client) -> None:
+    assert vtex.put_feed_event("luxstore", ORDER_ID) == 0
+    configure_feed(client)
+
+    assert read_feed(client) == []
+
+
+def test_a_feed_that_is_configured_again_keeps_its_events(vtex: VtexSimulator, client: httpx.Client) -> None:
+    configure_feed(client)
+    vtex.put_feed_event("luxstore", ORDER_ID)
+    client.post(FEED_CONFIG_PATH, json=FEED_CONFIG)
+
+    assert vtex.put_feed_event("luxstore", "VVJ-2-01", "canceled") == 0
+    assert [item["orderId"] for item in read_feed(client)] == [ORDER_ID]
+
+
+def test_a_feed_that_is_configured_for_another_account_begins_empty(vtex: VtexSimulator, client: httpx.Client) -> None:
+    configure_feed(client)
+    vtex.put_feed_event("luxstore", ORDER_ID)
+    configure_feed(client, "otherstore")
+
+    assert read_feed(client) == []
+    assert vtex.put_feed_event("otherstore", ORDER_ID) == 1
+
+
+def test_a_feed_of_no_account_takes_the_events_of_each(vtex: VtexSimulator, client: httpx.Client) -> None:
+    client.post("/api/orders/feed/config", json=FEED_CONFIG)
+
+    assert [vtex.put_feed_event(account, ORDER_ID) for account in ("luxstore", "otherstore")] == [1, 1]
+
+
+@pytest.mark.parametrize(("query", "read"), [({}, 1), ({"maxlot": "3"}, 3), ({"maxlot": "10"}, 10)])
+def test_a_read_gives_as_many_as_it_asks_for(
+    vtex: VtexSimulator, client: httpx.Client, query: Mapping[str, str], read: int
+) -> None:
+    configure_feed(client)
+    for number in range(12):
+        vtex.put_feed_event("luxstore", f"VVJ-{number}-01")
+
+    assert len(client.get(FEED_PATH, params=query).json()) == read
+
+
+@pytest.mark.parametrize("maxlot", ["0", "11", "-1", "all"])
+def test_a_read_of_none_or_more_than_ten_is_refused(client: httpx.Client, maxlot: str) -> None:
+    configure_feed(client)
+
+    assert client.get(FEED_PATH, params={"maxlot": maxlot}).status_code == 400
+
+
+def test_what_was_read_is_hidden_and_comes_back_with_a_new_handle(vtex: VtexSimulator, client: httpx.Client) -> None:
+    configure_feed(client, visibilityTimeoutInSeconds=0.2)
+    vtex.put_feed_event("luxstore", ORDER_ID)
+    [first] = read_feed(client)
+    assert read_feed(client) == []
+
+    time.sleep(0.25)
+    [second] = read_feed(client)
+
+    assert second["handle"] != first["handle"]
+    assert {**second, "handle": None} == {**first, "handle": None}
+
+
+def test_what_was_read_is_hidden_for_the_usual_time_unless_told(vtex: VtexSimulator, client: httpx.Client) -> None:
+    client.post(FEED_CONFIG_PATH, json={"filter": INVOICED})
+    vtex.put_feed_event("luxstore", ORDER_ID)
+
+    assert [len(read_feed(client)) for _ in range(2)] == [1, 0]
+
+
+def test_what_is_committed_does_not_come_back(vtex: VtexSimulator, client: httpx.Client) -> None:
+    configure_feed(client, visibilityTimeoutInSeconds=0)
+    for number in range(3):
+        vtex.put_feed_event("luxstore", f"VVJ-{number}-01")
+    items = read_feed(client)
+
+    assert commit(client, [items[0], items[2]]).status_code == 200
+
+    assert [item["orderId"] for item in read_feed(client)] == ["VVJ-1-01"]
+
+
+def test_an_outdated_handle_commits_nothing(vtex: VtexSimulator, client: httpx.Client) -> None:
+    configure_feed(client, visibilityTimeoutInSeconds=0)
+    vtex.put_feed_event("luxstore", ORDER_ID)
+    outdated = read_feed(client)
+    read_feed(client)
+
+    commit(client, outdated)
+
+    assert len(read_feed(client)) == 1
+
+
+@pytest.mark.parametrize("handles", [[], [""], ["unknown"], ["unknown", "another"]])
+def test_an_unknown_handle_is_ignored(vtex: VtexSimulator, client: httpx.Client, handles: list[str]) -> None:
+    configure_feed(client)
+    vtex.put_feed_event("luxstore", ORDER_ID)
+
+    assert client.post(FEED_PATH, json={"handles": handles}).status_code == 200
+    assert len(read_feed(client)) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"handles": "one"}', b'{"handles": [1]}', b'{"handles": null}'])
+def test_a_commit_without_a_list_of_texts_is_refused(client: httpx.Client, body: bytes) -> None:
+    configure_feed(client)
+
+    assert client.post(FEED_PATH, content=body).status_code == 400
+
+
+@pytest.mark.parametrize("order_id", ["", "../../x", "seq501456", "VVJ 1/2", "pedido-nº-1", "\ud800", "x" * 5000])
+def test_an_event_may_name_any_order(vtex: VtexSimulator, client: httpx.Client, order_id: str) -> None:
+    configure_feed(client)
+    event = json.dumps({"account": "luxstore", "orderId": order_id, "state": "invoiced"})
+    client.post("/_simulator/feed-events", content=event.encode())
+
+    assert [item["orderId"] for item in read_feed(client)] == [order_id]
+    assert client.get("/_simulator/feed-events").json()["events"][0]["orderId"] == order_id
+
+
+def test_many_readers_at_once_do_not_read_the_same_event(vtex: VtexSimulator, client: httpx.Client) -> None:
+    configure_feed(client)
+    for number in range(200):
+        vtex.put_feed_event("luxstore", f"VVJ-{number}-01")
+    seen: list[str] = []
+
+    def read() -> None:
+        with connect(vtex) as http:
+            while items := read_feed(http):
+                seen.extend(item["orderId"] for item in items)
+                commit(http, items)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(seen) == len(set(seen)) == 200
+    assert vtex.feeds["vtexappkey-luxstore"].uncommitted() == []
+
+
+def test_an_event_with_an_unknown_field_is_refused(vtex: VtexSimulator) -> None:
+    with pytest.raises(BadInput, match="last_state is not one of"):
+        vtex.put_feed_event("luxstore", ORDER_ID, last_state="handling")
 
 
 # ---- What a person does in the Admin
@@ -389,6 +837,195 @@ def test_a_fault_is_not_spent_on_a_request_without_credentials(vtex: VtexSimulat
     assert client.get(ORDER_PATH).status_code == 503
 
 
+# ---- Faults of one route
+
+
+REQUESTS: dict[str, tuple[str, str, bytes]] = {
+    "order": ("GET", ORDER_PATH, b""),
+    "list": ("GET", LIST_PATH, b""),
+    "feed": ("GET", FEED_PATH, b""),
+    "commit": ("POST", FEED_PATH, b'{"handles": []}'),
+    "hook_config": ("DELETE", HOOK_CONFIG_PATH, b""),
+    "feed_config": ("POST", FEED_CONFIG_PATH, json.dumps(FEED_CONFIG).encode()),
+}
+
+
+def ask(client: httpx.Client, route: str) -> httpx.Response:
+    method, path, body = REQUESTS[route]
+    return client.request(method, path, content=body)
+
+
+@pytest.mark.parametrize("route", REQUESTS)
+def test_a_fault_is_for_its_route_alone(vtex: VtexSimulator, client: httpx.Client, route: str) -> None:
+    configure_feed(client)
+    vtex.fail(Fault("status", status=429, retry_after=7, route=route))
+
+    answers = {name: ask(client, name) for name in REQUESTS}
+
+    assert {name: answer.status_code for name, answer in answers.items()} == dict.fromkeys(REQUESTS, 200) | {route: 429}
+    assert answers[route].headers["Retry-After"] == "7"
+
+
+@pytest.mark.parametrize("route", REQUESTS)
+def test_each_route_can_be_slow(vtex: VtexSimulator, client: httpx.Client, route: str) -> None:
+    configure_feed(client)
+    vtex.fail(Fault("delay", seconds=0.1, route=route))
+    began = time.monotonic()
+
+    assert ask(client, route).status_code == 200
+    assert time.monotonic() - began >= 0.1
+
+
+@pytest.mark.parametrize("route", REQUESTS)
+def test_each_route_can_drop_the_connection(vtex: VtexSimulator, client: httpx.Client, route: str) -> None:
+    vtex.fail(Fault("drop", route=route))
+
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+        ask(client, route)
+    assert [(call.route, call.status, call.fault) for call in vtex.calls()] == [(route, None, "drop")]
+
+
+@pytest.mark.parametrize("route", REQUESTS)
+def test_each_route_can_end_at_the_login_page(vtex: VtexSimulator, client: httpx.Client, route: str) -> None:
+    vtex.fail(Fault("login_page", route=route))
+
+    answer = ask(client, route)
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+
+
+@pytest.mark.parametrize("route", REQUESTS)
+def test_each_route_can_cut_its_json(vtex: VtexSimulator, client: httpx.Client, route: str) -> None:
+    configure_feed(client)
+    vtex.put_feed_event("luxstore", ORDER_ID)
+    vtex.fail(Fault("truncated_json", route=route))
+
+    with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
+        ask(client, route).json()
+
+
+@pytest.mark.parametrize("route", ["list", "feed"])
+def test_lists_can_be_oversized_too(vtex: VtexSimulator, client: httpx.Client, route: str) -> None:
+    configure_feed(client)
+    vtex.fail(Fault("oversized", route=route))
+
+    answer = ask(client, route)
+
+    assert len(answer.content) > FIVE_MEGABYTES
+    answer.json()
+
+
+def test_only_an_order_that_is_not_found_is_an_oms007(vtex: VtexSimulator, client: httpx.Client) -> None:
+    configure_feed(client)
+    vtex.fail(Fault("status", status=404, route="feed"))
+
+    answer = ask(client, "feed")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "404")
+
+
+def test_a_refused_read_of_the_feed_hides_nothing(vtex: VtexSimulator, client: httpx.Client) -> None:
+    configure_feed(client)
+    vtex.put_feed_event("luxstore", ORDER_ID)
+    vtex.fail(Fault("status", status=429, route="feed", times=1))
+
+    assert ask(client, "feed").status_code == 429
+    assert len(read_feed(client)) == 1
+
+
+def test_a_dropped_read_of_the_feed_hides_what_it_handed_out(vtex: VtexSimulator, client: httpx.Client) -> None:
+    configure_feed(client)
+    vtex.put_feed_event("luxstore", ORDER_ID)
+    vtex.fail(Fault("drop", route="feed", times=1))
+    with pytest.raises(httpx.RemoteProtocolError):
+        ask(client, "feed")
+
+    assert read_feed(client) == []
+    assert [event["is_visible"] for event in vtex.feeds["vtexappkey-luxstore"].uncommitted()] == [False]
+
+
+@pytest.mark.parametrize(("kind", "left"), [("status", 1), ("drop", 0)])
+def test_a_refused_commit_is_none_and_a_dropped_one_is(
+    vtex: VtexSimulator, client: httpx.Client, kind: Kind, left: int
+) -> None:
+    configure_feed(client)
+    vtex.put_feed_event("luxstore", ORDER_ID)
+    items = read_feed(client)
+    vtex.fail(Fault(kind, route="commit"))
+
+    if kind == "drop":
+        with pytest.raises(httpx.RemoteProtocolError):
+            commit(client, items)
+    else:
+        commit(client, items)
+
+    assert len(vtex.feeds["vtexappkey-luxstore"].uncommitted()) == left
+
+
+def test_a_fault_of_a_feed_is_for_its_account_alone(vtex: VtexSimulator, client: httpx.Client) -> None:
+    configure_feed(client)
+    vtex.fail(Fault("status", route="feed", account="otherstore"))
+
+    assert ask(client, "feed").status_code == 200
+    assert client.get("/otherstore/api/orders/feed").status_code == 503
+
+
+@pytest.mark.parametrize("route", sorted(set(REQUESTS) - {"order"}))
+@pytest.mark.parametrize("kind", ["wrong_order", "no_packages"])
+def test_a_fault_that_makes_no_sense_for_a_route_is_refused(route: str, kind: Kind) -> None:
+    with pytest.raises(BadInput, match="is for the route order"):
+        Fault(kind, route=route)
+
+
+@pytest.mark.parametrize("kind", sorted(set(get_args(Kind)) - {"wrong_order", "no_packages", "delay", "trickle"}))
+@pytest.mark.parametrize("route", REQUESTS)
+def test_every_other_fault_reaches_each_route(
+    vtex: VtexSimulator, client: httpx.Client, route: str, kind: Kind
+) -> None:
+    configure_feed(client)
+    vtex.requests.clear()
+    vtex.fail(Fault(kind, route=route, times=1))
+
+    with contextlib.suppress(httpx.RemoteProtocolError):
+        ask(client, route)
+
+    assert [(call.route, call.fault) for call in vtex.calls()] == [(route, kind)]
+
+
+# ---- Latency
+
+
+@pytest.mark.parametrize("route", REQUESTS)
+def test_latency_holds_back_every_answer_of_vtex(vtex: VtexSimulator, client: httpx.Client, route: str) -> None:
+    configure_feed(client)
+    vtex.latency = 0.1
+    began = time.monotonic()
+
+    assert ask(client, route).status_code == 200
+    assert time.monotonic() - began >= 0.1
+
+
+def test_latency_is_set_and_taken_back_over_http_and_is_not_of_the_control_api(
+    vtex: VtexSimulator, client: httpx.Client
+) -> None:
+    assert client.put("/_simulator/latency", json={"seconds": 5}).json() == {"seconds": 5}
+    began = time.monotonic()
+    client.get("/_simulator/health")
+
+    assert client.put("/_simulator/latency", json={"seconds": 0}).json() == {"seconds": 0}
+    assert ask(client, "order").status_code == 200
+    assert time.monotonic() - began < 4
+
+
+def test_a_fault_that_says_how_long_is_not_made_longer_by_the_latency(
+    vtex: VtexSimulator, client: httpx.Client
+) -> None:
+    vtex.latency = 5
+    vtex.fail(Fault("delay", seconds=0.1))
+
+    assert client.get(ORDER_PATH, timeout=3).status_code == 200
+
+
 # ---- What was asked
 
 
@@ -430,6 +1067,40 @@ def test_a_write_is_refused_and_counted(vtex: VtexSimulator, client: httpx.Clien
     assert answer.status_code == 405
     assert [(call.method, call.order_id) for call in vtex.forbidden_writes] == [(method, ORDER_ID)]
     assert client.get(ORDER_PATH).json() == an_order()
+
+
+def test_configurations_and_commits_are_no_forbidden_writes(vtex: VtexSimulator, client: httpx.Client) -> None:
+    vtex.fail(Fault("status", status=405, route="commit"))
+    for path in (FEED_CONFIG_PATH, HOOK_CONFIG_PATH, FEED_PATH):
+        client.post(path, json=FEED_CONFIG)
+        client.delete(path + "/config" if path == FEED_PATH else path)
+
+    assert [call.status for call in vtex.calls(route="commit")] == [405]
+    assert vtex.forbidden_writes == []
+
+
+@pytest.mark.parametrize("path", [LIST_PATH, ORDER_PATH, ORDER_PATH + "/cancel"])
+def test_a_write_to_orders_is_of_no_route_and_forbidden(vtex: VtexSimulator, client: httpx.Client, path: str) -> None:
+    client.post(path, json={})
+
+    assert [(call.route, call.is_forbidden_write) for call in vtex.calls()] == [("", True)]
+
+
+def test_calls_can_be_asked_for_by_route(vtex: VtexSimulator, client: httpx.Client) -> None:
+    for route in REQUESTS:
+        ask(client, route)
+    client.get("/luxstore/api/oms/pvt/nothing")
+
+    assert {route: len(vtex.calls(route=route)) for route in (*REQUESTS, "")} == dict.fromkeys((*REQUESTS, ""), 1)
+    shown = client.get("/_simulator/requests", params={"route": "commit"}).json()
+    assert [(one["method"], one["route"]) for one in shown["requests"]] == [("POST", "commit")]
+
+
+@pytest.mark.parametrize("route", REQUESTS)
+def test_every_route_asks_for_credentials(vtex: VtexSimulator, route: str) -> None:
+    with connect(vtex, **{"User-Agent": "stranger"}) as stranger:
+        assert ask(stranger, route).status_code == 401
+    assert [call.route for call in vtex.calls()] == [route]
 
 
 def test_a_write_of_unknown_length_is_counted_too(vtex: VtexSimulator, client: httpx.Client) -> None:
@@ -533,6 +1204,32 @@ def test_faults_are_set_listed_and_cleared_over_http(client: httpx.Client) -> No
     assert client.get(ORDER_PATH).status_code == 200
 
 
+def test_feed_events_are_put_listed_and_emptied_over_http(client: httpx.Client) -> None:
+    configure_feed(client)
+    event = {"account": "luxstore", "orderId": ORDER_ID, "state": "invoiced"}
+
+    assert client.post("/_simulator/feed-events", json=event).json() == {"put": 1, "kept": 1}
+    read_feed(client)
+    others = [event | {"orderId": "VVJ-2-01"}, event | {"account": "otherstore"}]
+    assert client.post("/_simulator/feed-events", json=others).json() == {"put": 2, "kept": 1}
+
+    assert client.get("/_simulator/feed-events").json()["events"] == [
+        event | {"is_visible": False},
+        event | {"orderId": "VVJ-2-01", "is_visible": True},
+    ]
+    client.delete("/_simulator/feed-events")
+    assert client.get("/_simulator/feed-events").json() == {"events": []}
+    assert read_feed(client) == []
+
+
+def test_one_bad_event_keeps_out_the_others_of_its_list(client: httpx.Client) -> None:
+    configure_feed(client)
+    event = {"account": "luxstore", "orderId": ORDER_ID, "state": "invoiced"}
+
+    assert client.post("/_simulator/feed-events", json=[event, {}]).status_code == 400
+    assert read_feed(client) == []
+
+
 def test_requests_are_shown_and_forgotten_over_http(client: httpx.Client) -> None:
     client.get(ORDER_PATH)
     client.post(ORDER_PATH + "/invoice", json={})
@@ -580,7 +1277,23 @@ def test_credentials_are_refused_over_http(client: httpx.Client) -> None:
         ("POST", "faults", b'{"kind": "delay", "seconds": 301}', "seconds"),
         ("POST", "faults", b'{"kind": "status", "status": 200}', "status"),
         ("POST", "faults", b'{"kind": "status", "retry_after": "1\\r\\nX: y"}', "retry_after"),
+        ("POST", "faults", b'{"kind": "drop", "route": "cart"}', "route must be one of"),
+        ("POST", "faults", b'{"kind": "drop", "route": ["feed"]}', "route must be str"),
+        ("POST", "faults", b'{"kind": "drop", "route": "feed", "order_id": "VVJ-1-01"}', "order_id is for"),
         ("PUT", "refused", b'"TOKEN"', "list"),
+        ("PUT", "latency", b"1", "object"),
+        ("PUT", "latency", b"{}", "seconds must be 0 to 5"),
+        ("PUT", "latency", b'{"seconds": 5.1}', "seconds must be 0 to 5"),
+        ("PUT", "latency", b'{"seconds": -1}', "seconds must be 0 to 5"),
+        ("PUT", "latency", b'{"seconds": NaN}', "seconds must be 0 to 5"),
+        ("PUT", "latency", b'{"seconds": true}', "seconds must be 0 to 5"),
+        ("POST", "feed-events", b"1", "object"),
+        ("POST", "feed-events", b'{"orderId": "VVJ-1-01", "state": "invoiced"}', "account"),
+        ("POST", "feed-events", b'{"account": "", "orderId": "VVJ-1-01", "state": "invoiced"}', "account"),
+        ("POST", "feed-events", b'{"account": "luxstore", "state": "invoiced"}', "orderId"),
+        ("POST", "feed-events", b'{"account": "luxstore", "orderId": "VVJ-1-01"}', "state"),
+        ("POST", "feed-events", b'{"account": "a", "orderId": "b", "state": "c", "domain": 1}', "domain must be"),
+        ("POST", "feed-events", b'{"account": "a", "orderId": "b", "state": "c", "order_id": ""}', "order_id is not"),
     ],
 )
 def test_bad_input_is_refused_with_what_is_wrong(

@@ -148,6 +148,21 @@ class HookQueue:
         return {"MessageBody": event.body, "MessageAttributes": attributes, **delay}
 
 
+class AlertTopic:
+    """The alert topic, for what is not about one order."""
+
+    def __init__(self, sns: "SNSClient", arn: str) -> None:
+        self._sns = sns
+        self._arn = arn
+
+    def publish(self, entry: str) -> None:
+        """Publish what `alert_entry` returned, raising TryAgainLater where SNS does not take it."""
+        try:
+            self._sns.publish(TopicArn=self._arn, **json.loads(entry))
+        except (BotoCoreError, ClientError) as error:
+            raise TryAgainLater(f"the alert topic did not take it: {_described(error)}") from error
+
+
 def alert_entry(subject: str, message: str, attributes: dict[str, str | list[str]]) -> str:
     """Return an alert as the JSON of a PublishBatch entry, to be kept in the ledger until it is told."""
     return json.dumps({

@@ -40,6 +40,17 @@ class Said(NamedTuple):
         return self[LANGUAGES.index(language)]
 
 
+class Counted(NamedTuple):
+    """A phrase about one thing, and about any other number of things."""
+
+    one: Said
+    more: Said
+
+    def to(self, language: str, count: int, **values: str) -> str:
+        """Return the phrase for the count, which it may name as {count}."""
+        return (self.one if count == 1 else self.more).to(language).format(count=count, **values)
+
+
 SENTENCES: Mapping[Code, Said] = {
     Code.MISSING: Said(
         "{invoice} está{at} sem a chave de acesso da NF-e.",
@@ -133,7 +144,9 @@ HEADLINES: Mapping[Code, Said] = {
     Code.ISSUER_MISMATCH: Said("chave da nota{number} de outro emitente", "key of invoice{number} has another issuer"),
     Code.REUSED: Said("chave da nota{number} repetida em outra", "key of invoice{number} also on another"),
     Code.NO_INVOICE: Said("Faturado na VTEX sem nota visível", "Invoiced in VTEX without invoice"),
-    Code.TRACKING_MISSING: Said("nota{number} sem número de rastreio{at}", "invoice{number} has no tracking number{at}"),
+    Code.TRACKING_MISSING: Said(
+        "nota{number} sem número de rastreio{at}", "invoice{number} has no tracking number{at}"
+    ),
     Code.COURIER_MISSING: Said("nota{number} sem transportadora{at}", "invoice{number} has no carrier{at}"),
 }
 """What is wrong, in a few words: for subjects, text messages and further problems."""
@@ -146,7 +159,9 @@ EXPIRED_HEADLINE = Said("ÚLTIMO AVISO: {age} sem correção", "LAST NOTICE: not
 EXPIRED_BRIEFLY = Said("ÚLTIMO AVISO: sem correção", "LAST NOTICE: not mended")
 SHOP = " - Casas Bahia"
 SMS_CONSEQUENCE = Said(" Pode não faturar na Casas Bahia.", " The order may stay uninvoiced at Casas Bahia.")
-SMS_NOT_SHIPPED = Said(" Sem isso não passa para enviado na Casas Bahia.", " It cannot be shipped at Casas Bahia so.")
+SMS_NOT_SHIPPED = Said(
+    " Pode não passar para enviado na Casas Bahia.", " The order may not move on to shipped at Casas Bahia."
+)
 SMS_NOT_FOLLOWED = Said(" Não será mais acompanhado.", " It is not followed any longer.")
 SMS_GO_ON = Said(" Veja o e-mail.", " See the e-mail.")
 SMS_CONFIRM = Said(" Confirme na Casas Bahia se o pedido andou.", " Check at Casas Bahia that the order moved on.")
@@ -229,6 +244,70 @@ WATCHED: Mapping[Code, Said] = {
 }
 """Warnings in a few words."""
 
+TALLIED: Mapping[Code, Said] = {
+    Code.MISSING: Said("sem chave de acesso", "without an access key"),
+    Code.MALFORMED: Said("com chave fora do formato", "with a malformed key"),
+    Code.INVALID_CHECK_DIGIT: Said("com dígito errado na chave", "with a wrong digit in the key"),
+    Code.INVALID_STATE: Said("com chave sem estado válido", "with a key without a valid state"),
+    Code.INVALID_YEAR: Said("com ano inválido na chave", "with a bad year in the key"),
+    Code.INVALID_MONTH: Said("com mês inválido na chave", "with a bad month in the key"),
+    Code.INVALID_TAX_ID: Said("com CNPJ ou CPF errado na chave", "with a bad CNPJ or CPF in the key"),
+    Code.WRONG_MODEL: Said("com chave que não é de NF-e", "with a key that is not an NF-e's"),
+    Code.INVALID_NUMBER: Said("com número zero na chave", "with number zero in the key"),
+    Code.INVALID_EMISSION_TYPE: Said("com emissão errada na chave", "with a bad emission type in the key"),
+    Code.ISSUER_MISMATCH: Said("com chave de outro emitente", "with another issuer's key"),
+    Code.REUSED: Said("com chave repetida", "with a key used twice"),
+    Code.NO_INVOICE: Said("sem nota visível", "without an invoice"),
+    Code.TRACKING_MISSING: Said("sem número de rastreio", "without a tracking number"),
+    Code.COURIER_MISSING: Said("sem transportadora", "without a carrier"),
+}
+"""Errors as what orders are with or without: for lists and counts."""
+TALLIED_OTHERWISE = Said("com outros problemas", "with other problems")
+
+# A summary's subject begins with the account, which may have 63 characters: the last way to say it has 34 at the most.
+IN_SHOP = " Casas Bahia"
+DIGEST_FAILING = Counted(
+    Said(
+        "mais {count} pedido{shop} com problema {where} desde {time}",
+        "{count} more{shop} order with a problem {where} since {time}",
+    ),
+    Said(
+        "mais {count} pedidos{shop} com problema {where} desde {time}",
+        "{count} more{shop} orders with a problem {where} since {time}",
+    ),
+)
+DIGEST_FAILING_BRIEFLY = Said("mais {count} com problema", "{count} more with a problem")
+DIGEST_EXPIRED = Counted(
+    Said("{count} pedido{shop} sem correção, último aviso", "{count}{shop} order not mended, last notice"),
+    Said("{count} pedidos{shop} sem correção, último aviso", "{count}{shop} orders not mended, last notice"),
+)
+DIGEST_EXPIRED_BRIEFLY = Said("{count} sem correção", "{count} not mended")
+DIGEST_RESOLVED = Counted(
+    Said("{count} pedido{shop} agora em ordem na VTEX", "{count}{shop} order now right in VTEX"),
+    Said("{count} pedidos{shop} agora em ordem na VTEX", "{count}{shop} orders now right in VTEX"),
+)
+DIGEST_RESOLVED_BRIEFLY = Said("{count} em ordem na VTEX", "{count} now right in VTEX")
+IN_KEY = Said("na chave", "in the key")
+IN_INVOICE = Said("na nota", "in the invoice")
+REMINDER = Counted(
+    Said("{count} pedido{shop} {what}, há {age}", "{count}{shop} order {what}, for {age}"),
+    Said("{count} pedidos{shop} {what}, o mais antigo há {age}", "{count}{shop} orders {what}, the oldest for {age}"),
+)
+REMINDER_BRIEFLY = Said("{count} por corrigir", "{count} to be mended")
+WITHOUT_KEY = Said("sem chave válida", "without a valid key")
+TO_BE_MENDED = Said("por corrigir", "to be mended")
+ALL_WELL = Counted(
+    Said("tudo em dia - {count} pedido{shop} verificado em 7 dias", "all well - {count}{shop} order checked in 7 days"),
+    Said(
+        "tudo em dia - {count} pedidos{shop} verificados em 7 dias", "all well - {count}{shop} orders checked in 7 days"
+    ),
+)
+ALL_WELL_BRIEFLY = Said("tudo em dia", "all well")
+NONE_READ = Said("nenhum pedido{shop} lido em 7 dias - está certo?", "no{shop} order read in 7 days - is that right?")
+NONE_READ_BRIEFLY = Said("nenhum pedido lido em 7 dias", "no order read in 7 days")
+TRIAL = Said("teste dos avisos de chave de acesso - nada a fazer", "test of the access key alerts - nothing to do")
+TRIAL_BRIEFLY = Said("teste - nada a fazer", "test - nothing to do")
+
 _MAY_NOT_SHIP = Said(
     " Sem rastreio e transportadora, o pedido pode não passar para enviado na Casas Bahia.",
     " Without tracking and carrier the order may not move on to shipped at Casas Bahia.",
@@ -272,9 +351,7 @@ def headline(
 def also(problems: Sequence[Problem], language: str) -> str:
     """List further problems in a few words each, three and how many more; empty where there is none."""
     told = [
-        headline(
-            problem.code, number_shown(problem.invoice_number), language, reused_in=order_shown(problem.reused_in)
-        )
+        headline(problem.code, number_shown(problem.invoice_number), language, reused_in=order_shown(problem.reused_in))
         for problem in problems
     ]
     more = [_more(told, MOST_OTHERS, language)] if told[MOST_OTHERS:] else []
@@ -397,9 +474,7 @@ def age(time: timedelta, language: str) -> str:
     return duration(timedelta(days=hours // 24) or timedelta(hours=hours), language)
 
 
-def _sentence(
-    problem: Problem, order_id: str, language: str, *, of_order: str, at: str, nor_courier: str = ""
-) -> str:
+def _sentence(problem: Problem, order_id: str, language: str, *, of_order: str, at: str, nor_courier: str = "") -> str:
     number = number_shown(problem.invoice_number)
     whose = of_invoice(number, language) + of_order
     return SENTENCES[problem.code].to(language).format(
@@ -460,7 +535,7 @@ def _time(when: datetime, language: str) -> str:
     return f"{when:%H:%M}" if language == "en" else f"{when:%Hh%M}"
 
 
-_MARKUP = str.maketrans({"*": "∗", "_": "‗", "~": "∼", "`": "´", "[": "(", "]": ")", "|": "¦"})
+_MARKUP = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼", "`": "´", "[": "(", "]": ")"})
 _KINDS = (
     ("(xml)", re.compile("<")),
     ("(e-mail)", re.compile("@")),

@@ -1,0 +1,39 @@
+"""SendDigestFunction: tells what was held back; for `{"reminder": true}` reminds of what is open."""
+
+import os
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from invoicekey.backlog import Backlog
+from invoicekey.digest import PARALLEL, Digests, Tellings
+from invoicekey.outlets import AlertTopic
+from invoicekey.settings import DigestSettings
+from invoicekey.table import Table
+from invoicekey.telemetry import metrics
+
+_AWS = Config(
+    connect_timeout=1,
+    read_timeout=5,
+    max_pool_connections=PARALLEL,
+    retries={"total_max_attempts": 3, "mode": "standard"},
+)
+
+settings = DigestSettings.read(os.environ)
+table = Table(boto3.client("dynamodb", config=_AWS), settings.ledger_table)
+digests = Digests(
+    Backlog(table),
+    Tellings(table),
+    AlertTopic(boto3.client("sns", config=_AWS), settings.alert_topic_arn),
+    settings.style,
+    settings.lease,
+)
+
+
+@metrics.log_metrics
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Tell, and answer how many went out."""
+    if event.get("reminder") is True:
+        return {"reminders": digests.send_reminders(settings.accounts, occasion=event.get("scheduled"))}
+    return {"digests": digests.send_digests()}
