@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from invoicekey import alert, record
 from invoicekey.errors import Conflict, OrderNotFound, OutOfTime, TryAgainLater
-from invoicekey.ledger import MOST_CLAIMS, Claim, Entry, KeyTaken, Ledger, Report, Shown
+from invoicekey.ledger import EXPIRED, MOST_CLAIMS, Claim, Entry, KeyTaken, Ledger, Report, Shown
 from invoicekey.notification import OrderRef
 from invoicekey.order import Order
 from invoicekey.outlets import alert_entry
@@ -22,8 +22,6 @@ from invoicekey.schedule import FOLLOWED_FOR, next_reading
 from invoicekey.verdict import Circumstances, Outcome, Verdict, judge
 from invoicekey.vtex import Vtex
 
-DISMISSED, EXPIRED = "dismissed", "expired"
-"""Why a failure is set aside."""
 REPORTING_SECONDS = 5.0
 """Kept free at the end of an invocation for writing, sending and noting."""
 _TRIES_ON_CONFLICT = 3

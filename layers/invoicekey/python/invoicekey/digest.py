@@ -1,7 +1,7 @@
 """Tells in one e-mail what was held back, and reminds of what is open; each account by itself, each once.
 
 A digest is written down before it is sent, like a report: the alerts that it tells are taken up by its number, its
-bytes are kept until they are sent, and only then are the alerts forgotten. One run at a time has an account, by a lease.
+bytes are kept until they are sent, and only then are the alerts forgotten. A lease keeps an account to one run at a time.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -32,6 +32,8 @@ FOLLOWED = "followed"
 HELD_BACK = "held_back"
 """Lists of the table's index: orders by when they are read again, alerts by when they were held back."""
 OTHER_MARKETPLACE = "other_marketplace"
+DISMISSED, EXPIRED = "dismissed", "expired"
+"""Why a failure is set aside."""
 _DAY = 86_400
 _TRIES_FOR_TURNS = 5
 
@@ -104,6 +106,8 @@ class Entry:
     """Those errors."""
     set_aside: str | None = None
     """Why they are not followed any longer: `dismissed` or `expired`. They count as news only when they change."""
+    set_aside_why: str | None = None
+    """Since when, and in a person's words why."""
     opened_at: datetime | None = None
     followed_from: datetime | None = None
     """When the open failure was last told; its readings follow from there (schedule.py)."""
@@ -334,6 +338,7 @@ def _item(entry: Entry) -> Item:
         "errors_told": entry.errors_told,
         "errors": [_shown_item(error) for error in entry.errors[:MOST_PROBLEMS]],
         "set_aside": entry.set_aside,
+        "set_aside_why": entry.set_aside_why,
         "opened_at": _text(entry.opened_at),
         "followed_from": _text(entry.followed_from),
         "recheck_at": _text(entry.recheck_at),
@@ -394,6 +399,7 @@ def entry_of(ref: OrderRef, item: Item | None) -> Entry:
         errors_told=item.get("errors_told"),
         errors=tuple(Shown(**error) for error in item.get("errors", ())),
         set_aside=item.get("set_aside"),
+        set_aside_why=item.get("set_aside_why"),
         opened_at=_moment(item.get("opened_at")),
         followed_from=_moment(item.get("followed_from")),
         recheck_at=_moment(item.get("recheck_at")),

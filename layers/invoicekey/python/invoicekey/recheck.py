@@ -50,7 +50,7 @@ class Recheck:
         queued = refused = 0
         is_complete = True
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="recheck") as pool:
-            for orders in batched(_once(due), AT_ONCE):
+            for orders in batched(_once(due), AT_ONCE, strict=False):
                 if seconds_left() < STOP_BEFORE_SECONDS:
                     is_complete = False
                     break
@@ -66,7 +66,9 @@ class Recheck:
     def _send(self, orders: Sequence[FollowedOrder], pool: ThreadPoolExecutor) -> list[FollowedOrder]:
         events = {order.ref: Event(own_event(order.ref), str(uuid.uuid4()), RECHECK) for order in orders}
         taken = {
-            event.correlation_id for some in pool.map(self._queue.send, batched(events.values(), 10)) for event in some
+            event.correlation_id
+            for some in pool.map(self._queue.send, batched(events.values(), 10, strict=False))
+            for event in some
         }
         return [order for order in orders if events[order.ref].correlation_id in taken]
 

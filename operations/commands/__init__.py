@@ -1,0 +1,1 @@
+"""The commands of `invoicekey`, a file each. Importing one adds it to the command line."""

@@ -1,0 +1,1 @@
+"""`invoicekey redrive`."""

@@ -1,0 +1,161 @@
+"""What the operators' commands work with: a deployed stack, taken apart as its checker is put together.
+
+Every setting comes from the deployed function's own environment, so that a command judges as the stack does.
+"""
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from invoicekey.alert import Style
+from invoicekey.backlog import Backlog
+from invoicekey.errors import CredentialsRefused
+from invoicekey.ledger import Ledger
+from invoicekey.outlets import HookQueue, Outlets
+from invoicekey.policy import Policy
+from invoicekey.secrets import Credentials, vtex_credentials
+from invoicekey.settings import CheckerSettings, SettingsError
+from invoicekey.table import Table
+from invoicekey.vtex import Pace, Vtex
+from operations.deployment import Deployment, Trouble
+
+VTEX_SECRET, HOOK_SECRET = "VtexCredentialsSecretArn", "HookSecretArn"
+
+
+class Shop:
+    """One deployment, with what its commands need of the outside."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+
+    @cached_property
+    def environment(self) -> Mapping[str, str]:
+        """Return the environment of the deployed checker."""
+        return self.function_environment("CheckInvoiceFunction")
+
+    @cached_property
+    def settings(self) -> CheckerSettings:
+        """Return the settings of the deployed checker."""
+        try:
+            return CheckerSettings.read(self.environment)
+        except SettingsError as error:
+            raise Trouble(
+                f"The stack {self.deployment.stack} is of another version: {error}. Run make deploy."
+            ) from None
+
+    @property
+    def policy(self) -> Policy:
+        """Return what the shop has set for verdicts."""
+        return self.settings.policy
+
+    @property
+    def style(self) -> Style:
+        """Return how the shop wants its texts."""
+        return self.settings.style
+
+    @cached_property
+    def requests_per_minute(self) -> int:
+        """Return what the functions leave over of VtexRequestsPerMinute: a tenth."""
+        return max(1, int(self.environment["VTEX_REQUESTS_PER_MINUTE"]) // 10)
+
+    @cached_property
+    def credentials(self) -> dict[str, Any]:
+        """Return the secret of VTEX's credentials; it is never to be shown."""
+        return self.deployment.read_secret(VTEX_SECRET)
+
+    @property
+    def accounts(self) -> list[str]:
+        """List the accounts that have credentials."""
+        return sorted(self.credentials)
+
+    def account(self, named: str | None) -> str:
+        """Return the account that is meant: the one that was named, or the only one there is."""
+        if named is None and len(self.accounts) == 1:
+            return self.accounts[0]
+        if named is not None and named in self.accounts:
+            return named
+        if not self.accounts:
+            raise Trouble("There are no credentials of any VTEX account yet. Run make credentials.")
+        known = ", ".join(self.accounts)
+        if named is None:
+            raise Trouble(f"Say which account: --account {known.replace(', ', ' or --account ')}")
+        raise Trouble(
+            f"There are no credentials of {named}; there are of: {known}. Run make credentials for a new one."
+        )
+
+    def vtex(self, requests_per_minute: int | None = None) -> Vtex:
+        """Make a client of VTEX at the commands' share of the pace, unless another is given."""
+        return Vtex(
+            self.settings.vtex_base_url,
+            credentials=self._credentials_of,
+            pace=Pace(requests_per_minute or self.requests_per_minute),
+        )
+
+    @cached_property
+    def table(self) -> Table:
+        """Return the ledger's table."""
+        return Table(self.deployment.client("dynamodb"), self.deployment.output("LedgerTableName"))
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Return the ledger."""
+        return Ledger(self.table)
+
+    @cached_property
+    def backlog(self) -> Backlog:
+        """Return the lists of what is still to be done."""
+        return Backlog(self.table)
+
+    @cached_property
+    def hook_queue(self) -> HookQueue:
+        """Return the way in."""
+        return HookQueue(self.deployment.client("sqs"), self.deployment.output("HookQueueUrl"))
+
+    @cached_property
+    def outlets(self) -> Outlets:
+        """Return where results go."""
+        output = self.deployment.output
+        return Outlets(
+            sqs=lambda: self.deployment.client("sqs"),
+            sns=lambda: self.deployment.client("sns"),
+            hook_queue=output("HookQueueUrl"),
+            dead_letters=output("HookDeadLetterQueueUrl"),
+            failures=output("FailureQueueUrl"),
+            alerts=output("AlertTopicArn"),
+        )
+
+    def resource(self, logical_id: str) -> str:
+        """Return the physical id of one of the stack's resources."""
+        try:
+            answer = self.deployment.client("cloudformation").describe_stack_resource(
+                StackName=self.deployment.stack, LogicalResourceId=logical_id
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise Trouble(f"{logical_id} of the stack {self.deployment.stack} cannot be found: {error}") from None
+        return str(answer["StackResourceDetail"]["PhysicalResourceId"])
+
+    def function_environment(self, logical_id: str) -> dict[str, str]:
+        """Return the environment of one of the stack's functions."""
+        name = self.resource(logical_id)
+        try:
+            answer = self.deployment.client("lambda").get_function_configuration(FunctionName=name)
+        except (BotoCoreError, ClientError) as error:
+            raise Trouble(f"{logical_id} cannot be looked at: {error}") from None
+        variables: dict[str, str] = answer.get("Environment", {}).get("Variables", {})
+        return variables
+
+    def _credentials_of(self, account: str) -> Credentials:
+        try:
+            return vtex_credentials(self.credentials, account)
+        except CredentialsRefused:
+            raise Trouble(f"There are no usable credentials of {account}. Run make credentials.") from None
+
+
+def shop_of(stack: str, profile: str | None, region: str | None) -> Shop:
+    """Return the shop of a stack, with a profile and a region as the AWS CLI takes them."""
+    if profile:
+        os.environ["AWS_PROFILE"] = profile
+    return Shop(Deployment(stack, region))
