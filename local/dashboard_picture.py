@@ -29,6 +29,10 @@ LEVELS: Mapping[str, Mapping[str, float]] = {
     "VTEX calls by status": {"200": 40, "404": 0.2, "429": 0.3},
     "Put back, and why": {"trouble": 0.5, "VTEX asked for silence": 0.6},
     "VTEX latency in seconds": {"median": 0.18, "p95": 0.42},
+    "Follow-up: read again, by schedule": {"read again": 2.2},
+    "The feed, behind the hook": {"read": 38, "queued": 38, "only the feed knew": 0.4, "committed": 38},
+    "Configuration at VTEX": {"registered again": 0.05},
+    "Held back, and told together": {"held back": 0.6, "digests": 0.15},
     "Problems found, by code": {"missing": 0.9, "malformed": 0.5, "wrong model": 0.1, "tracking missing": 1.1},
 }
 """How high a line runs on an ordinary afternoon, by widget and label; any other stays at nought."""

@@ -19,7 +19,12 @@ HOME = STATE / "demo"
 GRACE_SECONDS = 6
 PATIENCE = 45.0
 MORE_EVENTS = 2
-PARAMETERS = {**events.PARAMETERS, "RetryBaseSeconds": "1", "InvoiceGraceSeconds": str(GRACE_SECONDS)}
+PARAMETERS = {
+    **events.PARAMETERS,
+    "RetryBaseSeconds": "1",
+    "InvoiceGraceSeconds": str(GRACE_SECONDS),
+    "AlertBurst": "100",  # every alert is to be seen; otherwise the sixth within 15 minutes would wait for a digest
+}
 FAILING = [case for case in ORDERS if case.outcome_after_grace == "failing"]
 _WIDTH = 100
 _COLOURS = {"ok": "green", "failing": "yellow", "waiting": "cyan"}
@@ -55,6 +60,7 @@ class Demo:
         self._check_the_orders()
         self._post_again()
         self._mend()
+        self._remind()
         self._show_records()
         self._show_emails()
 
@@ -70,7 +76,8 @@ class Demo:
         self._paragraph(
             f"VTEX told of {len(ORDERS)} orders. {len(FAILING)} are CNova's and have an invoice without a good access"
             f" key: each left one record for machines and one alert for people, however often its event came. One was"
-            f" mended at VTEX and told as resolved. The other {len(ORDERS) - len(FAILING)} made no noise: their keys"
+            f" mended at VTEX, read again unasked and told as resolved."
+            f" The other {len(ORDERS) - len(FAILING)} made no noise: their keys"
             " are good, or they are canceled, returned, not invoiced, or sold elsewhere. The event of an order that"
             " VTEX does not know is kept as a dead letter. Nobody without the secret got anything in."
         )
@@ -122,10 +129,14 @@ class Demo:
 
     def _mend(self) -> None:
         case = BY_NAME["key-missing"]
-        self._title("4. Somebody puts the key into the order, and VTEX posts another event")
-        self._progress(f"mending {case.order_id} at VTEX")
+        self._title("4. Somebody puts the key into the order. VTEX says nothing of it, so the stack looks by itself")
+        self._progress(f"mending {case.order_id} at VTEX, and letting RecheckFailuresFunction look")
         self._stack.vtex("POST", "invoice-key", {"order_id": case.order_id, "invoice_key": events.RIGHT_KEY})
-        self._post(case)
+        queued = self._stack.invoke("RecheckFailuresFunction", {"all": True})["queued"]
+        self._line(
+            f"  By its schedule an order is read again 15 minutes after its alert; told to, it queued all {queued} now."
+        )
+        self._expect("the number of open failures that are read again", queued, len(FAILING))
         self._wait(
             lambda: len(self._watch.records(case.order_id)) > 1 and len(self._watch.emails(case.order_id)) > 1, "it"
         )
@@ -135,14 +146,21 @@ class Demo:
         self._expect(
             f"the ledger's outcome of {case.order_id}", (item["outcome"], "errors_told" in item), ("ok", False)
         )
-        self._line(
-            f"  The ledger has {case.order_id} as {item['outcome']}, with no failure open; the resolution is told."
-        )
+        self._line(f"  {case.order_id} has its key now: its failure is closed, and who was alerted is told:\n")
+        self._frame(self._watch.emails(case.order_id)[-1])
+
+    def _remind(self) -> None:
+        self._title("5. On working days at nine: what is still open, the oldest first")
+        self._progress("letting SendDigestFunction remind")
+        self._stack.invoke("SendDigestFunction", {"reminder": True})
+        reminders = until(lambda: self._watch.emails(kind="reminder"), "the reminder", PATIENCE)
+        self._frame(reminders[0])
+        self._expect("the number of reminders", len(reminders), 1)
 
     def _show_records(self) -> None:
         records = self._watch.records()
         whole = self._watch.records(BY_NAME["key-missing"].order_id)[:1]
-        self._title(f"5. The failure queue: {len(records)} records for machines, as they lie in SQS. One of them:")
+        self._title(f"6. The failure queue: {len(records)} records for machines, as they lie in SQS. One of them:")
         for record in whole:
             self._line(textwrap.indent(json.dumps(record, indent=2, ensure_ascii=False), "  "))
         self._heading("\n  The others:")
@@ -153,9 +171,9 @@ class Demo:
         self._expect("the records", seen, _expected_reports())
 
     def _show_emails(self) -> None:
-        emails = self._watch.emails()
+        emails = [*self._watch.emails(kind="failing"), *self._watch.emails(kind="resolved")]
         self._title(
-            f"6. The alert topic: {len(emails)} e-mails for people, in Portuguese unless set otherwise. Two of them:"
+            f"7. The alert topic: {len(emails)} alerts for people, in Portuguese unless set otherwise. Two of them:"
         )
         whole = [
             self._watch.emails(BY_NAME[name].order_id)[:1] for name in ("key-with-nfe-prefix-and-spaces", "key-missing")
@@ -224,7 +242,7 @@ class Rows:
         """Look once, and show what is new; say whether everything is known."""
         checks = {check["order_id"]: check for check in self._watch.checks() if "outcome" in check}
         told = Counter(record["subject"] for record in self._watch.records())
-        told.update(email.order_id for email in self._watch.emails())
+        told.update(email.order_id for email in self._watch.emails(kind="failing"))
         dead = {letter.body["OrderId"]: letter.attributes["reason"] for letter in self._watch.dead_letters()}
         for order_id, case in list(self._pending.items()):
             check = checks.get(order_id)

@@ -8,7 +8,7 @@ and the records that are sent to the files.
 import json
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +23,20 @@ SCHEMAS = ROOT / "docs" / "schemas"
 _CLOSED = "additionalProperties"
 _NOTICED = datetime(2026, 3, 3, 14, 54, 1, tzinfo=UTC)
 _MENDED = datetime(2026, 3, 3, 18, 14, 30, tzinfo=UTC)
+_GIVEN_UP = _NOTICED + timedelta(days=30)
 _KEY = "35260311222333000181550010006437971732194052"
 
 
 def files() -> dict[Path, str]:
     """Return what each file under docs/schemas holds."""
-    from invoicekey.record import FailingRecord, ResolvedRecord
+    from invoicekey.record import ExpiredRecord, FailingRecord, ResolvedRecord
 
-    failing, resolved = _examples()
+    failing, resolved, expired = _examples()
     return {
         SCHEMAS / "failing.v1.schema.json": _text(schema(FailingRecord)),
         SCHEMAS / "resolved.v1.schema.json": _text(schema(ResolvedRecord)),
+        SCHEMAS / "expired.v1.schema.json": _text(schema(ExpiredRecord)),
+        SCHEMAS / "examples" / "expired.v1.json": _text(expired.model_dump(mode="json")),
         SCHEMAS / "examples" / "failing.v1.json": _text(failing.model_dump(mode="json")),
         SCHEMAS / "examples" / "resolved.v1.json": _text(resolved.model_dump(mode="json")),
     }
@@ -57,8 +60,8 @@ class _Open(GenerateJsonSchema):
         return False
 
 
-def _examples() -> "tuple[Record, Record]":
-    """Write the records of an order whose key was missing, and was put in while the tracking number was forgotten."""
+def _examples() -> "tuple[Record, Record, Record]":
+    """Write the records of an order whose key was missing: put in with no tracking number, and never put in."""
     from invoicekey import record
     from invoicekey.order import Order
     from invoicekey.policy import Policy
@@ -80,9 +83,11 @@ def _examples() -> "tuple[Record, Record]":
     told: Mapping[str, Any] = {"first_seen_at": _NOTICED, "language": "pt-BR"}
     order, verdict = judged(_NOTICED, invoiceKey=None, trackingNumber="AA1554869884FD")
     failing = record.failing("luxstore", order, verdict.problems, report=1, now=_NOTICED, **told)
+    expired = record.expired("luxstore", order, verdict.problems, report=2, now=_GIVEN_UP, **told)
     order, verdict = judged(_MENDED, invoiceKey=_KEY, trackingNumber=None)
     reason = record.CloseReason(verdict.outcome.value)
-    return failing, record.resolved("luxstore", order, verdict.warnings, report=2, now=_MENDED, reason=reason, **told)
+    resolved = record.resolved("luxstore", order, verdict.warnings, report=2, now=_MENDED, reason=reason, **told)
+    return failing, resolved, expired
 
 
 def _text(document: Mapping[str, Any]) -> str:

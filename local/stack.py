@@ -179,6 +179,19 @@ class LocalStack:
         with _open(request, timeout=10) as answer:
             return json.loads(answer.read())
 
+    def invoke(self, logical_id: str, event: object) -> Any:
+        """Invoke a function, and return its answer; raise StackError where it fails."""
+        resource = self.client("cloudformation").describe_stack_resource(
+            StackName=STACK_NAME, LogicalResourceId=logical_id
+        )
+        answer = self.client("lambda").invoke(
+            FunctionName=resource["StackResourceDetail"]["PhysicalResourceId"], Payload=json.dumps(event)
+        )
+        payload = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise StackError(f"{logical_id} failed: {payload}")
+        return payload
+
     def messages(self, queue_url: str) -> list[Any]:
         """Return the messages that a queue holds, and leave them there."""
         sqs, found = self.client("sqs"), {}

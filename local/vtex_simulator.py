@@ -26,6 +26,8 @@ From the shell, with a control API under ``/_simulator/``, JSON in and out::
     GET, PUT orders                 PUT one order document or a list of them
     POST invoice-key                a person's edit in the Admin, an InvoiceEdit: {"order_id": "…", "invoice_key": "…"}
     GET, POST, DELETE feed-events   POST one or a list: {"account": "…", "orderId": "…", "state": "invoiced"}
+    GET, PUT hooks              the hook configurations by appKey; PUT pings nobody: {"an-app-key": {…}}
+    GET feeds                   the feed configurations by appKey
     GET, POST, DELETE faults        POST a Fault: {"kind": "status", "status": 503, "times": 2, "route": "feed"}
     PUT latency                     how long every answer of VTEX takes: {"seconds": 0.2}
     PUT refused                     the appKeys and appTokens that get a 403: ["…"]
@@ -602,6 +604,12 @@ def _configure_hook(vtex: VtexSimulator, call: Call) -> object:
     return {}
 
 
+def _put_hooks(vtex: VtexSimulator, call: Call) -> object:
+    """Configure hooks as another system would have: nobody is pinged."""
+    vtex.hooks.update({app_key: as_object(config) for app_key, config in as_object(call.json()).items()})
+    return {"put": len(vtex.hooks)}
+
+
 def _remove_hook(vtex: VtexSimulator, call: Call) -> object:
     vtex.hooks.pop(call.app_key, None)
     return {}
@@ -710,6 +718,9 @@ _OPEN: Mapping[str, Work] = {
     "GET /_simulator/orders": _show_orders,
     "PUT /_simulator/orders": _put_orders,
     "POST /_simulator/invoice-key": _edit_invoice,
+    "GET /_simulator/hooks": lambda vtex, _: vtex.hooks,
+    "PUT /_simulator/hooks": _put_hooks,
+    "GET /_simulator/feeds": lambda vtex, _: {app_key: feed.config for app_key, feed in vtex.feeds.items()},
     "GET /_simulator/feed-events": _show_feed_events,
     "POST /_simulator/feed-events": _put_feed_events,
     "DELETE /_simulator/feed-events": _clear_feed_events,

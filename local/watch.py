@@ -59,7 +59,24 @@ class Watch:
         self._stack = stack
         self._seen: dict[str, dict[str, Json]] = {}
         self._logs = stack.client("logs")
-        self._inbox = self._subscribe(stack.outputs["AlertTopicArn"])
+        self._inbox = self.subscribe("AlertTopicArn")
+
+    def subscribe(self, output: str) -> str:
+        """Subscribe a new queue to the topic of one of the stack's outputs, and return its address."""
+        topic, sqs = self._stack.outputs[output], self._stack.client("sqs")
+        url: str = sqs.create_queue(QueueName=f"a-subscriber-of-{output}")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        allowed = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+        self._stack.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        return url
 
     def checks(self, order_id: str | None = None) -> list[Json]:
         """List what the checker says that it decided, a line a check."""
@@ -72,16 +89,16 @@ class Watch:
 
     def records(self, order_id: str | None = None) -> list[Json]:
         """List the failure records as they lie in the failure queue."""
-        bodies = [received.body for received in self._received(self._stack.outputs["FailureQueueUrl"])]
+        bodies = [received.body for received in self.received(self._stack.outputs["FailureQueueUrl"])]
         return [record for record in bodies if order_id in (None, record["subject"])]
 
     def dead_letters(self) -> list[Received]:
         """List the dead letters of the hook queue."""
-        return self._received(self._stack.outputs["HookDeadLetterQueueUrl"])
+        return self.received(self._stack.outputs["HookDeadLetterQueueUrl"])
 
-    def emails(self, order_id: str | None = None) -> list[Email]:
-        """List the alerts that came."""
-        letters = [received.body for received in self._received(self._inbox)]
+    def emails(self, order_id: str | None = None, *, kind: str | None = None) -> list[Email]:
+        """List what came by the alert topic, or of it one order's alerts or one type."""
+        letters = [received.body for received in self.received(self._inbox)]
         emails = [
             Email(
                 letter["Subject"],
@@ -90,7 +107,9 @@ class Watch:
             )
             for letter in letters
         ]
-        return [email for email in emails if order_id is None or email.order_id == order_id]
+        return [
+            email for email in emails if order_id in (None, email.order_id) and kind in (None, email.attributes["type"])
+        ]
 
     def ledger_item(self, order_id: str) -> Json:
         """Return what the ledger holds of an order; empty where it holds nothing."""
@@ -102,7 +121,8 @@ class Watch:
         read = TypeDeserializer().deserialize
         return {name: read(value) for name, value in answer.get("Item", {}).items()}
 
-    def _received(self, queue_url: str) -> list[Received]:
+    def received(self, queue_url: str) -> list[Received]:
+        """List the messages of a queue, those that were taken from it meanwhile too."""
         seen = self._seen.setdefault(queue_url, {})
         seen.update({message["MessageId"]: message for message in self._stack.messages(queue_url)})
         return [_received(message) for message in seen.values()]
@@ -116,22 +136,6 @@ class Watch:
     def _log_groups(self) -> dict[str, str]:
         resources = self._stack.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)
         return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources["StackResources"]}
-
-    def _subscribe(self, topic: str) -> str:
-        sqs = self._stack.client("sqs")
-        url: str = sqs.create_queue(QueueName="a-subscriber")["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        allowed = {
-            "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": arn,
-            "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
-        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
-        self._stack.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-        return url
 
 
 def _received(message: Json) -> Received:

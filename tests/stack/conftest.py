@@ -8,14 +8,17 @@ import pytest
 from local import events, processes
 from local.stack import STATE, VTEX_CREDENTIALS, LocalStack
 from local.watch import Watch
-from tests.stack.shop import STRANGER, WITH_CREDENTIALS, Shop
+from tests.stack.shop import STRANGER, WITH_CREDENTIALS, Shop, app_key
 
+ALERT_BURST = 60
+"""More than the other tests send within fifteen minutes; the storm is larger."""
 PARAMETERS = {
     **events.PARAMETERS,
     "VtexAccounts": ",".join([*WITH_CREDENTIALS, STRANGER]),
     "VtexRequestsPerMinute": "6000",
     "RetryBaseSeconds": "1",
     "InvoiceGraceSeconds": "5",
+    "AlertBurst": str(ALERT_BURST),
 }
 
 
@@ -25,7 +28,9 @@ def stack() -> Iterator[LocalStack]:
     with LocalStack(emulator_port, vtex_port, STATE / "tests", PARAMETERS, hook_secret=events.HOOK_SECRET) as running:
         running.client("secretsmanager").put_secret_value(
             SecretId=running.outputs["VtexCredentialsSecretArn"],
-            SecretString=json.dumps(dict.fromkeys(WITH_CREDENTIALS, VTEX_CREDENTIALS)),
+            SecretString=json.dumps(
+                {account: {**VTEX_CREDENTIALS, "app_key": app_key(account)} for account in WITH_CREDENTIALS}
+            ),
         )
         running.vtex("PUT", "orders", [events.order_document(case) for case in events.ORDERS])
         yield running

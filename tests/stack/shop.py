@@ -9,12 +9,19 @@ from local import events
 from local.stack import LocalStack
 from local.watch import Json
 
-WITH_CREDENTIALS = (events.ACCOUNT, "downshop", "quietshop")
+STORM, FED, GUARDED = "stormshop", "feedshop", "guardshop"
+"""Accounts with a storm, a feed and a stolen hook of their own."""
+WITH_CREDENTIALS = (events.ACCOUNT, "downshop", "quietshop", STORM, FED, GUARDED)
 """VTEX's faults and silences are an account's: a test that makes some has its own."""
 STRANGER = "strangershop"
 """An account whose events are taken and whose credentials are missing."""
 
 _numbers = itertools.count(980001)
+
+
+def app_key(account: str) -> str:
+    """Return an account's appKey: VTEX keeps one hook and one feed for each."""
+    return f"vtexappkey-{account}-LOCAL"
 
 
 class Shop:
@@ -23,12 +30,13 @@ class Shop:
     def __init__(self, stack: LocalStack) -> None:
         self._stack = stack
 
-    def invoice(self, account: str = events.ACCOUNT, **changes: Any) -> str:
-        """Put a new order with a keyless invoice into VTEX, and return its id."""
+    def invoice(self, account: str = events.ACCOUNT, *, invoice_key: str | None = None, **changes: Any) -> str:
+        """Put a new order into VTEX, its invoice with no key unless one is given, and return its id."""
         number = str(next(_numbers))
         order = events.order_document(events.BY_NAME["key-missing"])
         order |= {"orderId": f"VVJ-{number}-01", "marketplaceOrderId": f"{number}-01", "hostname": account, **changes}
-        order["packageAttachment"]["packages"][0]["invoiceNumber"] = number
+        invoice = order["packageAttachment"]["packages"][0]
+        invoice |= {"invoiceNumber": number, "invoiceKey": invoice_key}
         self._stack.vtex("PUT", "orders", order)
         return str(order["orderId"])
 
