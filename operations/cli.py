@@ -50,8 +50,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(_general_first(arguments), prog_name="invoicekey", standalone_mode=False)
     except typer.TyperException as misunderstood:
-        misunderstood.show()
-        return misunderstood.exit_code
+        misunderstood.show()  # type: ignore[attr-defined]
+        return int(misunderstood.exit_code)
     except Trouble as trouble:
         return _in_the_way(str(trouble))
     except TryAgainLater as trouble:

@@ -109,7 +109,10 @@ def _deploy_guided(profile: str) -> Settings:
             f"Deployed, but sam was told not to keep the answers as {_where_answers_are(profile)}; it asks again."
         )
     if (chosen := architecture_of(settings)) != DEFAULT_ARCHITECTURE:
-        print(f"\nArchitecture {chosen} was chosen, and sam asks after it has built: building for it, deploying again")
+        print(
+            f"\nArchitecture {chosen} was chosen, and sam asks after it has built: building for it, deploying again",
+            flush=True,
+        )
         _build(settings)
         _deploy(profile)
     return settings

@@ -107,5 +107,5 @@ def _explained(what: str, reasons: dict[str, str] | None = None) -> Iterator[Non
         raise Trouble(f"{what}: {reason}.") from None
     except BotoCoreError as error:
         raise Trouble(
-            f"{what}: {error} Set AWS_PROFILE and AWS_REGION, or run aws configure (or aws sso login)."
+            f"{what}: {str(error).rstrip('.')}. Set AWS_PROFILE and AWS_REGION, or run aws configure or aws sso login."
         ) from None

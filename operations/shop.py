@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from invoicekey.alert import Style
@@ -17,10 +18,10 @@ from invoicekey.ledger import Ledger
 from invoicekey.outlets import HookQueue, Outlets
 from invoicekey.policy import Policy
 from invoicekey.secrets import Credentials, vtex_credentials
-from invoicekey.settings import CheckerSettings, SettingsError
+from invoicekey.settings import CheckerSettings, GuardSettings, SettingsError
 from invoicekey.table import Table
 from invoicekey.vtex import Pace, Vtex
-from operations.deployment import Deployment, Trouble
+from operations.deployment import DEFAULT_STACK, Deployment, Trouble
 
 VTEX_SECRET, HOOK_SECRET = "VtexCredentialsSecretArn", "HookSecretArn"
 
@@ -42,9 +43,15 @@ class Shop:
         try:
             return CheckerSettings.read(self.environment)
         except SettingsError as error:
-            raise Trouble(
-                f"The stack {self.deployment.stack} is of another version: {error}. Run make deploy."
-            ) from None
+            raise self._of_another_version(error) from None
+
+    @cached_property
+    def guard_settings(self) -> GuardSettings:
+        """Return the settings of the deployed guard: how hook and feed are to be."""
+        try:
+            return GuardSettings.read(self.function_environment("GuardHookFunction"))
+        except SettingsError as error:
+            raise self._of_another_version(error) from None
 
     @property
     def policy(self) -> Policy:
@@ -86,12 +93,13 @@ class Shop:
             f"There are no credentials of {named}; there are of: {known}. Run make credentials for a new one."
         )
 
-    def vtex(self, requests_per_minute: int | None = None) -> Vtex:
+    def vtex(self, requests_per_minute: int | None = None, *, transport: httpx.BaseTransport | None = None) -> Vtex:
         """Make a client of VTEX at the commands' share of the pace, unless another is given."""
         return Vtex(
             self.settings.vtex_base_url,
             credentials=self._credentials_of,
             pace=Pace(requests_per_minute or self.requests_per_minute),
+            transport=transport,
         )
 
     @cached_property
@@ -127,6 +135,20 @@ class Shop:
             alerts=output("AlertTopicArn"),
         )
 
+    def command(self, arguments: str) -> str:
+        """Return a command about this stack, for people to type."""
+        stack = "" if self.deployment.stack == DEFAULT_STACK else f" --stack {self.deployment.stack}"
+        return f"invoicekey {arguments}{stack}"
+
+    def ask(self, service: str, operation: str, **arguments: Any) -> Any:
+        """Ask an AWS service, raising Trouble where it gives no answer."""
+        try:
+            return getattr(self.deployment.client(service), operation)(**arguments)
+        except ClientError as error:
+            raise Trouble(f"AWS answered {error.response['Error']['Code']} to {error.operation_name}.") from None
+        except BotoCoreError as error:
+            raise Trouble(f"AWS gave no answer to {operation}: {error}") from None
+
     def resource(self, logical_id: str) -> str:
         """Return the physical id of one of the stack's resources."""
         try:
@@ -146,6 +168,9 @@ class Shop:
             raise Trouble(f"{logical_id} cannot be looked at: {error}") from None
         variables: dict[str, str] = answer.get("Environment", {}).get("Variables", {})
         return variables
+
+    def _of_another_version(self, error: SettingsError) -> Trouble:
+        return Trouble(f"The stack {self.deployment.stack} is of another version: {error}. Run make deploy.")
 
     def _credentials_of(self, account: str) -> Credentials:
         try:

@@ -8,7 +8,7 @@ behaviours against both. Every call is a step, and before and after each is a mo
     outside.steps.before("publish_alerts", Crash())
     with pytest.raises(Crash):
         outside.check(message())
-    assert outside.steps.taken == ["read", "read_order", "write", "send_records", "note_recorded"]
+    assert outside.steps.taken == ["read", "read_order", "write", "send_records", "note_recorded", "take_turns"]
 """
 
 import json
@@ -16,20 +16,22 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from invoicekey.alert import Style
 from invoicekey.batch import BatchCheck
 from invoicekey.check import Clock, OrderCheck, Rules
-from invoicekey.errors import Conflict, OrderNotFound, SilenceAsked, TryAgainLater
-from invoicekey.ledger import Entry, Ledger, Page
+from invoicekey.errors import OrderNotFound, SilenceAsked, TryAgainLater
+from invoicekey.ledger import Entry, HeldBack, Ledger, Page, entry_of, ref_of
 from invoicekey.notification import OrderRef
 from invoicekey.order import Order
 from invoicekey.outlets import Message, Outlets
-from invoicekey.policy import Policy
+from invoicekey.policy import Limit, Policy
+from invoicekey.table import Item
 from invoicekey.vtex import Vtex
+from tests.fake_dynamodb import FakeDynamoDb
 
 ACCOUNT, ORDER_ID = "luxstore", "VVJ-975102-01"
 REF = OrderRef(ACCOUNT, ORDER_ID)
@@ -37,6 +39,7 @@ NOON = datetime(2026, 3, 3, 15, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
 GRACE = timedelta(seconds=600)
 RETRY_BASE = timedelta(seconds=60)
+LIMIT = Limit(alerts=5, window=timedelta(minutes=15))
 
 type Happening = BaseException | Callable[[], object]
 """What happens at a moment: something is raised, or done."""
@@ -163,58 +166,69 @@ class FakeVtex(Vtex):
 
 
 class FakeLedger(Ledger):
-    """The ledger, in memory. Steps: read, write, note_recorded, note_alerted, note_silence, note_put_back."""
+    """The ledger, on a table in memory. Its steps have the names of its methods."""
 
     def __init__(self, steps: Steps) -> None:
-        self.entries: dict[OrderRef, Entry] = {}
-        self.silences: dict[str, float] = {}
-        self.put_backs: Counter[str] = Counter()
+        self.dynamodb = FakeDynamoDb()
+        super().__init__(self.dynamodb.table)
         self._steps = steps
 
+    @property
+    def entries(self) -> dict[OrderRef, Entry]:
+        """Return what it holds of the orders."""
+        items = {ref_of(item["pk"]): item for item in self.dynamodb.items("order#")}
+        return {ref: entry_of(ref, item) for ref, item in items.items()}
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """Return which order owns a key."""
+        return {item["pk"].rpartition("#")[2]: item["order_id"] for item in self.dynamodb.items("key#")}
+
+    @property
+    def held_back(self) -> dict[str, str]:
+        """Return of which orders an alert waits for a digest, and its kind."""
+        return {ref_of(item["pk"]).order_id: item["kind"] for item in self.dynamodb.items("held#")}
+
+    @property
+    def put_backs(self) -> Counter[str]:
+        """Return how often messages were put back."""
+        return Counter({item["pk"].removeprefix("message#"): int(item["put_back"]) for item in self._messages})
+
+    @property
+    def _messages(self) -> list[Item]:
+        return self.dynamodb.items("message#")
+
     def read(self, refs: Iterable[OrderRef], message_ids: Iterable[str] = ()) -> Page:
-        """Read what is held now."""
-        refs = list(refs)
         with self._steps.taking("read"):
-            return Page(
-                entries={ref: self.entries.get(ref, Entry(ref)) for ref in refs},
-                silent_until={r.account: self.silences[r.account] for r in refs if r.account in self.silences},
-                put_back={message: self.put_backs[message] for message in message_ids if message in self.put_backs},
-            )
+            return super().read(refs, message_ids)
 
     def write(self, entry: Entry) -> Entry:
-        """Write where the version is the one that was read."""
         with self._steps.taking("write", entry.ref.order_id):
-            held = self.entries.get(entry.ref)
-            if (held.version if held else 0) != entry.version:
-                raise Conflict
-            written = self.entries[entry.ref] = replace(entry, version=entry.version + 1)
-        return written
+            return super().write(entry)
 
     def note_recorded(self, entry: Entry) -> None:
-        """Note on the report that is held, where it is the same."""
         with self._steps.taking("note_recorded", entry.ref.order_id):
-            self._tell(entry, recorded=True)
+            super().note_recorded(entry)
 
     def note_alerted(self, entry: Entry) -> None:
-        """Note on the report that is held, where it is the same."""
         with self._steps.taking("note_alerted", entry.ref.order_id):
-            self._tell(entry, alerted=True, alert=None)
+            super().note_alerted(entry)
+
+    def note_held_back(self, entry: Entry, held: HeldBack) -> None:
+        with self._steps.taking("note_held_back", entry.ref.order_id):
+            super().note_held_back(entry, held)
+
+    def take_turns(self, account: str, kind: str, wanted: int, now: datetime, limit: Limit) -> int:
+        with self._steps.taking("take_turns", kind):
+            return super().take_turns(account, kind, wanted, now, limit)
 
     def note_silence(self, account: str, until: float) -> None:
-        """Keep the longest."""
         with self._steps.taking("note_silence", account):
-            self.silences[account] = max(int(until) + 1.0, self.silences.get(account, 0.0))
+            super().note_silence(account, until)
 
     def note_put_back(self, message_id: str) -> None:
-        """Count."""
         with self._steps.taking("note_put_back", message_id):
-            self.put_backs[message_id] += 1
-
-    def _tell(self, entry: Entry, **told: Any) -> None:
-        held = self.entries.get(entry.ref)
-        if held is None or held.report is None or held.last_report_number != entry.last_report_number:
-            raise Conflict
-        self.entries[entry.ref] = replace(held, version=held.version + 1, report=replace(held.report, **told))
+            super().note_put_back(message_id)
 
 
 @dataclass(frozen=True)
@@ -224,7 +238,7 @@ class Sent:
     ref: OrderRef
     number: int
     type: str
-    """Of the report, without what is the same in all: `failing` or `resolved`."""
+    """Of the report, without what is the same in all: `failing`, `resolved` or `expired`."""
     text: str
     """The bytes: the record, or the alert's entry."""
 
@@ -327,12 +341,13 @@ class SameThread(Executor):
 class Outside:
     """All that is outside, and the parts of the product put together on it."""
 
-    def __init__(self, policy: Policy | None = None) -> None:
+    def __init__(self, policy: Policy | None = None, limit: Limit = LIMIT) -> None:
         self.steps = Steps()
         self.time = FakeTime()
         self.vtex = FakeVtex(self.steps, self.time)
         self.ledger = FakeLedger(self.steps)
         self.outlets = FakeOutlets(self.steps)
+        self.limit = limit
         self.policy = policy or Policy(affiliate_ids=frozenset({"vvj"}), invoice_grace=GRACE)
         self.batch_check = self.environment()
 
@@ -341,7 +356,9 @@ class Outside:
         rules = Rules(self.policy, Style(), LEASE)
         check = OrderCheck(self.vtex, self.ledger, rules)
         make_pool = options.pop("make_pool", SameThread)
-        return BatchCheck(self.vtex, self.ledger, self.outlets, check, RETRY_BASE, make_pool=make_pool, **options)
+        return BatchCheck(
+            self.vtex, self.ledger, self.outlets, check, RETRY_BASE, self.limit, make_pool=make_pool, **options
+        )
 
     def check(self, *messages: Message) -> set[str]:
         """Check a batch; return the ids of the messages that go back."""
@@ -356,13 +373,16 @@ class Outside:
         return [wait for put_back, wait in self.outlets.put_backs if put_back.id == message.id][-1]
 
 
-def message(order_id: str = ORDER_ID, *, account: str = ACCOUNT, **changes: Any) -> Message:
-    """Return a message of the hook queue with a notification in VTEX's shape."""
+def message(
+    order_id: str = ORDER_ID, *, account: str = ACCOUNT, last_change: str | None = None, **changes: Any
+) -> Message:
+    """Return a message of the hook queue with a notification in VTEX's shape; without a last change it has no id."""
     body = {
         "Domain": "Fulfillment",
         "OrderId": order_id,
         "State": "invoiced",
         "LastState": "invoice",
+        "LastChange": last_change,
         "Origin": {"Account": account, "Key": "vtexappkey-luxstore-ABCDEF"},
     }
     given: dict[str, Any] = {

@@ -1,1 +1,78 @@
-"""`invoicekey hook`."""
+"""`invoicekey hook`: VTEX's order hook, and the feed behind it."""
+
+from typing import Annotated
+
+import typer
+
+from operations.cli import FAILING, app, err, out, shop
+from operations.findings import Section, State, show, worst
+from operations.registration import Registration, findings
+from operations.shop import Shop
+from operations.visit import visiting
+
+Account = Annotated[str | None, typer.Option(help="The VTEX account; where there is one only, it need not be named.")]
+
+hook = typer.Typer(no_args_is_help=True, help="See, install or remove VTEX's order hook, and the feed behind it.")
+app.add_typer(hook, name="hook")
+
+
+@hook.command()
+def status(
+    context: typer.Context,
+    account: Annotated[str | None, typer.Option(help="One VTEX account alone; else all.")] = None,
+) -> int:
+    """Say how hook and feed stand at VTEX beside what the stack declares.
+
+    Exit code 0 where all is as declared, 3 where something is not.
+    """
+    of = shop(context)
+    accounts = [of.account(account)] if account or not of.accounts else of.accounts
+    with visiting(of, accounts) as vtex, err.status("asking VTEX"):
+        registration = Registration(of, vtex)
+        sections = [
+            Section(name, tuple(findings(registration.read(name), _install_command(of, name)))) for name in accounts
+        ]
+    show(out, *sections)
+    return 0 if worst(sections) is State.WELL else FAILING
+
+
+@hook.command()
+def install(context: typer.Context, account: Account = None) -> int:
+    """Register hook and feed at VTEX; safe to repeat, and VTEX pings the address anew.
+
+    Another system's hook or feed is never overwritten. Exit code 3 where the feed was left alone.
+    """
+    of = shop(context)
+    name = of.account(account)
+    with visiting(of, [name]) as vtex, err.status("asking VTEX"):
+        section = Section(name, tuple(Registration(of, vtex).install(name)))
+    show(out, section)
+    return 0 if worst([section]) is State.WELL else FAILING
+
+
+@hook.command()
+def remove(
+    context: typer.Context,
+    account: Account = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> int:
+    """Remove hook and feed from VTEX: before the stack is deleted, or to give the appKey to another system.
+
+    Another system's hook or feed is never removed.
+    """
+    of = shop(context)
+    name = of.account(account)
+    if not yes:
+        err.print(
+            f"Without hook and feed nothing is heard of the orders of {name}. The stack's guard registers them again at "
+            "its next run, within the hour, unless the stack is deleted or the account leaves VtexAccounts before."
+        )
+        typer.confirm(f"Remove hook and feed of {name} from VTEX?", abort=True, err=True)
+    with visiting(of, [name]) as vtex, err.status("asking VTEX"):
+        section = Section(name, tuple(Registration(of, vtex).remove(name)))
+    show(out, section)
+    return 0
+
+
+def _install_command(of: Shop, account: str) -> str:
+    return of.command(f"hook install --account {account}")

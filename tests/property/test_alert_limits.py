@@ -1,16 +1,18 @@
-"""Whatever stands in an order's fields, an alert keeps its limits and its layout."""
+"""Whatever stands in an order's fields, an alert keeps its limits and its layout; so does a summary of any number."""
 
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invoicekey import alert, texts
-from invoicekey.alert import Alert, Style
+from invoicekey import alert, summary, texts
+from invoicekey.alert import Alert, ChatMessage, Style
 from invoicekey.order import Order
-from invoicekey.verdict import Code, Problem, Severity, Suggestion, SuggestionSource
+from invoicekey.summary import Held, OpenFailure, SinceLast, Week
+from invoicekey.verdict import NOT_ON_ITS_WAY, Code, Problem, Severity, Suggestion, SuggestionSource
 
 slow_at_first = settings(deadline=None)
 """The first example of a template pays for its compilation."""
@@ -28,9 +30,20 @@ values = st.one_of(foreign, st.none(), st.integers(), st.floats(), st.booleans()
 errors = st.sampled_from([code for code in Code if code.severity is Severity.ERROR])
 suggestions = st.none() | st.builds(Suggestion, st.just(KEY), st.sampled_from(SuggestionSource))
 numbers = st.none() | foreign
+other_orders = st.none() | order_ids
 problems = st.builds(Problem, st.sampled_from(Code), numbers, values, suggestions, numbers)
-first_problems = st.builds(Problem, errors, numbers, values, suggestions, numbers)
-styles = st.builds(Style, st.sampled_from(texts.LANGUAGES))
+overdue = st.builds(Problem, st.sampled_from(sorted(NOT_ON_ITS_WAY)), numbers, values, is_overdue=st.just(True))
+reused = st.builds(Problem, st.just(Code.REUSED), numbers, values, suggestions, numbers, other_orders)
+first_problems = st.one_of(st.builds(Problem, errors, numbers, values, suggestions, numbers), reused, overdue)
+stacks = st.just("invoicekey") | st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,127}", fullmatch=True)
+dashboards = st.none() | st.just(
+    "https://sa-east-1.console.aws.amazon.com/cloudwatch/home#dashboards:name=" + "d" * 128
+)
+styles = st.builds(
+    Style, st.sampled_from(texts.LANGUAGES), st.sampled_from(["America/Sao_Paulo", "America/Rio_Branco"]),
+    dashboard_url=dashboards, stack=stacks,
+)  # fmt: skip
+moments = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
 @st.composite
@@ -46,10 +59,27 @@ def orders(draw: st.DrawFn) -> Order:
 
 
 @st.composite
+def _problems_found(draw: st.DrawFn) -> list[Problem]:
+    return [draw(first_problems), *draw(st.lists(st.one_of(problems, overdue, reused), max_size=8))]
+
+
+problems_found = _problems_found()
+
+
+@st.composite
 def failing_alerts(draw: st.DrawFn) -> tuple[Order, Alert]:
     order = draw(orders())
-    found = [draw(first_problems), *draw(st.lists(problems, max_size=8))]
-    return order, alert.failing(draw(accounts), order, found, draw(styles))
+    return order, alert.failing(draw(accounts), order, draw(problems_found), draw(styles))
+
+
+@st.composite
+def expired_alerts(draw: st.DrawFn) -> tuple[Order, Alert]:
+    order, opened = draw(orders()), draw(moments)
+    now = opened + draw(st.timedeltas(timedelta(days=-1), timedelta(days=10_000)))
+    told = alert.expired(
+        draw(accounts), order, draw(problems_found), opened_at=opened, now=now, style=draw(styles)
+    )  # fmt: skip
+    return order, told
 
 
 @st.composite
@@ -57,12 +87,48 @@ def resolved_alerts(draw: st.DrawFn) -> tuple[Order, Alert]:
     order = draw(orders())
     keys = draw(st.lists(st.tuples(numbers, foreign), max_size=8))
     warnings = [problem for problem in draw(st.lists(problems, max_size=8)) if problem.severity is Severity.WARNING]
-    opened = draw(st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
+    opened = draw(moments)
     now = opened + draw(st.timedeltas(timedelta(days=-1), timedelta(days=60)))
     return order, alert.resolved(draw(accounts), order, keys, warnings, opened_at=opened, now=now, style=draw(styles))
 
 
-told_of_orders = st.one_of(failing_alerts(), resolved_alerts())
+told_of_orders = st.one_of(failing_alerts(), resolved_alerts(), expired_alerts())
+
+
+@st.composite
+def digests(draw: st.DrawFn) -> Alert:
+    one = st.builds(
+        Held, order_ids, st.sampled_from(["failing", "resolved", "expired"]), st.lists(failures, max_size=3).map(tuple),
+        moments,
+    )  # fmt: skip
+    held = draw(st.lists(one, min_size=1, max_size=8))
+    return summary.digest(draw(accounts), held * draw(times), draw(styles))
+
+
+@st.composite
+def reminders(draw: st.DrawFn) -> Alert:
+    one = st.builds(OpenFailure, order_ids, moments, moments, failures, numbers, st.booleans())
+    open_failures = draw(st.lists(one, min_size=1, max_size=8))
+    counts = st.integers(0, 10_000)
+    return summary.reminder(
+        draw(accounts),
+        open_failures * draw(times),
+        now=draw(moments),
+        since_last=draw(st.none() | st.builds(SinceLast, moments, counts, counts)),
+        without_tracking=draw(counts),
+        style=draw(styles),
+    )
+
+
+failures = errors | st.sampled_from(sorted(NOT_ON_ITS_WAY))
+times = st.sampled_from([1, 2, 7, 1_000])
+weeks = st.builds(Week, st.integers(0, 10_000), st.integers(0, 10_000), st.none() | moments)
+summaries = st.one_of(
+    digests(),
+    reminders(),
+    st.builds(summary.all_well, accounts, weeks, styles),
+    st.builds(summary.trial, accounts, styles),
+)
 
 
 @slow_at_first
@@ -90,6 +156,44 @@ def test_nothing_foreign_gets_out_of_its_place(told_of_order: tuple[Order, Alert
     assert told.body.count("://") == 1
     assert told.body.count("«") == told.body.count("»") <= 1
     assert json.loads(told.message())["sms"] == told.sms
+
+
+@slow_at_first
+@given(told_of_orders)
+def test_a_chat_message_keeps_its_limits_and_its_thread(told_of_order: tuple[Order, Alert]) -> None:
+    order, told = told_of_order
+
+    message = _chat(told)
+    content, shown = message["content"], json.dumps(message["content"], ensure_ascii=False)
+
+    ChatMessage.model_validate(message)
+    assert message["metadata"]["threadId"] == f"{told.attributes['account']}:{order.order_id}"
+    assert shown.count("://") == 1
+    assert not set("*_~[]") & set("".join([content["title"], content["description"], *content.get("nextSteps", [])]))
+    assert all(re.fullmatch(r"`[0-9A-Z]{44}`|[^`]*", line) for line in content["description"].split("\n"))
+
+
+@slow_at_first
+@given(summaries)
+def test_a_summary_keeps_its_limits(told: Alert) -> None:
+    account = f"{told.attributes['account']}: "
+
+    assert len(told.body.split("\n")) <= 30
+    assert all(line.isprintable() for line in told.body.split("\n"))
+    assert "\n\n\n" not in told.body
+    for text, longest in ((told.subject, 99), (told.sms, 140)):
+        assert text.startswith(account)
+        assert text != account
+        assert len(text) <= longest
+        assert re.fullmatch(r"[ -~]+", text)
+    assert not set("[]{}~^|\\`") & set(told.sms)
+    ChatMessage.model_validate(_chat(told))
+    assert len(told.message(chat=True).encode()) < 50_000
+
+
+def _chat(told: Alert) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(json.loads(told.message(chat=True))["https"])
+    return message
 
 
 @slow_at_first

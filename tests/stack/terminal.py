@@ -38,7 +38,7 @@ def at_a_terminal(
     *,
     home: Path,
     environment: Mapping[str, str],
-    seconds: float = 60,
+    seconds: float = 180,
 ) -> Screen:
     """Run a command, and answer each question by its name; with Enter where there is no answer of ours."""
     ours, its = pty.openpty()

@@ -32,6 +32,11 @@ def kinds(outside: Outside) -> tuple[list[str], list[str]]:
     return [sent.type for sent in outside.outlets.records], [sent.type for sent in outside.outlets.alerts]
 
 
+def put_back(outside: Outside, message_id: str, times: int) -> None:
+    for _ in range(times):
+        outside.ledger.note_put_back(message_id)
+
+
 def reasons(outside: Outside) -> list[str]:
     return [reason for _, reason in outside.outlets.dead_letters]
 
@@ -222,7 +227,7 @@ def test_after_a_day_of_trouble_a_message_is_given_up(outside: Outside, trouble:
 
 def test_before_a_day_is_over_no_count_of_receives_gives_a_message_up(outside: Outside) -> None:
     outside.vtex.fail(unreachable())
-    outside.ledger.put_backs[message().id] = 198
+    put_back(outside, message().id, 198)
     outside.time.advance(DAY - timedelta(seconds=1))
 
     assert outside.check(message(receive_count=199)) == {message().id}
@@ -243,7 +248,7 @@ def test_an_old_message_is_tried_before_it_is_given_up(outside: Outside) -> None
 @pytest.mark.parametrize(("receives", "longest"), [(1, 60), (2, 120), (4, 480), (7, HOUR), (100, HOUR)])
 def test_a_wait_doubles_with_each_receive_up_to_an_hour(outside: Outside, receives: int, longest: float) -> None:
     outside.vtex.fail(unreachable())
-    outside.ledger.put_backs[message().id] = receives
+    put_back(outside, message().id, receives)
     outside.check(message(receive_count=receives))
 
     assert longest / 2 <= outside.wait_of(message()) <= longest
@@ -269,12 +274,12 @@ def test_a_silence_is_kept_by_the_rest_of_the_batch_and_told_to_other_environmen
 
     assert len(outside.check(message("VVJ-1-01"), message("VVJ-2-01"), message("VVJ-3-01"))) == 3
     assert sum(outside.vtex.reads.values()) == 1
-    assert outside.ledger.silences[ACCOUNT] >= outside.time.timestamp() + 30
+    assert outside.ledger.read([REF]).silent_until[ACCOUNT] >= outside.time.timestamp() + 30
 
 
 def test_a_silence_that_another_environment_heard_of_is_kept(outside: Outside) -> None:
     at_vtex(outside, sale())
-    outside.ledger.silences[ACCOUNT] = outside.time.timestamp() + 30
+    outside.ledger.note_silence(ACCOUNT, outside.time.timestamp() + 30)
 
     assert outside.check(message()) == {message().id}
     assert not outside.vtex.reads
@@ -504,7 +509,7 @@ def test_the_others_are_put_back_before_the_suspect_is_checked(outside: Outside)
 def test_a_message_that_was_put_back_on_purpose_is_no_suspect(outside: Outside) -> None:
     for order_id in ("VVJ-1-01", "VVJ-2-01"):
         at_vtex(outside, sale(), orderId=order_id)
-    outside.ledger.put_backs[message("VVJ-1-01").id] = 8
+    put_back(outside, message("VVJ-1-01").id, 8)
 
     assert outside.check(message("VVJ-1-01", receive_count=10), message("VVJ-2-01")) == set()
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from invoicekey.alert import Style
-from invoicekey.check import REPORTING_SECONDS, DeadLetterReason, Finding, OrderCheck, Rules
+from invoicekey.check import REPORTING_SECONDS, DeadLetterReason, Finding, Heard, OrderCheck, Rules
 from invoicekey.errors import Conflict, OutOfTime, TryAgainLater
 from invoicekey.ledger import Entry, Report
 from invoicekey.policy import Policy
@@ -37,7 +37,7 @@ def check(outside: Outside, document: dict[str, Any] | None = None, heard: timed
     order_check = OrderCheck(outside.vtex, outside.ledger, Rules(outside.policy, Style(), LEASE))
     entry = outside.ledger.read([REF]).entries[REF]
     outside.steps.taken.clear()
-    return order_check.check(entry, outside.time.now - heard, outside.time.clock())
+    return order_check.check(entry, Heard(outside.time.now - heard), outside.time.clock())
 
 
 def tell(outside: Outside, document: dict[str, Any] | None = None) -> None:

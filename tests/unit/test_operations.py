@@ -1,9 +1,13 @@
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 
 from local.vtex_simulator import VtexSimulator
 from operations import check, credentials, deploy, hook
@@ -182,19 +186,249 @@ def test_a_decision_is_said_in_one_line(decision: dict[str, Any], said: str) -> 
     assert "\n" not in line
 
 
+# ---- make deploy
+
+
+class FakeSam:
+    """The SAM CLI as make deploy uses it: it keeps the answers when it is guided, and fails at what it is told to."""
+
+    def __init__(self, config: Path, answers: str | None, fails_at: str = "") -> None:
+        self.did: list[str] = []
+        self._config = config
+        self._answers = answers
+        self._fails_at = fails_at
+
+    def __call__(self, *arguments: str) -> int:
+        line = " ".join(arguments)
+        self.did.append(line)
+        if "--guided" in line and self._answers is not None:
+            kept = self._answers.replace('"', '\\"')
+            self._config.write_text(
+                self._config.read_text() + f'region = "sa-east-1"\nparameter_overrides = "{kept}"\n'
+            )
+        return int(bool(self._fails_at) and self._fails_at in line)
+
+
+BUILD_FOR_ARM = "build --parameter-overrides Architecture=arm64"
+BUILD_FOR_X86 = "build --parameter-overrides Architecture=x86_64"
+DEPLOY = "deploy --config-env dev --no-fail-on-empty-changeset"
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "samconfig.toml"
+    path.write_text('[dev.deploy.parameters]\nstack_name = "invoicekey-dev"\n')
+    monkeypatch.setattr(deploy, "CONFIG", path)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    return path
+
+
+def sam(monkeypatch: pytest.MonkeyPatch, config: Path, answers: str | None = None, fails_at: str = "") -> FakeSam:
+    fake = FakeSam(config, answers, fails_at)
+    monkeypatch.setattr(deploy, "_sam", fake)
+    return fake
+
+
+def test_the_first_deployment_is_guided_and_goes_where_the_answers_say(
+    monkeypatch: pytest.MonkeyPatch, config: Path
+) -> None:
+    fake = sam(monkeypatch, config, 'Architecture="arm64" AlertEmail="shop@example.com"')
+    deployed = deploy.deploy("dev")
+    assert fake.did == [BUILD_FOR_ARM, f"{DEPLOY} --guided"]
+    assert (deployed.stack, deployed.region) == ("invoicekey-dev", "sa-east-1")
+
+
+def test_later_deployments_ask_nothing_and_build_for_the_architecture_that_was_answered(
+    monkeypatch: pytest.MonkeyPatch, config: Path
+) -> None:
+    config.write_text(
+        config.read_text() + 'parameter_overrides = \'DigestSchedule="rate(1 hour)" Architecture="x86_64"\''
+    )
+    fake = sam(monkeypatch, config)
+    deploy.deploy("dev")
+    assert fake.did == [BUILD_FOR_X86, DEPLOY]
+
+
+def test_an_architecture_that_is_answered_after_the_build_is_built_for(
+    monkeypatch: pytest.MonkeyPatch, config: Path
+) -> None:
+    fake = sam(monkeypatch, config, 'Architecture="x86_64"')
+    deploy.deploy("dev")
+    assert fake.did == [BUILD_FOR_ARM, f"{DEPLOY} --guided", BUILD_FOR_X86, DEPLOY]
+
+
+def test_the_default_architecture_is_the_template_s() -> None:
+    template = (deploy.ROOT / "template.yaml").read_text()
+    assert re.findall(r"  Architecture:\n    Type: String\n    Default: (\w+)\n", template) == [
+        deploy.DEFAULT_ARCHITECTURE
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "fails_at", "said"),
+    [
+        ("", "build", "Nothing was deployed"),
+        ("", "deploy", r"\[dev\.deploy\.parameters\] of samconfig\.toml"),
+        (None, "deploy", r"stands above\. Then make deploy again"),
+        (None, "", "told not to keep the answers"),
+    ],
+)
+def test_a_deployment_that_fails_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, config: Path, answers: str | None, fails_at: str, said: str
+) -> None:
+    sam(monkeypatch, config, answers, fails_at)
+    with pytest.raises(Trouble, match=said):
+        deploy.deploy("dev")
+
+
+def test_an_unknown_profile_is_refused_before_anything_is_done(monkeypatch: pytest.MonkeyPatch, config: Path) -> None:
+    fake = sam(monkeypatch, config)
+    with pytest.raises(Trouble, match="no profile staging"):
+        deploy.deploy("staging")
+    assert not fake.did
+
+
+def test_without_a_region_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, config: Path) -> None:
+    without_aws(monkeypatch)
+    fake = sam(monkeypatch, config)
+    with pytest.raises(Trouble, match="AWS_REGION"):
+        deploy.deploy("dev")
+    assert not fake.did
+
+
 def test_after_deploying_an_unconfirmed_subscription_stands_out() -> None:
     deployment = FakeDeployment()
     deployment.subscribed = {"AlertTopicArn": [("email", "shop@example.com", False)]}
-    said = deploy.next_steps(deployment)
+    said = deploy.next_steps(deployment, "dev")
     assert "shop@example.com: NOT CONFIRMED" in said
     assert "Trouble of the system: NOBODY is told" in said
 
 
 def test_after_deploying_the_next_step_depends_on_whether_credentials_are_kept() -> None:
     deployment = FakeDeployment()
-    assert "make credentials" not in deploy.next_steps(deployment)
+    assert "make credentials" not in deploy.next_steps(deployment, "dev")
     deployment.secrets["VtexCredentialsSecretArn"] = {}
-    assert "1. make credentials" in deploy.next_steps(deployment)
+    assert "1. make credentials" in deploy.next_steps(deployment, "dev")
+
+
+def test_the_next_steps_lead_to_the_stack_and_the_region_of_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "sa-east-1")
+    deployment = FakeDeployment()
+    assert "STACK=" not in deploy.next_steps(deployment, "production")
+    assert "AWS_REGION=" not in deploy.next_steps(deployment, "production")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    deployment.stack = "invoicekey-dev"
+    assert "make hook ACCOUNT=your-account STACK=invoicekey-dev AWS_REGION=sa-east-1" in deploy.next_steps(
+        deployment, "dev"
+    )
+
+
+# ---- A deployed stack
+
+
+def without_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+
+
+@pytest.fixture
+def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator["StubbedDeployment"]:
+    with StubbedDeployment() as stubbed:
+        yield stubbed
+
+
+class StubbedDeployment(Deployment):
+    """A deployment whose AWS answers what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__("invoicekey", "us-east-1")
+        keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none", "region_name": "us-east-1"}
+        self._clients: dict[str, Any] = {
+            name: boto3.client(name, **keys)  # type: ignore[call-overload]
+            for name in ("cloudformation", "secretsmanager", "sns")
+        }
+        self.stubs = {name: Stubber(client) for name, client in self._clients.items()}
+
+    def client(self, service: str) -> Any:
+        return self._clients[service]
+
+    def __enter__(self) -> "StubbedDeployment":
+        for stub in self.stubs.values():
+            stub.activate()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stub in self.stubs.values():
+            stub.deactivate()
+
+    def has(self, **outputs: str) -> None:
+        self.__dict__["outputs"] = outputs
+
+
+def test_a_stack_that_is_not_there_is_said_to_be_elsewhere_or_not_deployed(deployment: StubbedDeployment) -> None:
+    deployment.stubs["cloudformation"].add_client_error("describe_stacks", "ValidationError")
+    with pytest.raises(Trouble, match=r"invoicekey.*us-east-1.*STACK, AWS_REGION and AWS_PROFILE"):
+        deployment.output("HookUrl")
+
+
+def test_a_stack_that_never_came_to_be_has_no_outputs(deployment: StubbedDeployment) -> None:
+    deployment.has()
+    with pytest.raises(Trouble, match="no output HookUrl"):
+        deployment.output("HookUrl")
+
+
+def test_a_right_that_is_missing_is_named(deployment: StubbedDeployment) -> None:
+    deployment.has(HookSecretArn="arn:of:the:secret", AlertTopicArn="arn:of:the:topic")
+    deployment.stubs["secretsmanager"].add_client_error("get_secret_value", "AccessDeniedException")
+    deployment.stubs["secretsmanager"].add_client_error("put_secret_value", "AccessDeniedException")
+    deployment.stubs["sns"].add_client_error("list_subscriptions_by_topic", "AuthorizationError")
+    with pytest.raises(Trouble, match="AccessDeniedException to GetSecretValue"):
+        deployment.read_secret("HookSecretArn")
+    with pytest.raises(Trouble, match="is as it was: AWS answered AccessDeniedException to PutSecretValue"):
+        deployment.write_secret("HookSecretArn", {})
+    with pytest.raises(Trouble, match="AuthorizationError to ListSubscriptionsByTopic"):
+        deployment.subscriptions("AlertTopicArn")
+
+
+@pytest.mark.parametrize("held", ["{", "[]", "null", "app_key=token"])
+def test_a_secret_that_somebody_broke_is_not_shown(deployment: StubbedDeployment, held: str) -> None:
+    deployment.has(HookSecretArn="arn:of:the:secret")
+    deployment.stubs["secretsmanager"].add_response("get_secret_value", {"SecretString": held})
+    with pytest.raises(Trouble, match="mend it in Secrets Manager") as trouble:
+        deployment.read_secret("HookSecretArn")
+    assert "app_key" not in str(trouble.value)
+
+
+def test_an_account_that_nothing_names_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_aws(monkeypatch)
+    with pytest.raises(Trouble, match="aws configure"):
+        Deployment("invoicekey").client("sns")
+
+
+def test_a_profile_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_aws(monkeypatch)
+    monkeypatch.setenv("AWS_PROFILE", "shop")
+    with pytest.raises(Trouble, match=r"\(shop\)"):
+        Deployment("invoicekey")
+
+
+@pytest.mark.parametrize(
+    ("environment", "region", "expected"),
+    [
+        ({"AWS_REGION": "sa-east-1", "AWS_DEFAULT_REGION": "us-east-1"}, None, "sa-east-1"),
+        ({"AWS_DEFAULT_REGION": "us-east-1"}, None, "us-east-1"),
+        ({"AWS_REGION": "us-east-1"}, "sa-east-1", "sa-east-1"),
+    ],
+)
+def test_the_region_is_the_one_that_the_aws_cli_would_take(
+    monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str], region: str | None, expected: str
+) -> None:
+    without_aws(monkeypatch)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert Deployment("invoicekey", region).region == expected
 
 
 def test_an_order_is_named_or_the_command_says_how(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,13 +8,15 @@ import pytest
 
 from invoicekey import texts
 from invoicekey.access_key import Mangling
-from invoicekey.texts import LANGUAGES, Said
+from invoicekey.texts import LANGUAGES, Counted, Said
 from invoicekey.verdict import Code, Problem, Severity, SuggestionSource
 
 ORDER = "VVJ-975102-01"
 KEY = "35260311222333000181550010006437971732194052"
 ERRORS = [code for code in Code if code.severity is Severity.ERROR]
 WARNINGS = [code for code in Code if code.severity is Severity.WARNING]
+OVERDUE = [Code.TRACKING_MISSING, Code.COURIER_MISSING]
+"""Warnings that become errors in time."""
 NBSP, ZERO_WIDTH_SPACE, RIGHT_TO_LEFT, ACUTE = "\u00a0", "\u200b", "\u202e", "\u0301"
 
 
@@ -35,7 +37,8 @@ class TestLanguages:
         ("phrases", "keys"),
         [
             (texts.SENTENCES, list(Code)),
-            (texts.HEADLINES, ERRORS),
+            (texts.HEADLINES, [*ERRORS, *OVERDUE]),
+            (texts.TALLIED, [*ERRORS, *OVERDUE]),
             (texts.WATCHED, WARNINGS),
             (texts.FOUND, list(SuggestionSource)),
         ],
@@ -48,6 +51,7 @@ class TestLanguages:
 
     def test_both_languages_of_a_phrase_say_the_same_things(self) -> None:
         phrases = [said for said in vars(texts).values() if isinstance(said, Said)]
+        phrases += [said for counted in vars(texts).values() if isinstance(counted, Counted) for said in counted]
         for table in vars(texts).values():
             if isinstance(table, Mapping):
                 phrases += [said for said in table.values() if isinstance(said, Said)]
@@ -88,6 +92,14 @@ class TestMessage:
 
     def test_a_reused_key_names_both_invoices(self) -> None:
         assert "da nota 643797 é a mesma da nota 643798" in message(Code.REUSED)
+
+    def test_a_reused_key_names_the_other_order_where_it_is_of_one(self) -> None:
+        problem = Problem(Code.REUSED, "643797", KEY, reused_in="VVJ-1-01")
+
+        assert texts.problem_message(problem, ORDER, "pt-BR") == (
+            "A chave de acesso da nota 643797 é a mesma de uma nota do pedido VVJ-1-01; uma das duas está errada."
+        )
+        assert "that of an invoice of order VVJ-1-01;" in texts.problem_message(problem, ORDER, "en")
 
     def test_an_order_without_invoice_is_named(self) -> None:
         assert message(Code.NO_INVOICE, None, None).startswith(f"O pedido {ORDER} está Faturado na VTEX")
@@ -195,6 +207,16 @@ class TestForeignText:
     def test_a_value_is_quoted_with_its_blanks_to_be_seen(self, text: str, shown: str) -> None:
         assert texts.quoted(text) == shown
 
+    def test_another_order_is_one_line_of_64_characters(self) -> None:
+        assert texts.order_shown("V" * 64) == "V" * 64
+        assert texts.order_shown("V\n" * 65) == "V " * 31 + "V…"
+        assert texts.order_shown(None) is None
+
+    def test_a_chat_finds_no_markup_and_every_address(self) -> None:
+        told = texts.without_markup("*1* _2_ ~3~ `4` [5](6) https://a.example/b_c*d")
+
+        assert told == "∗1∗ ˍ2ˍ ∼3∼ ´4´ (5)(6) https://a.example/b_c*d"
+
     def test_ascii_drops_accents_and_what_costs_two_places_in_a_text_message(self) -> None:
         assert texts.ascii_only("não é visível: «1» [2]{3}~^|\\` 4…") == "nao e visivel: 1 2 3 4..."
 
@@ -220,6 +242,17 @@ class TestLists:
         )
         assert texts.watch(warnings[4:], "en", with_numbers=False) == "invoice number other than the one in the key."
         assert texts.watch([], "en", with_numbers=True) == ""
+
+    def test_what_warnings_come_to_is_left_to_who_tells_it_better(self) -> None:
+        warnings = [Problem(Code.COURIER_MISSING, "1")]
+
+        assert texts.watch(warnings, "en", with_numbers=False, with_consequence=False) == "no carrier."
+
+    @pytest.mark.parametrize(("count", "told"), [(0, "0 dias"), (1, "um dia"), (2, "2 dias")])
+    def test_one_is_told_otherwise_than_any_other_number(self, count: int, told: str) -> None:
+        days = Counted(Said("um dia", "a day"), Said("{count} {unit}", "{count} {unit}"))
+
+        assert days.to("pt-BR", count, unit="dias") == told
 
 
 class TestTime:
@@ -268,11 +301,48 @@ class TestTime:
     def test_a_span_of_time_is_written_in_its_two_largest_units(self, span: timedelta, written: str) -> None:
         assert texts.duration(span, "pt-BR") == written
 
+    @pytest.mark.parametrize(
+        ("span", "written"),
+        [
+            (timedelta(days=-1), "menos de 1 h"),
+            (timedelta(minutes=59), "menos de 1 h"),
+            (timedelta(hours=1), "1 h"),
+            (timedelta(hours=23, minutes=59), "23 h"),
+            (timedelta(days=1), "1 dia"),
+            (timedelta(days=30, hours=5), "30 dias"),
+        ],
+    )
+    def test_an_age_is_written_in_days_or_in_hours(self, span: timedelta, written: str) -> None:
+        assert texts.age(span, "pt-BR") == written
+
+    @pytest.mark.parametrize(
+        ("minutes", "written"),
+        [
+            (0, "on 3 Mar 2026, 23:50"),
+            (5, "on 3 Mar 2026, between 23:50 and 23:55"),
+            (10, "between 3 Mar 2026, 23:50 and 4 Mar 2026, 00:00"),
+        ],
+    )
+    def test_readings_name_the_day_once_where_it_is_one(self, minutes: int, written: str) -> None:
+        first = datetime(2026, 3, 3, 23, 50, tzinfo=UTC)
+
+        assert texts.readings(first, first + timedelta(minutes=minutes), "en") == written
+
 
 def test_without_the_number_a_headline_leaves_room_for_the_longest_order_id() -> None:
     longest = 99 - 64 - len(": ")
 
     for language in LANGUAGES:
-        for code in ERRORS:
+        for code in (*ERRORS, *OVERDUE):
             assert len(texts.ascii_only(texts.headline(code, None, language))) <= longest
-        assert len(texts.ascii_only(texts.RESOLVED_HEADLINE.to(language))) <= longest
+        for said in (texts.RESOLVED_HEADLINE, texts.EXPIRED_BRIEFLY):
+            assert len(texts.ascii_only(said.to(language))) <= longest
+
+
+def test_told_briefly_a_summary_leaves_room_for_the_longest_account() -> None:
+    brief = [said for name, said in vars(texts).items() if name.endswith("_BRIEFLY") and isinstance(said, Said)]
+
+    assert len(brief) >= 6
+    for said in brief:
+        for language in LANGUAGES:
+            assert len(texts.ascii_only(said.to(language).format(count=10_000, number="9" * 20))) <= 99 - 63 - len(": ")

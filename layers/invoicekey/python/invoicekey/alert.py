@@ -161,7 +161,7 @@ def failing(account: str, order: Order, problems: Sequence[Problem], style: Styl
         subject=_failing_subject(order, first, language),
         body=body,
         sms=_failing_sms(order, first, language),
-        title=f"{_id(order)}: {_headlines(first, language)[0]}",
+        title=f"{_id(order)}: {_headline(first, language)}",
         attributes=attributes_of("failing", account, "error", _codes(problems)),
         order_id=_id(order),
     )
@@ -218,6 +218,7 @@ def expired(
         also=texts.also([other for other in others if not _is_the_same_pair(first, other)], language),
         suggested_key=first.suggestion.key if first.suggestion else None,
         found=texts.FOUND[first.suggestion.source].to(language) if first.suggestion else None,
+        has_invoice=first.code is not Code.NO_INVOICE,
     )
     headline, briefly = texts.EXPIRED_HEADLINE.to(language).format(age=age), texts.EXPIRED_BRIEFLY.to(language)
     consequence, go_on = texts.SMS_NOT_FOLLOWED.to(language), texts.SMS_GO_ON.to(language)
@@ -264,7 +265,8 @@ def attributes_of(kind: str, account: str, severity: str, codes: Sequence[Code])
 
 def render(template: str, style: Style, **values: object) -> str:
     """Fill in a template of the style's language."""
-    return _templates().get_template(f"{style.language}/{template}.txt.j2").render(values).strip()
+    to_do = texts.TO_DO.to(style.language)
+    return _templates().get_template(f"{style.language}/{template}.txt.j2").render(values, to_do=to_do).strip()
 
 
 def _id(order: Order) -> str:
@@ -342,6 +344,11 @@ def _failing_sms(order: Order, problem: Problem, language: str) -> str:
     return first_that_fits(_id(order), ways, LONGEST_SMS)
 
 
+def _headline(problem: Problem, language: str) -> str:
+    number, other = texts.number_shown(problem.invoice_number), texts.order_shown(problem.reused_in)
+    return texts.headline(problem.code, number, language, reused_in=other)
+
+
 def _headlines(problem: Problem, language: str, *, at_vtex: bool = False) -> list[str]:
     """Return the headline with all that it may name, without the invoice's number, and without the other order."""
     number = texts.ascii_only(texts.number_shown(problem.invoice_number) or "")
@@ -356,24 +363,27 @@ _STEP = re.compile(r"\d\. ")
 
 
 def _steps_apart(body: str) -> tuple[str, list[str]]:
-    """Split a body into what it tells and its numbered steps.
-
-    A key stays with what is told, as code that a click copies, and the step that offers it goes before it.
-    """
+    """Split a body into what it tells and its numbered steps; a step that offers a key is told, with the key."""
     told: list[str] = []
     steps: list[str] = []
-    for line in map(texts.without_markup, body.split("\n")):
-        if _STEP.match(line):
-            if not steps:
-                told.pop()  # the heading of the steps
-            steps.append(_STEP.sub("", line, count=1))
-        elif line.startswith(" "):
-            steps[-1] += " " + line.strip()
-        elif access_key.parse(line):
-            told += [*([steps.pop()] if steps else []), f"`{line}`"]
-        else:
-            told.append(line)
-    return _cut("\n".join(told).strip()), steps
+    for paragraph in texts.without_markup(body).split("\n\n"):
+        heading, *lines = paragraph.split("\n")
+        if heading not in texts.TO_DO:
+            told.append("\n".join(map(_key_to_copy, [heading, *lines])))
+            continue
+        for line in lines:
+            if _STEP.match(line):
+                steps.append(_STEP.sub("", line, count=1))
+            elif line.startswith(" "):
+                steps[-1] += f" {line.strip()}"
+            else:
+                told.append(f"{steps.pop()}\n{_key_to_copy(line)}")
+    return _cut("\n\n".join(told)), steps
+
+
+def _key_to_copy(line: str) -> str:
+    """Set a line that is a key as code, as which it is copied with a click."""
+    return f"`{line}`" if access_key.parse(line) else line
 
 
 def _cut(text: str) -> str:

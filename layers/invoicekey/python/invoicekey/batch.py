@@ -45,7 +45,9 @@ class Case:
     def heard(self) -> Heard:
         """Sum up the events that caused the check."""
         first = datetime.fromtimestamp(min(message.sent_at for message in self.messages), UTC)
-        return Heard(first, tuple(event for event in map(_event, self.messages) if event))
+        events = [(event, message.source) for message in self.messages if (event := _event(message))]
+        of_hook = tuple(event for event, source in events if source != FEED)
+        return Heard(first, tuple(event for event, _ in events), of_hook)
 
     @property
     def is_known(self) -> bool:
@@ -344,10 +346,7 @@ def _deaths(message: Message, page: Page) -> int:
 
 
 def _event(message: Message) -> str | None:
-    try:
-        return event_id(parse(message.body))
-    except Malformed:
-        return None
+    return event_id(parse(message.body))
 
 
 def _kind(entry: Entry) -> str:
@@ -360,11 +359,10 @@ def _held_back(entry: Entry, clock: Clock) -> HeldBack:
 
 def _count_feed(case: Case) -> None:
     """Count, of the feed's events, which ones only the feed knew: the average is the share that the hook missed."""
+    known = {*case.entry.events, *(_event(message) for message in case.messages if message.source != FEED)}
     for message in case.messages:
         if message.source == FEED and message.receive_count == 1:
-            others = {_event(other) for other in case.messages if other.source != FEED}
-            is_known = _event(message) in {*case.entry.events, *others}
-            telemetry.count("feed_only", 0 if is_known else 1)
+            telemetry.count("feed_only", 0 if _event(message) in known else 1)
 
 
 def _ids(case: Case) -> dict[str, object]:

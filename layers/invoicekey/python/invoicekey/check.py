@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from invoicekey import alert, record
 from invoicekey.errors import Conflict, OrderNotFound, OutOfTime, TryAgainLater
-from invoicekey.ledger import EXPIRED, MOST_CLAIMS, Claim, Entry, KeyTaken, Ledger, Report, Shown
+from invoicekey.ledger import DISMISSED, EXPIRED, MOST_CLAIMS, Claim, Entry, KeyTaken, Ledger, Report, Shown
 from invoicekey.notification import OrderRef
 from invoicekey.order import Order
 from invoicekey.outlets import alert_entry
@@ -61,6 +61,8 @@ class Heard:
 
     at: datetime
     events: tuple[str, ...] = ()
+    events_of_hook: tuple[str, ...] = ()
+    """Those of them that came by the hook, or by hand: not from the feed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +104,25 @@ class OrderCheck:
         if entry.report and not entry.report.is_told:
             return self._take_over(entry, entry.report, clock)
         order = self._read(entry.ref, clock)
-        _expect_time_to_report(clock)
         now, first_heard = clock.now(), min(heard.at, entry.first_heard_at or heard.at)
         checked = replace(entry, first_heard_at=first_heard, checked_at=now).with_events(heard.events)
-        if order is None:
-            return self._not_found(entry, checked)
         given = Circumstances(entry.ref.account, now, first_heard, entry.has_open_failure)
-        return self._conclude(entry, checked, order, given, clock)
+        if order is None:
+            finding = self._not_found(entry, replace(checked, claims=frozenset()))
+        else:
+            finding = self._conclude(entry, checked, order, given, clock)
+        if finding.wait_until:
+            self._remember(entry, heard.events_of_hook)
+        return finding
+
+    def _remember(self, before: Entry, events: tuple[str, ...]) -> None:
+        """Write down the events of an order that waits, so that the feed's copies of them cause no reading.
+
+        Of an event that the feed alone brought the message that waits is the only one: it is to be read again.
+        """
+        remembering = before.with_events(events)
+        if remembering.events != before.events:
+            self._ledger.write(remembering)
 
     def _take_over(self, entry: Entry, report: Report, clock: Clock) -> Finding:
         """Wait for another environment's report while its lease lives; after that, send that very report."""
@@ -124,9 +138,11 @@ class OrderCheck:
         if time_left < 1:
             raise OutOfTime("too little time is left to read the order")
         try:
-            return self._vtex.read_order(ref, time_left)
+            order = self._vtex.read_order(ref, time_left)
         except OrderNotFound:
-            return None
+            order = None
+        _expect_time_to_report(clock)
+        return order
 
     def _not_found(self, before: Entry, entry: Entry) -> Finding:
         grace_end = _first_heard(entry) + self._rules.policy.invoice_grace
@@ -145,8 +161,7 @@ class OrderCheck:
         former: dict[str, str] = {}
         for _ in range(_TRIES_ON_TAKEN_KEYS):
             verdict = judge(order, self._rules.policy, replace(given, owners=owners))
-            claims = frozenset(verdict.own_keys[:MOST_CLAIMS])
-            concluded = replace(entry, outcome=verdict.outcome, claims=claims, claims_from=former)
+            concluded = replace(entry, outcome=verdict.outcome, claims=_claims(entry, verdict), claims_from=former)
             try:
                 return self._write_down(before, concluded, order, verdict)
             except KeyTaken as taken:
@@ -174,16 +189,16 @@ class OrderCheck:
                 return Finding(verdict, wait_until=verdict.wait_until)
             case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED | Outcome.OK if entry.has_open_failure:
                 return self._close(entry, order, verdict, CloseReason(verdict.outcome.value))
-            case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED | Outcome.OTHER_MARKETPLACE:
-                self._pass_over(before, replace(entry, recheck_at=_next_reading(entry)))
-            case Outcome.OK:
-                self._ledger.write(_settled(entry, verdict))
             case Outcome.FAILING if entry.errors_told != fingerprint(verdict):
                 return self._open(entry, order, verdict)
-            case Outcome.FAILING if entry.has_open_failure and _is_given_up(entry):
+            case Outcome.FAILING | Outcome.OTHER_MARKETPLACE if _is_given_up(entry):
                 return self._expire(entry, order, verdict)
+            case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED | Outcome.OTHER_MARKETPLACE:
+                self._pass_over(before, _followed_on(entry))
+            case Outcome.OK:
+                self._ledger.write(_settled(entry, verdict))
             case Outcome.FAILING:
-                self._ledger.write(replace(entry, recheck_at=_next_reading(entry)))
+                self._ledger.write(_followed_on(entry))
         return Finding(verdict)
 
     def _pass_over(self, before: Entry, entry: Entry) -> None:
@@ -205,6 +220,7 @@ class OrderCheck:
             errors_told=fingerprint(verdict),
             errors=_shown(verdict),
             set_aside=None,
+            set_aside_why=None,
             opened_at=(entry.opened_at if entry.has_open_failure else None) or now,
             followed_from=now,
             recheck_at=next_reading(now, now),
@@ -212,14 +228,17 @@ class OrderCheck:
         return Finding(verdict, report=self._ledger.write(self._intend(opened, sent, told)))
 
     def _expire(self, entry: Entry, order: Order, verdict: Verdict) -> Finding:
+        """Give a failure up, with one last alert; with none where the settings say by now that it is not the shop's."""
         now, style = _checked(entry), self._rules.style
         sent = record.expired(
             entry.ref.account, order, verdict.problems,
             report=entry.last_report_number + 1, first_seen_at=_first_heard(entry), now=now, language=style.language,
         )  # fmt: skip
-        told = alert.expired(
-            entry.ref.account, order, verdict.problems, opened_at=entry.opened_at or now, now=now, style=style
-        )
+        told = None
+        if verdict.errors:
+            told = alert.expired(
+                entry.ref.account, order, verdict.problems, opened_at=entry.opened_at or now, now=now, style=style
+            )
         given_up = replace(entry, set_aside=EXPIRED, recheck_at=None)
         return Finding(verdict, report=self._ledger.write(self._intend(given_up, sent, told)))
 
@@ -264,21 +283,31 @@ def _settled(entry: Entry, verdict: Verdict) -> Entry:
         errors_told=None,
         errors=(),
         set_aside=None,
+        set_aside_why=None,
         opened_at=None,
         followed_from=None,
         recheck_at=verdict.overdue_at if verdict.outcome is Outcome.OK else None,
     )
 
 
+def _claims(entry: Entry, verdict: Verdict) -> frozenset[str]:
+    """Return the keys that an order is to own: those that it shows as its own, and none as long as it is dismissed."""
+    still_fails_so = verdict.outcome is Outcome.FAILING and entry.errors_told == fingerprint(verdict)
+    owns_nothing = entry.set_aside == DISMISSED and still_fails_so
+    return frozenset() if owns_nothing else frozenset(verdict.own_keys[:MOST_CLAIMS])
+
+
 def _is_given_up(entry: Entry) -> bool:
-    return entry.followed_from is not None and _checked(entry) >= entry.followed_from + FOLLOWED_FOR
+    is_over = entry.followed_from is not None and _checked(entry) >= entry.followed_from + FOLLOWED_FOR
+    return entry.has_open_failure and is_over
 
 
-def _next_reading(entry: Entry) -> datetime | None:
-    """Return when an open failure is read next."""
+def _followed_on(entry: Entry) -> Entry:
+    """Return the entry with the next reading of its open failure, and with none where none is open."""
     if not entry.has_open_failure:
-        return None
-    return next_reading(entry.followed_from or _checked(entry), _checked(entry))
+        return replace(entry, recheck_at=None)
+    begin = entry.followed_from or _checked(entry)  # the first version kept none
+    return replace(entry, followed_from=begin, recheck_at=next_reading(begin, _checked(entry)))
 
 
 def _shown(verdict: Verdict) -> tuple[Shown, ...]:

@@ -149,6 +149,7 @@ class HeldBack:
     """As in the alert's attribute `type`: failing, resolved or expired."""
     since: datetime
     codes: tuple[str, ...] = ()
+    """Of its errors. A resolved one has none of its own: where it has some, its failure is still to be told too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +197,18 @@ class Ledger:
             self._table.transact(
                 self._table.to_put(item, **as_read),
                 *(self._claim(entry, key) for key in claimed),
-                *(self._lose(entry, owner) for owner in sorted(former_owners)),
                 *(self._release(entry, key) for key in released),
+                *(self._lose(entry, owner) for owner in sorted(former_owners)),
             )
         except TransactionRefused as refused:
-            places = range(1, len(claimed) + 1)
-            if not refused.items.keys() <= set(places):
+            keys = dict(enumerate([*claimed, *released], start=1))
+            if not refused.items.keys() <= keys.keys():
                 raise Conflict from refused
-            raise KeyTaken({claimed[place - 1]: _claim_of(item) for place, item in refused.items.items()}) from refused
+            taken = {keys[place]: item for place, item in refused.items.items() if keys[place] in claimed}
+            if taken:
+                raise KeyTaken({key: _claim_of(item) for key, item in taken.items()}) from refused
+            # Claims that ran out, and that others have made since: there is nothing to release.
+            return self.write(replace(entry, claims_held=entry.claims_held - {keys[place] for place in refused.items}))
         return written
 
     def note_recorded(self, entry: Entry) -> None:
@@ -211,16 +216,20 @@ class Ledger:
         self._table.update(**_noted(entry, "SET report.recorded = :yes"))
 
     def note_alerted(self, entry: Entry) -> None:
-        """Note that the alert of the entry's report was sent; its bytes, most of the item, are not kept any longer."""
-        self._table.update(**_noted(entry, _ALERTED, in_digests=False))
+        """Note that the alert of the entry's report was sent; its bytes, most of the item, are not kept any longer.
+
+        An older one that still waits for a digest is old news now.
+        """
+        noted = _noted(entry, _ALERTED, in_digests=False)
+        if entry.is_in_digests:
+            self._together(self._table.to_update(**noted), self._table.to_delete(_held_key(entry.ref)))
+        else:
+            self._table.update(**noted)
 
     def note_held_back(self, entry: Entry, held: HeldBack) -> None:
-        """Note that a digest is to tell the alert of the entry's report."""
+        """Note that a digest is to tell the alert of the entry's report, in the place of an older one of the order."""
         noted = self._table.to_update(**_noted(entry, _ALERTED, in_digests=True))
-        try:
-            self._table.transact(noted, self._table.to_put(_held_item(entry.ref, held)))
-        except TransactionRefused as refused:
-            raise Conflict from refused
+        self._together(noted, self._table.to_update(_held_key(entry.ref), **_held(held)))
 
     def take_turns(self, account: str, kind: str, wanted: int, now: datetime, limit: Limit) -> int:
         """Return how many of the wanted alerts may go out now: never more than the limit within its window."""
@@ -257,8 +266,15 @@ class Ledger:
             expires=int(time.time()) + KEEP_NOTES_DAYS * _DAY,
         )
 
+    def _together(self, *writes: Write) -> None:
+        try:
+            self._table.transact(*writes)
+        except TransactionRefused as refused:
+            raise Conflict from refused
+
     def _claim(self, entry: Entry, key: str) -> Write:
-        until = int(time.time()) + KEEP_CLAIMS_DAYS * _DAY
+        shown_at = entry.checked_at.timestamp() if entry.checked_at else time.time()
+        until = int(shown_at) + KEEP_CLAIMS_DAYS * _DAY
         item = {"pk": claim_key(entry.ref.account, key), "order_id": entry.ref.order_id, "expires_at": until}
         owners = {"own": entry.ref.order_id, "former": entry.claims_from.get(key, entry.ref.order_id)}
         return self._table.to_put(item, "attribute_not_exists(pk) OR order_id IN (:own, :former)", **owners)
@@ -316,13 +332,19 @@ def _claim_of(item: Item) -> Claim:
     return Claim(item["order_id"], datetime.fromtimestamp(int(item["expires_at"]), UTC))
 
 
-def _held_item(ref: OrderRef, held: HeldBack) -> Item:
+def _held_key(ref: OrderRef) -> str:
+    return f"held#{ref.account}#{ref.order_id}"
+
+
+def _held(held: HeldBack) -> dict[str, Any]:
+    # What was held back before of an order that is resolved keeps its codes: no digest has told that failure yet.
+    codes = ":codes" if held.codes else "if_not_exists(codes, :codes)"
     return {
-        "pk": f"held#{ref.account}#{ref.order_id}",
+        "change": f"SET kind = :kind, codes = {codes}, #list = :list, list_at = :since REMOVE digest",
         "kind": held.kind,
         "codes": list(held.codes),
         "list": HELD_BACK,
-        "list_at": _text(held.since),
+        "since": _text(held.since),
     }
 
 
@@ -363,8 +385,9 @@ def _listing(entry: Entry) -> Item:
 def _expires_at(entry: Entry) -> int | None:
     if entry.has_open_failure or entry.recheck_at:
         return None
-    days = KEEP_NOTES_DAYS if entry.outcome == OTHER_MARKETPLACE else KEEP_CLOSED_DAYS
-    return int(time.time()) + days * _DAY
+    # Without a report there is no number that must not begin anew.
+    has_events_alone = entry.outcome in (None, OTHER_MARKETPLACE) and entry.report is None
+    return int(time.time()) + (KEEP_NOTES_DAYS if has_events_alone else KEEP_CLOSED_DAYS) * _DAY
 
 
 def _shown_item(error: Shown) -> Item:

@@ -1,5 +1,6 @@
 """The ledger's DynamoDB table, as plain items: what it refuses or leaves unanswered is an error of our own."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ type Write = tuple[str, dict[str, Any]]
 
 LISTS = "Lists"
 """The index: each list (attribute `list`) by the time that counts in it (`list_at`, ISO 8601 in UTC)."""
+_TRIES_BESIDE_A_TRANSACTION = 3
+_A_TRANSACTION_TAKES_SECONDS = 0.05
 
 
 class TransactionRefused(Exception):
@@ -102,18 +105,28 @@ class Table:
         return {"TableName": self._name, "Key": _typed({"pk": key}), **_conditions(condition, values)}
 
     def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        try:
-            answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
-        except ClientError as error:
-            raise _meaning(error) from error
-        except BotoCoreError as error:
-            raise TryAgainLater(f"the ledger gave no answer: {type(error).__name__}") from error
+        for tries_left in reversed(range(_TRIES_BESIDE_A_TRANSACTION)):
+            try:
+                answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
+            except ClientError as error:
+                # A note of what was sent must not get lost because a transaction has the item just then.
+                if not (tries_left and _code(error) == "TransactionConflictException"):
+                    raise _meaning(error) from error
+            except BotoCoreError as error:
+                raise TryAgainLater(f"the ledger gave no answer: {type(error).__name__}") from error
+            else:
+                break
+            time.sleep(_A_TRANSACTION_TAKES_SECONDS)
         return answer
 
 
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")
+
+
 def _meaning(error: ClientError) -> Exception:
-    code = error.response.get("Error", {}).get("Code", "")
-    if code == "ConditionalCheckFailedException":
+    code = _code(error)
+    if code in {"ConditionalCheckFailedException", "TransactionConflictException"}:
         return Conflict()
     if code != "TransactionCanceledException":
         return TryAgainLater(f"the ledger answered {code}")

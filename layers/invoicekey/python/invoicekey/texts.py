@@ -155,14 +155,15 @@ REUSED_IN_HEADLINE = Said(
     "chave da nota{number} já está no pedido {order}", "key of invoice{number} already in order {order}"
 )
 RESOLVED_HEADLINE = Said("chave de acesso em ordem na VTEX", "access key now right in VTEX")
-EXPIRED_HEADLINE = Said("ÚLTIMO AVISO: {age} sem correção", "LAST NOTICE: not mended in {age}")
-EXPIRED_BRIEFLY = Said("ÚLTIMO AVISO: sem correção", "LAST NOTICE: not mended")
+EXPIRED_HEADLINE = Said("ÚLTIMO AVISO: {age} sem correção", "LAST NOTICE: not fixed in {age}")
+EXPIRED_BRIEFLY = Said("ÚLTIMO AVISO: sem correção", "LAST NOTICE: not fixed")
+TO_DO = Said("O que fazer:", "What to do:")
 SHOP = " - Casas Bahia"
 SMS_CONSEQUENCE = Said(" Pode não faturar na Casas Bahia.", " The order may stay uninvoiced at Casas Bahia.")
 SMS_NOT_SHIPPED = Said(
     " Pode não passar para enviado na Casas Bahia.", " The order may not move on to shipped at Casas Bahia."
 )
-SMS_NOT_FOLLOWED = Said(" Não será mais acompanhado.", " It is not followed any longer.")
+SMS_NOT_FOLLOWED = Said(" Não será mais acompanhado.", " It is no longer followed.")
 SMS_GO_ON = Said(" Veja o e-mail.", " See the e-mail.")
 SMS_CONFIRM = Said(" Confirme na Casas Bahia se o pedido andou.", " Check at Casas Bahia that the order moved on.")
 
@@ -263,6 +264,8 @@ TALLIED: Mapping[Code, Said] = {
 }
 """Errors as what orders are with or without: for lists and counts."""
 TALLIED_OTHERWISE = Said("com outros problemas", "with other problems")
+AN_INVOICE_BRIEFLY = Said("nota {number}", "invoice {number}")
+WITH_SUGGESTION = Said(", há chave sugerida", ", a key is suggested")
 
 # A summary's subject begins with the account, which may have 63 characters: the last way to say it has 34 at the most.
 IN_SHOP = " Casas Bahia"
@@ -278,10 +281,10 @@ DIGEST_FAILING = Counted(
 )
 DIGEST_FAILING_BRIEFLY = Said("mais {count} com problema", "{count} more with a problem")
 DIGEST_EXPIRED = Counted(
-    Said("{count} pedido{shop} sem correção, último aviso", "{count}{shop} order not mended, last notice"),
-    Said("{count} pedidos{shop} sem correção, último aviso", "{count}{shop} orders not mended, last notice"),
+    Said("{count} pedido{shop} sem correção, último aviso", "{count}{shop} order not fixed, last notice"),
+    Said("{count} pedidos{shop} sem correção, último aviso", "{count}{shop} orders not fixed, last notice"),
 )
-DIGEST_EXPIRED_BRIEFLY = Said("{count} sem correção", "{count} not mended")
+DIGEST_EXPIRED_BRIEFLY = Said("{count} sem correção", "{count} not fixed")
 DIGEST_RESOLVED = Counted(
     Said("{count} pedido{shop} agora em ordem na VTEX", "{count}{shop} order now right in VTEX"),
     Said("{count} pedidos{shop} agora em ordem na VTEX", "{count}{shop} orders now right in VTEX"),
@@ -293,9 +296,9 @@ REMINDER = Counted(
     Said("{count} pedido{shop} {what}, há {age}", "{count}{shop} order {what}, for {age}"),
     Said("{count} pedidos{shop} {what}, o mais antigo há {age}", "{count}{shop} orders {what}, the oldest for {age}"),
 )
-REMINDER_BRIEFLY = Said("{count} por corrigir", "{count} to be mended")
+REMINDER_BRIEFLY = Said("{count} a corrigir", "{count} to be fixed")
 WITHOUT_KEY = Said("sem chave válida", "without a valid key")
-TO_BE_MENDED = Said("por corrigir", "to be mended")
+TO_BE_FIXED = Said("a corrigir", "to be fixed")
 ALL_WELL = Counted(
     Said("tudo em dia - {count} pedido{shop} verificado em 7 dias", "all well - {count}{shop} order checked in 7 days"),
     Said(
@@ -303,7 +306,7 @@ ALL_WELL = Counted(
     ),
 )
 ALL_WELL_BRIEFLY = Said("tudo em dia", "all well")
-NONE_READ = Said("nenhum pedido{shop} lido em 7 dias - está certo?", "no{shop} order read in 7 days - is that right?")
+NONE_READ = Said("nenhum pedido{shop} lido em 7 dias, confira", "no{shop} order read in 7 days, please check")
 NONE_READ_BRIEFLY = Said("nenhum pedido lido em 7 dias", "no order read in 7 days")
 TRIAL = Said("teste dos avisos de chave de acesso - nada a fazer", "test of the access key alerts - nothing to do")
 TRIAL_BRIEFLY = Said("teste - nada a fazer", "test - nothing to do")
@@ -319,6 +322,9 @@ _MORE = Said("e mais {count}", "and {count} more")
 _LESS_THAN_A_MINUTE = Said("menos de 1 min", "less than 1 min")
 _LESS_THAN_AN_HOUR = Said("menos de 1 h", "less than 1 h")
 _DAY, _DAYS = Said("1 dia", "1 day"), Said("{count} dias", "{count} days")
+_READ_AT = Said("em {first}", "on {first}")
+_READ_ON_A_DAY = Said("em {day}, entre {first} e {last}", "on {day}, between {first} and {last}")
+_READ_BETWEEN = Said("entre {first} e {last}", "between {first} and {last}")
 _PERIOD = Said("de {opened}, até {closed}", "from {opened} to {closed}")
 _ENGLISH_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -412,7 +418,7 @@ def quoted(text: str) -> str:
 
 def without_markup(text: str) -> str:
     """Return a text in which no chat application finds a format or a link of its own: an address stays one."""
-    return text.translate(_MARKUP)
+    return re.sub(r"\S+", lambda word: word[0] if "://" in word[0] else word[0].translate(_MARKUP), text)
 
 
 def ascii_only(text: str) -> str:
@@ -441,22 +447,36 @@ def local(when: datetime, timezone: str) -> datetime:
 
 def date(when: datetime, language: str) -> str:
     """Write a date with the time of day: `03/03/2026, 11h54`, or `3 Mar 2026, 11:54`."""
-    if language == "en":
-        return f"{when.day} {_ENGLISH_MONTHS[when.month - 1]} {when.year}, {_time(when, language)}"
-    return f"{when:%d/%m/%Y}, {_time(when, language)}"
+    return f"{_day(when, language)}, {time(when, language)}"
+
+
+def time(when: datetime, language: str) -> str:
+    """Write a time of day: `11h54`, or `11:54`."""
+    return f"{when:%H:%M}" if language == "en" else f"{when:%Hh%M}"
 
 
 def period(opened: datetime, closed: datetime, language: str) -> str:
     """Write from when to when, the day once where it is one."""
     same_day = opened.date() == closed.date()
     return _PERIOD.to(language).format(
-        opened=date(opened, language), closed=_time(closed, language) if same_day else date(closed, language)
+        opened=date(opened, language), closed=time(closed, language) if same_day else date(closed, language)
     )
 
 
-def duration(time: timedelta, language: str) -> str:
+def readings(first: datetime, last: datetime, language: str) -> str:
+    """Write when orders were read, from the first to the last one, the day once where it is one."""
+    dates = date(first, language), date(last, language)
+    if dates[0] == dates[1]:
+        return _READ_AT.to(language).format(first=dates[0])
+    if first.date() != last.date():
+        return _READ_BETWEEN.to(language).format(first=dates[0], last=dates[1])
+    times = time(first, language), time(last, language)
+    return _READ_ON_A_DAY.to(language).format(day=_day(first, language), first=times[0], last=times[1])
+
+
+def duration(span: timedelta, language: str) -> str:
     """Write a span of time in its two largest units: `3 h 20 min`, `2 dias 3 h`."""
-    hours, minutes = divmod(max(0, int(time.total_seconds())) // 60, 60)
+    hours, minutes = divmod(max(0, int(span.total_seconds())) // 60, 60)
     days, hours = divmod(hours, 24)
     told = {
         (_DAY if days == 1 else _DAYS).to(language).format(count=days): days,
@@ -466,9 +486,9 @@ def duration(time: timedelta, language: str) -> str:
     return " ".join(words for words, count in told.items() if count) or _LESS_THAN_A_MINUTE.to(language)
 
 
-def age(time: timedelta, language: str) -> str:
+def age(span: timedelta, language: str) -> str:
     """Write for how long something has been open: in days, or in hours below one day."""
-    hours = max(0, int(time.total_seconds())) // 3600
+    hours = max(0, int(span.total_seconds())) // 3600
     if not hours:
         return _LESS_THAN_AN_HOUR.to(language)
     return duration(timedelta(days=hours // 24) or timedelta(hours=hours), language)
@@ -531,8 +551,10 @@ def _more(told: Sequence[str], most: int, language: str) -> str:
     return _MORE.to(language).format(count=len(told) - most)
 
 
-def _time(when: datetime, language: str) -> str:
-    return f"{when:%H:%M}" if language == "en" else f"{when:%Hh%M}"
+def _day(when: datetime, language: str) -> str:
+    if language == "en":
+        return f"{when.day} {_ENGLISH_MONTHS[when.month - 1]} {when.year}"
+    return f"{when:%d/%m/%Y}"
 
 
 _MARKUP = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼", "`": "´", "[": "(", "]": ")"})

@@ -1,17 +1,19 @@
 """VTEX's API, as politely as its limits ask: one client, one pace, silence when it was asked for.
 
 Timeouts, connections, the pace, Retry-After, the content type (a missing permission can come as a login page with 200),
-the quoting of ids and the secrecy of credentials live here. Nothing is ever written to VTEX.
+the quoting of ids and the secrecy of credentials live here. Nothing is ever written to an order: what else there is to
+write (a feed's commits, the configurations of hook and feed) goes through `Vtex.call`.
 """
 
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 from throttled import RateLimiterType, Throttled, rate_limiter, store
@@ -52,8 +54,17 @@ class Pace:
             time.sleep(wait)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What VTEX answered. The document shows in no text: it may hold secrets, or be about a person."""
+
+    status: int
+    document: Any = field(default=None, repr=False)
+    """The body's JSON; None where it holds none."""
+
+
 class Vtex:
-    """Reads orders."""
+    """Asks VTEX, one request a call."""
 
     def __init__(
         self,
@@ -86,22 +97,50 @@ class Vtex:
         pace leaves no room, SilenceAsked for 429 and 503 and until their wait is over, and TryAgainLater for whatever
         else is not a 200 with this order in it.
         """
+        path = "/api/oms/pvt/orders/" + quote(ref.order_id, safe="")
+        answer = self.call(ref.account, "GET", path, time_left=time_left, tells={httpx.codes.NOT_FOUND})
+        if answer.status == httpx.codes.NOT_FOUND:
+            raise OrderNotFound
+        if not isinstance(answer.document, dict) or answer.document.get("orderId") != ref.order_id:
+            raise TryAgainLater("VTEX answered 200 without this order in it")
+        return Order.model_validate(answer.document, by_name=False)
+
+    def call(
+        self,
+        account: str,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        time_left: float,
+        tells: Collection[int] = (),
+    ) -> Answer:
+        """Ask once, within `time_left` seconds. The path's parts are quoted already; the query is quoted here.
+
+        Returns what was asked for: of a GET a 200 with JSON, of anything else a 2xx that is no page. The statuses in
+        `tells` are returned too, without a document, such as a 404 that means something to the caller.
+
+        Raises CredentialsRefused for 401, 403 and missing credentials, OutOfTime where the pace leaves no room,
+        SilenceAsked for 429 and 503 and until their wait is over, and TryAgainLater for whatever else came.
+        """
         deadline = time.monotonic() + time_left
-        self._keep_silence(ref.account)
-        credentials = self._credentials(ref.account)
+        self._keep_silence(account)
+        credentials = self._credentials(account)
         self._pace.take(deadline - time.monotonic() - REQUEST_SECONDS / 2)
-        self._keep_silence(ref.account)
-        url = self._base_url.replace("{account}", ref.account) + "/api/oms/pvt/orders/" + quote(ref.order_id, safe="")
-        headers = {"X-VTEX-API-AppKey": credentials.app_key, "X-VTEX-API-AppToken": credentials.app_token}
+        self._keep_silence(account)
         seconds = min(REQUEST_SECONDS, deadline - time.monotonic())
         if seconds <= 0:
-            raise OutOfTime("no time is left to read the order")
+            raise OutOfTime("no time is left to ask VTEX")
+        url = self._base_url.replace("{account}", account) + path
+        url = f"{url}?{urlencode(query, quote_via=quote)}" if query else url
+        headers = {"X-VTEX-API-AppKey": credentials.app_key, "X-VTEX-API-AppToken": credentials.app_token}
         try:
-            return _order_in(self._get(url, headers, seconds), ref)
+            return _answer_in(self._send(method, url, headers, body, seconds), method, tells)
         except SilenceAsked as asked:
             asked.wait = self._usual_silence if asked.wait is None else asked.wait
-            self.be_silent(ref.account, until=time.time() + asked.wait)
-            self._unshared[ref.account] = self._silent_until[ref.account]
+            self.be_silent(account, until=time.time() + asked.wait)
+            self._unshared[account] = self._silent_until[account]
             raise
 
     def be_silent(self, account: str, until: float) -> None:
@@ -118,13 +157,16 @@ class Vtex:
         if left > 0:
             raise SilenceAsked("VTEX asked for silence a while ago", wait=left)
 
-    def _get(self, url: str, headers: dict[str, str], seconds: float) -> httpx.Response:
+    def _send(self, method: str, url: str, headers: dict[str, str], body: object, seconds: float) -> httpx.Response:
+        content = None
+        if body is not None:
+            content, headers = json.dumps(body).encode(), headers | {"Content-Type": "application/json"}
         began = time.monotonic()
         status = "no_answer"
         timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
         try:
-            with self._http.stream("GET", url, headers=headers, timeout=timeout) as response:
-                body = _read_body(response, began + seconds)
+            with self._http.stream(method, url, headers=headers, content=content, timeout=timeout) as response:
+                read = _read_body(response, began + seconds)
                 status = str(response.status_code)
         except httpx.HTTPError as error:
             raise TryAgainLater(f"VTEX gave no answer: {type(error).__name__}") from None
@@ -133,7 +175,7 @@ class Vtex:
         return httpx.Response(
             response.status_code,
             headers=[(k, v) for k, v in response.headers.raw if k.lower() in (b"content-type", b"retry-after")],
-            content=body,
+            content=read,
         )
 
 
@@ -148,29 +190,32 @@ def _read_body(response: httpx.Response, deadline: float) -> bytes:
     return bytes(body)
 
 
-def _order_in(response: httpx.Response, ref: OrderRef) -> Order:
-    """Return the order that the answer holds, or raise what the answer means."""
+def _answer_in(response: httpx.Response, method: str, tells: Collection[int]) -> Answer:
+    """Return what the caller asked for, or raise what the answer means."""
     status = response.status_code
-    if status == httpx.codes.NOT_FOUND:
-        raise OrderNotFound
+    if status in tells:
+        return Answer(status)
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         raise CredentialsRefused(f"VTEX answered {status}")
-    if status != httpx.codes.OK:
+    if not (status == httpx.codes.OK if method == "GET" else response.is_success):
         kind = SilenceAsked if status in _ASKS_FOR_SILENCE else TryAgainLater
         raise kind(f"VTEX answered {status}", wait=retry_after(response.headers.get("retry-after")))
-    if "json" not in response.headers.get("content-type", "").casefold():
-        raise TryAgainLater("VTEX answered 200 with something else than JSON, perhaps its login page")
-    document = _json(response.content)
-    if not isinstance(document, dict) or document.get("orderId") != ref.order_id:
-        raise TryAgainLater("VTEX answered 200 without this order in it")
-    return Order.model_validate(document, by_name=False)
+    content_type = response.headers.get("content-type", "").casefold()
+    # Of what is written VTEX documents no answer: it may be empty, or a text.
+    if "html" in content_type or (method == "GET" and "json" not in content_type):
+        raise TryAgainLater(f"VTEX answered {status} with something else than JSON, perhaps its login page")
+    document, is_json = _json(response.content)
+    if method == "GET" and not is_json:
+        raise TryAgainLater(f"VTEX answered {status} with JSON that is none, perhaps cut")
+    return Answer(status, document)
 
 
-def _json(body: bytes) -> Any:
+def _json(body: bytes) -> tuple[Any, bool]:
+    """Return what a body holds, and whether that is JSON; an empty one holds nothing, like null."""
     try:
-        return json.loads(body)
+        return (json.loads(body) if body else None), True
     except (ValueError, RecursionError):
-        return None
+        return None, False
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:

@@ -1,0 +1,56 @@
+"""DrainFeedFunction: queues what VTEX's feed knows and the hook missed."""
+
+import os
+import time
+from dataclasses import asdict
+from typing import Any
+
+import boto3
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from invoicekey.drain import DrainFeed
+from invoicekey.feed import Feed
+from invoicekey.guarded import GuardNotes
+from invoicekey.ledger import Ledger
+from invoicekey.outlets import HookQueue
+from invoicekey.secrets import CachedSecret, vtex_credentials
+from invoicekey.settings import DrainSettings
+from invoicekey.table import Table
+from invoicekey.telemetry import metrics
+from invoicekey.visits import Visits, accounts_served
+from invoicekey.vtex import Pace, Vtex
+
+_AWS = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3, "mode": "standard"})
+
+settings = DrainSettings.read(os.environ)
+credentials = CachedSecret(boto3.client("secretsmanager", config=_AWS), settings.vtex.credentials_secret_arn)
+
+
+def build(settings: DrainSettings) -> DrainFeed:
+    """Put the parts together."""
+    vtex = Vtex(
+        settings.vtex.base_url,
+        credentials=lambda account: vtex_credentials(credentials.value(), account),
+        pace=Pace(settings.vtex.requests_per_minute),
+        usual_silence=settings.retry_base.total_seconds(),
+    )
+    table = Table(boto3.client("dynamodb", config=_AWS), settings.ledger_table)
+    return DrainFeed(
+        Feed(vtex),
+        HookQueue(boto3.client("sqs", config=_AWS), settings.hook_queue_url, delay=settings.retry_base),
+        Visits(vtex, Ledger(table), table),
+        GuardNotes(table),
+        settings.vtex.watched_statuses,
+    )
+
+
+drain_feed = build(settings)
+
+
+@metrics.log_metrics
+def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Drain the feeds of all accounts; answer how many events became what."""
+    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
+    accounts = accounts_served(credentials.value(), settings.vtex.accounts)
+    return asdict(drain_feed.run(accounts, lambda: deadline - time.monotonic()))

@@ -1,0 +1,59 @@
+"""GuardHookFunction: keeps the hook and feed configurations at VTEX alive."""
+
+import os
+import time
+from dataclasses import asdict
+from typing import Any
+
+import boto3
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from invoicekey.backlog import Backlog
+from invoicekey.configurations import Configurations
+from invoicekey.guard import HookGuard
+from invoicekey.guarded import GuardNotes
+from invoicekey.ledger import Ledger
+from invoicekey.secrets import CachedSecret, vtex_credentials
+from invoicekey.settings import GuardSettings
+from invoicekey.table import Table
+from invoicekey.telemetry import metrics
+from invoicekey.topics import Topics
+from invoicekey.visits import Visits, accounts_served
+from invoicekey.vtex import Pace, Vtex
+
+_AWS = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3, "mode": "standard"})
+
+settings = GuardSettings.read(os.environ)
+secrets_manager = boto3.client("secretsmanager", config=_AWS)
+credentials = CachedSecret(secrets_manager, settings.vtex.credentials_secret_arn)
+
+
+def build(settings: GuardSettings) -> HookGuard:
+    """Put the parts together."""
+    vtex = Vtex(
+        settings.vtex.base_url,
+        credentials=lambda account: vtex_credentials(credentials.value(), account),
+        pace=Pace(settings.vtex.requests_per_minute),
+    )
+    table = Table(boto3.client("dynamodb", config=_AWS), settings.ledger_table)
+    return HookGuard(
+        settings,
+        CachedSecret(secrets_manager, settings.hook_secret_arn),
+        Configurations(vtex),
+        topics=Topics(boto3.client("sns", config=_AWS)),
+        notes=GuardNotes(table),
+        backlog=Backlog(table),
+        visits=Visits(vtex, Ledger(table), table),
+    )
+
+
+hook_guard = build(settings)
+
+
+@metrics.log_metrics
+def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Guard the hooks and feeds of all accounts; answer what was found and done."""
+    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
+    accounts = accounts_served(credentials.value(), settings.vtex.accounts)
+    return asdict(hook_guard.run(accounts, lambda: deadline - time.monotonic()))

@@ -1,0 +1,160 @@
+"""The second source: queues what VTEX's feed knows, and commits what SQS took.
+
+Accounts take turns, a page each, until their feeds are empty or the time is up. A run that ends midway loses nothing:
+VTEX hands out again what was not committed, and the checker knows the events that it has seen.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import uuid4
+
+from invoicekey import telemetry
+from invoicekey.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.feed import Feed, FeedEvent, FeedNotConfigured
+from invoicekey.guarded import GuardNotes
+from invoicekey.notification import is_watched
+from invoicekey.outlets import FEED, Event, HookQueue
+from invoicekey.telemetry import logger
+from invoicekey.visits import Visits
+
+PAGE_SECONDS = 20.0
+"""With less time left no page is begun."""
+SENDING_SECONDS = 12.0
+"""Kept free when a page is read: to queue it and to commit it."""
+ENDING_SECONDS = 3.0
+"""Kept free at the very end."""
+LONGEST_ORDER_ID_LOGGED = 64
+
+
+class Ended(StrEnum):
+    """Why an account's turns were over."""
+
+    EMPTY = "empty"
+    TIME_UP = "time_up"
+    NOT_CONFIGURED = "not_configured"
+    LEFT_ALONE = "left_alone"
+    CREDENTIALS_REFUSED = "credentials_refused"
+    SILENCE_KEPT = "silence_kept"
+    NOT_QUEUED = "not_queued"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class Drained:
+    """What came of a run: events by what became of them, and how it ended for each account."""
+
+    read: int = 0
+    queued: int = 0
+    not_watched: int = 0
+    refused: int = 0
+    """Those that SQS did not take."""
+    committed: int = 0
+    ended: dict[str, Ended] = field(default_factory=dict)
+
+
+class DrainFeed:
+    """Drains the accounts' feeds, one run after the other."""
+
+    def __init__(
+        self, feed: Feed, queue: HookQueue, visits: Visits, notes: GuardNotes, watched_statuses: frozenset[str]
+    ) -> None:
+        self._feed = feed
+        self._queue = queue
+        self._visits = visits
+        self._notes = notes
+        self._watched = watched_statuses
+
+    def run(self, accounts: Collection[str], seconds_left: Callable[[], float]) -> Drained:
+        """Drain the feeds of these accounts; each one's trouble stays its own.
+
+        Raises TryAgainLater where the ledger can't be read: then it is not known which accounts want silence, and
+        which feeds are not ours.
+        """
+        drained = Drained()
+        noted = self._notes.read(accounts)
+        with self._visits.to(accounts):
+            turns = deque(sorted(accounts))
+            while turns:
+                account = turns.popleft()
+                ended = (
+                    Ended.LEFT_ALONE if noted[account].feed_left_alone else self._turn(account, drained, seconds_left)
+                )
+                if ended:
+                    drained.ended[account] = ended
+                else:
+                    turns.append(account)
+        _count(drained)
+        return drained
+
+    def _turn(self, account: str, drained: Drained, seconds_left: Callable[[], float]) -> Ended | None:
+        """Drain a page; say why no other is to follow, where none is."""
+        if seconds_left() < PAGE_SECONDS:
+            return Ended.TIME_UP
+        try:
+            return self._drain_page(account, drained, seconds_left)
+        except FeedNotConfigured:
+            logger.warning("the appKey has no feed; the guard will register it", extra={"account": account})
+            return Ended.NOT_CONFIGURED
+        except TryAgainLater as trouble:
+            ended = _ENDED_BY.get(type(trouble), Ended.FAILED)
+            logger.warning("a feed was not drained", extra={"account": account, "ended": ended, "why": trouble.why})
+            return ended
+
+    def _drain_page(self, account: str, drained: Drained, seconds_left: Callable[[], float]) -> Ended | None:
+        page = self._feed.read(account, seconds_left() - SENDING_SECONDS)
+        if not page:
+            return Ended.EMPTY
+        watched = [event for event in page if is_watched(event.notification(account), self._watched)]
+        taken = self._send(account, watched)
+        drained.read += len(page)
+        drained.queued += len(taken)
+        drained.refused += len(watched) - len(taken)
+        if watched and not taken:
+            return Ended.NOT_QUEUED
+        done = [event for event in page if event not in watched] + taken
+        drained.not_watched += len(page) - len(watched)
+        self._feed.commit(account, [event.handle for event in done], seconds_left() - ENDING_SECONDS)
+        drained.committed += len(done)
+        return None
+
+    def _send(self, account: str, events: Sequence[FeedEvent]) -> list[FeedEvent]:
+        """Queue events; return those that SQS took."""
+        queued = {Event(json.dumps(event.notification(account)), uuid4().hex, FEED): event for event in events}
+        taken = self._queue.send(list(queued)) if queued else []
+        for event in taken:
+            details = {"account": account, "order_id": _order_id(queued[event]), "correlation_id": event.correlation_id}
+            logger.info("feed event queued", extra=details)
+        return [queued[event] for event in taken]
+
+
+_ENDED_BY: Mapping[type[TryAgainLater], Ended] = {
+    CredentialsRefused: Ended.CREDENTIALS_REFUSED,
+    SilenceAsked: Ended.SILENCE_KEPT,
+    OutOfTime: Ended.TIME_UP,
+}
+
+_METRICS: Mapping[Ended, str] = {
+    Ended.TIME_UP: "feed_time_up",
+    Ended.NOT_CONFIGURED: "feed_not_configured",
+    Ended.CREDENTIALS_REFUSED: "credentials_refused",
+    Ended.SILENCE_KEPT: "silence_kept",
+    Ended.FAILED: "feed_failed",
+}
+
+
+def _order_id(event: FeedEvent) -> str:
+    return str(event.fields.get("orderId"))[:LONGEST_ORDER_ID_LOGGED]
+
+
+def _count(drained: Drained) -> None:
+    telemetry.count("feed_read", drained.read)
+    telemetry.count("feed_queued", drained.queued)
+    telemetry.count("feed_not_watched", drained.not_watched)
+    telemetry.count("feed_refused", drained.refused)
+    telemetry.count("feed_committed", drained.committed)
+    for ended in drained.ended.values():
+        if ended in _METRICS:
+            telemetry.count(_METRICS[ended])

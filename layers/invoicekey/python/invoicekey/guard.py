@@ -1,0 +1,264 @@
+"""Keeps the hook and the feed at VTEX alive: registers them again when they are gone or different, and says so.
+
+VTEX removes a hook without a word after three quiet days, and one appKey's hook can be written by whoever has the
+appKey. What is another system's is never overwritten: a person decides, and is told. The same goes for a feed that may
+be another's, for what one system commits is gone for the others. The steps of an account's turn stand in `_guard`.
+"""
+
+import hashlib
+import random
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from invoicekey import notices, telemetry
+from invoicekey.backlog import Backlog
+from invoicekey.configurations import (
+    UNKNOWN_HOST,
+    ConfigurationRefused,
+    Configurations,
+    Gone,
+    HookConfig,
+    OtherSystem,
+    WantedHook,
+    feed_differences,
+    hook_differences,
+    ownership,
+)
+from invoicekey.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.guarded import Guarded, GuardNotes, Told
+from invoicekey.secrets import CachedSecret
+from invoicekey.settings import GuardSettings
+from invoicekey.telemetry import logger
+from invoicekey.topics import Topics
+from invoicekey.visits import Visits
+
+ACCOUNT_SECONDS = 20.0
+"""With less time left no account's turn is begun."""
+ENDING_SECONDS = 10.0
+"""Kept free at the end, to note what was done."""
+HOOK_INSTALLED, HOOK_RESTORED, HOOK_SECRET_UPDATED = "hook_installed", "hook_restored", "hook_secret_updated"
+FEED_INSTALLED, FEED_RESTORED = "feed_installed", "feed_restored"
+HOOK_ELSEWHERE, FEED_LEFT_ALONE = "hook_elsewhere", "feed_left_alone"
+CONFIGURATION_RESTORED = "configuration_restored"
+"""Counted besides, for the alarm: what had been ours was gone or different."""
+
+
+@dataclass(slots=True)
+class Watch:
+    """What came of a run."""
+
+    accounts: dict[str, list[str]] = field(default_factory=dict)
+    """What was found and done, by account; nothing where all was well."""
+    unheard: list[str] = field(default_factory=list)
+    """The topics without a confirmed subscription: `alert`, `operations`."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One account's turn."""
+
+    noted: Guarded
+    seconds_left: Callable[[], float]
+    has_own_app_key: bool | None = None
+    """Whether the hook shows that the appKey is ours alone; None until it was seen."""
+    events: list[str] = field(default_factory=list)
+
+    @property
+    def account(self) -> str:
+        return self.noted.account
+
+    def time_for_vtex(self) -> float:
+        return self.seconds_left() - ENDING_SECONDS
+
+    def happened(self, event: str) -> None:
+        self.events.append(event)
+        telemetry.count(event)
+        if event in {HOOK_RESTORED, FEED_RESTORED}:
+            telemetry.count(CONFIGURATION_RESTORED)
+
+
+class HookGuard:
+    """Guards, one run after the other."""
+
+    def __init__(
+        self,
+        settings: GuardSettings,
+        secret: CachedSecret,
+        configurations: Configurations,
+        *,
+        topics: Topics,
+        notes: GuardNotes,
+        backlog: Backlog,
+        visits: Visits,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._settings = settings
+        self._secret = secret
+        self._configurations = configurations
+        self._topics = topics
+        self._notes = notes
+        self._backlog = backlog
+        self._visits = visits
+        self._now = now
+
+    def run(self, accounts: Collection[str], seconds_left: Callable[[], float]) -> Watch:
+        """Guard the hooks and feeds of these accounts, each by itself, and see whether the topics are heard.
+
+        Raises TryAgainLater where the ledger can't be read or written.
+        """
+        self._backlog.note_accounts(accounts)
+        watch = Watch(unheard=self._see_to_topics())
+        noted = self._notes.read(accounts)
+        with self._visits.to(accounts):
+            # In no order, so that with little time it is not always the same accounts that are left.
+            for account in random.sample(sorted(accounts), len(accounts)):
+                watch.accounts[account] = self._guard(_Turn(noted[account], seconds_left))
+        return watch
+
+    # ---- One account
+
+    def _guard(self, turn: _Turn) -> list[str]:
+        """Take an account's turn: the hook, then the feed; return what was found and done."""
+        for step in (self._guard_hook, self._guard_feed):
+            try:
+                if turn.seconds_left() < ACCOUNT_SECONDS:
+                    raise OutOfTime("too little time is left")
+                step(turn)
+            except TryAgainLater as trouble:
+                kind = type(trouble)
+                turn.happened(_METRICS.get(kind, "guard_failed"))
+                logger.warning("a turn was not finished", extra={"account": turn.account, "why": trouble.why})
+                if kind in _ENDS_TURN:
+                    break
+        if turn.events:
+            logger.info("guarded", extra={"account": turn.account, "events": turn.events})
+        return turn.events
+
+    def _guard_hook(self, turn: _Turn) -> None:
+        config = self._configurations.hook(turn.account, turn.time_for_vtex())
+        whose = ownership(config, self._settings.hook_url, was_ours=turn.noted.hook_installed)
+        if isinstance(whose, OtherSystem):
+            turn.has_own_app_key = False
+            self._leave_hook_alone(turn, whose)
+            return
+        turn.has_own_app_key = turn.noted.hook_installed or not isinstance(whose, Gone)
+        self._keep_hook(turn, config)
+
+    def _leave_hook_alone(self, turn: _Turn, other: OtherSystem) -> None:
+        turn.happened(HOOK_ELSEWHERE)
+        now, told = self._now(), turn.noted.hook_told
+        if told and told.covers(other.host, now):
+            return
+        host = None if other.host == UNKNOWN_HOST else other.host
+        notice = notices.hook_elsewhere(turn.account, host, self._settings.language)
+        self._topics.publish(self._settings.operations_topic_arn, notice, turn.account)
+        self._note(turn, replace(turn.noted, hook_told=Told(other.host, now)))
+
+    def _keep_hook(self, turn: _Turn, config: HookConfig | None) -> None:
+        """Register the hook where there is none, or where it is not as it is to be."""
+        wanted = WantedHook(self._settings.hook_url, self._current_secret(), self._settings.vtex.watched_statuses)
+        digest = hashlib.sha256(wanted.secret.encode()).hexdigest()
+        kept = replace(turn.noted, hook_secret=digest, hook_installed=True, hook_told=None)
+        differs = hook_differences(config, wanted) if config else ["gone"]
+        if config and config.secret is None and turn.noted.hook_secret != digest:
+            differs.append("header")
+        if not differs:
+            self._note(turn, kept)
+            return
+        self._configurations.install_hook(turn.account, wanted, turn.time_for_vtex())
+        if not turn.noted.hook_installed:
+            turn.happened(HOOK_INSTALLED)
+        elif differs == ["header"] and turn.noted.hook_secret != digest:
+            turn.happened(HOOK_SECRET_UPDATED)
+        else:
+            turn.happened(HOOK_RESTORED)
+        logger.warning("the hook was registered", extra={"account": turn.account, "differed": differs})
+        self._note(turn, kept)
+
+    def _guard_feed(self, turn: _Turn) -> None:
+        """Register the feed where there is none, or where one of ours is not as it is to be."""
+        statuses = self._settings.vtex.watched_statuses
+        config = self._configurations.feed(turn.account, turn.time_for_vtex())
+        differs = feed_differences(config, statuses) if config else ["gone"]
+        if config and differs and not self._is_feed_ours(turn):
+            self._leave_feed_alone(turn)
+            return
+        if differs:
+            self._configurations.install_feed(turn.account, statuses, turn.time_for_vtex())
+            turn.happened(FEED_RESTORED if turn.noted.feed_installed else FEED_INSTALLED)
+            logger.warning("the feed was registered", extra={"account": turn.account, "differed": differs})
+        self._note(turn, replace(turn.noted, feed_installed=True, feed_left_alone=False, feed_told=None))
+
+    def _is_feed_ours(self, turn: _Turn) -> bool:
+        """Say whether a feed unlike ours is ours all the same: registered by us, or on an appKey of our own.
+
+        One that was left alone stays so: the hook that was registered since proves nothing.
+        """
+        if turn.noted.feed_installed or turn.noted.feed_left_alone:
+            return turn.noted.feed_installed
+        if turn.has_own_app_key is None:
+            raise TryAgainLater("a feed unlike ours is not judged before the hook was seen")
+        return turn.has_own_app_key
+
+    def _leave_feed_alone(self, turn: _Turn) -> None:
+        turn.happened(FEED_LEFT_ALONE)
+        now = self._now()
+        told, left = turn.noted.feed_told, replace(turn.noted, feed_left_alone=True)
+        # Whose hook points elsewhere was told the same already.
+        if HOOK_ELSEWHERE not in turn.events and not (told and told.covers(FEED_LEFT_ALONE, now)):
+            notice = notices.feed_left_alone(turn.account, self._settings.language)
+            self._topics.publish(self._settings.operations_topic_arn, notice, turn.account)
+            left = replace(left, feed_told=Told(FEED_LEFT_ALONE, now))
+        self._note(turn, left)
+
+    def _note(self, turn: _Turn, noted: Guarded) -> None:
+        """Note what is known now, where that is news."""
+        if noted != turn.noted:
+            self._notes.write(noted)
+            turn.noted = noted
+
+    def _current_secret(self) -> str:
+        secret = self._secret.value().get("current")
+        if not isinstance(secret, str) or not re.fullmatch(r"[!-~]([ -~]*[!-~])?", secret):
+            raise TryAgainLater("the hook's secret holds no `current` that a header can carry")
+        return secret
+
+    # ---- The topics
+
+    def _see_to_topics(self) -> list[str]:
+        """Count which topics nobody hears, and return them; say so on the other one where alarms reach nobody."""
+        arns = {"alert": self._settings.alert_topic_arn, "operations": self._settings.operations_topic_arn}
+        try:
+            unheard = [name for name, arn in arns.items() if not self._topics.is_heard(arn)]
+            for name in arns:
+                telemetry.count("topic_unheard", 1 if name in unheard else 0)
+            self._tell_of_topics(unheard)
+        except TryAgainLater as trouble:
+            telemetry.count("guard_failed")
+            logger.warning("the topics were not seen to", extra={"why": trouble.why})
+            return []
+        return unheard
+
+    def _tell_of_topics(self, unheard: list[str]) -> None:
+        if unheard:
+            logger.warning("topics have no confirmed subscription", extra={"topics": unheard})
+        now, told = self._now(), self._notes.topics_told()
+        if unheard != ["operations"]:
+            if told and "operations" not in unheard:
+                self._notes.write_topics_told(None)
+            return
+        if not (told and told.covers("operations", now)):
+            self._topics.publish(self._settings.alert_topic_arn, notices.operations_unheard(self._settings.language))
+            self._notes.write_topics_told(Told("operations", now))
+
+
+_METRICS: Mapping[type[TryAgainLater], str] = {
+    CredentialsRefused: "credentials_refused",
+    SilenceAsked: "silence_kept",
+    OutOfTime: "guard_postponed",
+    ConfigurationRefused: "guard_refused",
+}
+_ENDS_TURN = (CredentialsRefused, SilenceAsked, OutOfTime)
+"""What is no better for the next step."""

@@ -1,0 +1,102 @@
+"""What the guard notes of its work: beside the orders, one item an account and one about the topics."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import batched
+
+from invoicekey.table import Item, Table
+
+TOLD_AGAIN_AFTER = timedelta(days=7)
+"""A trouble that lasts is told again."""
+_TOPICS = "guard_topics"
+_MOST_KEYS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What people were told of a trouble, and when."""
+
+    what: str
+    at: datetime
+
+    def covers(self, what: str, now: datetime) -> bool:
+        """Say whether this need not be told again yet."""
+        return self.what == what and now - self.at < TOLD_AGAIN_AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """What is known of an account's hook and feed besides what VTEX shows."""
+
+    account: str
+    hook_secret: str | None = None
+    """The SHA-256 of the secret in the hook's header, as last registered or seen."""
+    hook_installed: bool = False
+    """Whether the hook has been ours at some time."""
+    feed_installed: bool = False
+    """Whether the feed has been ours at some time."""
+    feed_left_alone: bool = False
+    """Whether the appKey's feed may be another system's: it is neither written nor read."""
+    hook_told: Told | None = None
+    """The host of another system's hook that people were told of."""
+    feed_told: Told | None = None
+
+
+class GuardNotes:
+    """The items."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def read(self, accounts: Collection[str]) -> dict[str, Guarded]:
+        """Return what is noted of each account."""
+        items: dict[str, Item] = {}
+        for chunk in batched(accounts, _MOST_KEYS, strict=False):
+            items |= self._table.get([_key(account) for account in chunk])
+        return {account: _guarded(account, items.get(_key(account), {})) for account in accounts}
+
+    def write(self, guarded: Guarded) -> None:
+        """Note it."""
+        item = {
+            "pk": _key(guarded.account),
+            "hook_secret": guarded.hook_secret,
+            "hook_installed": guarded.hook_installed,
+            "feed_installed": guarded.feed_installed,
+            "feed_left_alone": guarded.feed_left_alone,
+            "hook_told": _told_item(guarded.hook_told),
+            "feed_told": _told_item(guarded.feed_told),
+        }
+        self._table.put({name: value for name, value in item.items() if value is not None})
+
+    def topics_told(self) -> Told | None:
+        """Return what the alert topic was told of the operations topic."""
+        return _told(self._table.get([_TOPICS]).get(_TOPICS, {}).get("told"))
+
+    def write_topics_told(self, told: Told | None) -> None:
+        """Note it; None where there is no trouble any more."""
+        self._table.put({"pk": _TOPICS, "told": _told_item(told)})
+
+
+def _key(account: str) -> str:
+    return f"guard#{account}"
+
+
+def _guarded(account: str, item: Item) -> Guarded:
+    return Guarded(
+        account,
+        hook_secret=item.get("hook_secret"),
+        hook_installed=item.get("hook_installed", False),
+        feed_installed=item.get("feed_installed", False),
+        feed_left_alone=item.get("feed_left_alone", False),
+        hook_told=_told(item.get("hook_told")),
+        feed_told=_told(item.get("feed_told")),
+    )
+
+
+def _told(item: Item | None) -> Told | None:
+    return Told(item["what"], datetime.fromisoformat(item["at"])) if item else None
+
+
+def _told_item(told: Told | None) -> Item | None:
+    return {"what": told.what, "at": told.at.isoformat()} if told else None

@@ -1,0 +1,240 @@
+"""An account's hook and feed at VTEX, as an operator sees, installs and removes them.
+
+The rules are those of the stack's guard: what is another system's is neither written nor removed. What is done is noted
+where the guard notes it, so that its next run knows what it meets.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from invoicekey.configurations import (
+    UNKNOWN_HOST,
+    ConfigurationRefused,
+    Configurations,
+    Different,
+    FeedConfig,
+    Filter,
+    Gone,
+    HookConfig,
+    OtherSystem,
+    Ownership,
+    WantedHook,
+    feed_differences,
+    hook_differences,
+    ownership,
+)
+from invoicekey.guarded import Guarded, GuardNotes
+from invoicekey.secrets import hook_secrets
+from invoicekey.vtex import Vtex
+from operations.deployment import Trouble
+from operations.findings import Finding, note, to_do, well
+from operations.shop import HOOK_SECRET, Shop
+from operations.visit import HOOK_ADMIN, SECONDS, needing
+
+LONGEST_FILTER = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an account's hook and feed stand at VTEX, beside how the stack wants them."""
+
+    wanted: WantedHook
+    previous_secret: str = field(repr=False)
+    noted: Guarded
+    hook: HookConfig | None
+    feed: FeedConfig | None
+
+    @property
+    def whose(self) -> Ownership:
+        """Say whose hook it is."""
+        return ownership(self.hook, self.wanted.url, was_ours=self.noted.hook_installed)
+
+    @property
+    def carries_current_secret(self) -> bool:
+        """Say whether our hook carries the current secret, as VTEX shows it, else as it was last registered."""
+        if self.hook is None:
+            return False
+        if self.hook.secret is None:
+            return self.noted.hook_secret == digest(self.wanted.secret)
+        return "header" not in hook_differences(self.hook, self.wanted)
+
+    @property
+    def feed_is_ours(self) -> bool:
+        """Say whether the feed may be written: as the guard sees it (guard.py)."""
+        if self.feed is None or self.noted.feed_installed or not feed_differences(self.feed, self.wanted.statuses):
+            return True
+        was_ours_before = self.noted.hook_installed or not isinstance(self.whose, Gone)
+        return was_ours_before and not isinstance(self.whose, OtherSystem) and not self.noted.feed_left_alone
+
+
+class Registration:
+    """Reads, installs, removes."""
+
+    def __init__(self, shop: Shop, vtex: Vtex) -> None:
+        self._shop = shop
+        self._configurations = Configurations(vtex)
+        self._notes = GuardNotes(shop.table)
+
+    def read(self, account: str) -> Standing:
+        """Look at VTEX; raises Trouble where the appKey may not."""
+        secret, settings = self._shop.deployment.read_secret(HOOK_SECRET), self._shop.guard_settings
+        current = secret.get("current")
+        if not isinstance(current, str) or not hook_secrets({"current": current}):
+            how = self._shop.command("secrets rotate")
+            raise Trouble(f"The hook's secret is empty, so no hook is accepted. Make a new one: {how}")
+        with needing(HOOK_ADMIN, account):
+            hook = self._configurations.hook(account, SECONDS)
+            feed = self._configurations.feed(account, SECONDS)
+        return Standing(
+            wanted=WantedHook(settings.hook_url, current, settings.vtex.watched_statuses),
+            previous_secret=str(secret.get("previous") or ""),
+            noted=self._notes.read([account])[account],
+            hook=hook,
+            feed=feed,
+        )
+
+    def install(self, account: str) -> list[Finding]:
+        """Register hook and feed, also where they are as they should be; return what was done."""
+        standing = self.read(account)
+        if isinstance(standing.whose, OtherSystem):
+            raise Trouble(f"{_elsewhere(standing.whose)}. Nothing was changed: {_own_app_key(self._again(account))}")
+        with needing(HOOK_ADMIN, account):
+            self._install_hook(standing)
+            done = [well(f"VTEX tells {standing.wanted.url} of the orders that become {_listed(standing)}")]
+            return [*done, self._install_feed(standing)]
+
+    def remove(self, account: str) -> list[Finding]:
+        """Remove hook and feed; return what was done."""
+        standing = self.read(account)
+        if isinstance(standing.whose, OtherSystem):
+            raise Trouble(f"{_elsewhere(standing.whose)}. Nothing was changed: it is for that system to remove it.")
+        with needing(HOOK_ADMIN, account):
+            self._configurations.remove_hook(account, SECONDS)
+            noted = replace(standing.noted, hook_secret=None, hook_installed=False)
+            self._notes.write(noted)
+            done = [well("there was no hook" if isinstance(standing.whose, Gone) else "the hook is removed")]
+            return [*done, self._remove_feed(standing, noted)]
+
+    def _install_hook(self, standing: Standing) -> None:
+        account = standing.noted.account
+        try:
+            self._configurations.install_hook(account, standing.wanted, SECONDS)
+        except ConfigurationRefused as refused:
+            raise Trouble(self._refused(refused, standing)) from None
+        self._notes.write(_with_hook(standing))
+
+    def _install_feed(self, standing: Standing) -> Finding:
+        account = standing.noted.account
+        if not standing.feed_is_ours:
+            left = "the appKey has a feed that may be another system's; it was left alone"
+            return to_do(left, _own_app_key(self._again(account)))
+        self._configurations.install_feed(account, standing.wanted.statuses, SECONDS)
+        self._notes.write(replace(_with_hook(standing), feed_installed=True, feed_left_alone=False, feed_told=None))
+        return well("VTEX's feed keeps the same events for two weeks, for those that the hook misses")
+
+    def _remove_feed(self, standing: Standing, noted: Guarded) -> Finding:
+        if standing.feed is None:
+            return well("there was no feed")
+        if not standing.feed_is_ours:
+            return note("the appKey's feed may be another system's; it was left alone")
+        self._configurations.remove_feed(noted.account, SECONDS)
+        self._notes.write(replace(noted, feed_installed=False))
+        return well("the feed is removed, with all that it held")
+
+    def _refused(self, refused: ConfigurationRefused, standing: Standing) -> str:
+        if "409" in refused.why:
+            how = self._shop.command(f"hook remove --account {standing.noted.account}")
+            return f"{refused.why}: the present hook filters in another way. Remove it ({how}), then install again."
+        return (
+            f"{refused.why}: its ping of {standing.wanted.url} did not get 200. Nothing was changed. Is the stack "
+            f"deployed? {self._shop.command('doctor')} says what is wrong with it."
+        )
+
+    def _again(self, account: str) -> str:
+        return self._shop.command(f"hook install --account {account}")
+
+
+def findings(standing: Standing, install: str) -> Iterator[Finding]:
+    """Tell how hook and feed stand, in words; `install` is the command that mends what can be mended by it."""
+    match standing.whose:
+        case Gone():
+            yield to_do("there is no hook: VTEX tells us of no order", install)
+        case OtherSystem() as other:
+            yield to_do(_elsewhere(other), _own_app_key(install))
+        case Different():
+            yield to_do("the hook points at this stack's host, but at another path", install)
+        case _:
+            yield from _of_our_hook(standing, install)
+    yield _of_feed(standing, install)
+
+
+def digest(secret: str) -> str:
+    """Return the SHA-256 by which the guard notes a secret."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _of_our_hook(standing: Standing, install: str) -> Iterator[Finding]:
+    hook = standing.hook or HookConfig()
+    shown = "" if hook.url else " (VTEX does not show it; so it was last registered)"
+    yield well(f"the hook points at {standing.wanted.url}{shown}")
+    yield _of_header(standing, hook, install)
+    if hook.filter and not hook.filter.is_for(standing.wanted.statuses):
+        yield to_do(f"the hook's filter is {_filter(hook.filter)}, and is to be {_listed(standing)}", install)
+    else:
+        yield well(f"its filter is by status: {_listed(standing)}{'' if hook.filter else ' (VTEX does not show it)'}")
+
+
+def _of_header(standing: Standing, hook: HookConfig, install: str) -> Finding:
+    if standing.carries_current_secret:
+        seen = "as VTEX shows it" if hook.secret else "as last registered; VTEX does not show it"
+        return well(f"its header X-Hook-Secret carries the current secret ({seen})")
+    carried = standing.noted.hook_secret if hook.secret is None else digest(hook.secret)
+    if standing.previous_secret and carried == digest(standing.previous_secret):
+        return to_do("its header X-Hook-Secret carries the previous secret, which is still accepted", install)
+    if hook.secret is None and carried is None:
+        return to_do(
+            "VTEX does not show what its header X-Hook-Secret carries, and it was not us who wrote it", install
+        )
+    return to_do("its header X-Hook-Secret carries neither secret: each call is answered 401", install)
+
+
+def _of_feed(standing: Standing, install: str) -> Finding:
+    feed = standing.feed
+    if feed is None:
+        return to_do("there is no feed, the second source for what the hook misses", install)
+    if not feed_differences(feed, standing.wanted.statuses):
+        return well(f"the feed keeps the same events: {_listed(standing)}")
+    if not standing.feed_is_ours:
+        return to_do(
+            f"the feed ({_filter(feed.filter)}) may be another system's, and is left alone", _own_app_key(install)
+        )
+    return to_do(f"the feed is {_filter(feed.filter)}, and is to be {_listed(standing)}, kept for 14 days", install)
+
+
+def _own_app_key(then: str) -> str:
+    where = "VTEX Admin, Account settings, Application keys"
+    return f"create an appKey for this system alone ({where}), keep it with make credentials, then: {then}"
+
+
+def _with_hook(standing: Standing) -> Guarded:
+    secret = digest(standing.wanted.secret)
+    return replace(standing.noted, hook_secret=secret, hook_installed=True, hook_told=None)
+
+
+def _elsewhere(other: OtherSystem) -> str:
+    if other.host == UNKNOWN_HOST:
+        return "The hook of this appKey points at an address that cannot be read, so at another system"
+    return f"The hook of this appKey points at {other.host}, another system"
+
+
+def _listed(standing: Standing) -> str:
+    return ", ".join(sorted(standing.wanted.statuses))
+
+
+def _filter(shown: Filter | None) -> str:
+    if shown is None:
+        return "not shown by VTEX"
+    told = f"{shown.type or 'of no type'}: {', '.join(sorted(shown.statuses)) or 'every status'}"
+    # Another system's texts may hold anything.
+    return "".join(letter if letter.isprintable() else "?" for letter in told[:LONGEST_FILTER])

@@ -1,0 +1,138 @@
+"""The list of invoiced orders: what a page asks, what it gives, and that nothing about people is kept."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import httpx
+import pytest
+
+from invoicekey.errors import CredentialsRefused, SilenceAsked, TryAgainLater
+from invoicekey.order_list import MOST_ROWS, OrderList, OrderPage, OrderRow
+from local.vtex_simulator import Fault, VtexSimulator
+from tests.fakes_visits import SHOP, a_vtex
+
+TIME_ENOUGH = 25.0
+BEGIN, END = datetime(2026, 3, 3, tzinfo=UTC), datetime(2026, 3, 4, tzinfo=UTC)
+
+
+def an_order(number: int, **fields: object) -> dict[str, Any]:
+    usual = {
+        "orderId": f"VVJ-{number}-01",
+        "hostname": SHOP,
+        "status": "invoiced",
+        "affiliateId": "VVJ",
+        "creationDate": f"2026-03-01T00:{number // 60:02}:{number % 60:02}+00:00",
+        "invoicedDate": "2026-03-03T14:54:00.5436574+00:00",
+    }
+    return usual | fields
+
+
+@pytest.fixture
+def simulator() -> Iterator[VtexSimulator]:
+    with VtexSimulator() as running:
+        yield running
+
+
+@pytest.fixture
+def orders(simulator: VtexSimulator) -> OrderList:
+    return OrderList(a_vtex(simulator.url))
+
+
+def a_list_that_answers(document: object) -> OrderList:
+    answer = {"content": json.dumps(document), "headers": {"content-type": "application/json"}}
+    return OrderList(a_vtex("http://localhost", transport=httpx.MockTransport(lambda _: httpx.Response(200, **answer))))
+
+
+def test_a_page_has_the_orders_invoiced_in_the_period(orders: OrderList, simulator: VtexSimulator) -> None:
+    simulator.put_order(an_order(1))
+    simulator.put_order(an_order(2, affiliateId=None))
+    simulator.put_order(an_order(3, invoicedDate="2026-03-05T00:00:00+00:00"))
+    simulator.put_order(an_order(4, status="handling"))
+
+    page = orders.page(SHOP, BEGIN, END, 1, TIME_ENOUGH)
+
+    assert page == OrderPage(2, (OrderRow("VVJ-1-01", "VVJ"), OrderRow("VVJ-2-01", None)))
+
+
+def test_a_period_is_read_page_by_page_oldest_first(orders: OrderList, simulator: VtexSimulator) -> None:
+    for number in range(150):
+        simulator.put_order(an_order(number))
+
+    pages = [orders.page(SHOP, BEGIN, END, number, TIME_ENOUGH) for number in (1, 2, 3)]
+
+    assert [(page.total, len(page.rows)) for page in pages] == [(150, 100), (150, 50), (150, 0)]
+    assert [row.order_id for page in pages for row in page.rows] == [f"VVJ-{number}-01" for number in range(150)]
+
+
+def test_the_query_is_what_vtex_documents() -> None:
+    asked: list[httpx.URL] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        return httpx.Response(200, json={"list": [], "paging": {"total": 0}})
+
+    brasilia = timezone(timedelta(hours=-3))
+    orders = OrderList(a_vtex("http://localhost", transport=httpx.MockTransport(answer)))
+    orders.page(SHOP, datetime(2026, 3, 3, tzinfo=brasilia), datetime(2026, 3, 3, 12, 0, 0, 1999, UTC), 7, TIME_ENOUGH)
+
+    assert asked[0].path == "/luxstore/api/oms/pvt/orders"
+    assert dict(asked[0].params) == {
+        "f_status": "invoiced",
+        "f_invoicedDate": "invoicedDate:[2026-03-03T03:00:00.000Z TO 2026-03-03T12:00:00.001Z]",
+        "orderBy": "creationDate,asc",
+        "per_page": "100",
+        "page": "7",
+    }
+    assert b"%20TO%20" in asked[0].query
+
+
+def test_nothing_about_a_person_is_kept(orders: OrderList, simulator: VtexSimulator) -> None:
+    simulator.put_order(an_order(1))
+
+    assert "Maria" not in repr(orders.page(SHOP, BEGIN, END, 1, TIME_ENOUGH))
+
+
+def test_no_more_can_be_read_than_thirty_pages_of_a_hundred() -> None:
+    assert MOST_ROWS == 3_000
+
+
+@pytest.mark.parametrize("row", [None, "text", {}, {"orderId": None}, {"orderId": ""}, {"orderId": 7}], ids=str)
+def test_a_row_that_names_no_order_is_counted(row: object) -> None:
+    good = {"orderId": "VVJ-1-01", "affiliateId": ""}
+
+    page = a_list_that_answers({"list": [row, good], "paging": {"total": 2}}).page(SHOP, BEGIN, END, 1, TIME_ENOUGH)
+
+    assert page == OrderPage(2, (OrderRow("VVJ-1-01", None),), unreadable=1)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [None, [], {}, {"list": []}, {"list": [], "paging": None}, {"list": None, "paging": {"total": 1}}],
+    ids=str,
+)
+def test_an_answer_that_is_no_list_is_tried_again_later(document: object) -> None:
+    with pytest.raises(TryAgainLater, match="without a list"):
+        a_list_that_answers(document).page(SHOP, BEGIN, END, 1, TIME_ENOUGH)
+
+
+@pytest.mark.parametrize(
+    ("fault", "meaning"),
+    [
+        (Fault("login_page", route="list"), TryAgainLater),
+        (Fault("status", status=400, route="list"), TryAgainLater),
+        (Fault("status", status=403, route="list"), CredentialsRefused),
+        (Fault("status", status=429, route="list"), SilenceAsked),
+    ],
+    ids=["login-page", "400", "403", "429"],
+)
+def test_what_is_no_list_is_told_as_what_it_is(
+    orders: OrderList, simulator: VtexSimulator, fault: Fault, meaning: type[TryAgainLater]
+) -> None:
+    simulator.fail(fault)
+
+    with pytest.raises(TryAgainLater) as caught:
+        orders.page(SHOP, BEGIN, END, 1, TIME_ENOUGH)
+
+    assert type(caught.value) is meaning
