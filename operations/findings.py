@@ -4,7 +4,7 @@ Findings in words never hold a secret, nor anything about a customer.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -13,7 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from invoicekey.errors import TryAgainLater
+from operations.cli import FAILING, IN_THE_WAY
 from operations.deployment import Trouble
+from operations.visit import Refused
 
 
 class State(StrEnum):
@@ -68,6 +70,8 @@ def looked(what: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
     """Look, and return what was found; what keeps from looking is a finding too."""
     try:
         return list(look())
+    except Refused as refused:
+        return [to_do(refused.says, refused.how)]
     except Trouble as trouble:
         return [unknown(f"{what}: {trouble}")]
     except TryAgainLater as trouble:
@@ -78,6 +82,11 @@ def worst(sections: Iterable[Section]) -> State:
     """Return how it stands in all: what is to be done counts before what could not be looked at."""
     states = {finding.state for section in sections for finding in section.findings}
     return next((state for state in (State.TO_DO, State.UNKNOWN) if state in states), State.WELL)
+
+
+def exit_code(sections: Iterable[Section]) -> int:
+    """Return 0 where all is well, 3 where something is to be done, 1 where something could not be looked at."""
+    return {State.TO_DO: FAILING, State.UNKNOWN: IN_THE_WAY}.get(worst(sections), 0)
 
 
 def as_json(sections: Iterable[Section]) -> list[dict[str, Any]]:
@@ -121,8 +130,3 @@ def _show_plainly(console: Console, section: Section) -> None:
         console.print(
             ": ".join(part for part in parts[:3] if part) + (f" {parts[3]}" if parts[3] else ""), markup=False
         )
-
-
-def among(section: Section, *more: Finding) -> Section:
-    """Return a section with more findings."""
-    return replace(section, findings=(*section.findings, *more))

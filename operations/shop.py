@@ -15,6 +15,7 @@ from invoicekey.alert import Style
 from invoicekey.backlog import Backlog
 from invoicekey.errors import CredentialsRefused
 from invoicekey.ledger import Ledger
+from invoicekey.notification import AccountRefused, Malformed, OrderRef, order_ref
 from invoicekey.outlets import HookQueue, Outlets
 from invoicekey.policy import Policy
 from invoicekey.secrets import Credentials, vtex_credentials
@@ -69,6 +70,11 @@ class Shop:
         return max(1, int(self.environment["VTEX_REQUESTS_PER_MINUTE"]) // 10)
 
     @cached_property
+    def most_requests_per_minute(self) -> int:
+        """Return all of VtexRequestsPerMinute: what a command may take when it is told to."""
+        return int(self.environment["VTEX_REQUESTS_PER_MINUTE"])
+
+    @cached_property
     def credentials(self) -> dict[str, Any]:
         """Return the secret of VTEX's credentials; it is never to be shown."""
         return self.deployment.read_secret(VTEX_SECRET)
@@ -92,6 +98,21 @@ class Shop:
         raise Trouble(
             f"There are no credentials of {named}; there are of: {known}. Run make credentials for a new one."
         )
+
+    def order(self, account: str, order_id: str) -> OrderRef:
+        """Return an order that was named by hand, once its name is safe to use; raises Trouble."""
+        try:
+            return order_ref({"OrderId": order_id, "Origin": {"Account": account}})
+        except Malformed:
+            raise Trouble(
+                f"{order_id[:80]!r} is no order's id. Expected the id as VTEX shows it, such as VVJ-975102-01: up to 64 "
+                "letters, digits and dashes (and no sequence, seq…)."
+            ) from None
+        except AccountRefused:
+            raise Trouble(
+                f"{account[:80]!r} is no account's name. Expected the NAME of https://NAME.myvtex.com, in lower-case "
+                "letters, digits and dashes."
+            ) from None
 
     def vtex(self, requests_per_minute: int | None = None, *, transport: httpx.BaseTransport | None = None) -> Vtex:
         """Make a client of VTEX at the commands' share of the pace, unless another is given."""
@@ -145,7 +166,9 @@ class Shop:
         try:
             return getattr(self.deployment.client(service), operation)(**arguments)
         except ClientError as error:
-            raise Trouble(f"AWS answered {error.response['Error']['Code']} to {error.operation_name}.") from None
+            code = error.response["Error"]["Code"]
+            why = " Your AWS identity may not do that; --profile names another." if _is_denial(code) else ""
+            raise Trouble(f"AWS answered {code} to {error.operation_name}.{why}") from None
         except BotoCoreError as error:
             raise Trouble(f"AWS gave no answer to {operation}: {error}") from None
 
@@ -177,6 +200,10 @@ class Shop:
             return vtex_credentials(self.credentials, account)
         except CredentialsRefused:
             raise Trouble(f"There are no usable credentials of {account}. Run make credentials.") from None
+
+
+def _is_denial(code: str) -> bool:
+    return "Denied" in code or "Authoriz" in code
 
 
 def shop_of(stack: str, profile: str | None, region: str | None) -> Shop:

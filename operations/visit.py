@@ -28,23 +28,32 @@ def visiting(shop: Shop, accounts: Collection[str], transport: httpx.BaseTranspo
             vtex.answers.clear()  # the figures are the functions' own
 
 
+class Refused(Trouble):
+    """VTEX refused the appKey; `says` what is wrong with it, and `how` it is mended."""
+
+    def __init__(self, says: str, how: str) -> None:
+        super().__init__(f"{says}: {how}.")
+        self.says = says
+        self.how = how
+
+
 @contextmanager
 def needing(permission: str, account: str) -> Iterator[None]:
-    """Say what is to be done where VTEX refuses what needs this permission."""
+    """Raise Refused where VTEX refuses what needs this permission."""
     try:
         yield
     except CredentialsRefused as refused:
-        raise Trouble(refusal(permission, account, refused)) from None
+        raise _meaning(refused, permission, account) from None
 
 
-def refusal(permission: str, account: str, refused: CredentialsRefused) -> str:
-    """Say in one line why VTEX refused, and what is to be done."""
+def _meaning(refused: CredentialsRefused, permission: str, account: str) -> Refused:
     if refused.why.endswith("403"):
-        return (
-            f"VTEX answered 403: the appKey of {account} lacks the resource {permission}. Add it to the appKey's role "
-            "(VTEX Admin, Account settings, Roles; product OMS, OMS access)."
+        return Refused(
+            f"the appKey of {account} may not “{permission}” (VTEX answered 403)",
+            f"add the resource “{permission}” to the appKey's role (VTEX Admin, Account settings, Roles; product OMS, "
+            "OMS access)",
         )
-    return (
-        f"{refused.why}: the appKey and appToken of {account} are wrong, or are no longer active. "
-        "Run make credentials with the right ones."
+    return Refused(
+        f"VTEX does not take the appKey and appToken of {account} ({refused.why})",
+        "they are wrong, or no longer active; run make credentials with the right ones",
     )

@@ -170,6 +170,7 @@ class FakeLedger(Ledger):
 
     def __init__(self, steps: Steps) -> None:
         self.dynamodb = FakeDynamoDb()
+        self.reports_held_back: list[tuple[OrderRef, int]] = []
         super().__init__(self.dynamodb.table)
         self._steps = steps
 
@@ -217,6 +218,7 @@ class FakeLedger(Ledger):
     def note_held_back(self, entry: Entry, held: HeldBack) -> None:
         with self._steps.taking("note_held_back", entry.ref.order_id):
             super().note_held_back(entry, held)
+            self.reports_held_back.append((entry.ref, entry.last_report_number))
 
     def take_turns(self, account: str, kind: str, wanted: int, now: datetime, limit: Limit) -> int:
         with self._steps.taking("take_turns", kind):

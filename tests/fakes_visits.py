@@ -3,10 +3,15 @@
 The stand-ins have the methods that are used of what they stand in for, keep what they were told, and fail on demand.
 """
 
+import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+import httpx
 
 from invoicekey.errors import TryAgainLater
 from invoicekey.notices import Notice
@@ -39,6 +44,23 @@ def credentials(account: str) -> Credentials:
 def a_vtex(url: str, **more: Any) -> Vtex:
     """Return a client of the simulator, in no hurry to wait."""
     return Vtex(url + "/{account}", credentials, more.pop("pace", None) or Pace(AS_FAST_AS_IT_GOES), **more)
+
+
+def a_vtex_that_answers(document: object) -> Vtex:
+    """Return a client to which every answer is this document, with 200."""
+    content, as_json = json.dumps(document), {"content-type": "application/json"}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=content, headers=as_json))
+    return a_vtex("http://localhost", transport=transport)
+
+
+def import_afresh(path: Path) -> ModuleType:
+    """Import an entry file as a new environment of its function does."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class MemoryTable(Table):

@@ -21,7 +21,7 @@ metrics = Metrics(namespace="Usual", service="usual")
 app = APIGatewayHttpResolver(enable_validation=True)
 sqs = boto3.client("sqs")
 vtex = httpx.Client()
-persistence = DynamoDBPersistenceLayer(table_name=os.environ["LEDGER_TABLE_NAME"])
+persistence = DynamoDBPersistenceLayer(table_name="idempotency")
 config = IdempotencyConfig(event_key_jmespath="OrderId")
 
 

@@ -1,1 +1,162 @@
-"""`invoicekey check`."""
+"""`invoicekey check`: reads orders at VTEX now, and says what is thought of them and why."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import typer
+
+from invoicekey import texts
+from invoicekey.errors import OrderNotFound
+from invoicekey.ledger import Entry
+from invoicekey.notification import OrderRef
+from invoicekey.record import order_url
+from invoicekey.verdict import Outcome
+from operations import checking
+from operations.checking import Invoice, Mark, Rule
+from operations.cli import FAILING, IN_THE_WAY, app, err, out, shop
+from operations.judging import Judged, Judging, claims_of, why_cnova
+from operations.plain import LANGUAGE, as_json, date, line, plainly, say, write
+from operations.shop import Shop
+from operations.visit import SECONDS, VIEW_ORDER, needing, visiting
+
+_AT_ONCE = 40
+_MARKS: Mapping[Mark, tuple[str, str]] = {
+    Mark.HOLDS: ("✓", "green"),
+    Mark.BROKEN: ("✗", "bold red"),
+    Mark.NOT_REACHED: ("–", "dim"),
+}
+_OUTCOMES: Mapping[Outcome, tuple[str, str]] = {
+    Outcome.OK: ("is good", "bold green"),
+    Outcome.FAILING: ("is failing", "bold red"),
+    Outcome.WAITING: ("is waiting", "bold yellow"),
+    Outcome.CANCELED: ("is canceled: its keys do not matter", "bold"),
+    Outcome.RETURNED: ("came back: its keys do not matter", "bold"),
+    Outcome.NOT_INVOICED: ("is not invoiced yet", "bold"),
+    Outcome.OTHER_MARKETPLACE: ("is not CNova's", "bold"),
+}
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    orders: Annotated[list[str], typer.Argument(metavar="ORDER...", help="Order ids, as VTEX shows them.")],
+    account: Annotated[str | None, typer.Option(help="The VTEX account, where there are several.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="For machines: a list, one object an order.")] = False,
+) -> int:
+    """Read orders at VTEX and judge them now, rule by rule. It only looks: nothing is written, nobody is told.
+
+    Exit code 0 where none is failing, 3 where one is, 1 where one could not be read.
+    """
+    of = shop(context)
+    with plainly():
+        name = of.account(account)
+        refs = list(dict.fromkeys(of.order(name, order_id) for order_id in orders))
+        found = _judge(of, name, refs)
+        if json:
+            write(out, as_json([_document(of, ref, judged) for ref, judged in found.items()]))
+        else:
+            for ref, judged in found.items():
+                _tell(of, ref, judged)
+    if any(judged and judged.is_failing for judged in found.values()):
+        return FAILING
+    return IN_THE_WAY if None in found.values() else 0
+
+
+def _judge(of: Shop, account: str, refs: list[OrderRef]) -> dict[OrderRef, Judged | None]:
+    """Judge the orders; None for one that VTEX does not know."""
+    found: dict[OrderRef, Judged | None] = {}
+    with visiting(of, [account]) as vtex, err.status("reading at VTEX"), needing(VIEW_ORDER, account):
+        judging = Judging(lambda ref: vtex.read_order(ref, SECONDS), claims_of(of.table), of.policy)
+        for entry in _entries(of, refs):
+            try:
+                found[entry.ref] = judging.judge(entry)
+            except OrderNotFound:
+                found[entry.ref] = None
+    return found
+
+
+def _entries(of: Shop, refs: list[OrderRef]) -> list[Entry]:
+    pages = [of.ledger.read(refs[begin : begin + _AT_ONCE]).entries for begin in range(0, len(refs), _AT_ONCE)]
+    return [entry for page in pages for entry in page.values()]
+
+
+def _document(of: Shop, ref: OrderRef, judged: Judged | None) -> dict[str, object]:
+    if judged is None:
+        return {"account": ref.account, "order_id": ref.order_id, "outcome": None, "error": _unknown(ref)}
+    return checking.document(judged, of.policy)
+
+
+def _tell(of: Shop, ref: OrderRef, judged: Judged | None) -> None:
+    if judged is None:
+        say(err, _unknown(ref), style="red")
+        return
+    verdict = judged.verdict
+    words, style = _OUTCOMES[verdict.outcome]
+    until = f" until {date(verdict.wait_until, of)}" if verdict.wait_until else ""
+    say(out, f"{ref.order_id} of {ref.account} {words}{until}", style=style)
+    of_the_order = [problem for problem in verdict.problems if not judged.order.sale_invoices]
+    for problem in of_the_order:
+        say(out, checking.sentence(problem, ref.order_id), indent=2)
+    say(out, f"It is {why_cnova(judged, of.policy)}.", indent=2)
+    say(out, f"At VTEX it is {line(judged.order.status, 40)}{_since(of, judged)}.", indent=2)
+    say(out, f"{_standing(of, judged)}.", indent=2)
+    say(out, order_url(ref.account, ref.order_id), indent=2)
+    for invoice in checking.invoices(judged, of.policy):
+        _tell_invoice(invoice, ref.order_id)
+    out.print()
+
+
+def _tell_invoice(invoice: Invoice, order_id: str) -> None:
+    number = texts.number_shown(invoice.number)
+    out.print()
+    say(out, f"Invoice {number}" if number else "An invoice without a number", indent=2, style="bold")
+    if invoice.error:
+        say(out, checking.sentence(invoice.error, order_id), indent=4)
+    _tell_rules(invoice.rules)
+    for problem in invoice.problems:
+        if problem.suggestion:
+            say(out, f"{texts.FOUND[problem.suggestion.source].to(LANGUAGE)}:", indent=4)
+            say(out, problem.suggestion.key, indent=4, style="bold cyan")
+    for warning in invoice.warnings:
+        say(out, f"! {checking.sentence(warning, order_id)}", indent=4, style="yellow")
+
+
+def _tell_rules(rules: Sequence[Rule]) -> None:
+    """Tell each rule on a line of its own; those of a key that has no shape together, for there is nothing to see."""
+    unseen = [rule.name for rule in rules if rule.mark is Mark.NOT_REACHED and not rule.found]
+    together = len(unseen) > 1
+    for rule in rules:
+        if not (together and rule.name in unseen):
+            mark, style = _MARKS[rule.mark]
+            say(out, f"{mark} {rule.name:<14} {rule.found}".rstrip(), indent=4, style=style)
+    if together:
+        mark, style = _MARKS[Mark.NOT_REACHED]
+        say(out, f"{mark} not reached: {', '.join(unseen)}", indent=4, style=style)
+
+
+def _since(of: Shop, judged: Judged) -> str:
+    invoiced = texts.moment(judged.order.invoiced_date)
+    return f"; invoiced {date(invoiced, of)}" if invoiced else ""
+
+
+def _standing(of: Shop, judged: Judged) -> str:
+    """Say what the stack knows of the order."""
+    entry = judged.entry
+    if entry.set_aside:
+        return f"The stack has set it aside: {entry.set_aside} {line(entry.set_aside_why, 240)}"
+    if entry.has_open_failure and entry.opened_at:
+        return f"The stack has it open as failing since {date(entry.opened_at, of)}"
+    if entry.first_heard_at and entry.checked_at:
+        return f"The stack heard of it {date(entry.first_heard_at, of)} and found it {entry.outcome}; nothing is open"
+    if entry.first_heard_at:
+        return f"The stack heard of it {date(entry.first_heard_at, of)}"
+    if judged.verdict.wait_until:
+        return "The stack has not checked it yet; the grace is counted from its invoicing"
+    return "The stack has not checked it yet"
+
+
+def _unknown(ref: OrderRef) -> str:
+    return (
+        f"VTEX does not know the order {ref.order_id} in the account {ref.account}: is it another account's, or over "
+        "two years old?"
+    )

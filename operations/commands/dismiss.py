@@ -1,1 +1,144 @@
-"""`invoicekey dismiss`."""
+"""`invoicekey dismiss` and `undismiss`: failures that a person dealt with elsewhere."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from invoicekey.dismissal import Dismissals, Dismissed
+from invoicekey.errors import Conflict, TryAgainLater
+from invoicekey.ledger import DISMISSED, Entry
+from invoicekey.notification import OrderRef, own_event
+from invoicekey.outlets import Event
+from operations.cli import IN_THE_WAY, app, err, out, shop
+from operations.deployment import Trouble
+from operations.plain import date, line, plainly, queue
+from operations.shop import Shop
+
+LONGEST_REASON = 200
+SOURCE = "undismiss"
+"""Where the event comes from by which an order is checked again."""
+_TRIES = 3
+
+Orders = Annotated[list[str], typer.Argument(metavar="ORDER...", help="Order ids, as VTEX shows them.")]
+Account = Annotated[str | None, typer.Option(help="The VTEX account, where there are several.")]
+
+
+@app.command()
+def dismiss(
+    context: typer.Context,
+    orders: Orders,
+    reason: Annotated[str, typer.Option(help="Why, in a few words. Nobody's name or data, please: it is kept.")],
+    account: Account = None,
+) -> int:
+    """Set failures aside that were solved elsewhere, as in the marketplace's back office.
+
+    No more reminders; machines are told (resolved, dismissed). It opens again only when its errors change.
+    Exit code 1 where one could not be dismissed; the others are.
+    """
+    of = shop(context)
+    why = _checked(reason)
+    return _each(of, account, orders, lambda all_, ref: all_.dismiss(ref, why, datetime.now(UTC)), _dismissed)
+
+
+@app.command()
+def undismiss(context: typer.Context, orders: Orders, account: Account = None) -> int:
+    """Take dismissals back: the orders are checked at once, and told anew if they still fail.
+
+    Exit code 1 where one was not dismissed; the others are taken back.
+    """
+    of = shop(context)
+    return _each(of, account, orders, lambda all_, ref: all_.take_back(ref, datetime.now(UTC)), _taken_back)
+
+
+def _each(
+    of: Shop,
+    account: str | None,
+    orders: Sequence[str],
+    work: Callable[[Dismissals, OrderRef], Dismissed],
+    tell: Callable[[Shop, OrderRef, Dismissed], bool],
+) -> int:
+    """Do the work for each order, and tell each result in a line; nothing is done where one id is none."""
+    with plainly():
+        name = of.account(account)
+        refs = list(dict.fromkeys(of.order(name, order_id) for order_id in orders))
+        dismissals = Dismissals(of.ledger, of.outlets, of.settings.lease, of.style.language)
+        # A list, so that every order has its turn whatever came of those before.
+        went_well = [_one(of, ref, dismissals, work, tell) for ref in refs]
+    return 0 if all(went_well) else IN_THE_WAY
+
+
+def _one(
+    of: Shop,
+    ref: OrderRef,
+    dismissals: Dismissals,
+    work: Callable[[Dismissals, OrderRef], Dismissed],
+    tell: Callable[[Shop, OrderRef, Dismissed], bool],
+) -> bool:
+    try:
+        return tell(of, ref, _tried(lambda: work(dismissals, ref)))
+    except TryAgainLater as trouble:
+        return _no(ref, f"{trouble.why}. Try again later.")
+
+
+def _tried(work: Callable[[], Dismissed]) -> Dismissed:
+    """Do it anew where the stack wrote to the order at the same moment."""
+    for _ in range(_TRIES):
+        try:
+            return work()
+        except Conflict:
+            continue
+    return Dismissed.BUSY
+
+
+def _dismissed(of: Shop, ref: OrderRef, result: Dismissed) -> bool:
+    if result is Dismissed.DONE:
+        return _yes(ref, "dismissed. No more reminders; it opens again only when its errors change.")
+    if result is Dismissed.BUSY:
+        return _no(ref, "its last report is being told at this moment. Try again in a minute.")
+    return _no(ref, f"{_standing(of, ref)}; there is nothing to dismiss.")
+
+
+def _taken_back(of: Shop, ref: OrderRef, result: Dismissed) -> bool:
+    if result is Dismissed.NOT_OPEN:
+        return _no(ref, f"{_standing(of, ref)}; there is no dismissal to take back.")
+    if result is Dismissed.BUSY:
+        return _no(ref, "the stack is writing to it at this moment. Try again in a minute.")
+    if queue(of, [Event(own_event(ref), str(uuid.uuid4()), SOURCE)]):
+        return _yes(ref, "followed again, and queued for a check; it is told anew if it still fails.")
+    return _yes(ref, "followed again; the queue took no event just now, so the next re-check reads it.")
+
+
+def _standing(of: Shop, ref: OrderRef) -> str:
+    """Say how an order stands that is not as the command needs it."""
+    entry: Entry = of.ledger.read([ref]).entries[ref]
+    if not entry.version:
+        return f"nobody here has heard of it in the account {ref.account}"
+    if entry.set_aside == DISMISSED:
+        return f"it is dismissed already ({line(entry.set_aside_why, 240)})"
+    if entry.set_aside:
+        return f"it is {entry.set_aside}, and not followed any longer"
+    if entry.has_open_failure and entry.opened_at:
+        return f"it is open since {date(entry.opened_at, of)}"
+    return f"it is not failing (last found {entry.outcome or 'waiting'})"
+
+
+def _checked(reason: str) -> str:
+    text = " ".join(reason.split())
+    if not text or not text.isprintable():
+        raise Trouble('Say why, in a few words: --reason "updated in the seller portal".')
+    if len(text) > LONGEST_REASON:
+        raise Trouble(f"The reason has {len(text)} characters; {LONGEST_REASON} are the most. Nothing was changed.")
+    return text
+
+
+def _yes(ref: OrderRef, what: str) -> bool:
+    out.print(f"{ref.order_id}: {what}", markup=False)
+    return True
+
+
+def _no(ref: OrderRef, what: str) -> bool:
+    err.print(f"{ref.order_id}: {what}", style="red", markup=False)
+    return False

@@ -1,1 +1,64 @@
-"""`invoicekey doctor`."""
+"""`invoicekey doctor`: whether everything is as it has to be, and what to do where it is not."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from operations.cli import app, err, out, shop
+from operations.findings import Section, as_json, exit_code, show, worst
+from operations.health import StackHealth
+from operations.health_at_vtex import AccountHealth
+from operations.plain import as_json as written
+from operations.plain import plainly, write
+from operations.shop import Shop
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    account: Annotated[str | None, typer.Option(help="One VTEX account alone; else all.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> int:
+    """Look at everything that has to be well: each line has a tick, or what to do. Nothing is changed.
+
+    Exit code 0 where all is well, 3 where something is to be done, 1 where something could not be looked at.
+    """
+    of = shop(context)
+    with plainly():
+        sections = examine(of, account, is_quiet=json)
+    if json:
+        write(out, written(_document(of, sections)))
+    return exit_code(sections)
+
+
+def examine(of: Shop, account: str | None, *, is_quiet: bool = False) -> list[Section]:
+    """Look at one place after the other, and show each as soon as it was looked at, unless quiet."""
+    accounts = [of.account(account)] if account else of.accounts
+    looks = _looks(of, accounts)
+    sections = []
+    while True:
+        with err.status("looking"):
+            section = next(looks, None)
+        if section is None:
+            return sections
+        sections.append(section)
+        if not is_quiet:
+            show(out, section)
+
+
+def _looks(of: Shop, accounts: list[str]) -> Iterator[Section]:
+    yield from StackHealth(of).sections()
+    for account in accounts:
+        yield AccountHealth(of, account).section()
+
+
+def _document(of: Shop, sections: list[Section]) -> dict[str, object]:
+    return {
+        "stack": of.deployment.stack,
+        "region": of.deployment.region,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "state": worst(sections),
+        "findings": as_json(sections),
+    }

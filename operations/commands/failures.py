@@ -1,1 +1,210 @@
-"""`invoicekey failures`."""
+"""`invoicekey failures`: the open failures, oldest first."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from invoicekey import texts
+from invoicekey.ledger import FOLLOWED, Shown, checked_list, ref_of
+from invoicekey.notification import OrderRef
+from invoicekey.record import order_url, timestamp
+from invoicekey.table import Item
+from invoicekey.verdict import Code
+from operations.cli import app, err, out, shop
+from operations.deployment import Trouble
+from operations.plain import LANGUAGE, WIDE, Format, as_csv, as_json, date, line, plainly, show, write
+from operations.shop import Shop
+
+LOOK_BACK = timedelta(days=90)
+"""So far back `--all` looks for failures that are set aside: they closed no list, and are found by their last check."""
+COLUMNS = ("account", "order", "opened", "age", "codes", "invoices", "suggestion", "next_reading", "link")
+_SPAN = re.compile(r"([0-9]{1,5}) ?(m|min|h|d|w)")
+_UNITS = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An order's failure, as the index has it."""
+
+    ref: OrderRef
+    opened_at: datetime
+    errors: tuple[Shown, ...]
+    next_reading: datetime | None
+    state: str = "open"
+    """Or why it is set aside: dismissed, expired."""
+
+    @property
+    def codes(self) -> list[str]:
+        """List the codes of its errors, each once."""
+        return list(dict.fromkeys(error.code for error in self.errors))
+
+    @property
+    def has_suggestion(self) -> bool:
+        """Say whether a key is suggested for one of its invoices."""
+        return any(error.has_suggestion for error in self.errors)
+
+
+@app.command()
+def failures(
+    context: typer.Context,
+    account: Annotated[str | None, typer.Option(help="Those of one VTEX account alone.")] = None,
+    code: Annotated[list[str] | None, typer.Option(help="Those with this problem code; may be repeated.")] = None,
+    older_than: Annotated[str | None, typer.Option(help="Those open for longer: 2d, 12h, 30m.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="Table, or plain CSV or JSON.")] = Format.TABLE,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Those too that were dismissed or expired, if checked within 90 days.")
+    ] = False,
+) -> int:
+    """List the open failures, oldest first. The list lags a moment behind.
+
+    Exit code 0, whether there are some or none.
+    """
+    of = shop(context)
+    codes, now = _codes(code or []), datetime.now(UTC)
+    oldest = now - _span(older_than) if older_than else now
+    with plainly():
+        name = of.account(account) if account else None
+        with err.status("reading the ledger"):
+            found = [one for one in _found(of, name, now, everything=everything) if one.opened_at <= oldest]
+        found = [one for one in found if not codes or codes.intersection(one.codes)]
+        _write(of, sorted(found, key=lambda one: (one.opened_at, one.ref.order_id)), form, now, everything=everything)
+    return 0
+
+
+def _found(of: Shop, account: str | None, now: datetime, *, everything: bool) -> Iterator[Failure]:
+    for item in _items(of, account, now, everything=everything):
+        is_wanted = account in {None, ref_of(item["pk"]).account} and (everything or "set_aside" not in item)
+        # What is followed without a failure is watched for its tracking; what was closed has no opening either.
+        if is_wanted and "opened_at" in item:
+            yield _failure(item)
+
+
+def _items(of: Shop, account: str | None, now: datetime, *, everything: bool) -> Iterator[Item]:
+    yield from of.table.listed(FOLLOWED)
+    if everything:
+        since = (now - LOOK_BACK).isoformat()
+        for name in [account] if account else sorted({*of.backlog.accounts(), *of.accounts}):
+            for item in of.table.listed(checked_list(name), since=since):
+                if "set_aside" in item:
+                    yield item
+
+
+def _failure(item: Item) -> Failure:
+    state = item.get("set_aside")
+    return Failure(
+        ref=ref_of(item["pk"]),
+        opened_at=datetime.fromisoformat(item["opened_at"]),
+        errors=tuple(Shown(**error) for error in item.get("errors", ())),
+        next_reading=None if state else datetime.fromisoformat(item["list_at"]),
+        state=state or "open",
+    )
+
+
+def _codes(named: Iterable[str]) -> set[str]:
+    codes = {name.strip().casefold() for name in named}
+    if unknown := codes - set(Code):
+        raise Trouble(f"{', '.join(sorted(unknown))}: no such problem code. There are: {', '.join(Code)}")
+    return codes
+
+
+def _span(text: str) -> timedelta:
+    span = _SPAN.fullmatch(text.strip().casefold())
+    if not span:
+        raise Trouble(f"{text!r} is no span of time. Expected a number and a unit: 30m, 12h, 2d or 1w.")
+    return timedelta(**{_UNITS[span[2]]: int(span[1])})
+
+
+def _write(of: Shop, found: list[Failure], form: Format, now: datetime, *, everything: bool) -> None:
+    if form is Format.JSON:
+        write(out, as_json([_as_json(one, now) for one in found]))
+    elif form is Format.CSV:
+        write(out, as_csv((*COLUMNS, "state") if everything else COLUMNS, [_row(one, now) for one in found]))
+    elif found:
+        show(out, _table(of, found, now, everything=everything))
+    if not found:
+        err.print("No failure is open." if not everything else "No failure is open, and none is set aside.")
+    elif form is Format.TABLE:
+        err.print(_sum(found))
+
+
+def _sum(found: list[Failure]) -> str:
+    states = [one.state for one in found]
+    told = (f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states, reverse=True)))
+    return f"{', '.join(told)}. Why: invoicekey check ORDER. All that happened to one: invoicekey explain ORDER."
+
+
+def _row(failure: Failure, now: datetime) -> dict[str, Any]:
+    numbers = dict.fromkeys(error.invoice_number for error in failure.errors if error.invoice_number)
+    return {
+        "account": failure.ref.account,
+        "order": failure.ref.order_id,
+        "opened": timestamp(failure.opened_at),
+        "age": texts.duration(now - failure.opened_at, LANGUAGE),
+        "codes": ";".join(failure.codes),
+        "invoices": ";".join(line(number, 64) for number in numbers),
+        "suggestion": "yes" if failure.has_suggestion else "no",
+        "next_reading": timestamp(failure.next_reading) if failure.next_reading else "",
+        "link": order_url(failure.ref.account, failure.ref.order_id),
+        "state": failure.state,
+    }
+
+
+def _as_json(failure: Failure, now: datetime) -> dict[str, Any]:
+    row = _row(failure, now)
+    return {
+        **row,
+        "age": int((now - failure.opened_at).total_seconds()),
+        "codes": failure.codes,
+        "invoices": [error.invoice_number for error in failure.errors],
+        "suggestion": failure.has_suggestion,
+        "next_reading": row["next_reading"] or None,
+    }
+
+
+def _table(of: Shop, found: list[Failure], now: datetime, *, everything: bool) -> Table:
+    is_wide = not out.is_terminal or out.width >= WIDE
+    has_accounts = len({one.ref.account for one in found}) > 1
+    columns = {
+        "account": has_accounts, "order": True, "opened": is_wide, "age": True, "problem": True, "invoice": True,
+        "key": True, "read again": True, "state": everything, "link": not out.is_terminal,
+    }  # fmt: skip
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name in (name for name, is_there in columns.items() if is_there):
+        table.add_column(name, no_wrap=name not in {"problem", "invoice", "order"}, overflow="fold")
+    for one in found:
+        cells = _cells(of, one, now)
+        table.add_row(*(cells[name] for name, is_there in columns.items() if is_there))
+    return table
+
+
+def _cells(of: Shop, failure: Failure, now: datetime) -> dict[str, Text]:
+    url = order_url(failure.ref.account, failure.ref.order_id)
+    numbers = dict.fromkeys(line(error.invoice_number) for error in failure.errors)
+    told = {
+        "account": failure.ref.account,
+        "opened": date(failure.opened_at, of),
+        "age": texts.age(now - failure.opened_at, LANGUAGE),
+        "problem": ", ".join(failure.codes) or "-",
+        "invoice": ", ".join(numbers) or "-",
+        "key": "suggested" if failure.has_suggestion else "-",
+        "read again": _next(of, failure.next_reading, now),
+        "state": failure.state,
+        "link": url,
+    }
+    cells = {name: Text(text) for name, text in told.items()}
+    return {**cells, "order": Text(failure.ref.order_id, style=f"link {url}")}
+
+
+def _next(of: Shop, moment: datetime | None, now: datetime) -> str:
+    if moment is None:
+        return "no more"
+    if moment <= now:
+        return "due now"
+    local, today = (texts.local(when, of.style.timezone) for when in (moment, now))
+    return texts.time(local, LANGUAGE) if local.date() == today.date() else f"{local.day} {local:%b %H:%M}"

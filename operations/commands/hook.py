@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from operations.cli import FAILING, app, err, out, shop
-from operations.findings import Section, State, show, worst
+from operations.cli import app, err, out, shop
+from operations.findings import Section, exit_code, show
 from operations.registration import Registration, findings
 from operations.shop import Shop
 from operations.visit import visiting
@@ -33,7 +33,7 @@ def status(
             Section(name, tuple(findings(registration.read(name), _install_command(of, name)))) for name in accounts
         ]
     show(out, *sections)
-    return 0 if worst(sections) is State.WELL else FAILING
+    return exit_code(sections)
 
 
 @hook.command()
@@ -47,7 +47,7 @@ def install(context: typer.Context, account: Account = None) -> int:
     with visiting(of, [name]) as vtex, err.status("asking VTEX"):
         section = Section(name, tuple(Registration(of, vtex).install(name)))
     show(out, section)
-    return 0 if worst([section]) is State.WELL else FAILING
+    return exit_code([section])
 
 
 @hook.command()
@@ -64,8 +64,8 @@ def remove(
     name = of.account(account)
     if not yes:
         err.print(
-            f"Without hook and feed nothing is heard of the orders of {name}. The stack's guard registers them again at "
-            "its next run, within the hour, unless the stack is deleted or the account leaves VtexAccounts before."
+            f"Without hook and feed nothing is heard of the orders of {name}. The stack's guard registers them again "
+            "within the hour, unless the stack is deleted before, or the account taken out of VtexAccounts."
         )
         typer.confirm(f"Remove hook and feed of {name} from VTEX?", abort=True, err=True)
     with visiting(of, [name]) as vtex, err.status("asking VTEX"):

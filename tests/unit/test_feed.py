@@ -13,7 +13,7 @@ from invoicekey.errors import CredentialsRefused, SilenceAsked, TryAgainLater
 from invoicekey.feed import Feed, FeedEvent, FeedNotConfigured
 from invoicekey.notification import event_id
 from local.vtex_simulator import Fault, VtexSimulator
-from tests.fakes_visits import SHOP, Figures, a_vtex, app_key, credentials, headers
+from tests.fakes_visits import SHOP, Figures, a_vtex, a_vtex_that_answers, app_key, credentials, headers
 
 TIME_ENOUGH = 25.0
 BY_STATUS = {"filter": {"type": "FromWorkflow", "status": ["invoiced", "handling"]}}
@@ -45,9 +45,7 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> Figures:
 
 
 def a_feed_that_answers(document: object) -> Feed:
-    answer = {"content": json.dumps(document), "headers": {"content-type": "application/json"}}
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, **answer))
-    return Feed(a_vtex("http://localhost", transport=transport))
+    return Feed(a_vtex_that_answers(document))
 
 
 def an_entry(**fields: object) -> dict[str, object]:

@@ -312,6 +312,7 @@ def test_after_deploying_the_next_step_depends_on_whether_credentials_are_kept()
 
 
 def test_the_next_steps_lead_to_the_stack_and_the_region_of_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STACK", raising=False)
     monkeypatch.setenv("AWS_REGION", "sa-east-1")
     deployment = FakeDeployment()
     assert "STACK=" not in deploy.next_steps(deployment, "production")
@@ -333,12 +334,6 @@ def without_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
 
 
-@pytest.fixture
-def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator["StubbedDeployment"]:
-    with StubbedDeployment() as stubbed:
-        yield stubbed
-
-
 class StubbedDeployment(Deployment):
     """A deployment whose AWS answers what it is told."""
 
@@ -350,21 +345,19 @@ class StubbedDeployment(Deployment):
             for name in ("cloudformation", "secretsmanager", "sns")
         }
         self.stubs = {name: Stubber(client) for name, client in self._clients.items()}
+        for stub in self.stubs.values():
+            stub.activate()
 
     def client(self, service: str) -> Any:
         return self._clients[service]
 
-    def __enter__(self) -> "StubbedDeployment":
-        for stub in self.stubs.values():
-            stub.activate()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for stub in self.stubs.values():
-            stub.deactivate()
-
     def has(self, **outputs: str) -> None:
         self.__dict__["outputs"] = outputs
+
+
+@pytest.fixture
+def deployment() -> StubbedDeployment:
+    return StubbedDeployment()
 
 
 def test_a_stack_that_is_not_there_is_said_to_be_elsewhere_or_not_deployed(deployment: StubbedDeployment) -> None:

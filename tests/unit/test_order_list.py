@@ -1,6 +1,5 @@
 """The list of invoiced orders: what a page asks, what it gives, and that nothing about people is kept."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 from invoicekey.errors import CredentialsRefused, SilenceAsked, TryAgainLater
 from invoicekey.order_list import MOST_ROWS, OrderList, OrderPage, OrderRow
 from local.vtex_simulator import Fault, VtexSimulator
-from tests.fakes_visits import SHOP, a_vtex
+from tests.fakes_visits import SHOP, a_vtex, a_vtex_that_answers
 
 TIME_ENOUGH = 25.0
 BEGIN, END = datetime(2026, 3, 3, tzinfo=UTC), datetime(2026, 3, 4, tzinfo=UTC)
@@ -41,8 +40,7 @@ def orders(simulator: VtexSimulator) -> OrderList:
 
 
 def a_list_that_answers(document: object) -> OrderList:
-    answer = {"content": json.dumps(document), "headers": {"content-type": "application/json"}}
-    return OrderList(a_vtex("http://localhost", transport=httpx.MockTransport(lambda _: httpx.Response(200, **answer))))
+    return OrderList(a_vtex_that_answers(document))
 
 
 def test_a_page_has_the_orders_invoiced_in_the_period(orders: OrderList, simulator: VtexSimulator) -> None:

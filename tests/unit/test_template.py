@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from invoicekey.settings import CheckerSettings, ReceiverSettings
+from invoicekey.settings import (
+    CheckerSettings,
+    DigestSettings,
+    DrainSettings,
+    GuardSettings,
+    ReceiverSettings,
+    RecheckSettings,
+)
 
 ROOT = Path(__file__).parents[2]
 FOURTEEN_DAYS = 14 * 24 * 3600
@@ -30,6 +37,11 @@ PARAMETERS = {
     "RetryBaseSeconds": 60,
     "VtexRequestsPerMinute": 1200,
     "QuietAlarmHours": 48,
+    "TrackingGraceHours": 0,
+    "AlertBurst": 5,
+    "AlertWindowMinutes": 15,
+    "ChatAlerts": "no",
+    "ReminderSchedule": "cron(0 9 ? * MON-FRI *)",
     "AwsEndpointUrl": "",
 }
 OUTPUTS: dict[str, Any] = {
@@ -46,8 +58,21 @@ OUTPUTS: dict[str, Any] = {
 FUNCTIONS = {
     "ReceiveHookFunction": ("functions/receive_hook", "receive_hook.handler"),
     "CheckInvoiceFunction": ("functions/check_invoice", "check_invoice.handler"),
+    "RecheckFailuresFunction": ("functions/recheck_failures", "recheck_failures.handler"),
+    "DrainFeedFunction": ("functions/drain_feed", "drain_feed.handler"),
+    "GuardHookFunction": ("functions/guard_hook", "guard_hook.handler"),
+    "SendDigestFunction": ("functions/send_digest", "send_digest.handler"),
 }
-READ_BY = {"ReceiveHookFunction": ReceiverSettings, "CheckInvoiceFunction": CheckerSettings}
+READ_BY: dict[str, Any] = {
+    "ReceiveHookFunction": ReceiverSettings,
+    "CheckInvoiceFunction": CheckerSettings,
+    "RecheckFailuresFunction": RecheckSettings,
+    "DrainFeedFunction": DrainSettings,
+    "GuardHookFunction": GuardSettings,
+    "SendDigestFunction": DigestSettings,
+}
+EVERYWHERE = {"POWERTOOLS_SERVICE_NAME"}
+"""What Globals give every function, and some settings read."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -173,14 +198,13 @@ def test_a_function_is_where_the_template_says(function: str, place: tuple[str, 
 
 
 @pytest.mark.parametrize(("function", "settings"), READ_BY.items())
-def test_a_function_is_given_the_variables_that_it_reads_and_no_others(
-    function: str, settings: type[ReceiverSettings | CheckerSettings]
-) -> None:
-    environment = Asked({name: deployed(value) for name, value in variables(function).items()})
+def test_a_function_is_given_the_variables_that_it_reads_and_no_others(function: str, settings: Any) -> None:
+    given = {name: deployed(value) for name, value in variables(function).items()}
+    environment = Asked(given | dict.fromkeys(EVERYWHERE, "invoicekey"))
 
     settings.read(environment)
 
-    assert environment.names == variables(function).keys()
+    assert environment.names - EVERYWHERE == variables(function).keys()
 
 
 def test_the_checker_is_told_its_own_timeout() -> None:
@@ -265,12 +289,106 @@ def test_the_stack_generates_the_first_hook_secret_and_no_previous_one() -> None
 
 
 @pytest.mark.parametrize(
-    "resource", ["HookSecret", "VtexCredentialsSecret", "LedgerTable", "FailureQueue", "HookQueue"]
+    "resource",
+    ["HookSecret", "VtexCredentialsSecret", "LedgerTable", "FailureQueue", "HookQueue", "HookDeadLetterQueue"],
 )
 def test_what_nobody_could_bring_back_outlives_the_stack(resource: str) -> None:
     kept = template()["Resources"][resource]
 
-    assert (kept["DeletionPolicy"], kept["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    assert (kept["DeletionPolicy"], kept["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+
+
+# ---- Security
+
+
+def roles() -> dict[str, Any]:
+    return {name: r["Properties"] for name, r in template()["Resources"].items() if r["Type"] == "AWS::IAM::Role"}
+
+
+def test_no_role_has_rights_to_everything() -> None:
+    for name, role in roles().items():
+        for statement in (s for policy in role["Policies"] for s in policy["PolicyDocument"]["Statement"]):
+            actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+            assert not [action for action in actions if "*" in action], name
+            assert statement["Resource"] != "*", name
+
+
+def test_every_function_has_a_role_of_its_own() -> None:
+    used = [properties(function)["Role"]["Fn::GetAtt"].removesuffix(".Arn") for function in FUNCTIONS]
+
+    assert sorted(used) == sorted(roles())
+
+
+def test_what_is_open_to_the_public_and_what_only_sends_cannot_read_the_credentials_of_vtex() -> None:
+    readers = {name for name, role in roles().items() if "VtexCredentialsSecret" in repr(role)}
+
+    assert readers == {"CheckInvoiceRole", "DrainFeedRole", "GuardHookRole"}
+
+
+@pytest.mark.parametrize("policy", ["QueuePolicy", "AlertTopicPolicy", "OperationsTopicPolicy"])
+def test_nothing_gets_in_but_over_tls(policy: str) -> None:
+    denied = [s for s in properties(policy)["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
+
+    assert [(one["Principal"], one["Condition"]) for one in denied] == [("*", {"Bool": {"aws:SecureTransport": False}})]
+
+
+@pytest.mark.parametrize("queue", ["HookQueue", "HookDeadLetterQueue", "FailureQueue"])
+def test_a_queue_is_encrypted_and_its_policy_outlives_the_stack_with_it(queue: str) -> None:
+    assert properties(queue)["SqsManagedSseEnabled"] is True
+    assert {"Ref": queue} in properties("QueuePolicy")["Queues"]
+    assert template()["Resources"]["QueuePolicy"]["DeletionPolicy"] == "RetainExceptOnCreate"
+
+
+def test_topics_are_encrypted() -> None:
+    assert properties("AlertTopic")["KmsMasterKeyId"] == "alias/aws/sns"
+    assert properties("OperationsTopic")["KmsMasterKeyId"] == {"Ref": "OperationsKey"}
+
+
+def test_the_ledger_can_be_brought_back_to_any_second() -> None:
+    assert properties("LedgerTable")["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_the_endpoint_is_throttled() -> None:
+    settings = properties("ApiStage")["DefaultRouteSettings"]
+
+    assert settings["ThrottlingRateLimit"] > 0
+    assert settings["ThrottlingBurstLimit"] > 0
+
+
+def test_logs_are_not_kept_for_ever() -> None:
+    groups = [r for r in template()["Resources"].values() if r["Type"] == "AWS::Logs::LogGroup"]
+
+    assert len(groups) == len(FUNCTIONS) + 1
+    assert all(group["Properties"]["RetentionInDays"] for group in groups)
+
+
+# ---- Alarms and the runbook
+
+
+def alarms() -> dict[str, Any]:
+    kinds = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+    found = {name: r["Properties"] for name, r in template()["Resources"].items() if r["Type"] in kinds}
+    return {name: alarm for name, alarm in found.items() if "AlarmActions" in alarm}
+
+
+def test_an_alarm_goes_to_the_operators_and_names_a_section_of_the_runbook() -> None:
+    runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", runbook, re.MULTILINE)
+    sections = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+    for name, alarm in alarms().items():
+        named = re.search(r"See docs/runbook\.md#([a-z-]+)$", alarm["AlarmDescription"])
+        assert alarm["AlarmActions"] == [{"Ref": "OperationsTopic"}], name
+        assert named, name
+        assert named[1] in sections, name
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_that_fails_or_is_throttled_raises_an_alarm(function: str) -> None:
+    dimensions = [{"Name": "FunctionName", "Value": {"Ref": function}}]
+    watched = {alarm["MetricName"] for alarm in alarms().values() if alarm.get("Dimensions") == dimensions}
+
+    assert watched == {"Errors", "Throttles"}
 
 
 # ---- Alarms: a policy or a key that leaves CloudWatch out swallows them without a word

@@ -1,4 +1,4 @@
-"""Reading orders at VTEX: what each answer means, silence, pace, connections, and what never leaves in the clear."""
+"""Asking VTEX: what each answer means, silence, pace, connections, and what never leaves in the clear."""
 
 import gzip
 import json
@@ -151,7 +151,7 @@ def test_a_packed_answer_is_read() -> None:
     assert client.read_order(REF, TIME_ENOUGH).order_id == "VVJ-975102-01"
 
 
-def test_nothing_is_ever_written_to_vtex(client: Vtex, simulator: VtexSimulator) -> None:
+def test_to_read_an_order_nothing_is_written(client: Vtex, simulator: VtexSimulator) -> None:
     client.read_order(REF, TIME_ENOUGH)
 
     assert {call.method for call in simulator.calls()} == {"GET"}
@@ -305,6 +305,123 @@ def test_no_proxy_of_the_environment_gets_to_see_the_credentials(
     monkeypatch.delenv("no_proxy", raising=False)
 
     assert a_client(simulator.url).read_order(REF, TIME_ENOUGH).order_id == REF.order_id
+
+
+# ---- Other calls
+
+
+def a_recording_client(asked: list[httpx.Request]) -> Vtex:
+    def respond(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json={})
+
+    return a_client("http://localhost", transport=httpx.MockTransport(respond))
+
+
+def test_a_call_carries_what_it_was_given_and_the_account_s_credentials() -> None:
+    asked: list[httpx.Request] = []
+    query = {"maxlot": "10", "f": "a:[b TO c]&d"}
+
+    a_recording_client(asked).call("luxstore", "POST", "/api/x", query=query, body={"é": 1}, time_left=TIME_ENOUGH)
+
+    (request,) = asked
+    assert (request.method, request.url.path) == ("POST", "/luxstore/api/x")
+    assert request.url.query == b"maxlot=10&f=a%3A%5Bb%20TO%20c%5D%26d"
+    assert json.loads(request.content) == {"é": 1}
+    assert request.headers["content-type"] == "application/json"
+    assert (request.headers["x-vtex-api-appkey"], request.headers["x-vtex-api-apptoken"]) == (APP_KEY, APP_TOKEN)
+
+
+def test_a_call_without_a_body_says_nothing_of_one() -> None:
+    asked: list[httpx.Request] = []
+
+    a_recording_client(asked).call("luxstore", "DELETE", "/api/x", time_left=TIME_ENOUGH)
+
+    assert (asked[0].content, "content-type" in asked[0].headers) == (b"", False)
+
+
+def test_a_call_gives_the_document() -> None:
+    answer = a_client_that_is_answered(status_code=200, json=[1, {"a": None}])
+
+    assert answer.call("luxstore", "GET", "/api/x", time_left=TIME_ENOUGH) == vtex.Answer(200, [1, {"a": None}])
+
+
+def test_a_document_shows_in_no_text() -> None:
+    assert "HUSH" not in repr(vtex.Answer(200, {"handle": "HUSH"}))
+
+
+@pytest.mark.parametrize("status", [400, 404, 409])
+def test_a_status_that_means_something_to_the_caller_is_told(status: int) -> None:
+    client = a_client_that_is_answered(status_code=status, html="<title>no</title>")
+
+    assert client.call("luxstore", "POST", "/api/x", time_left=TIME_ENOUGH, tells={status}) == vtex.Answer(status)
+
+
+@pytest.mark.parametrize("status", [302, 400, 404, 409, 500])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_status_that_means_nothing_to_the_caller_is_tried_again_later(method: str, status: int) -> None:
+    with pytest.raises(TryAgainLater, match=f"VTEX answered {status}") as caught:
+        a_client_that_is_answered(status_code=status).call("luxstore", method, "/api/x", time_left=TIME_ENOUGH)
+
+    assert type(caught.value) is TryAgainLater
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status_code": 204},
+        {"status_code": 200},
+        {"status_code": 201, "text": "done"},
+        {"status_code": 200, "content": b"{cut", "headers": {"content-type": "application/json"}},
+    ],
+    ids=["nothing", "empty", "a-text", "cut-json"],
+)
+def test_what_is_written_may_be_answered_with_anything_but_a_page(answer: dict[str, Any]) -> None:
+    client = a_client_that_is_answered(**answer)
+
+    assert client.call("luxstore", "POST", "/api/x", time_left=TIME_ENOUGH).document is None
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_page_is_no_answer(method: str) -> None:
+    client = a_client_that_is_answered(status_code=200, html="<title>Login</title>")
+
+    with pytest.raises(TryAgainLater, match="perhaps its login page"):
+        client.call("luxstore", method, "/api/x", time_left=TIME_ENOUGH)
+
+
+def test_cut_json_is_no_empty_document() -> None:
+    headers = {"content-type": "application/json"}
+
+    with pytest.raises(TryAgainLater, match="perhaps cut"):
+        a_client_that_is_answered(status_code=200, content=b'{"hook": {', headers=headers).call(
+            "luxstore", "GET", "/api/x", time_left=TIME_ENOUGH
+        )
+
+
+def test_an_empty_body_said_to_be_json_is_an_empty_document() -> None:
+    client = a_client_that_is_answered(status_code=200, headers={"content-type": "application/json"})
+
+    assert client.call("luxstore", "GET", "/api/x", time_left=TIME_ENOUGH) == vtex.Answer(200, None)
+
+
+@named(SILENCING)
+def test_a_silence_met_by_one_route_is_kept_by_all(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
+    simulator.fail(Fault("status", status=fault.status, retry_after=120, route="feed"))
+    with pytest.raises(SilenceAsked):
+        client.call("luxstore", "GET", "/api/orders/feed", time_left=TIME_ENOUGH)
+
+    with pytest.raises(SilenceAsked, match="a while ago"):
+        client.read_order(REF, TIME_ENOUGH)
+
+    assert list(client.take_new_silences()) == ["luxstore"]
+    assert len(simulator.calls()) == 1
+
+
+@named(REFUSING)
+def test_refused_credentials_are_told_whatever_the_route(fault: Fault) -> None:
+    with pytest.raises(CredentialsRefused, match=f"VTEX answered {fault.status}"):
+        a_client_that_is_answered(status_code=fault.status).call("luxstore", "POST", "/api/x", time_left=TIME_ENOUGH)
 
 
 # ---- Silence

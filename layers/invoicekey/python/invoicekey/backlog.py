@@ -5,6 +5,7 @@ does so on condition that the item still says it.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from invoicekey.notification import OrderRef
 from invoicekey.table import Item, Table
 
 _ACCOUNTS = "accounts"
+_OK = "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +27,21 @@ class FollowedOrder:
     opened_at: datetime | None
     """When its failure was first told; None where none is open."""
     checked_at: datetime
+    outcome: str | None
+    mended_at: datetime | None
+    """When a failure of it was last closed as ok."""
+    set_aside: str | None
     errors: tuple[Shown, ...]
 
     @property
     def is_open(self) -> bool:
-        """Say whether it has an open failure."""
-        return self.opened_at is not None
+        """Say whether it has an open failure; a dismissed one is still read once more, and is none."""
+        return self.opened_at is not None and self.set_aside is None
+
+    @property
+    def is_good(self) -> bool:
+        """Say whether its keys are good: it is read again for what may become overdue."""
+        return self.outcome == _OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +65,7 @@ class HeldAlert:
     codes: tuple[str, ...]
     since: datetime
     digest: int | None
-    """The digest that has taken it up, told or not."""
+    """The run that has taken it up for its digest, told or not."""
 
 
 class Backlog:
@@ -67,40 +78,41 @@ class Backlog:
         """Yield the orders that are read again, or those of them that are due; the longest due first."""
         until = _text(due_by) if due_by else "~"
         for item in self._table.listed(FOLLOWED, until=until):
-            opened_at, due_at = item.get("opened_at"), datetime.fromisoformat(item["list_at"])
             yield FollowedOrder(
                 ref=ref_of(item["pk"]),
-                due_at=due_at,
-                opened_at=datetime.fromisoformat(opened_at) if opened_at else None,
+                due_at=datetime.fromisoformat(item["list_at"]),
+                opened_at=_moment(item.get("opened_at")),
                 checked_at=datetime.fromisoformat(item["checked_at"]),
+                outcome=item.get("outcome"),
+                mended_at=_moment(item.get("mended_at")),
+                set_aside=item.get("set_aside"),
                 errors=tuple(Shown(**error) for error in item.get("errors", ())),
             )
 
     def postpone(self, order: FollowedOrder, until: datetime) -> None:
         """Let an order not be due again before `until`, unless a check has said otherwise meanwhile.
 
-        Its version stays as it is: a check that is under way knows better, and is not to meet a conflict.
+        Its version stays as it is: a check that is under way knows better, and is not to meet a conflict. A check that
+        is over may have left the same time, so the time of the check counts too.
         """
-        try:
+        with suppress(Conflict):
             self._table.update(
                 order_key(order.ref),
                 "SET recheck_at = :until, list_at = :until",
-                "recheck_at = :due",
+                "recheck_at = :due AND checked_at = :checked",
                 until=_text(until),
                 due=_text(order.due_at),
+                checked=_text(order.checked_at),
             )
-        except Conflict:
-            return
 
     def checked(self, account: str, since: datetime) -> Iterator[CheckedOrder]:
         """Yield an account's orders that were last checked since then, and are not followed."""
         for item in self._table.listed(checked_list(account), since=_text(since)):
-            mended_at = item.get("mended_at")
             yield CheckedOrder(
                 ref=ref_of(item["pk"]),
                 outcome=item["outcome"],
                 checked_at=datetime.fromisoformat(item["checked_at"]),
-                mended_at=datetime.fromisoformat(mended_at) if mended_at else None,
+                mended_at=_moment(item.get("mended_at")),
                 set_aside=item.get("set_aside"),
             )
 
@@ -113,23 +125,27 @@ class Backlog:
         return held
 
     def take_up(self, alert: HeldAlert, digest: int) -> bool:
-        """Note that a digest takes up an alert; say whether it is still the one that was held back."""
+        """Note that a run takes up an alert for its digest; say whether it is still the one that was listed."""
+        is_as_listed = "attribute_not_exists(digest)" if alert.digest is None else "digest = :before"
+        before = {} if alert.digest is None else {"before": alert.digest}
         try:
-            condition = "list_at = :since AND kind = :kind"
-            since = _text(alert.since)
             self._table.update(
-                _held_key(alert.ref), "SET digest = :digest", condition, digest=digest, since=since, kind=alert.kind
+                _held_key(alert.ref),
+                "SET digest = :digest",
+                f"list_at = :since AND kind = :kind AND {is_as_listed}",
+                digest=digest,
+                since=_text(alert.since),
+                kind=alert.kind,
+                **before,
             )
         except Conflict:
             return False
         return True
 
     def drop(self, alert: HeldAlert, digest: int) -> None:
-        """Forget an alert that a digest has told, unless the order has another one by now."""
-        try:
+        """Forget an alert that a run's digest has told, unless the order has another one by now."""
+        with suppress(Conflict):
             self._table.delete(_held_key(alert.ref), "digest = :digest", digest=digest)
-        except Conflict:
-            return
 
     def note_accounts(self, accounts: Iterable[str]) -> None:
         """Keep which accounts are served, for those who may not read the credentials."""
@@ -157,3 +173,7 @@ def _held_key(ref: OrderRef) -> str:
 
 def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,25 +1,35 @@
 """Tells in one e-mail what was held back, and reminds of what is open; each account by itself, each once.
 
-A digest is written down before it is sent, like a report: the alerts that it tells are taken up by its number, its
-bytes are kept until they are sent, and only then are the alerts forgotten. A lease keeps an account to one run at a time.
+A digest is written down before it is sent, like a report. A run takes the alerts up under a number that no other run
+has; it keeps that number with the digest's bytes until they are sent, and only then forgets the alerts. So an alert was
+told if a digest of its number was written down, and is to be told if none was. A lease keeps an account to one run at
+a time.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import batched
 from zoneinfo import ZoneInfo
 
 from invoicekey import summary, telemetry
 from invoicekey.alert import Alert, Style
-from invoicekey.backlog import Backlog, FollowedOrder, HeldAlert
-from invoicekey.errors import Conflict, TryAgainLater
+from invoicekey.backlog import Backlog, CheckedOrder, FollowedOrder, HeldAlert
+from invoicekey.errors import Conflict, OutOfTime, TryAgainLater
 from invoicekey.outlets import AlertTopic, alert_entry
 from invoicekey.table import Table
 from invoicekey.telemetry import logger
 from invoicekey.verdict import Code
 
 PARALLEL = 10
+AT_ONCE = 200
+TELLING_SECONDS = 20.0
+"""Kept free for writing a summary down and sending it; what is not taken up by then is for the next run."""
+DROPPING_SECONDS = 5.0
+"""With less time left nothing is forgotten any more; the next run does it."""
+MOST_TOLD = 50
+"""So many digests of an account are remembered, far more than it takes the index to show what became of theirs."""
 MONDAY = 0
 DIGEST, REMINDER = "digest", "reminder"
 _WEEK = timedelta(days=7)
@@ -32,14 +42,14 @@ class Telling:
     account: str
     kind: str
     version: int = 0
-    number: int = 0
-    """Of the last one that was written down."""
+    told: tuple[int, ...] = ()
+    """The last digests that were written down, by the numbers of their runs."""
     at: datetime | None = None
-    """When that was."""
+    """When the last one was written down."""
     occasion: str | None = None
-    """The scheduled time that it was for: the scheduler may call twice for one."""
+    """The scheduled time of the last reminder that had one: the scheduler may call twice for it."""
     alert: str | None = None
-    """Its bytes, until they are sent."""
+    """The bytes of the last one, until they are sent."""
     lease_until: datetime | None = None
 
 
@@ -59,7 +69,7 @@ class Tellings:
             account,
             kind,
             version=int(item["version"]),
-            number=int(item["number"]),
+            told=tuple(map(int, item.get("told", ()))),
             at=_moment(item.get("at")),
             occasion=item.get("occasion"),
             alert=item.get("alert"),
@@ -72,7 +82,7 @@ class Tellings:
         item = {
             "pk": f"told#{telling.account}#{telling.kind}",
             "version": written.version,
-            "number": telling.number,
+            "told": list(telling.told),
             "at": telling.at and telling.at.isoformat(),
             "occasion": telling.occasion,
             "alert": telling.alert,
@@ -84,149 +94,201 @@ class Tellings:
         return written
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    now: datetime
+    """When it began: before it read any list."""
+    seconds_left: Callable[[], float]
+
+
+def _ten_threads() -> Executor:
+    return ThreadPoolExecutor(PARALLEL, thread_name_prefix="digest")
+
+
+def _one_thread() -> Executor:
+    return ThreadPoolExecutor(1, thread_name_prefix="account")
+
+
 class Digests:
     """Sends digests and reminders."""
 
-    def __init__(self, backlog: Backlog, tellings: Tellings, topic: AlertTopic, style: Style, lease: timedelta) -> None:
+    def __init__(
+        self,
+        backlog: Backlog,
+        tellings: Tellings,
+        topic: AlertTopic,
+        style: Style,
+        lease: timedelta,
+        *,
+        accounts: Iterable[str] = (),
+        make_pools: Callable[[], tuple[Executor, Executor]] = lambda: (_ten_threads(), _one_thread()),
+    ) -> None:
         self._backlog = backlog
         self._tellings = tellings
         self._topic = topic
         self._style = style
         self._lease = lease
+        self._served = sorted(accounts)
+        self._alerts, self._accounts = make_pools()
 
-    def send_digests(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> int:
+    def send_digests(
+        self, seconds_left: Callable[[], float], now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> int:
         """Tell what is held back; return how many digests went out."""
+        run = _Run(now(), seconds_left)
         held = self._backlog.held_back()
-        for account in {*self._backlog.accounts(), *held}:
-            self._by_itself(self._send_left_over, account, REMINDER, now())
-        return sum(self._by_itself(self._send_digest, account, alerts, now()) for account, alerts in held.items())
+        told: list[HeldAlert] = []
+        accounts = list(dict.fromkeys([*held, *self._known_accounts()]))  # first whose alerts wait longest
+        self._each(accounts, lambda account: self._send_left_over(account, run))
+        sent = self._each(accounts, lambda account: self._send_digest(account, held.get(account, []), told, run))
+        self._drop(told, run)
+        return sent
 
     def send_reminders(
         self,
-        accounts: Iterable[str] = (),
+        seconds_left: Callable[[], float],
         occasion: str | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> int:
-        """Remind of what is open, on Mondays also where nothing is; return how many reminders went out."""
-        by_account: dict[str, list[FollowedOrder]] = {account: [] for account in (*accounts, *self._backlog.accounts())}
+        """Remind of what is open, on Mondays also where nothing is; return how many reminders went out.
+
+        With an occasion, the scheduled time as text, each account is reminded once for it; without one always.
+        """
+        run = _Run(now(), seconds_left)
+        by_account: dict[str, list[FollowedOrder]] = {account: [] for account in self._known_accounts()}
         for order in self._backlog.followed():
             by_account.setdefault(order.ref.account, []).append(order)
-        return sum(
-            self._by_itself(self._send_reminder, account, orders, occasion, now())
-            for account, orders in by_account.items()
+        return self._each(
+            by_account, lambda account: self._send_reminder(account, by_account[account], occasion, run)
         )
 
-    def _by_itself(self, send: Callable[..., bool], account: str, *arguments: object) -> bool:
-        """Send for one account; its trouble is not the others'."""
+    def _known_accounts(self) -> list[str]:
+        return self._served or self._backlog.accounts()
+
+    def _each(self, accounts: Iterable[str], send: Callable[[str], int]) -> int:
+        """Send for one account after the other. Its trouble is not the others', even where it is a fault of ours."""
+        sendings = [self._accounts.submit(self._try, send, account) for account in accounts]
+        return sum(sending.result() for sending in sendings)
+
+    def _try(self, send: Callable[[str], int], account: str) -> int:
         try:
-            return send(account, *arguments)
+            return send(account)
         except Conflict:
             logger.info("another run has the account", extra={"account": account})
         except TryAgainLater as trouble:
             telemetry.count("digest_postponed")
-            logger.warning("a digest is not told yet", extra={"account": account, "why": trouble.why})
-        return False
+            logger.warning("a summary is not told yet", extra={"account": account, "why": trouble.why})
+        return 0
 
-    def _send_digest(self, account: str, held: Sequence[HeldAlert], now: datetime) -> bool:
-        telling = self._begin(self._tellings.read(account, DIGEST), now)
-        is_left_over = telling.alert is not None
-        if telling.alert:
-            telling = self._publish(telling)
-        told = [alert for alert in held if alert.digest is not None and alert.digest <= telling.number]
-        self._drop(told, telling.number)
-        number = telling.number + 1
-        taken_up = self._take_up([alert for alert in held if alert not in told], number)
-        if not taken_up:
-            self._tellings.write(replace(telling, lease_until=None))
-            return is_left_over
-        text = summary.digest(account, [_as_told(alert) for alert in taken_up], self._style)
-        written = self._write_down(replace(telling, number=number, at=now), text)
-        self._publish(written)
-        self._drop(taken_up, number)
-        return True
+    # ---- Digests
 
-    def _send_reminder(
-        self, account: str, orders: Sequence[FollowedOrder], occasion: str | None, now: datetime
-    ) -> bool:
-        before = self._tellings.read(account, REMINDER)
-        is_told = occasion is not None and before.occasion == occasion and before.alert is None
-        if is_told:
-            return False
-        telling = self._begin(before, now)
+    def _send_digest(self, account: str, held: Sequence[HeldAlert], told: list[HeldAlert], run: _Run) -> int:
+        """Tell what an account's alerts are; return how many digests went out, and add to `told` what they told."""
+        telling = self._tellings.read(account, DIGEST)
+        if not (held or telling.alert):
+            return 0
+        telling = self._begin(telling, run)
+        sent = 0
         if telling.alert:
-            self._publish(telling)
-            return True
-        text = self._reminder(account, orders, telling.at, now)
+            telling, sent = self._publish(telling), 1
+        told += [alert for alert in held if alert.digest in telling.told]
+        taken_up = self._take_up([alert for alert in held if alert.digest not in telling.told], telling.version, run)
+        if taken_up:
+            text = summary.digest(account, [_as_told(alert) for alert in taken_up], self._style)
+            numbers = (*telling.told, telling.version)[-MOST_TOLD:]
+            telling = self._publish(self._write_down(replace(telling, told=numbers), text, run))
+            told += taken_up
+            sent += 1
+        self._end(telling)
+        return sent
+
+    def _take_up(self, held: Sequence[HeldAlert], number: int, run: _Run) -> list[HeldAlert]:
+        """Take alerts up, those that are held back longest first; return those that are to be told, with the number."""
+        taken_up: list[HeldAlert] = []
+        for alerts in batched(held, AT_ONCE, strict=False):
+            if run.seconds_left() < TELLING_SECONDS:
+                break
+            are_taken = self._alerts.map(lambda alert: self._backlog.take_up(alert, number), alerts)
+            taken_up += [replace(a, digest=number) for a, is_taken in zip(alerts, are_taken, strict=True) if is_taken]
+        return taken_up
+
+    def _drop(self, told: Sequence[HeldAlert], run: _Run) -> None:
+        for alerts in batched(told, AT_ONCE, strict=False):
+            if run.seconds_left() < DROPPING_SECONDS:
+                break
+            list(self._alerts.map(self._backlog.drop, alerts))
+
+    # ---- Reminders
+
+    def _send_reminder(self, account: str, orders: Sequence[FollowedOrder], occasion: str | None, run: _Run) -> int:
+        sent = self._send_left_over(account, run)
+        telling = self._tellings.read(account, REMINDER)
+        if occasion is not None and telling.occasion == occasion:
+            return sent
+        text = self._reminder(account, orders, telling.at, run.now)
         if text is None:
-            self._tellings.write(replace(telling, lease_until=None))
-            return False
-        number = telling.number + 1
-        self._publish(self._write_down(replace(telling, number=number, at=now, occasion=occasion), text))
-        return True
+            return sent
+        telling = replace(self._begin(telling, run), occasion=occasion or telling.occasion)
+        self._end(self._publish(self._write_down(telling, text, run)))
+        return sent + 1
 
-    def _send_left_over(self, account: str, kind: str, now: datetime) -> bool:
-        """Send what an earlier run wrote down, and could not send."""
-        telling = self._tellings.read(account, kind)
+    def _send_left_over(self, account: str, run: _Run) -> int:
+        """Send a reminder that an earlier run wrote down, and could not send."""
+        telling = self._tellings.read(account, REMINDER)
         if telling.alert is None:
-            return False
-        self._publish(self._begin(telling, now))
-        return True
+            return 0
+        self._end(self._publish(self._begin(telling, run)))
+        return 1
 
     def _reminder(
         self, account: str, orders: Sequence[FollowedOrder], last_at: datetime | None, now: datetime
     ) -> Alert | None:
-        failures = sorted((order for order in orders if order.is_open), key=lambda order: order.opened_at or now)
+        failures = [order for order in orders if order.is_open]
         if failures:
-            opened = sum((order.opened_at or now) >= last_at for order in failures) if last_at else 0
-            mended = self._mended(account, last_at) if last_at else 0
             return summary.reminder(
                 account,
                 [_as_listed(order) for order in failures],
                 now=now,
-                since_last=summary.SinceLast(last_at, opened, mended) if last_at else None,
-                without_tracking=len(orders) - len(failures),
+                since_last=self._since(last_at, account, orders) if last_at else None,
+                without_tracking=sum(order.is_good for order in orders),
                 style=self._style,
             )
         if now.astimezone(ZoneInfo(self._style.timezone)).weekday() != MONDAY:
             return None
         return summary.all_well(account, self._week(account, orders, now), self._style)
 
-    def _mended(self, account: str, since: datetime) -> int:
-        return sum(
-            order.mended_at is not None and order.mended_at >= since for order in self._backlog.checked(account, since)
-        )
+    def _since(self, last_at: datetime, account: str, followed: Sequence[FollowedOrder]) -> summary.SinceLast:
+        opened = sum(order.is_open and _is_since(last_at, order.opened_at) for order in followed)
+        return summary.SinceLast(last_at, opened, _mended(self._backlog.checked(account, last_at), followed, last_at))
 
     def _week(self, account: str, followed: Sequence[FollowedOrder], now: datetime) -> summary.Week:
         begin = now - _WEEK
         checked = list(self._backlog.checked(account, begin))
         moments = [order.checked_at for order in (*checked, *followed) if order.checked_at >= begin]
-        mended = sum(order.mended_at is not None and order.mended_at >= begin for order in checked)
-        return summary.Week(len(moments), mended, max(moments, default=None))
+        return summary.Week(len(moments), _mended(checked, followed, begin), max(moments, default=None))
 
-    def _begin(self, telling: Telling, now: datetime) -> Telling:
-        """Take the account for this run; raise Conflict where another run has it."""
-        if telling.lease_until and now < telling.lease_until:
+    # ---- The steps of both
+
+    def _begin(self, telling: Telling, run: _Run) -> Telling:
+        """Take the account for this run; raise Conflict where another run has it, and OutOfTime at the run's end."""
+        if telling.lease_until and run.now < telling.lease_until:
             raise Conflict
-        return self._tellings.write(replace(telling, lease_until=now + self._lease))
+        if run.seconds_left() < TELLING_SECONDS:
+            raise OutOfTime("too little time is left to tell it")
+        return self._tellings.write(replace(telling, lease_until=run.now + self._lease))
 
-    def _write_down(self, telling: Telling, text: Alert) -> Telling:
+    def _write_down(self, telling: Telling, text: Alert, run: _Run) -> Telling:
         entry = alert_entry(text.subject, text.message(chat=self._style.chat), text.attributes)
-        return self._tellings.write(replace(telling, alert=entry))
+        return self._tellings.write(replace(telling, at=run.now, alert=entry))
 
     def _publish(self, telling: Telling) -> Telling:
         """Send what was written down, and note it; who dies in between sends the same once more."""
         self._topic.publish(telling.alert or "")
         telemetry.count(f"{telling.kind}_published")
-        return self._tellings.write(replace(telling, alert=None, lease_until=None))
+        return self._tellings.write(replace(telling, alert=None))
 
-    def _take_up(self, held: Sequence[HeldAlert], number: int) -> list[HeldAlert]:
-        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="digest") as pool:
-            are_taken = pool.map(lambda alert: self._backlog.take_up(alert, number), held)
-            return [alert for alert, is_taken in zip(held, are_taken, strict=True) if is_taken]
-
-    def _drop(self, told: Sequence[HeldAlert], number: int) -> None:
-        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="digest") as pool:
-            list(pool.map(lambda alert: self._backlog.drop(alert, alert.digest or number), told))
+    def _end(self, telling: Telling) -> None:
+        self._tellings.write(replace(telling, lease_until=None))
 
 
 def _as_told(alert: HeldAlert) -> summary.Held:
@@ -243,6 +305,16 @@ def _as_listed(order: FollowedOrder) -> summary.OpenFailure:
         invoice_number=first.invoice_number if first else None,
         has_suggestion=first.has_suggestion if first else False,
     )
+
+
+def _mended(checked: Iterable[CheckedOrder], followed: Iterable[FollowedOrder], since: datetime) -> int:
+    """Count the orders of which a failure was closed as ok; some are read again, for what may become overdue."""
+    closed = (*checked, *(order for order in followed if not order.is_open))
+    return sum(_is_since(since, order.mended_at) for order in closed)
+
+
+def _is_since(begin: datetime, moment: datetime | None) -> bool:
+    return moment is not None and moment >= begin
 
 
 def _moment(text: str | None) -> datetime | None:

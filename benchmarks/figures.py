@@ -1,0 +1,65 @@
+"""What is measured, beside its limit: the table that `make bench` prints and writes to docs/figures.md."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from local.stack import ROOT
+
+FILE = ROOT / "docs" / "figures.md"
+_INTRO = """\
+Written by `make bench`: medians, contenders in turns, under AWS's runtime interface emulator, on a machine with \
+{cores} cores. AWS is a stub that answers at once, VTEX the demo's simulator. VtexRequestsPerMinute is 6000, \
+RetryBaseSeconds 1; everything else is the template's default unless a row says otherwise. One part alone: \
+`make bench PARTS=follow_up` (of {parts}); that prints, and leaves this file as it is."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row: what was looked at, what was read off, what that comes to, and the limit that it is held against."""
+
+    what: str
+    measured: str
+    figure: str
+    limit: str
+    is_met: bool
+
+
+def at_most(what: str, measured: str, figure: float, limit: float, unit: str = "") -> Figure:
+    """Return a figure that is to be no larger than its limit."""
+    return Figure(what, measured, _shown(figure, unit), f"≤ {limit:g}{unit}", figure <= limit)
+
+
+def at_least(what: str, measured: str, figure: float, limit: float, unit: str = "") -> Figure:
+    """Return a figure that is to be no smaller than its limit."""
+    return Figure(what, measured, _shown(figure, unit), f"≥ {limit:g}{unit}", figure >= limit)
+
+
+def calls(what: str, counted: Mapping[str, int], limits: Mapping[str, int]) -> Figure:
+    """Return how often each operation was called; only those with a limit are held against one."""
+    return Figure(what, told(counted), "", told(limits), all(counted.get(n, 0) <= most for n, most in limits.items()))
+
+
+def told(counted: Mapping[str, int]) -> str:
+    """Tell how often each operation was called."""
+    return ", ".join(f"{count:,} {name}" for name, count in sorted(counted.items()))
+
+
+def table(figures: Iterable[Figure]) -> str:
+    """Return the figures as a Markdown table."""
+    lines = ["| what | measured | figure | limit | |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| {f.what} | {f.measured} | {f.figure} | {f.limit} | {'holds' if f.is_met else '**missed**'} |" for f in figures
+    ]
+    return "\n".join(lines)
+
+
+def document(figures: Iterable[Figure], notes: Iterable[str], parts: Iterable[str]) -> str:
+    """Return docs/figures.md."""
+    intro = _INTRO.format(cores=os.cpu_count(), parts=", ".join(parts))
+    explained = "\n".join(f"- {note}" for note in notes)
+    return f"# Figures\n\n{intro}\n\n{table(figures)}\n\n## How to read it\n\n{explained}\n"
+
+
+def _shown(figure: float, unit: str) -> str:
+    return f"{figure:.1f}{unit}" if unit else f"{figure:.3g}"

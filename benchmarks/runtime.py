@@ -1,0 +1,177 @@
+"""The benchmark's machine: functions under AWS's runtime emulator, AWS as a stub, VTEX as the simulator of the demo.
+
+Every contender runs under the runtime interface emulator (it ships in the SAM CLI) with awslambdaric, with the
+environment of a deployed function.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from local.processes import free_ports, is_listening, stop
+from local.stack import ROOT
+from local.vtex_simulator import VtexSimulator
+
+ACCOUNT = "luxstore"
+BUILD = ROOT / ".stack" / "bench"
+INVOKE = "/2015-03-31/functions/function/invocations"
+OK = 200
+LONGEST_CALL = 320
+"""Seconds; the longest timeout of a function is 300."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A handler, where its code lies, the event of its first real answer, and what its environment has of its own."""
+
+    name: str
+    folder: Path
+    handler: str
+    event: dict[str, Any]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Refused(SystemExit):
+    """A contender did not do its work, so there is nothing to measure."""
+
+
+class Running:
+    """A contender under the runtime interface emulator; nothing of it is initialised before the first call."""
+
+    def __init__(self, port: int, pid: int) -> None:
+        self._port = port
+        self._pid = pid
+
+    def invoke(self, event: dict[str, Any], *, may_leave_some: bool = False) -> tuple[float, dict[str, Any]]:
+        """Invoke the function; return the milliseconds and the answer. A batch is to be done whole unless told."""
+        body = json.dumps(event).encode()
+        began = time.perf_counter()
+        answer = json.loads(http("POST", self._port, INVOKE, body))
+        milliseconds = (time.perf_counter() - began) * 1000
+        is_done = isinstance(answer, dict) and "errorMessage" not in answer and answer.get("statusCode", OK) == OK
+        if not is_done or (answer.get("batchItemFailures") and not may_leave_some):
+            raise Refused(f"a contender did not do its work: {answer}")
+        return milliseconds, answer
+
+    def cpu_seconds(self) -> float:
+        """Return the seconds of a core that the function's process has used."""
+        user, system = _stat(self._function())[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def peak_megabytes(self) -> float:
+        """Return the most memory that the function's process has held: its resident set, shared libraries included."""
+        status = Path(f"/proc/{self._function()}/status").read_text(encoding="ascii")
+        (peak,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(peak) / 1024
+
+    def _function(self) -> int:
+        """Return the process that the emulator started for the function."""
+        processes = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+        (function,) = (pid for pid in processes if _stat(pid)[1:2] == [str(self._pid)])
+        return function
+
+
+class Bench:
+    """The stubs, and the contenders' environment."""
+
+    def __init__(self, aws_port: int, vtex: VtexSimulator) -> None:
+        self.aws_port = aws_port
+        self.vtex = vtex
+        rie = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
+        rapid = Path("lib/python3.13/site-packages/samcli/local/rapid")
+        self.rie = BUILD / "rie"
+        self.rie.write_bytes((ROOT / ".venv-tools" / rapid / f"aws-lambda-rie-{rie}").read_bytes())
+        self.rie.chmod(0o755)
+        layers = [ROOT / "layers" / "invoicekey" / "python", BUILD / "DependenciesLayer" / "python"]
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(map(str, layers)),
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws_port}",
+            "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_LAMBDA_FUNCTION_NAME": "bench", "AWS_LAMBDA_FUNCTION_TIMEOUT": "30",
+            "POWERTOOLS_SERVICE_NAME": "bench", "POWERTOOLS_METRICS_NAMESPACE": "Bench",
+            "HOOK_QUEUE_URL": f"http://127.0.0.1:{aws_port}/000000000000/hooks",
+            "HOOK_DEAD_LETTER_QUEUE_URL": f"http://127.0.0.1:{aws_port}/000000000000/dead",
+            "FAILURE_QUEUE_URL": f"http://127.0.0.1:{aws_port}/000000000000/failures",
+            "ALERT_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:alerts", "LEDGER_TABLE_NAME": "ledger",
+            "HOOK_SECRET_ARN": "hook", "VTEX_CREDENTIALS_SECRET_ARN": "vtex", "WATCHED_STATUSES": "invoiced",
+            "VTEX_ACCOUNTS": "", "VTEX_BASE_URL": vtex.url + "/{account}", "VTEX_REQUESTS_PER_MINUTE": "6000",
+            "RETRY_BASE_SECONDS": "1", "FUNCTION_TIMEOUT_SECONDS": "30", "ALERT_LANGUAGE": "pt-BR",
+            "ALERT_TIMEZONE": "America/Sao_Paulo", "ALERT_BURST": "5", "ALERT_WINDOW_MINUTES": "15",
+            "CHAT_ALERTS": "no", "DASHBOARD_URL": "https://dashboard.example", "CNOVA_AFFILIATE_IDS": "VVJ",
+            "SELLER_TAX_IDS": "", "INVOICE_GRACE_SECONDS": "600", "KEY_GRACE_SECONDS": "0", "TRACKING_GRACE_HOURS": "0",
+        }  # fmt: skip
+
+    @contextmanager
+    def running(self, contender: Contender) -> Iterator[Running]:
+        """Run a contender."""
+        port, api_port = free_ports(2)
+        command = [
+            str(self.rie), "--runtime-interface-emulator-address", f"127.0.0.1:{port}",
+            "--runtime-api-address", f"127.0.0.1:{api_port}",
+            sys.executable, "-m", "awslambdaric", contender.handler,
+        ]  # fmt: skip
+        environment = self.environment | contender.environment
+        with child(command, port, BUILD / "rie.log", cwd=contender.folder, env=environment) as process:
+            yield Running(port, process.pid)
+
+    def aws_calls(self) -> dict[str, int]:
+        """Return the calls of AWS since the last time, and forget them."""
+        calls: dict[str, int] = json.loads(http("GET", self.aws_port, "/calls"))
+        http("DELETE", self.aws_port, "/calls")
+        return calls
+
+    def forget(self) -> None:
+        """Let nobody know any order, nor what was asked of VTEX."""
+        http("DELETE", self.aws_port, "/ledger")
+        self.vtex.requests.clear()
+
+
+@contextmanager
+def child(command: list[str], port: int, log: Path, **more: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process that listens on a port, and stop it with what it started."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True, **more)
+    try:
+        while not is_listening(port):
+            if process.poll() is not None:
+                raise SystemExit(f"{command[0]} did not start; see {log}")
+            time.sleep(0.01)
+        yield process
+    finally:
+        stop([process.pid])
+        process.wait()
+
+
+def http(method: str, port: int, path: str, body: bytes | None = None) -> bytes:
+    """Make a call on this machine."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=body, method=method)
+    with urllib.request.urlopen(request, timeout=LONGEST_CALL) as answer:
+        return bytes(answer.read())
+
+
+def build() -> None:
+    """Build functions and layers as they are deployed."""
+    sam = ROOT / ".venv-tools" / "bin" / "sam"
+    architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+    command = [str(sam), "build", "--build-dir", str(BUILD), "--parameter-overrides", f"Architecture={architecture}"]
+    environment = {**os.environ, "PATH": f"{sam.parent}{os.pathsep}{os.environ['PATH']}", "SAM_CLI_TELEMETRY": "0"}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+
+
+def _stat(pid: int) -> list[str]:
+    """Return what Linux says of a process after its name: state, parent and so on; nothing where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []

@@ -1,0 +1,118 @@
+"""What the commands have in common when they speak to people: troubles in one line, times on the shop's clock, lists.
+
+Foreign texts, such as invoice numbers, are whatever somebody's system wrote: they are shown as one line without markup,
+and in a CSV never as a formula.
+"""
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from invoicekey import texts
+from invoicekey.errors import Conflict, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.outlets import Event
+from invoicekey.telemetry import logger
+from operations.deployment import Trouble
+from operations.shop import Shop
+
+LANGUAGE = "en"
+WIDE = 100
+"""From so many columns on a table has room for what can be done without."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Format(StrEnum):
+    """How a list is written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Say in one line, as Trouble, what is in the way; and keep the functions' log lines from the operator's screen."""
+    level = logger.log_level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except Conflict:
+        raise Trouble("The stack wrote to the same order at the same moment. Nothing was changed; try again.") from None
+    except SilenceAsked as asked:
+        raise Trouble(f"{asked.why}: it wants to be left alone for {asked.wait or 60:.0f} s. Try again then.") from None
+    except OutOfTime as trouble:
+        raise Trouble(f"It is not our turn at VTEX: {trouble.why}. Try again in a minute.") from None
+    except TryAgainLater as trouble:
+        if "AccessDenied" in trouble.why:
+            raise Trouble(
+                f"{trouble.why}: your AWS identity may not do that. Use a profile that may (--profile)."
+            ) from None
+        raise
+    finally:
+        logger.setLevel(level)
+
+
+def queue(shop: Shop, events: Sequence[Event]) -> list[Event]:
+    """Queue events for a check; return those that SQS took."""
+    return shop.hook_queue.send(events) if events else []
+
+
+def date(moment: datetime, shop: Shop) -> str:
+    """Write a moment on the shop's clocks: `3 Mar 2026, 11:54`."""
+    return texts.date(texts.local(moment, shop.style.timezone), LANGUAGE)
+
+
+def line(text: str | None, longest: int = texts.LONGEST_NUMBER) -> str:
+    """Return a foreign text as one short line; `-` where there is none."""
+    return texts.plain(text, longest) or "-"
+
+
+def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """Write rows as a CSV with a heading line."""
+    written = io.StringIO()
+    writer = csv.DictWriter(written, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows({name: _cell(row.get(name)) for name in columns} for row in rows)
+    return written.getvalue()
+
+
+def as_json(document: Any) -> str:
+    """Write JSON for machines and people."""
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def show(console: Console, table: Table) -> None:
+    """Print a table to the terminal's width; where there is no terminal, as wide as it is."""
+    if console.is_terminal:
+        console.print(table, soft_wrap=False)
+    else:
+        console.print(table, soft_wrap=False, width=console.measure(table).maximum, crop=False)
+
+
+def say(console: Console, text: str, *, indent: int = 0, style: str = "") -> None:
+    """Print a sentence: on a terminal wrapped below itself, elsewhere as one line."""
+    if console.is_terminal:
+        console.print(Padding(Text(text, style=style), (0, 0, 0, indent)), soft_wrap=False)
+    else:
+        console.print(" " * indent + text, markup=False)
+
+
+def write(console: Console, text: str) -> None:
+    """Print a text as it is: neither wrapped nor coloured."""
+    console.out(text, end="" if text.endswith("\n") else "\n", highlight=False)
+
+
+def _cell(value: object) -> object:
+    """Disarm what a spreadsheet would take for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,0 +1,90 @@
+"""A new secret for VTEX's hook, without a call refused meanwhile.
+
+The receiver accepts two: `current` and `previous`. A rotation writes both at once, then VTEX is given the new one. So
+what VTEX sends is refused at no moment; unless it still sends `previous`, which a rotation would drop.
+"""
+
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from invoicekey.configurations import Different, Ours
+from invoicekey.errors import TryAgainLater
+from invoicekey.guarded import GuardNotes
+from invoicekey.secrets import hook_secrets
+from invoicekey.visits import accounts_served
+from operations.deployment import Trouble
+from operations.findings import Finding, looked, note, to_do, well
+from operations.registration import Registration, digest
+from operations.shop import HOOK_SECRET, Shop
+from operations.visit import visiting
+
+BYTES = 36
+_NEXT_RUN = "the guard gives it to VTEX at its next run, within the hour; until then the one before it is accepted too"
+
+
+class Rotation:
+    """A rotation of one stack's secret, step by step."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        self._notes = GuardNotes(shop.table)
+        self._new = secrets.token_urlsafe(BYTES)
+
+    @property
+    def accounts(self) -> list[str]:
+        """List the accounts whose hooks the guard keeps."""
+        return accounts_served(self._shop.credentials, self._shop.guard_settings.vtex.accounts)
+
+    def see_that_nothing_is_dropped(self) -> None:
+        """Raise Trouble where VTEX may still send the secret that the rotation would drop."""
+        if len(hook_secrets(self._shop.deployment.read_secret(HOOK_SECRET))) <= 1:
+            return
+        behind = [account for account in self.accounts if not self._is_up_to_date(account)]
+        if behind:
+            how = self._shop.command(f"hook install --account {behind[0]}")
+            raise Trouble(
+                f"VTEX's hook of {', '.join(behind)} does not carry the current secret yet, and a rotation would refuse"
+                f" the one that it carries. Nothing was changed. First: {how}. (--force rotates all the same.)"
+            )
+
+    def write(self) -> Finding:
+        """Write the new secret beside the one that was current, in one write."""
+        secret = self._shop.deployment.read_secret(HOOK_SECRET)
+        accepted = [usable.decode("utf-8", "surrogatepass") for usable in hook_secrets(secret)]
+        rotated = {**secret, "current": self._new, "previous": next(iter(accepted), "")}
+        self._shop.deployment.write_secret(HOOK_SECRET, rotated)
+        return well("the hook has a new secret; the one before it is still accepted")
+
+    def tell_vtex(self) -> Iterator[Finding]:
+        """Let the guard give VTEX the new secret, and say what came of it."""
+        yield from looked(f"the guard could not be run, so {_NEXT_RUN}", self._run_guard)
+        noted = self._notes.read(self.accounts)
+        for account, guarded in noted.items():
+            if guarded.hook_secret == digest(self._new):
+                yield well(f"{account}: VTEX's hook carries the new secret")
+            elif guarded.hook_installed:
+                yield note(f"{account}: VTEX's hook does not carry the new secret yet; {_NEXT_RUN}")
+            else:
+                yield note(f"{account}: no hook of this stack was ever at VTEX")
+
+    def leave_it_to_guard(self) -> Finding:
+        """Say who gives VTEX the new secret."""
+        return note(_NEXT_RUN)
+
+    def _is_up_to_date(self, account: str) -> bool:
+        """Say whether VTEX sends the current secret, or none of ours; where it gives no answer, by the guard's note."""
+        with suppress(TryAgainLater), visiting(self._shop, [account]) as vtex:
+            standing = Registration(self._shop, vtex).read(account)
+            return standing.carries_current_secret or not isinstance(standing.whose, Ours | Different)
+        guarded = self._notes.read([account])[account]
+        current = str(self._shop.deployment.read_secret(HOOK_SECRET).get("current"))
+        return not guarded.hook_installed or guarded.hook_secret == digest(current)
+
+    def _run_guard(self) -> Iterable[Finding]:
+        name = self._shop.resource("GuardHookFunction")
+        answer = self._shop.ask("lambda", "invoke", FunctionName=name, Payload=b"{}")
+        if answer.get("FunctionError"):
+            how = f"see the guard's log, then: {self._shop.command('hook status')}"
+            return [to_do("the guard failed", how)]
+        return []

@@ -1,0 +1,69 @@
+"""The stack's two topics: who listens to them, and tests that show it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from invoicekey import summary
+from invoicekey.outlets import alert_entry
+from operations.findings import Finding, Section, looked, to_do, well
+from operations.shop import Shop
+
+ALERTS, OPERATIONS = "AlertTopicArn", "OperationsTopicArn"
+TOPICS: Mapping[str, str] = {ALERTS: "alerts about orders", OPERATIONS: "trouble of the system"}
+"""What each is for, by the stack's output."""
+
+
+def send_tests(of: Shop, account: str, *, with_operations: bool) -> list[Section]:
+    """Publish the tests; return what was sent, and to whom."""
+    told = summary.trial(account, of.style)
+    sent = {ALERTS: alert_entry(told.subject, told.message(chat=of.style.chat), told.attributes)}
+    if with_operations:
+        sent[OPERATIONS] = _operations_test(of.deployment.stack)
+    return [_tested(of, topic, entry) for topic, entry in sent.items()]
+
+
+def _tested(of: Shop, topic: str, entry: str) -> Section:
+    def publish() -> Iterator[Finding]:
+        request = json.loads(entry)
+        of.ask("sns", "publish", TopicArn=of.deployment.output(topic), **request)
+        yield well(f"sent: “{request['Subject']}”")
+
+    sent = looked("the test was not sent", publish)
+    return Section(
+        TOPICS[topic].capitalize(), (*sent, *looked("who listens is not known", lambda: listeners(of, topic)))
+    )
+
+
+def listeners(of: Shop, topic: str) -> Iterator[Finding]:
+    """Say who is subscribed to a topic, and who has not confirmed."""
+    subscriptions = of.deployment.subscriptions(topic)
+    if not any(is_confirmed for _, _, is_confirmed in subscriptions):
+        setting = "AlertEmail" if topic == ALERTS else "OperationsEmail"
+        how = "" if subscriptions else f"set {setting} in samconfig.toml and make deploy, or subscribe somebody in SNS"
+        yield to_do(f"nobody hears the {TOPICS[topic]}", how or "confirm a subscription below")
+    for protocol, endpoint, is_confirmed in subscriptions:
+        listener = f"{protocol} {_shown(protocol, endpoint)}"
+        if is_confirmed:
+            yield well(f"{listener} listens to the {TOPICS[topic]}")
+        else:
+            yield to_do(
+                f"{listener} has not confirmed, and gets nothing",
+                "open the e-mail “AWS Notification - Subscription Confirmation” there (look in spam too), and click; "
+                "after three days ask SNS for a new one",
+            )
+
+
+def _shown(protocol: str, endpoint: str) -> str:
+    """Show where messages go; of a web address the host alone, for a chat's may hold its secret."""
+    return urlsplit(endpoint).hostname or "" if protocol in {"http", "https"} else endpoint
+
+
+def _operations_test(stack: str) -> str:
+    subject = f"{stack}: test of the operations topic"
+    body = (
+        f"This is a test: alarms of the stack {stack} arrive here. There is nothing to do.\n"
+        "What each alarm means stands in docs/runbook.md."
+    )
+    message = json.dumps({"default": body, "email": body, "sms": subject})
+    return alert_entry(subject, message, {"type": "test"})

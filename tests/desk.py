@@ -1,0 +1,221 @@
+"""An operator's desk for tests: the commands, on a deployed stack made of moto's AWS and the VTEX simulator.
+
+A command is run as from the shell; what it says and its exit code come back::
+
+    with at_a_desk() as desk:
+        desk.invoice("VVJ-1-01", sale(key=None))
+        assert desk.run("check VVJ-1-01").code == 3
+"""
+
+import contextlib
+import io
+import json
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from unittest import mock
+
+import boto3
+from moto import mock_aws
+
+from invoicekey.batch import BatchCheck
+from invoicekey.check import Clock, OrderCheck, Rules
+from invoicekey.notification import OrderRef, own_event
+from invoicekey.outlets import Message
+from local.vtex_simulator import VtexSimulator
+from operations import cli
+from operations.deployment import Deployment, Trouble
+from operations.shop import Shop
+from tests.orders import cnova_order
+
+ACCOUNT, REGION = "luxstore", "us-east-1"
+CREDENTIALS = {"app_key": "vtexappkey-of-ours", "app_token": "token-that-is-never-shown"}
+INDEXED = ("checked_at", "codes", "digest", "errors", "kind", "mended_at", "opened_at", "outcome", "set_aside")
+
+
+class FakeDeployment(Deployment):
+    """A stack whose outputs and secrets are known; the services are moto's."""
+
+    def __init__(self, outputs: dict[str, str], secrets: dict[str, dict[str, Any]]) -> None:
+        super().__init__("invoicekey", REGION)
+        self.__dict__["outputs"] = outputs
+        self.secrets = secrets
+
+    def read_secret(self, output: str) -> dict[str, Any]:
+        return self.secrets[output]
+
+
+class FakeShop(Shop):
+    """A shop whose functions' environments are known."""
+
+    def __init__(self, deployment: FakeDeployment, environment: dict[str, str]) -> None:
+        super().__init__(deployment)
+        self.variables = environment
+
+    def function_environment(self, logical_id: str) -> dict[str, str]:
+        return self.variables
+
+    def resource(self, logical_id: str) -> str:
+        return f"/aws/lambda/{logical_id}"
+
+
+@dataclass
+class Said:
+    """What a command said, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def all(self) -> str:
+        """Return all that was on the screen."""
+        return self.out + self.err
+
+    @property
+    def json(self) -> Any:
+        """Return what was written for machines."""
+        return json.loads(self.out)
+
+
+@dataclass
+class Desk:
+    """The operator's place."""
+
+    vtex: VtexSimulator
+    deployment: FakeDeployment
+    environment: dict[str, str]
+    shops: list[FakeShop] = field(default_factory=list)
+
+    @property
+    def shop(self) -> FakeShop:
+        """Return the shop as a command takes it apart: anew, as every run does."""
+        return FakeShop(self.deployment, self.environment)
+
+    def run(self, command: str | Sequence[str]) -> Said:
+        """Run a command line."""
+        arguments = shlex.split(command) if isinstance(command, str) else list(command)
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            mock.patch.object(cli, "shop_of", lambda *_: self.shop),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            code = cli.run(arguments)
+        return Said(code, out.getvalue(), err.getvalue())
+
+    def invoice(self, order_id: str, *packages: Any, account: str = ACCOUNT, **changes: Any) -> OrderRef:
+        """Put an order into VTEX."""
+        self.vtex.put_order(cnova_order(*packages, orderId=order_id, hostname=account, **changes))
+        return OrderRef(account, order_id)
+
+    def check(self, *refs: OrderRef, at: datetime | None = None) -> None:
+        """Let the stack check orders, as its function does."""
+        shop = self.shop
+        settings, vtex = shop.settings, shop.vtex(6000)
+        order_check = OrderCheck(vtex, shop.ledger, Rules(settings.policy, settings.style, settings.lease))
+        batch = BatchCheck(vtex, shop.ledger, shop.outlets, order_check, settings.retry_base, settings.limit)
+        clock = Clock(lambda: 30.0, now=lambda: at) if at else Clock(lambda: 30.0)
+        messages = [
+            Message(f"m-{ref.order_id}", own_event(ref), "handle", clock.now().timestamp(), 1, f"c-{ref.order_id}")
+            for ref in refs
+        ]
+        batch.check(messages, clock)
+
+    def messages(self, output: str) -> list[dict[str, Any]]:
+        """Take what a queue holds."""
+        sqs = self.deployment.client("sqs")
+        taken: list[dict[str, Any]] = []
+        while batch := sqs.receive_message(
+            QueueUrl=self.deployment.outputs[output],
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
+        ).get("Messages"):
+            taken += batch
+        return taken
+
+    def queued(self) -> list[str]:
+        """Take what is queued for a check, and list its orders."""
+        return [json.loads(message["Body"])["OrderId"] for message in self.messages("HookQueueUrl")]
+
+
+@contextlib.contextmanager
+def at_a_desk(**settings: str) -> Iterator[Desk]:
+    """Sit down: nothing is at VTEX, nothing in the ledger."""
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
+    with mock.patch.dict(os.environ, keys), mock_aws(), VtexSimulator() as vtex:
+        outputs = _outputs()
+        secrets = {"VtexCredentialsSecretArn": {ACCOUNT: CREDENTIALS}, "HookSecretArn": {"current": "s", "previous": ""}}
+        yield Desk(vtex, FakeDeployment(outputs, secrets), _environment(outputs, vtex, settings))
+
+
+def refused(what: str = "AWS") -> Trouble:
+    """Return what is raised where AWS does not let the operator in."""
+    return Trouble(f"{what} cannot be called: no credentials.")
+
+
+def _outputs() -> dict[str, str]:
+    sqs, sns = boto3.client("sqs", region_name=REGION), boto3.client("sns", region_name=REGION)
+    queues = {
+        name: sqs.create_queue(QueueName=name)["QueueUrl"]
+        for name in ("HookQueueUrl", "HookDeadLetterQueueUrl", "FailureQueueUrl")
+    }
+    _make_table()
+    topic = sns.create_topic(Name="alerts")["TopicArn"]
+    return {
+        **queues,
+        "AlertTopicArn": topic,
+        "LedgerTableName": "ledger",
+        "VtexCredentialsSecretArn": "arn:credentials",
+        "HookSecretArn": "arn:hook",
+    }
+
+
+def _make_table() -> None:
+    boto3.client("dynamodb", region_name=REGION).create_table(
+        TableName="ledger",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "list", "list_at")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "Lists",
+                "KeySchema": [
+                    {"AttributeName": "list", "KeyType": "HASH"},
+                    {"AttributeName": "list_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(INDEXED)},
+            }
+        ],
+    )
+
+
+def _environment(outputs: dict[str, str], vtex: VtexSimulator, settings: dict[str, str]) -> dict[str, str]:
+    return {
+        "HOOK_QUEUE_URL": outputs["HookQueueUrl"],
+        "HOOK_DEAD_LETTER_QUEUE_URL": outputs["HookDeadLetterQueueUrl"],
+        "FAILURE_QUEUE_URL": outputs["FailureQueueUrl"],
+        "ALERT_TOPIC_ARN": outputs["AlertTopicArn"],
+        "LEDGER_TABLE_NAME": outputs["LedgerTableName"],
+        "VTEX_CREDENTIALS_SECRET_ARN": outputs["VtexCredentialsSecretArn"],
+        "VTEX_BASE_URL": vtex.url + "/{account}",
+        "VTEX_REQUESTS_PER_MINUTE": "60000",
+        "RETRY_BASE_SECONDS": "1",
+        "FUNCTION_TIMEOUT_SECONDS": "30",
+        "ALERT_LANGUAGE": "pt-BR",
+        "ALERT_TIMEZONE": "America/Sao_Paulo",
+        "ALERT_BURST": "5",
+        "ALERT_WINDOW_MINUTES": "15",
+        "CHAT_ALERTS": "no",
+        "POWERTOOLS_SERVICE_NAME": "invoicekey",
+        "DASHBOARD_URL": "https://console.example/dashboard",
+        "CNOVA_AFFILIATE_IDS": "VVJ",
+        "SELLER_TAX_IDS": "",
+        "INVOICE_GRACE_SECONDS": "600",
+        "KEY_GRACE_SECONDS": "0",
+        "TRACKING_GRACE_HOURS": "0",
+        **settings,
+    }

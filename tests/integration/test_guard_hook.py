@@ -1,0 +1,186 @@
+"""The guard's entry file, with AWS in this process and the simulator as VTEX: configurations, notes and notices."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from moto.sns.models import sns_backends
+
+from invoicekey.settings import SettingsError
+from local import vtex_simulator
+from local.vtex_simulator import VtexSimulator
+from tests.fakes_visits import OTHER, SHOP, app_key, import_afresh
+
+ENTRY = Path(__file__).parents[2] / "functions/guard_hook/guard_hook.py"
+URL = "https://abc123.execute-api.us-east-1.amazonaws.com/hooks/vtex/orders"
+LOCAL: Any = {"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1.*"]}}}
+
+
+class Context:
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+
+@dataclass
+class Stack:
+    """The function, and what it was given."""
+
+    vtex: VtexSimulator
+    secret_arn: str
+    topics: dict[str, str]
+    ears: dict[str, str]
+    """The queues that are subscribed to the topics."""
+    entry: ModuleType
+
+    def run(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self.entry.handler({}, Context())
+        parsed: dict[str, Any] = json.loads(json.dumps(answer))
+        return parsed
+
+    def told(self, topic: str) -> list[Any]:
+        answer = boto3.client("sqs").receive_message(QueueUrl=self.ears[topic], MaxNumberOfMessages=10)
+        return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
+
+    def item(self, key: str) -> dict[str, Any]:
+        item = boto3.client("dynamodb").get_item(TableName="ledger", Key={"pk": {"S": key}})["Item"]
+        return dict(item)
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setattr(vtex_simulator, "ping", lambda _: True)
+    with mock_aws(config=LOCAL), VtexSimulator() as vtex:
+        secrets, sns, sqs = boto3.client("secretsmanager"), boto3.client("sns"), boto3.client("sqs")
+        pairs = {a: {"app_key": app_key(a), "app_token": f"HUSH-{a}"} for a in (SHOP, OTHER)}
+        credentials = secrets.create_secret(Name="vtex", SecretString=json.dumps(pairs))["ARN"]
+        hook = secrets.create_secret(Name="hook", SecretString='{"current": "HUSH-1", "previous": ""}')["ARN"]
+        topics = {name: sns.create_topic(Name=name)["TopicArn"] for name in ("alert", "operations")}
+        ears = {}
+        for name, arn in topics.items():
+            ears[name] = sqs.create_queue(QueueName=name)["QueueUrl"]
+            sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=f"arn:aws:sqs:us-east-1:123456789012:{name}")
+            let_listen(arn, 1)
+        boto3.client("dynamodb").create_table(
+            TableName="ledger",
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        )
+        environment = {
+            "ALERT_LANGUAGE": "pt-BR",
+            "ALERT_TOPIC_ARN": topics["alert"],
+            "HOOK_SECRET_ARN": hook,
+            "HOOK_URL": URL,
+            "LEDGER_TABLE_NAME": "ledger",
+            "OPERATIONS_TOPIC_ARN": topics["operations"],
+            "VTEX_ACCOUNTS": SHOP,
+            "VTEX_BASE_URL": vtex.url + "/{account}",
+            "VTEX_CREDENTIALS_SECRET_ARN": credentials,
+            "VTEX_REQUESTS_PER_MINUTE": "6000",
+            "WATCHED_STATUSES": "invoiced",
+        }
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        yield Stack(vtex, hook, topics, ears, import_afresh(ENTRY))
+
+
+def let_listen(topic_arn: str, confirmed: int) -> None:
+    """Set what SNS counts: moto itself never counts a subscription as confirmed."""
+    backend: Any = sns_backends["123456789012"]["us-east-1"]
+    backend.topics[topic_arn].subscriptions_confimed = confirmed
+
+
+def test_hook_and_feed_are_registered_once(stack: Stack) -> None:
+    first, second = stack.run(), stack.run()
+
+    assert first == {"accounts": {SHOP: ["hook_installed", "feed_installed"]}, "unheard": []}
+    assert second == {"accounts": {SHOP: []}, "unheard": []}
+    assert stack.vtex.hooks[app_key()]["hook"] == {"url": URL, "headers": {"X-Hook-Secret": "HUSH-1"}}
+    assert stack.vtex.feeds[app_key()].config["filter"] == {"type": "FromWorkflow", "status": ["invoiced"]}
+
+
+def test_what_was_done_is_noted_without_a_secret(stack: Stack) -> None:
+    stack.run()
+
+    item = stack.item(f"guard#{SHOP}")
+    assert item["hook_installed"] == {"BOOL": True}
+    assert "HUSH" not in json.dumps(item)
+    assert stack.item("accounts")["names"] == {"L": [{"S": SHOP}]}
+
+
+def test_a_rotated_secret_is_registered_at_the_next_run(stack: Stack) -> None:
+    stack.run()
+    rotated = json.dumps({"current": "HUSH-2", "previous": "HUSH-1"})
+    boto3.client("secretsmanager").put_secret_value(SecretId=stack.secret_arn, SecretString=rotated)
+    stack.entry = import_afresh(ENTRY)
+
+    assert stack.run()["accounts"] == {SHOP: ["hook_secret_updated"]}
+    assert stack.vtex.hooks[app_key()]["hook"]["headers"] == {"X-Hook-Secret": "HUSH-2"}
+
+
+def test_a_hook_at_another_system_stays_and_a_person_is_told_once(stack: Stack) -> None:
+    theirs = {"filter": {"type": "FromWorkflow"}, "hook": {"url": "https://erp.example.com/", "headers": {"a": "HUSH"}}}
+    stack.vtex.hooks[app_key()] = theirs
+
+    stack.run()
+    stack.run()
+
+    (told,) = stack.told("operations")
+    assert told["Subject"] == "luxstore: o hook da VTEX aponta para outro sistema"
+    assert "«erp.example.com»" in told["Message"]
+    assert {name: value["Value"] for name, value in told["MessageAttributes"].items()} == {
+        "type": "operations",
+        "account": SHOP,
+    }
+    assert "HUSH" not in json.dumps(told)
+    assert stack.vtex.hooks[app_key()] == theirs
+
+
+def test_where_nobody_hears_the_alarms_the_alert_topic_is_told_once(stack: Stack) -> None:
+    let_listen(stack.topics["operations"], 0)
+
+    assert stack.run()["unheard"] == ["operations"]
+    stack.run()
+
+    (told,) = stack.told("alert")
+    assert told["MessageAttributes"] == {"type": {"Type": "String", "Value": "operations"}}
+    assert told["Message"].startswith("Assine os alarmes")
+
+
+def test_topics_that_are_heard_again_are_noted(stack: Stack) -> None:
+    let_listen(stack.topics["operations"], 0)
+    stack.run()
+    let_listen(stack.topics["operations"], 1)
+
+    assert stack.run()["unheard"] == []
+    assert stack.item("guard_topics")["told"] == {"NULL": True}
+    assert stack.run()["unheard"] == []
+
+
+def test_a_run_is_counted_in_one_line_of_metrics(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    let_listen(stack.topics["alert"], 0)
+
+    stack.run()
+
+    out = capsys.readouterr().out
+    (line,) = [json.loads(line) for line in out.splitlines() if '"CloudWatchMetrics"' in line]
+    assert (line["topic_unheard"], line["hook_installed"]) == ([1.0, 0.0], [1.0])
+    assert "HUSH" not in out
+
+
+@pytest.mark.parametrize("name", ["HOOK_URL", "HOOK_SECRET_ARN", "OPERATIONS_TOPIC_ARN", "ALERT_LANGUAGE"])
+def test_a_wrong_deployment_fails_at_once_and_says_which_variable(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv(name)
+
+    with pytest.raises(SettingsError, match=name):
+        import_afresh(ENTRY)
