@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
-from benchmarks import figures, functions
+from benchmarks import figures, follow_up, functions
 from benchmarks.figures import Figure
 from benchmarks.runtime import BUILD, Bench, build, child
 from local.processes import free_ports
@@ -21,14 +21,18 @@ type Part = Callable[[Bench], list[Figure]]
 PARTS: Mapping[str, Part] = {
     "starts": functions.measure_starts,
     "batches": functions.measure_batches,
+    "feed": follow_up.measure_feed,
+    "recheck": follow_up.measure_recheck,
 }
-NOTES = (*functions.NOTES,)
+NOTES = (*functions.NOTES, *follow_up.NOTES)
 
 
 def main() -> None:
     """Measure, print and write the figures."""
     parser = argparse.ArgumentParser(prog="bench", description="Measures what docs/figures.md tells.")
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"only these of {', '.join(PARTS)}; all of them unless told")
+    parser.add_argument(
+        "parts", nargs="*", metavar="part", help=f"only these of {', '.join(PARTS)}; all of them unless told"
+    )
     chosen: list[str] = parser.parse_args().parts or list(PARTS)
     if unknown := set(chosen) - PARTS.keys():
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")

@@ -121,7 +121,7 @@ class Bench:
             "--runtime-api-address", f"127.0.0.1:{api_port}",
             sys.executable, "-m", "awslambdaric", contender.handler,
         ]  # fmt: skip
-        environment = self.environment | contender.environment
+        environment = {**self.environment, **contender.environment}
         with child(command, port, BUILD / "rie.log", cwd=contender.folder, env=environment) as process:
             yield Running(port, process.pid)
 

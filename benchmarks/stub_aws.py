@@ -95,6 +95,7 @@ class Aws:
         """Return what AWS would answer to a JSON call."""
         self.called.append(operation)
         if operation in _LEDGER_CALLS and _is_about_the_ledger(request):
+            request.pop("ClientRequestToken", None)  # boto3's own, for its retries
             answered: dict[str, Any] = getattr(self.ledger, _LEDGER_CALLS[operation])(**request)
             return answered
         match operation:
@@ -135,6 +136,8 @@ class Aws:
             case "DELETE", "ledger":
                 self.ledger.clear()
                 self.messages.clear()
+            case _:
+                raise ValueError(f"{method} {name} is nothing that the benchmark asks")
         return {}
 
     def _take(self, queue_url: str, message: dict[str, Any]) -> dict[str, str]:

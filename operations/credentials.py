@@ -3,9 +3,11 @@
 import getpass
 import re
 import sys
+from collections.abc import Collection
 
 from operations.deployment import Deployment, Trouble, from_environment
 
+VTEX_SECRET = "VtexCredentialsSecretArn"
 _ACCOUNT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -25,20 +27,35 @@ def main() -> int:
 
 def keep(deployment: Deployment) -> str:
     """Ask for an account's credentials and add them to the secret; return the account."""
-    secret = deployment.read_secret("VtexCredentialsSecretArn")
-    known = ", ".join(sorted(secret)) or "none yet"
-    account = input(f"VTEX account (credentials are kept of: {known}): ").strip()
+    account = ask_account(deployment.read_secret(VTEX_SECRET))
+    write(deployment, account, ask_keys())
+    return account
+
+
+def ask_account(kept: Collection[str]) -> str:
+    """Ask for a VTEX account, beside those whose credentials are kept."""
+    known = ", ".join(sorted(kept)) or "none yet"
+    return checked_account(input(f"VTEX account (credentials are kept of: {known}): ").strip())
+
+
+def checked_account(account: str) -> str:
+    """Return the account, or raise Trouble where that is no account's name."""
     if not _ACCOUNT.fullmatch(account):
         raise Trouble(
-            f"{account!r} is no account's name: expected the NAME of https://NAME.myvtex.com, in lower-case letters, "
-            "digits and dashes. Nothing was changed."
+            f"{account[:80]!r} is no account's name: expected the NAME of https://NAME.myvtex.com, in lower-case "
+            "letters, digits and dashes. Nothing was changed."
         )
-    app_key = _ask("appKey")
-    app_token = _ask("appToken")
-    deployment.write_secret(
-        "VtexCredentialsSecretArn", {**secret, account: {"app_key": app_key, "app_token": app_token}}
-    )
     return account
+
+
+def ask_keys() -> dict[str, str]:
+    """Ask for an appKey and an appToken, as the secret holds them; nothing is shown."""
+    return {"app_key": _ask("appKey"), "app_token": _ask("appToken")}
+
+
+def write(deployment: Deployment, account: str, keys: dict[str, str]) -> None:
+    """Add an account's credentials to the secret, or replace them."""
+    deployment.write_secret(VTEX_SECRET, {**deployment.read_secret(VTEX_SECRET), account: keys})
 
 
 def _ask(name: str) -> str:

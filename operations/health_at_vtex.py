@@ -4,7 +4,8 @@ All of it is read; nothing is changed.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import timedelta
 
 import httpx
 
@@ -17,7 +18,7 @@ from operations.findings import Finding, Section, looked, note, to_do, well
 from operations.health import ahead, clock_findings
 from operations.registration import Registration, findings
 from operations.shop import Shop
-from operations.visit import HOOK_ADMIN, LIST_ORDERS, SECONDS, VIEW_ORDER, Refused, needing, visiting
+from operations.visit import HOOK_ADMIN, LIST_ORDERS, SECONDS, VIEW_ORDER, needing, visiting
 
 ENOUGH_ORDERS = 50
 """Among so many, none of CNova is no chance."""
@@ -38,36 +39,44 @@ class AccountHealth:
         """Look at everything."""
         return Section(f"{self._account} at VTEX", tuple(looked("VTEX", self._look)))
 
+    def orders(self) -> Section:
+        """Look whether the appKey may read orders, and whose orders they are."""
+        return Section(f"{self._account} at VTEX", tuple(looked("VTEX", self._look_at_orders)))
+
     def _look(self) -> Iterator[Finding]:
         with visiting(self._shop, [self._account], self._clock) as vtex:
-            found: list[Week] = []
-            yield from looked(LIST_ORDERS, lambda: self._list(vtex, found))
-            week = found[0] if found else Week(0, ())
-            yield from looked(VIEW_ORDER, lambda: self._view(vtex, week))
             yield from looked(HOOK_ADMIN, lambda: self._hook_and_feed(vtex))
-            if found:
-                yield from looked("the orders of seven days", lambda: self._orders(vtex, week))
+            yield from self._orders(vtex)
             yield from clock_findings("VTEX", self._clock.ahead)
 
-    def _list(self, vtex: Vtex, found: list[Week]) -> Iterator[Finding]:
-        found.append(last_week(vtex, self._account))
+    def _look_at_orders(self) -> Iterator[Finding]:
+        with visiting(self._shop, [self._account]) as vtex:
+            yield from self._orders(vtex)
+
+    def _orders(self, vtex: Vtex) -> Iterator[Finding]:
+        weeks: list[Week] = []
+        yield from looked(LIST_ORDERS, lambda: self._list(vtex, weeks))
+        week = weeks[0] if weeks else Week(0, ())
+        yield from looked(VIEW_ORDER, lambda: self._view(vtex, week))
+        if weeks:
+            yield from looked("the orders of seven days", lambda: self._affiliates(vtex, week))
+
+    def _list(self, vtex: Vtex, weeks: list[Week]) -> Iterator[Finding]:
+        weeks.append(last_week(vtex, self._account))
         yield well(f"the appKey may “{LIST_ORDERS}”")
 
     def _view(self, vtex: Vtex, week: Week) -> Iterator[Finding]:
         order_id = week.rows[0].order_id if week.rows else _NO_SUCH_ORDER
-        with needing(VIEW_ORDER, self._account):
-            try:
-                vtex.read_order(OrderRef(self._account, order_id), SECONDS)
-            except OrderNotFound:
-                pass
+        with needing(VIEW_ORDER, self._account), suppress(OrderNotFound):
+            vtex.read_order(OrderRef(self._account, order_id), SECONDS)
         yield well(f"the appKey may “{VIEW_ORDER}”")
 
     def _hook_and_feed(self, vtex: Vtex) -> Iterator[Finding]:
         standing = Registration(self._shop, vtex).read(self._account)
-        yield well(f"the appKey may see hook and feed (“{HOOK_ADMIN}”; whether it may write them shows `hook install`)")
+        yield well(f"the appKey may see hook and feed (“{HOOK_ADMIN}”, or the view alone)")
         yield from findings(standing, self._shop.command(f"hook install --account {self._account}"))
 
-    def _orders(self, vtex: Vtex, week: Week) -> Iterator[Finding]:
+    def _affiliates(self, vtex: Vtex, week: Week) -> Iterator[Finding]:
         if not week.total:
             yield note("no order was invoiced in the last seven days")
             return
@@ -95,16 +104,14 @@ def affiliate_findings(shop: Shop, account: str, found: list[Affiliate]) -> Iter
     how = setting(shop, account, found)
     for one in found:
         if one.suspects:
-            yield to_do(f"{_orders_of(one)} smell of CNova's, and do not count as such", how)
+            yield to_do(f"{_orders_of(one)}: some smell of CNova's, and do not count as such", how)
         elif one.is_named:
-            yield well(f"{_orders_of(one)} are CNova's: CnovaAffiliateIds names them")
+            yield well(f"{_orders_of(one)}: they count as CNova's, for CnovaAffiliateIds names it")
         elif one.with_app:
-            yield well(
-                f"{_orders_of(one)} are CNova's: they carry its app, though CnovaAffiliateIds does not name them"
-            )
+            yield well(f"{_orders_of(one)}: they count as CNova's by their app; CnovaAffiliateIds does not name it")
     others = [one for one in found if not one.is_cnova]
     if others:
-        yield note(f"not CNova's: {', '.join(_orders_of(one) for one in others)}")
+        yield note(f"not CNova's: {', '.join(f'{_name_of(one)} {one.count}' for one in others)}")
     if len(others) < len(found):
         return
     if sum(one.count for one in found) >= ENOUGH_ORDERS:
@@ -120,5 +127,9 @@ def setting(shop: Shop, account: str, found: list[Affiliate]) -> str:
 
 
 def _orders_of(affiliate: Affiliate) -> str:
-    name = texts.plain(affiliate.id, LONGEST_AFFILIATE) or "own sales"
-    return f"{name} ({affiliate.count})"
+    orders = "1 order" if affiliate.count == 1 else f"{affiliate.count} orders"
+    return f"{_name_of(affiliate)}, {orders}"
+
+
+def _name_of(affiliate: Affiliate) -> str:
+    return texts.plain(affiliate.id, LONGEST_AFFILIATE) or "own sales"

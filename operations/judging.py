@@ -4,6 +4,7 @@ The judgement is verdict.judge alone. What is added here is what the checker giv
 heard of, and which other orders own its keys.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -67,9 +68,10 @@ class Judging:
             verdict = judge(order, self._policy, given)
         return Judged(entry.ref, order, verdict, given, entry)
 
-    def remember(self, ref: OrderRef, key: str) -> None:
-        """Take note that an order showed a key before."""
-        self._shown_by.setdefault((ref.account, key), ref.order_id)
+    def remember(self, ref: OrderRef, digests: Iterable[str]) -> None:
+        """Take note of the keys, by their digests, that an order showed before."""
+        for digest in digests:
+            self._shown_by.setdefault((ref.account, digest), ref.order_id)
 
     def _owners(self, ref: OrderRef, verdict: Verdict, given: Circumstances) -> dict[str, str]:
         """Return which other orders own keys that this one shows as its own."""
@@ -77,7 +79,7 @@ class Judging:
         owners: dict[str, str] = {}
         for key in verdict.own_keys:
             # Atomic, so that of two threads with the same key one is the first.
-            first = self._shown_by.setdefault((ref.account, key), ref.order_id)
+            first = self._shown_by.setdefault((ref.account, digest_of(key)), ref.order_id)
             claim = claims.get(key)
             if claim and claim.order_id != ref.order_id and self._still_owns(claim, key, given):
                 owners[key] = claim.order_id
@@ -95,6 +97,11 @@ class Judging:
         if judge(owner, self._policy, given).outcome in _OWNS_NOTHING:
             return False
         return any(sale.invoice_key == key for sale in owner.sale_invoices)
+
+
+def digest_of(key: str) -> str:
+    """Return what tells one key from another, and says nothing of it."""
+    return hashlib.sha256(key.encode()).hexdigest()[:20]
 
 
 def heard_at(entry: Entry, order: Order, now: datetime) -> datetime:

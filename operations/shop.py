@@ -105,8 +105,8 @@ class Shop:
             return order_ref({"OrderId": order_id, "Origin": {"Account": account}})
         except Malformed:
             raise Trouble(
-                f"{order_id[:80]!r} is no order's id. Expected the id as VTEX shows it, such as VVJ-975102-01: up to 64 "
-                "letters, digits and dashes (and no sequence, seq…)."
+                f"{order_id[:80]!r} is no order's id. Expected the id as VTEX shows it, such as VVJ-975102-01: up to "
+                "64 letters, digits and dashes (and no sequence, seq…)."
             ) from None
         except AccountRefused:
             raise Trouble(

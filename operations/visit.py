@@ -31,10 +31,12 @@ def visiting(shop: Shop, accounts: Collection[str], transport: httpx.BaseTranspo
 class Refused(Trouble):
     """VTEX refused the appKey; `says` what is wrong with it, and `how` it is mended."""
 
-    def __init__(self, says: str, how: str) -> None:
+    def __init__(self, says: str, how: str, *, lacks: str | None = None) -> None:
         super().__init__(f"{says}: {how}.")
         self.says = says
         self.how = how
+        self.lacks = lacks
+        """The permission that it lacks; None where VTEX does not take the appKey and appToken at all."""
 
 
 @contextmanager
@@ -52,6 +54,7 @@ def _meaning(refused: CredentialsRefused, permission: str, account: str) -> Refu
             f"the appKey of {account} may not “{permission}” (VTEX answered 403)",
             f"add the resource “{permission}” to the appKey's role (VTEX Admin, Account settings, Roles; product OMS, "
             "OMS access)",
+            lacks=permission,
         )
     return Refused(
         f"VTEX does not take the appKey and appToken of {account} ({refused.why})",

@@ -14,7 +14,7 @@ from invoicekey.configurations import Configurations
 from invoicekey.guard import HookGuard
 from invoicekey.guarded import GuardNotes
 from invoicekey.ledger import Ledger
-from invoicekey.secrets import CachedSecret, vtex_credentials
+from invoicekey.secrets import CachedSecret, Credentials, vtex_credentials
 from invoicekey.settings import GuardSettings
 from invoicekey.table import Table
 from invoicekey.telemetry import metrics
@@ -26,21 +26,23 @@ _AWS = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 
 
 settings = GuardSettings.read(os.environ)
 secrets_manager = boto3.client("secretsmanager", config=_AWS)
-credentials = CachedSecret(secrets_manager, settings.vtex.credentials_secret_arn)
+secret = CachedSecret(secrets_manager, settings.vtex.credentials_secret_arn)
+
+
+def credentials(account: str) -> Credentials:
+    """Return an account's credentials as they are now."""
+    return vtex_credentials(secret.value(), account)
 
 
 def build(settings: GuardSettings) -> HookGuard:
     """Put the parts together."""
-    vtex = Vtex(
-        settings.vtex.base_url,
-        credentials=lambda account: vtex_credentials(credentials.value(), account),
-        pace=Pace(settings.vtex.requests_per_minute),
-    )
+    vtex = Vtex(settings.vtex.base_url, credentials, Pace(settings.vtex.requests_per_minute))
     table = Table(boto3.client("dynamodb", config=_AWS), settings.ledger_table)
     return HookGuard(
         settings,
         CachedSecret(secrets_manager, settings.hook_secret_arn),
         Configurations(vtex),
+        credentials=credentials,
         topics=Topics(boto3.client("sns", config=_AWS)),
         notes=GuardNotes(table),
         backlog=Backlog(table),
@@ -55,5 +57,5 @@ hook_guard = build(settings)
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Guard the hooks and feeds of all accounts; answer what was found and done."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
-    accounts = accounts_served(credentials.value(), settings.vtex.accounts)
+    accounts = accounts_served(secret.value(), settings.vtex.accounts)
     return asdict(hook_guard.run(accounts, lambda: deadline - time.monotonic()))

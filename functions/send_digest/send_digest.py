@@ -1,9 +1,11 @@
 """SendDigestFunction: tells what was held back; for `{"reminder": true}` reminds of what is open."""
 
 import os
+import time
 from typing import Any
 
 import boto3
+from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
 from invoicekey.backlog import Backlog
@@ -28,12 +30,18 @@ digests = Digests(
     AlertTopic(boto3.client("sns", config=_AWS), settings.alert_topic_arn),
     settings.style,
     settings.lease,
+    accounts=settings.accounts,
 )
 
 
 @metrics.log_metrics
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Tell, and answer how many went out."""
+    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
+
+    def seconds_left() -> float:
+        return deadline - time.monotonic()
+
     if event.get("reminder") is True:
-        return {"reminders": digests.send_reminders(settings.accounts, occasion=event.get("scheduled"))}
-    return {"digests": digests.send_digests()}
+        return {"reminders": digests.send_reminders(seconds_left, occasion=event.get("scheduled"))}
+    return {"digests": digests.send_digests(seconds_left)}

@@ -26,6 +26,8 @@ def doctor(
     Exit code 0 where all is well, 3 where something is to be done, 1 where something could not be looked at.
     """
     of = shop(context)
+    if out.is_terminal and not json:
+        out.print(f"[bold]{of.deployment.stack}[/] in {of.deployment.region}")
     with plainly():
         sections = examine(of, account, is_quiet=json)
     if json:
@@ -37,7 +39,7 @@ def examine(of: Shop, account: str | None, *, is_quiet: bool = False) -> list[Se
     """Look at one place after the other, and show each as soon as it was looked at, unless quiet."""
     accounts = [of.account(account)] if account else of.accounts
     looks = _looks(of, accounts)
-    sections = []
+    sections: list[Section] = []
     while True:
         with err.status("looking"):
             section = next(looks, None)

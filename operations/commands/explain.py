@@ -1,1 +1,105 @@
-"""`invoicekey explain`."""
+"""`invoicekey explain`: an order's whole story, from the ledger and the functions' logs."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from invoicekey.backlog import HeldAlert
+from invoicekey.ledger import Entry
+from invoicekey.notification import OrderRef
+from invoicekey.record import order_url
+from operations import story
+from operations.cli import app, err, out, shop
+from operations.deployment import Trouble
+from operations.plain import date, plainly, say
+from operations.shop import Shop
+from operations.story import LogLine
+
+LOGS = ("ReceiveHookLogs", "DrainFeedLogs", "CheckInvoiceLogs")
+DAYS = 30
+"""So long the functions' logs are kept."""
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    order: Annotated[str, typer.Argument(metavar="ORDER", help="The order id, as VTEX shows it.")],
+    account: Annotated[str | None, typer.Option(help="The VTEX account, where there are several.")] = None,
+    days: Annotated[int, typer.Option(min=1, max=400, help="How far back the logs are searched.")] = DAYS,
+) -> int:
+    """Tell an order's story: heard of, read, judged, told, read again. Nothing is asked of VTEX.
+
+    Exit code 1 where nobody here knows the order, or its logs could not be read.
+    """
+    of = shop(context)
+    with plainly():
+        # An account without credentials has a story too.
+        ref = of.order(account or of.account(None), order)
+        entry, held = of.ledger.read([ref]).entries[ref], _held(of, ref)
+        trouble = None
+        lines: list[LogLine] = []
+        try:
+            with err.status("searching the logs"):
+                lines = _lines(of, ref, datetime.now(UTC) - timedelta(days=days))
+        except Trouble as met:
+            trouble = met
+        if not (entry.version or lines or trouble):
+            raise Trouble(_unknown(of, ref, days))
+        _tell(of, entry, held, lines)
+    if trouble:
+        raise Trouble(f"This is from the ledger alone. The logs could not be read: {trouble}")
+    return 0
+
+
+def _held(of: Shop, ref: OrderRef) -> HeldAlert | None:
+    return next((alert for alert in of.backlog.held_back().get(ref.account, []) if alert.ref == ref), None)
+
+
+def _lines(of: Shop, ref: OrderRef, since: datetime) -> list[LogLine]:
+    lines = [logged for group in LOGS for logged in _logged(of, group, ref.order_id, since) if logged.is_about(ref)]
+    messages = set[str]().union(*(logged.correlations for logged in lines))
+    if messages:
+        # These lines name the message alone.
+        buried = _logged(of, "CheckInvoiceLogs", story.BURIED, since)
+        lines += [logged for logged in buried if logged.message == story.BURIED and logged.correlations & messages]
+    return lines
+
+
+def _logged(of: Shop, group: str, term: str, since: datetime) -> Iterator[LogLine]:
+    name = of.resource(group)
+    query = {"logGroupName": name, "filterPattern": f'"{term}"', "startTime": int(since.timestamp() * 1000)}
+    while True:
+        page = of.ask("logs", "filter_log_events", **query)
+        yield from filter(None, map(LogLine.read, page.get("events", [])))
+        if not page.get("nextToken"):
+            return
+        query["nextToken"] = page["nextToken"]
+
+
+def _tell(of: Shop, entry: Entry, held: HeldAlert | None, lines: list[LogLine]) -> None:
+    ref, timezone = entry.ref, of.style.timezone
+    say(out, story.summary(ref, entry), style="bold")
+    say(out, order_url(ref.account, ref.order_id))
+    out.print()
+    day = ""
+    for moment in story.moments(entry, lines):
+        today = story.day(moment.at, timezone)
+        if today != day:
+            say(out, f"{today} ({timezone})" if not day else today, style="bold")
+        day = today
+        say(out, f"{story.clock(moment.at, timezone)}  {moment.what}", indent=2)
+    if entry.version:
+        out.print()
+        say(out, "Now", style="bold")
+        for told in story.standing(entry, held, datetime.now(UTC), lambda when: date(when, of)):
+            say(out, told, indent=2)
+
+
+def _unknown(of: Shop, ref: OrderRef, days: int) -> str:
+    look = of.command(f"check {ref.order_id} --account {ref.account}")
+    return (
+        f"Nobody here knows the order {ref.order_id} of {ref.account}: it is not in the ledger, nor in the logs of the "
+        f"last {days} days. Read it at VTEX: {look}"
+    )

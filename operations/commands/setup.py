@@ -1,1 +1,188 @@
-"""`invoicekey setup`."""
+"""`invoicekey setup`: takes a shop into operation, step by step."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from invoicekey.errors import TryAgainLater
+from operations import credentials
+from operations.affiliates import last_week
+from operations.cli import FAILING, INTERRUPTED, app, err, out, shop
+from operations.commands.doctor import examine
+from operations.deployment import Trouble
+from operations.findings import Finding, Section, State, note, show, to_do, unknown, well, worst
+from operations.health_at_vtex import AccountHealth
+from operations.plain import plainly
+from operations.registration import Registration
+from operations.shop import Shop
+from operations.topics import send_tests
+from operations.visit import Refused, visiting
+
+
+class Outcome(StrEnum):
+    """What became of a step."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    UNFINISHED = "something is left to do"
+    NOT_DONE = "not done"
+
+
+_OUTCOMES: Mapping[State, Outcome] = {State.TO_DO: Outcome.UNFINISHED, State.UNKNOWN: Outcome.NOT_DONE}
+
+
+@dataclass(slots=True)
+class Step:
+    """One step: what it is, how it is offered, what it does, and what became of it."""
+
+    name: str
+    question: str
+    take: Callable[[], State]
+    outcome: Outcome = Outcome.NOT_DONE
+
+
+@app.command()
+def setup(
+    context: typer.Context,
+    account: Annotated[str | None, typer.Option(help="The VTEX account; asked for where it is left out.")] = None,
+) -> int:
+    """Take a shop into operation, step by step: credentials, a look at its orders, hook, test alert, doctor.
+
+    Each step asks first, may be skipped and may be repeated. Exit code 0 where nothing is left to do, 3 where
+    something is, 130 where it was interrupted.
+    """
+    if not sys.stdin.isatty():
+        raise Trouble("setup asks questions and needs a terminal; in a script, use the single commands.")
+    steps = Steps(shop(context), credentials.checked_account(account) if account else None)
+    try:
+        with plainly():
+            steps.take()
+    except (KeyboardInterrupt, EOFError, typer.Abort):
+        err.print("\n\ninterrupted", style="yellow")
+        steps.sum_up()
+        return INTERRUPTED
+    steps.sum_up()
+    return 0 if steps.left_nothing else FAILING
+
+
+class Steps:
+    """The steps for one account, and how far they got."""
+
+    def __init__(self, of: Shop, account: str | None) -> None:
+        self._of = of
+        self._named = account
+        self._steps = [
+            Step("credentials", "Keep the appKey and appToken of a VTEX account?", self._keep_credentials),
+            Step("orders", "Read at VTEX what the appKey may, and which orders are CNova's?", self._read_orders),
+            Step("hook", "Install hook and feed at VTEX?", self._install_hook),
+            Step("test alert", "Send a test alert?", self._send_test),
+            Step("doctor", "Look at everything once more?", self._examine),
+        ]
+
+    @property
+    def left_nothing(self) -> bool:
+        """Say whether nothing is left to do."""
+        return all(step.outcome in {Outcome.DONE, Outcome.SKIPPED} for step in self._steps)
+
+    def take(self) -> None:
+        """Offer one step after the other. Raises Trouble where there is no such stack."""
+        deployment = self._of.deployment
+        deployment.output("HookUrl")
+        out.print(f"Setting up {deployment.stack} in {deployment.region}. Ctrl-C ends it at any time.")
+        for number, step in enumerate(self._steps, 1):
+            out.print(f"\n[bold]{number}/{len(self._steps)} {step.name}[/]")
+            self._take(step)
+
+    def sum_up(self) -> None:
+        """Say what is done and what is not, and how to go on."""
+        show(out, Section("In short", tuple(_told(step) for step in self._steps)))
+        account = f" --account {self._named}" if self._named else ""
+        out.print(f"\nIt may be repeated, and what is there stays: {self._of.command(f'setup{account}')}")
+
+    def _take(self, step: Step) -> None:
+        """Take a step, if it is wanted; what is in its way is told, and the next step is offered all the same."""
+        if not typer.confirm(step.question, default=True):
+            step.outcome = Outcome.SKIPPED
+            return
+        try:
+            step.outcome = _OUTCOMES.get(step.take(), Outcome.DONE)
+        except TryAgainLater as trouble:
+            _show(unknown(trouble.why, "try again later"))
+        except Trouble as trouble:
+            _show(unknown(str(trouble)))
+
+    @property
+    def _account(self) -> str:
+        return self._named or self._of.account(None)
+
+    # ---- The steps
+
+    def _keep_credentials(self) -> State:
+        kept = self._of.deployment.read_secret(credentials.VTEX_SECRET)
+        self._named = account = self._named or credentials.ask_account(kept)
+        if account in kept and not typer.confirm(f"{account} has an appKey and an appToken. Replace them?"):
+            return _show(well("they stay as they are"))
+        while (keys := self._keys_that_vtex_takes(account)) is None:
+            if not typer.confirm("Type them again?", default=True):
+                return State.TO_DO
+        credentials.write(self._of.deployment, account, keys)
+        return _show(well(f"the appKey and appToken of {account} are kept; the functions take them up in five minutes"))
+
+    def _keys_that_vtex_takes(self, account: str) -> dict[str, str] | None:
+        """Ask for them and try them at VTEX; None, and nothing is kept, where VTEX does not take them."""
+        keys, before = credentials.ask_keys(), self._of.credentials
+        self._of.credentials = {**before, account: keys}
+        try:
+            with visiting(self._of, [account]) as vtex, err.status("asking VTEX"):
+                last_week(vtex, account)
+        except Refused as refused:
+            if refused.lacks:  # they are right; the next step says what they may not
+                return keys
+            self._of.credentials = before
+            _show(to_do(f"{refused.says}; nothing was kept", "mind which is which, and blanks at the ends"))
+            return None
+        except TryAgainLater as trouble:
+            self._of.credentials = before
+            raise Trouble(
+                f"{trouble.why}. Nothing was kept. Is {account} the account's name? If so, try again later."
+            ) from None
+        return keys
+
+    def _read_orders(self) -> State:
+        with err.status("reading at VTEX"):
+            section = AccountHealth(self._of, self._account).orders()
+        return _show(*section.findings)
+
+    def _install_hook(self) -> State:
+        with visiting(self._of, [self._account]) as vtex, err.status("asking VTEX"):
+            done = Registration(self._of, vtex).install(self._account)
+        return _show(*done)
+
+    def _send_test(self) -> State:
+        sections = send_tests(self._of, self._account, with_operations=True)
+        show(out, *sections)
+        return worst(sections)
+
+    def _examine(self) -> State:
+        return worst(examine(self._of, self._account))
+
+
+def _show(*findings: Finding) -> State:
+    section = Section("", findings)
+    show(out, section)
+    return worst([section])
+
+
+def _told(step: Step) -> Finding:
+    says = f"{step.name}: {step.outcome}"
+    match step.outcome:
+        case Outcome.DONE:
+            return well(says)
+        case Outcome.SKIPPED:
+            return note(says)
+        case _:
+            return Finding(State.TO_DO, says)

@@ -196,12 +196,13 @@ class Play:
 
     def send_digest(self) -> None:
         """Tell people what was held back."""
+        digest = next(self.numbers)
         for alert in itertools.chain.from_iterable(self.backlog.held_back().values()):
-            assert self.backlog.take_up(alert, 1)
+            assert self.backlog.take_up(alert, digest)
             if alert.kind == "resolved" and alert.codes:
                 self._hear(alert.ref, "failing")
             self._hear(alert.ref, alert.kind)
-            self.backlog.drop(alert, 1)
+            self.backlog.drop(replace(alert, digest=digest))
         assert not self.outside.ledger.held_back
 
     def advance(self, time: timedelta) -> None:
@@ -338,8 +339,8 @@ class Play:
         last = self.last.get(ref)
         if last is None or last.type == "resolved":
             return NO_ERRORS
-        is_given_up = last.type == "expired"
-        return NO_ERRORS if is_given_up and not self.outside.ledger.entries[ref].errors_told else _errors(last)
+        is_failing = self.outside.ledger.entries[ref].outcome == "failing" and self.states[order_id] != "unknown to VTEX"
+        return _errors(last) if last.type == "failing" or is_failing else NO_ERRORS
 
     def _check_that_people_heard(self) -> None:
         """Every alert was published or held back, and what was heard last of an order is what was told last."""
@@ -419,8 +420,8 @@ class Play:
         number = max(
             record.number for record in self.outside.outlets.records if (record.ref, record.type) == (ref, kind)
         )
-        if kind != "failing" and (ref, number) not in self.heard:
-            assert self.last_heard.get(ref) == "failing", f"{ref.order_id}: {kind} without having heard of it"
+        if kind == "resolved" and (ref, number) not in self.heard:
+            assert self.last_heard.get(ref) == "failing", f"{ref.order_id} is told resolved, and was not told failing"
         self.heard.add((ref, number))
         self.last_heard[ref] = kind
 

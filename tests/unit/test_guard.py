@@ -25,7 +25,7 @@ from invoicekey.vtex import Vtex
 from local import vtex_simulator
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes import REFUSED, UNREACHABLE, FakeSecretsManager
-from tests.fakes_visits import OTHER, SHOP, Figures, MemoryTable, MemoryTopics, a_vtex, app_key, headers
+from tests.fakes_visits import OTHER, SHOP, Figures, MemoryTable, MemoryTopics, a_vtex, app_key, credentials, headers
 
 A_MINUTE = 60.0
 URL = "https://abc123.execute-api.sa-east-1.amazonaws.com/hooks/vtex/orders"
@@ -82,6 +82,7 @@ class Shop:
             SETTINGS,
             CachedSecret(self.manager.client, "arn:hook"),
             Configurations(self.vtex),
+            credentials=credentials,
             topics=self.topics,
             notes=GuardNotes(self.table),
             backlog=Backlog(self.table),
@@ -465,6 +466,26 @@ def test_a_feed_unlike_ours_is_not_judged_before_the_hook_was_seen(shop: Shop) -
     assert not shop.noted.feed_left_alone
 
 
+# ---- Another appKey
+
+
+def test_what_was_noted_of_one_app_key_says_nothing_of_another(guarded: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.fakes_visits.app_key", lambda account: f"vtexappkey-{account}-NEW")
+    shared = "vtexappkey-luxstore-NEW"
+    guarded.simulator.hooks[shared] = a_hook(ELSEWHERE)
+    guarded.put_feed(OTHER_FEED)
+
+    assert guarded.guard() == ["hook_elsewhere", "feed_left_alone"]
+    assert guarded.simulator.feeds[shared].config == OTHER_FEED
+
+
+def test_a_new_app_key_gets_its_hook_and_feed_and_is_no_alarm(guarded: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.fakes_visits.app_key", lambda account: f"vtexappkey-{account}-NEW")
+
+    assert guarded.guard() == BOTH_INSTALLED
+    assert guarded.guard() == []
+
+
 # ---- Accounts
 
 
@@ -630,7 +651,7 @@ def test_no_log_no_note_and_no_message_has_a_secret(
 def test_what_was_noted_is_read_as_it_was_written() -> None:
     notes = GuardNotes(MemoryTable())
     told = Told("erp.example.com", datetime(2026, 3, 3, 15, 0, tzinfo=UTC))
-    everything = Guarded(SHOP, "digest", True, True, True, told, told)
+    everything = Guarded(SHOP, "key", "digest", True, True, True, told, told)
 
     notes.write(everything)
 

@@ -142,10 +142,10 @@ class Backlog:
             return False
         return True
 
-    def drop(self, alert: HeldAlert, digest: int) -> None:
-        """Forget an alert that a run's digest has told, unless the order has another one by now."""
+    def drop(self, alert: HeldAlert) -> None:
+        """Forget an alert that the digest has told which took it up, unless the order has another one by now."""
         with suppress(Conflict):
-            self._table.delete(_held_key(alert.ref), "digest = :digest", digest=digest)
+            self._table.delete(_held_key(alert.ref), "digest = :digest", digest=alert.digest)
 
     def note_accounts(self, accounts: Iterable[str]) -> None:
         """Keep which accounts are served, for those who may not read the credentials."""

@@ -8,7 +8,7 @@ a time.
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import batched
 from zoneinfo import ZoneInfo
@@ -26,7 +26,7 @@ PARALLEL = 10
 AT_ONCE = 200
 TELLING_SECONDS = 20.0
 """Kept free for writing a summary down and sending it; what is not taken up by then is for the next run."""
-DROPPING_SECONDS = 5.0
+FORGETTING_SECONDS = 5.0
 """With less time left nothing is forgotten any more; the next run does it."""
 MOST_TOLD = 50
 """So many digests of an account are remembered, far more than it takes the index to show what became of theirs."""
@@ -99,14 +99,18 @@ class _Run:
     now: datetime
     """When it began: before it read any list."""
     seconds_left: Callable[[], float]
+    told: dict[str, list[HeldAlert]] = field(default_factory=dict)
+    """By account, the alerts that a digest has told, and that are still to be forgotten."""
+    faults: list[Exception] = field(default_factory=list)
+
+    def end(self) -> None:
+        """Fail, now that all accounts had their turn, where something failed that nobody foresaw."""
+        if self.faults:
+            raise ExceptionGroup("some accounts could not be told", self.faults)
 
 
 def _ten_threads() -> Executor:
     return ThreadPoolExecutor(PARALLEL, thread_name_prefix="digest")
-
-
-def _one_thread() -> Executor:
-    return ThreadPoolExecutor(1, thread_name_prefix="account")
 
 
 class Digests:
@@ -121,7 +125,7 @@ class Digests:
         lease: timedelta,
         *,
         accounts: Iterable[str] = (),
-        make_pools: Callable[[], tuple[Executor, Executor]] = lambda: (_ten_threads(), _one_thread()),
+        make_pool: Callable[[], Executor] = _ten_threads,
     ) -> None:
         self._backlog = backlog
         self._tellings = tellings
@@ -129,7 +133,7 @@ class Digests:
         self._style = style
         self._lease = lease
         self._served = sorted(accounts)
-        self._alerts, self._accounts = make_pools()
+        self._pool = make_pool()
 
     def send_digests(
         self, seconds_left: Callable[[], float], now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -137,11 +141,11 @@ class Digests:
         """Tell what is held back; return how many digests went out."""
         run = _Run(now(), seconds_left)
         held = self._backlog.held_back()
-        told: list[HeldAlert] = []
-        accounts = list(dict.fromkeys([*held, *self._known_accounts()]))  # first whose alerts wait longest
-        self._each(accounts, lambda account: self._send_left_over(account, run))
-        sent = self._each(accounts, lambda account: self._send_digest(account, held.get(account, []), told, run))
-        self._drop(told, run)
+        accounts = list(dict.fromkeys([*held, *self._known_accounts()]))  # first whose alerts have waited longest
+        self._each(accounts, lambda account: self._send_left_over(account, run), run)
+        sent = self._each(accounts, lambda account: self._send_digest(account, held.get(account, []), run), run)
+        self._each(accounts, lambda account: self._forget_told(account, run), run)
+        run.end()
         return sent
 
     def send_reminders(
@@ -158,32 +162,35 @@ class Digests:
         by_account: dict[str, list[FollowedOrder]] = {account: [] for account in self._known_accounts()}
         for order in self._backlog.followed():
             by_account.setdefault(order.ref.account, []).append(order)
-        return self._each(
-            by_account, lambda account: self._send_reminder(account, by_account[account], occasion, run)
+        sent = self._each(
+            by_account, lambda account: self._send_reminder(account, by_account[account], occasion, run), run
         )
+        run.end()
+        return sent
 
     def _known_accounts(self) -> list[str]:
         return self._served or self._backlog.accounts()
 
-    def _each(self, accounts: Iterable[str], send: Callable[[str], int]) -> int:
-        """Send for one account after the other. Its trouble is not the others', even where it is a fault of ours."""
-        sendings = [self._accounts.submit(self._try, send, account) for account in accounts]
-        return sum(sending.result() for sending in sendings)
-
-    def _try(self, send: Callable[[str], int], account: str) -> int:
-        try:
-            return send(account)
-        except Conflict:
-            logger.info("another run has the account", extra={"account": account})
-        except TryAgainLater as trouble:
-            telemetry.count("digest_postponed")
-            logger.warning("a summary is not told yet", extra={"account": account, "why": trouble.why})
-        return 0
+    def _each(self, accounts: Iterable[str], send: Callable[[str], int], run: _Run) -> int:
+        """Send for each account by itself, for its trouble is not the others'; return how many summaries went out."""
+        sent = 0
+        for account in accounts:
+            try:
+                sent += send(account)
+            except Conflict:
+                logger.info("another run has the account", extra={"account": account})
+            except TryAgainLater as trouble:
+                telemetry.count("digest_postponed")
+                logger.warning("a summary is not told yet", extra={"account": account, "why": trouble.why})
+            except Exception as fault:  # noqa: BLE001 - raised when the others had their turn
+                logger.exception("a summary could not be told", extra={"account": account})
+                run.faults.append(fault)
+        return sent
 
     # ---- Digests
 
-    def _send_digest(self, account: str, held: Sequence[HeldAlert], told: list[HeldAlert], run: _Run) -> int:
-        """Tell what an account's alerts are; return how many digests went out, and add to `told` what they told."""
+    def _send_digest(self, account: str, held: Sequence[HeldAlert], run: _Run) -> int:
+        """Send what an earlier run could not send, then what was held back since; return how many went out."""
         telling = self._tellings.read(account, DIGEST)
         if not (held or telling.alert):
             return 0
@@ -191,13 +198,13 @@ class Digests:
         sent = 0
         if telling.alert:
             telling, sent = self._publish(telling), 1
-        told += [alert for alert in held if alert.digest in telling.told]
+        run.told[account] = [alert for alert in held if alert.digest in telling.told]
         taken_up = self._take_up([alert for alert in held if alert.digest not in telling.told], telling.version, run)
         if taken_up:
             text = summary.digest(account, [_as_told(alert) for alert in taken_up], self._style)
             numbers = (*telling.told, telling.version)[-MOST_TOLD:]
             telling = self._publish(self._write_down(replace(telling, told=numbers), text, run))
-            told += taken_up
+            run.told[account] += taken_up
             sent += 1
         self._end(telling)
         return sent
@@ -208,15 +215,16 @@ class Digests:
         for alerts in batched(held, AT_ONCE, strict=False):
             if run.seconds_left() < TELLING_SECONDS:
                 break
-            are_taken = self._alerts.map(lambda alert: self._backlog.take_up(alert, number), alerts)
+            are_taken = self._pool.map(lambda alert: self._backlog.take_up(alert, number), alerts)
             taken_up += [replace(a, digest=number) for a, is_taken in zip(alerts, are_taken, strict=True) if is_taken]
         return taken_up
 
-    def _drop(self, told: Sequence[HeldAlert], run: _Run) -> None:
-        for alerts in batched(told, AT_ONCE, strict=False):
-            if run.seconds_left() < DROPPING_SECONDS:
+    def _forget_told(self, account: str, run: _Run) -> int:
+        for alerts in batched(run.told.get(account, ()), AT_ONCE, strict=False):
+            if run.seconds_left() < FORGETTING_SECONDS:
                 break
-            list(self._alerts.map(self._backlog.drop, alerts))
+            list(self._pool.map(self._backlog.drop, alerts))
+        return 0
 
     # ---- Reminders
 
@@ -264,7 +272,8 @@ class Digests:
     def _week(self, account: str, followed: Sequence[FollowedOrder], now: datetime) -> summary.Week:
         begin = now - _WEEK
         checked = list(self._backlog.checked(account, begin))
-        moments = [order.checked_at for order in (*checked, *followed) if order.checked_at >= begin]
+        orders: list[CheckedOrder | FollowedOrder] = [*checked, *followed]
+        moments = [order.checked_at for order in orders if order.checked_at >= begin]
         return summary.Week(len(moments), _mended(checked, followed, begin), max(moments, default=None))
 
     # ---- The steps of both
@@ -309,7 +318,7 @@ def _as_listed(order: FollowedOrder) -> summary.OpenFailure:
 
 def _mended(checked: Iterable[CheckedOrder], followed: Iterable[FollowedOrder], since: datetime) -> int:
     """Count the orders of which a failure was closed as ok; some are read again, for what may become overdue."""
-    closed = (*checked, *(order for order in followed if not order.is_open))
+    closed: list[CheckedOrder | FollowedOrder] = [*checked, *(order for order in followed if not order.is_open)]
     return sum(_is_since(since, order.mended_at) for order in closed)
 
 

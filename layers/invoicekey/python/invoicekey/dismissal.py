@@ -1,20 +1,24 @@
-"""A failure that a person dealt with elsewhere: closed for the reason `dismissed`, and opened again only when it changes.
+"""A failure that a person dealt with elsewhere: closed as `dismissed`, and opened again only when its errors change.
 
-VTEX's FAQ 715 advises to update the order in the marketplace's back office; VTEX never hears of it, so a person says so.
+VTEX's FAQ 715 advises to update the order in the marketplace's back office. VTEX never hears of that; a person says so.
 """
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from invoicekey import record
-from invoicekey.errors import TryAgainLater
+from invoicekey.errors import Conflict, TryAgainLater
 from invoicekey.ledger import DISMISSED, Entry, Ledger, Report
 from invoicekey.notification import OrderRef
 from invoicekey.order import Order
 from invoicekey.outlets import Outlets
 from invoicekey.record import CloseReason
+
+_TRIES_ON_CONFLICT = 3
 
 
 class Dismissed(StrEnum):
@@ -22,9 +26,9 @@ class Dismissed(StrEnum):
 
     DONE = "done"
     NOT_OPEN = "not_open"
-    """There is no open failure (or, to be taken back, no dismissal)."""
+    """There is no open failure: none was told, or it is closed, dismissed or given up. To take back: no dismissal."""
     BUSY = "busy"
-    """Its last report is being told at this moment; try again in a minute."""
+    """A check is telling or writing it at this moment; try again in a minute."""
 
 
 class Dismissals:
@@ -40,37 +44,46 @@ class Dismissals:
         """Close an open failure, and tell the machines; people are not alerted.
 
         Written like any report: intent first, so that who dies before the record is sent leaves it to a check, which
-        the order's next reading brings about.
+        the order's next reading brings about. Raises TryAgainLater where it comes to that, or where nothing was done.
         """
-        entry = self._ledger.read([ref]).entries[ref]
-        if not entry.has_open_failure:
-            return Dismissed.NOT_OPEN
-        if entry.report and not entry.report.is_told:
-            return Dismissed.BUSY
-        written = self._ledger.write(self._intended(entry, reason, now))
+        written = self._write(ref, lambda entry: self._intended(entry, reason, now))
+        if isinstance(written, Dismissed):
+            return written
         if not self._outlets.send_records([written]):
             raise TryAgainLater("the failure queue did not take the record; the order's next check sends it")
-        self._ledger.note_recorded(written)
+        with suppress(Conflict, TryAgainLater):  # unnoted, the next check sends the same record once more
+            self._ledger.note_recorded(written)
+            if written.is_in_digests:
+                self._ledger.note_alerted(written)  # an alert that still waits for a digest is old news now
         return Dismissed.DONE
 
     def take_back(self, ref: OrderRef, now: datetime) -> Dismissed:
         """Follow a dismissed failure again: the next check, which is due at once, tells it anew."""
-        entry = self._ledger.read([ref]).entries[ref]
-        if entry.set_aside != DISMISSED:
-            return Dismissed.NOT_OPEN
-        self._ledger.write(
-            replace(entry, errors_told=None, errors=(), set_aside=None, set_aside_why=None, recheck_at=now)
-        )
-        return Dismissed.DONE
+        written = self._write(ref, lambda entry: _taken_back(entry, now))
+        return written if isinstance(written, Dismissed) else Dismissed.DONE
 
-    def _intended(self, entry: Entry, reason: str, now: datetime) -> Entry:
+    def _write(self, ref: OrderRef, change: Callable[[Entry], Entry | Dismissed]) -> Entry | Dismissed:
+        """Write an entry that is changed; a check that writes it meanwhile has it changed anew."""
+        for _ in range(_TRIES_ON_CONFLICT):
+            changed = change(self._ledger.read([ref]).entries[ref])
+            if isinstance(changed, Dismissed):
+                return changed
+            with suppress(Conflict):
+                return self._ledger.write(changed)
+        return Dismissed.BUSY
+
+    def _intended(self, entry: Entry, reason: str, now: datetime) -> Entry | Dismissed:
+        if not entry.has_open_failure:
+            return Dismissed.NOT_OPEN
+        if entry.report and not entry.report.is_told:
+            return Dismissed.BUSY
         number = entry.last_report_number + 1
         sent = record.resolved(
             entry.ref.account, _as_told(entry), (), report=number, first_seen_at=entry.first_heard_at or now, now=now,
             language=self._language, reason=CloseReason.DISMISSED,
         )  # fmt: skip
         report = Report(
-            number, sent.type, sent.model_dump_json(), alert=None, lease_until=now + self._lease, alerted=True
+            number, sent.type, _as_sqs_takes_it(sent), alert=None, lease_until=now + self._lease, alerted=True
         )
         return replace(
             entry,
@@ -80,6 +93,19 @@ class Dismissals:
             claims=frozenset(),
             report=report,
         )
+
+
+def _taken_back(entry: Entry, now: datetime) -> Entry | Dismissed:
+    if entry.set_aside != DISMISSED:
+        return Dismissed.NOT_OPEN
+    return replace(
+        entry, errors_told=None, errors=(), set_aside=None, set_aside_why=None, opened_at=None, recheck_at=now
+    )
+
+
+def _as_sqs_takes_it(sent: record.Record) -> str:
+    """Return a record as JSON in ASCII: SQS refuses some characters that JSON takes as they are."""
+    return json.dumps(sent.model_dump(mode="json"))
 
 
 def _as_told(entry: Entry) -> Order:

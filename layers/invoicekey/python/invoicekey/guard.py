@@ -28,7 +28,7 @@ from invoicekey.configurations import (
 )
 from invoicekey.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.guarded import Guarded, GuardNotes, Told
-from invoicekey.secrets import CachedSecret
+from invoicekey.secrets import CachedSecret, Credentials
 from invoicekey.settings import GuardSettings
 from invoicekey.telemetry import logger
 from invoicekey.topics import Topics
@@ -41,6 +41,8 @@ ENDING_SECONDS = 10.0
 HOOK_INSTALLED, HOOK_RESTORED, HOOK_SECRET_UPDATED = "hook_installed", "hook_restored", "hook_secret_updated"
 FEED_INSTALLED, FEED_RESTORED = "feed_installed", "feed_restored"
 HOOK_ELSEWHERE, FEED_LEFT_ALONE = "hook_elsewhere", "feed_left_alone"
+ALERT, OPERATIONS = "alert", "operations"
+"""The topics."""
 CONFIGURATION_RESTORED = "configuration_restored"
 """Counted besides, for the alarm: what had been ours was gone or different."""
 
@@ -52,7 +54,7 @@ class Watch:
     accounts: dict[str, list[str]] = field(default_factory=dict)
     """What was found and done, by account; nothing where all was well."""
     unheard: list[str] = field(default_factory=list)
-    """The topics without a confirmed subscription: `alert`, `operations`."""
+    """The topics without a confirmed subscription: ALERT, OPERATIONS."""
 
 
 @dataclass(slots=True)
@@ -88,6 +90,7 @@ class HookGuard:
         secret: CachedSecret,
         configurations: Configurations,
         *,
+        credentials: Callable[[str], Credentials],
         topics: Topics,
         notes: GuardNotes,
         backlog: Backlog,
@@ -97,6 +100,7 @@ class HookGuard:
         self._settings = settings
         self._secret = secret
         self._configurations = configurations
+        self._credentials = credentials
         self._topics = topics
         self._notes = notes
         self._backlog = backlog
@@ -137,6 +141,7 @@ class HookGuard:
         return turn.events
 
     def _guard_hook(self, turn: _Turn) -> None:
+        turn.noted = turn.noted.of_app_key(_digest(self._credentials(turn.account).app_key))
         config = self._configurations.hook(turn.account, turn.time_for_vtex())
         whose = ownership(config, self._settings.hook_url, was_ours=turn.noted.hook_installed)
         if isinstance(whose, OtherSystem):
@@ -159,7 +164,7 @@ class HookGuard:
     def _keep_hook(self, turn: _Turn, config: HookConfig | None) -> None:
         """Register the hook where there is none, or where it is not as it is to be."""
         wanted = WantedHook(self._settings.hook_url, self._current_secret(), self._settings.vtex.watched_statuses)
-        digest = hashlib.sha256(wanted.secret.encode()).hexdigest()
+        digest = _digest(wanted.secret)
         kept = replace(turn.noted, hook_secret=digest, hook_installed=True, hook_told=None)
         differs = hook_differences(config, wanted) if config else ["gone"]
         if config and config.secret is None and turn.noted.hook_secret != digest:
@@ -229,7 +234,7 @@ class HookGuard:
 
     def _see_to_topics(self) -> list[str]:
         """Count which topics nobody hears, and return them; say so on the other one where alarms reach nobody."""
-        arns = {"alert": self._settings.alert_topic_arn, "operations": self._settings.operations_topic_arn}
+        arns = {ALERT: self._settings.alert_topic_arn, OPERATIONS: self._settings.operations_topic_arn}
         try:
             unheard = [name for name, arn in arns.items() if not self._topics.is_heard(arn)]
             for name in arns:
@@ -245,13 +250,17 @@ class HookGuard:
         if unheard:
             logger.warning("topics have no confirmed subscription", extra={"topics": unheard})
         now, told = self._now(), self._notes.topics_told()
-        if unheard != ["operations"]:
-            if told and "operations" not in unheard:
+        if unheard != [OPERATIONS]:
+            if told and OPERATIONS not in unheard:
                 self._notes.write_topics_told(None)
             return
-        if not (told and told.covers("operations", now)):
+        if not (told and told.covers(OPERATIONS, now)):
             self._topics.publish(self._settings.alert_topic_arn, notices.operations_unheard(self._settings.language))
-            self._notes.write_topics_told(Told("operations", now))
+            self._notes.write_topics_told(Told(OPERATIONS, now))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 _METRICS: Mapping[type[TryAgainLater], str] = {

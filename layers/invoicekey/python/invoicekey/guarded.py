@@ -30,6 +30,8 @@ class Guarded:
     """What is known of an account's hook and feed besides what VTEX shows."""
 
     account: str
+    app_key: str | None = None
+    """The SHA-256 of the appKey that all of this is about."""
     hook_secret: str | None = None
     """The SHA-256 of the secret in the hook's header, as last registered or seen."""
     hook_installed: bool = False
@@ -41,6 +43,10 @@ class Guarded:
     hook_told: Told | None = None
     """The host of another system's hook that people were told of."""
     feed_told: Told | None = None
+
+    def of_app_key(self, digest: str) -> "Guarded":
+        """Return what is known of this appKey's hook and feed: nothing yet where it is a new one."""
+        return self if self.app_key == digest else Guarded(self.account, digest)
 
 
 class GuardNotes:
@@ -60,6 +66,7 @@ class GuardNotes:
         """Note it."""
         item = {
             "pk": _key(guarded.account),
+            "app_key": guarded.app_key,
             "hook_secret": guarded.hook_secret,
             "hook_installed": guarded.hook_installed,
             "feed_installed": guarded.feed_installed,
@@ -85,6 +92,7 @@ def _key(account: str) -> str:
 def _guarded(account: str, item: Item) -> Guarded:
     return Guarded(
         account,
+        app_key=item.get("app_key"),
         hook_secret=item.get("hook_secret"),
         hook_installed=item.get("hook_installed", False),
         feed_installed=item.get("feed_installed", False),

@@ -9,6 +9,7 @@ from itertools import batched
 
 from invoicekey import telemetry
 from invoicekey.backlog import Backlog, FollowedOrder
+from invoicekey.errors import TryAgainLater
 from invoicekey.notification import own_event
 from invoicekey.outlets import RECHECK, Event, HookQueue
 from invoicekey.telemetry import logger
@@ -56,12 +57,19 @@ class Recheck:
                     break
                 sent = self._send(orders, pool)
                 # Sent first: who dies in between queues them once more, and loses none.
-                list(pool.map(lambda order: self._backlog.postpone(order, now() + PENDING), sent))
+                list(pool.map(lambda order: self._postpone(order, now() + PENDING), sent))
                 queued, refused = queued + len(sent), refused + len(orders) - len(sent)
         telemetry.count("recheck_queued", queued)
         telemetry.count("recheck_refused", refused)
         logger.info("re-checks queued", extra={"queued": queued, "refused": refused, "is_complete": is_complete})
         return Queued(queued, refused, is_complete)
+
+    def _postpone(self, order: FollowedOrder, until: datetime) -> None:
+        try:
+            self._backlog.postpone(order, until)
+        except TryAgainLater as trouble:
+            # It stays due, and is queued once more: that is better than to leave the others.
+            logger.warning("a re-check was not noted", extra={"account": order.ref.account, "why": trouble.why})
 
     def _send(self, orders: Sequence[FollowedOrder], pool: ThreadPoolExecutor) -> list[FollowedOrder]:
         events = {order.ref: Event(own_event(order.ref), str(uuid.uuid4()), RECHECK) for order in orders}

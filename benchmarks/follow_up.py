@@ -1,0 +1,215 @@
+"""What comes after the hook: ten thousand open failures read again, and a feed drained."""
+
+import json
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import httpx
+
+from benchmarks import orders
+from benchmarks.figures import READ, WRITE, Figure, at_least, at_most, calls
+from benchmarks.functions import checker
+from benchmarks.runtime import ACCOUNT, BUILD, Bench, Contender, Running, http
+from benchmarks.stub_aws import LedgerTable
+from invoicekey.check import Clock, Heard, OrderCheck, Rules
+from invoicekey.ledger import Entry, Ledger
+from invoicekey.notification import OrderRef
+from invoicekey.secrets import Credentials
+from invoicekey.settings import CheckerSettings
+from invoicekey.vtex import BURST, Pace, Vtex
+from local.vtex_routes import Feed
+from local.vtex_simulator import InvoiceEdit, VtexSimulator
+
+MISSING, MALFORMED, WRONG_DIGIT, REUSED = 7_000, 2_300, 500, 200
+OPEN = MISSING + MALFORMED + WRONG_DIGIT + REUSED
+MENDED = 500
+"""Of those with a missing key."""
+OPENED_BEFORE = timedelta(minutes=20)
+"""Their first re-check is due after 15."""
+ENVIRONMENTS = 2
+"""The event source's MaximumConcurrency."""
+BATCH = 10
+SHARE = 6_000 * 9 // 20 * ENVIRONMENTS + BURST * ENVIRONMENTS
+"""What all checkers together may ask in a minute: nine tenths of 6000, and a burst of a batch each."""
+LAMBDA_SECONDS = 300
+"""RecheckFailuresFunction's timeout."""
+LAMBDA_CORES = 512 / 1_769
+"""What its memory buys."""
+PAGES = 10
+NOTES = (
+    f"The open failures: {MISSING:,} with no key, {MALFORMED:,} malformed, {WRONG_DIGIT:,} with a wrong check digit, "
+    f"{REUSED:,} that show a key of another order. They were opened by the product's own check, {OPENED_BEFORE.seconds // 60} minutes ago; "
+    f"then somebody mended {MENDED:,}. All of it is measured, at the real pace, with the deployed functions: one run of "
+    "RecheckFailuresFunction, and then two checkers side by side on what it queued. A reused key costs a second call, "
+    "for its owner is read too: the figure holds as long as fewer than 5 in 100 failures are of that kind.",
+    "Computed, not measured: what the queueing would take at the function's 512 MB, which buy 0.29 of a core; from the "
+    "seconds of a core that it took here. To that comes the latency of DynamoDB and SQS, of which the stub has none: "
+    "at 10 ms a call, ten at once, some 11 s. What one run does not manage stays due, and the next one takes it.",
+    f"The feed: one run over {PAGES} full pages. A last read finds the feed empty; the ledger is read twice a run.",
+)
+
+
+@dataclass(frozen=True)
+class Queueing:
+    """What a run of RecheckFailuresFunction came to."""
+
+    seconds: float
+    cpu_seconds: float
+    calls: dict[str, int]
+    records: list[dict[str, Any]]
+
+
+def measure_recheck(bench: Bench) -> list[Figure]:
+    """Measure the re-check of ten thousand open failures."""
+    print(f"{OPEN:,} open failures: opening", flush=True)
+    bench.forget()
+    open_failures(bench)
+    print(f"{OPEN:,} open failures: queueing", flush=True)
+    queueing = queue(bench)
+    print(f"{OPEN:,} open failures: reading again, about two minutes", flush=True)
+    bench.vtex.requests.clear()
+    seconds = work_off(bench, queueing.records)
+    times = [call.at for call in bench.vtex.calls(route="order")]
+    outcomes = Counter(item["outcome"]["S"] for item in _orders(bench) if "recheck_at" in item or "mended_at" in item)
+    if outcomes != {"failing": OPEN - MENDED, "ok": MENDED}:
+        raise SystemExit(f"the re-check came to {dict(outcomes)}")
+    a_minute = len(times) / (times[-1] - times[0]).total_seconds() * 60
+    computed = queueing.cpu_seconds / LAMBDA_CORES
+    return [
+        calls(f"{OPEN:,} re-checks queued by one run, in {queueing.seconds:.0f} s", queueing.calls,
+              {"SendMessageBatch": OPEN // BATCH, WRITE: OPEN}),
+        at_most("the same at 512 MB, computed", f"{queueing.cpu_seconds:.0f} s of a core", computed, LAMBDA_SECONDS, " s"),
+        at_most(f"VTEX calls an order, {OPEN:,} re-checks, {MENDED} of them closed", f"{len(times):,} calls",
+                len(times) / OPEN, 1.05),
+        at_most("the most VTEX calls in any minute of them", f"{a_minute:,.0f} a minute over {seconds:.0f} s",
+                most_in_a_minute(times), SHARE),
+    ]  # fmt: skip
+
+
+def measure_feed(bench: Bench) -> list[Figure]:
+    """Measure a run over full pages of the feed."""
+    print(f"feed: {PAGES} pages", flush=True)
+    bench.forget()
+    bench.vtex.feeds["key"] = Feed("key", ACCOUNT, {"filter": {"type": "FromWorkflow", "status": ["invoiced"]}})
+    for number in range(PAGES * BATCH):
+        bench.vtex.put_feed_event(ACCOUNT, f"VVJ-{number}")
+    drain = Contender(
+        "drain", BUILD / "DrainFeedFunction", "drain_feed.handler", {}, {"AWS_LAMBDA_FUNCTION_TIMEOUT": "60"}
+    )
+    bench.aws_calls()
+    with bench.running(drain) as running:
+        _, drained = running.invoke({})
+    if drained["committed"] != PAGES * BATCH:
+        raise SystemExit(f"the feed was not drained: {drained}")
+    reads, commits = (len(bench.vtex.calls(route=route)) for route in ("feed", "commit"))
+    counted = {"feed read": reads, "commit": commits, **bench.aws_calls()}
+    limits = {"feed read": PAGES + 1, "SendMessageBatch": PAGES, "commit": PAGES}
+    return [calls(f"feed: {PAGES} pages of ten, and the empty one at the end", counted, limits)]
+
+
+def open_failures(bench: Bench) -> None:
+    """Fill the ledger with failures that are open and due, and VTEX with their orders; then have some mended."""
+    dynamodb = LedgerTable()
+    settings = CheckerSettings.read(bench.environment)
+    ledger = Ledger(dynamodb.table)
+    vtex = Vtex(
+        settings.vtex_base_url,
+        credentials=lambda _: Credentials("key", "token"),
+        pace=Pace(1_000_000),
+        transport=httpx.MockTransport(lambda request: _read_order(bench.vtex, request)),
+    )
+    check = OrderCheck(vtex, ledger, Rules(settings.policy, settings.style, settings.lease))
+    opened_at = datetime.now(UTC) - OPENED_BEFORE
+    for order in _owners_then_failing():
+        bench.vtex.put_order(order)
+        clock = Clock(seconds_left=lambda: 30.0, now=lambda: opened_at)
+        finding = check.check(Entry(OrderRef(ACCOUNT, order["orderId"])), Heard(opened_at), clock)
+        if finding.report:
+            ledger.note_recorded(finding.report)
+            ledger.note_alerted(finding.report)
+    for number in range(MENDED):
+        bench.vtex.edit_invoice(InvoiceEdit(f"OPEN-{number}", ACCOUNT, invoice_key=orders.key_of(number)))
+    http("PUT", bench.aws_port, "/ledger", json.dumps(dynamodb.dump()).encode())
+
+
+def queue(bench: Bench) -> Queueing:
+    """Have RecheckFailuresFunction queue what is due."""
+    folder, limit = BUILD / "RecheckFailuresFunction", {"AWS_LAMBDA_FUNCTION_TIMEOUT": str(LAMBDA_SECONDS)}
+    with bench.running(Contender("recheck", folder, "recheck_failures.handler", {}, limit)) as running:
+        bench.aws_calls()
+        milliseconds, answer = running.invoke({})
+        cpu_seconds = running.cpu_seconds()
+    if answer["queued"] != OPEN:
+        raise SystemExit(f"not all was queued: {answer}")
+    records = json.loads(http("GET", bench.aws_port, "/messages"))
+    return Queueing(milliseconds / 1000, cpu_seconds, bench.aws_calls(), records)
+
+
+def work_off(bench: Bench, records: Sequence[dict[str, Any]]) -> float:
+    """Hand records to two checkers, ten at a time, until all are done; what they put back comes again."""
+    left = deque(records)
+    began = time.monotonic()
+    with ExitStack() as stack, ThreadPoolExecutor(ENVIRONMENTS) as sources:
+        environments = [stack.enter_context(bench.running(checker())) for _ in range(ENVIRONMENTS)]
+        list(sources.map(lambda running: _feed(running, left), environments))
+    return time.monotonic() - began
+
+
+def most_in_a_minute(times: Sequence[datetime]) -> int:
+    """Return how many calls came in the busiest minute, wherever it begins."""
+    most, window = 0, deque[datetime]()
+    for at in sorted(times):
+        window.append(at)
+        while at - window[0] >= timedelta(minutes=1):
+            window.popleft()
+        most = max(most, len(window))
+    return most
+
+
+def _feed(running: Running, left: "deque[dict[str, Any]]") -> None:
+    while batch := list(_taken(left, BATCH)):
+        _, answer = running.invoke({"Records": batch}, may_leave_some=True)
+        back = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        left.extend(record for record in batch if record["messageId"] in back)
+
+
+def _taken(left: "deque[dict[str, Any]]", most: int) -> Iterator[dict[str, Any]]:
+    for _ in range(most):
+        try:
+            yield left.popleft()
+        except IndexError:
+            return
+
+
+def _owners_then_failing() -> Iterator[dict[str, Any]]:
+    for number in range(REUSED):
+        yield orders.good(f"OWNER-{number}", OPEN + number)
+    keys: Iterator[str | None] = iter([
+        *[None] * MISSING,
+        *(f"NFe {orders.key_of(number)}" for number in range(MISSING, MISSING + MALFORMED)),
+        *(_with_wrong_digit(orders.key_of(OPEN + REUSED + number)) for number in range(WRONG_DIGIT)),
+        *(orders.key_of(OPEN + number) for number in range(REUSED)),
+    ])  # fmt: skip
+    for number, key in enumerate(keys):
+        yield orders.with_key(f"OPEN-{number}", number, key)
+
+
+def _with_wrong_digit(key: str) -> str:
+    return key[:-1] + str((int(key[-1]) + 1) % 10)
+
+
+def _read_order(vtex: VtexSimulator, request: httpx.Request) -> httpx.Response:
+    document = vtex.document(request.url.path.rpartition("/")[2], ACCOUNT)
+    return httpx.Response(200, content=document, headers={"Content-Type": "application/json"})
+
+
+def _orders(bench: Bench) -> Iterator[dict[str, Any]]:
+    items: list[dict[str, Any]] = json.loads(http("GET", bench.aws_port, "/ledger"))
+    return (item for item in items if item["pk"]["S"].startswith("order#"))
