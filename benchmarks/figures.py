@@ -29,12 +29,12 @@ class Figure:
 
 def at_most(what: str, measured: str, figure: float, limit: float, unit: str = "") -> Figure:
     """Return a figure that is to be no larger than its limit."""
-    return Figure(what, measured, _shown(figure, unit), f"≤ {limit:g}{unit}", figure <= limit)
+    return Figure(what, measured, _shown(figure, unit), f"≤ {_limit(limit)}{unit}", figure <= limit)
 
 
 def at_least(what: str, measured: str, figure: float, limit: float, unit: str = "") -> Figure:
     """Return a figure that is to be no smaller than its limit."""
-    return Figure(what, measured, _shown(figure, unit), f"≥ {limit:g}{unit}", figure >= limit)
+    return Figure(what, measured, _shown(figure, unit), f"≥ {_limit(limit)}{unit}", figure >= limit)
 
 
 def calls(what: str, counted: Mapping[str, int], limits: Mapping[str, int]) -> Figure:
@@ -67,4 +67,10 @@ def document(figures: Iterable[Figure], notes: Iterable[str], parts: Iterable[st
 
 
 def _shown(figure: float, unit: str) -> str:
-    return f"{figure:.1f}{unit}" if unit else f"{figure:.3g}"
+    if isinstance(figure, int):
+        return f"{figure:,}{unit}"
+    return f"{figure:.1f}{unit}" if unit else f"{figure:.2f}"
+
+
+def _limit(limit: float) -> str:
+    return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
@@ -85,11 +85,11 @@ def opened(path: Path, about: About, now: datetime) -> Iterator[Notes]:
     with file:
         _hold(file, path)
         notes = _read(file, path, about, now)
-        notes._file = file  # noqa: SLF001 - its own module
+        notes._file = file
         if not notes.found:
             file.seek(0)
             file.truncate()
-            notes._write({"backfill": asdict(about), "began_at": notes.began_at.isoformat()})  # noqa: SLF001
+            notes._write({"backfill": asdict(about), "began_at": notes.began_at.isoformat()})
         yield notes
 
 
@@ -101,9 +101,11 @@ def _hold(file: IO[str], path: Path) -> None:
 
 
 def _read(file: IO[str], path: Path, about: About, now: datetime) -> Notes:
-    lines = file.read().splitlines()
-    if not lines:
+    lines = file.read().split("\n")
+    if lines == [""]:
         return Notes(path, now)
+    if lines[-1]:
+        file.write("\n")  # the last line was cut: what follows is not to be glued to it
     try:
         head = json.loads(lines[0])
         former, began_at = About(**head["backfill"]), datetime.fromisoformat(head["began_at"])
@@ -123,11 +125,6 @@ def _read(file: IO[str], path: Path, about: About, now: datetime) -> Notes:
 
 def _found(lines: list[str]) -> Iterator[Found]:
     for line in lines:
-        # The last one may be cut: its order is read once more.
+        # One may be cut: its order is read once more.
         with suppress(ValueError, KeyError, TypeError):
             yield Found.read(json.loads(line))
-
-
-def utc_now() -> datetime:
-    """Return the time."""
-    return datetime.now(UTC)

@@ -45,7 +45,7 @@ def listeners(of: Shop, topic: str) -> Iterator[Finding]:
     for protocol, endpoint, is_confirmed in subscriptions:
         listener = f"{protocol} {_shown(protocol, endpoint)}"
         if is_confirmed:
-            yield well(f"{listener} listens to the {TOPICS[topic]}")
+            yield well(f"{listener} is told of the {TOPICS[topic]}")
         else:
             yield to_do(
                 f"{listener} has not confirmed, and gets nothing",

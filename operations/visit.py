@@ -32,7 +32,7 @@ class Refused(Trouble):
     """VTEX refused the appKey; `says` what is wrong with it, and `how` it is mended."""
 
     def __init__(self, says: str, how: str, *, lacks: str | None = None) -> None:
-        super().__init__(f"{says}: {how}.")
+        super().__init__(f"{says[:1].upper()}{says[1:]}: {how}.")
         self.says = says
         self.how = how
         self.lacks = lacks

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from operations.cli import app, err, out, shop
-from operations.findings import Section, exit_code, show
+from operations.findings import Section, exit_code, looked, show
+from operations.plain import plainly
 from operations.registration import Registration, findings
 from operations.shop import Shop
 from operations.visit import visiting
@@ -23,15 +24,12 @@ def status(
 ) -> int:
     """Say how hook and feed stand at VTEX beside what the stack declares.
 
-    Exit code 0 where all is as declared, 3 where something is not.
+    Exit code 0 where all is as declared, 3 where something is not, 1 where VTEX gave no answer.
     """
     of = shop(context)
     accounts = [of.account(account)] if account or not of.accounts else of.accounts
-    with visiting(of, accounts) as vtex, err.status("asking VTEX"):
-        registration = Registration(of, vtex)
-        sections = [
-            Section(name, tuple(findings(registration.read(name), _install_command(of, name)))) for name in accounts
-        ]
+    with plainly(), visiting(of, accounts) as vtex, err.status("asking VTEX"):
+        sections = [_standing(Registration(of, vtex), name, _install_command(of, name)) for name in accounts]
     show(out, *sections)
     return exit_code(sections)
 
@@ -44,7 +42,7 @@ def install(context: typer.Context, account: Account = None) -> int:
     """
     of = shop(context)
     name = of.account(account)
-    with visiting(of, [name]) as vtex, err.status("asking VTEX"):
+    with plainly(), visiting(of, [name]) as vtex, err.status("asking VTEX"):
         section = Section(name, tuple(Registration(of, vtex).install(name)))
     show(out, section)
     return exit_code([section])
@@ -68,10 +66,15 @@ def remove(
             "within the hour, unless the stack is deleted before, or the account taken out of VtexAccounts."
         )
         typer.confirm(f"Remove hook and feed of {name} from VTEX?", abort=True, err=True)
-    with visiting(of, [name]) as vtex, err.status("asking VTEX"):
+    with plainly(), visiting(of, [name]) as vtex, err.status("asking VTEX"):
         section = Section(name, tuple(Registration(of, vtex).remove(name)))
     show(out, section)
     return 0
+
+
+def _standing(registration: Registration, account: str, install: str) -> Section:
+    found = looked("hook and feed", lambda: findings(registration.read(account), install))
+    return Section(account, tuple(found))
 
 
 def _install_command(of: Shop, account: str) -> str:

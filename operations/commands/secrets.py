@@ -6,6 +6,7 @@ import typer
 
 from operations.cli import app, err, out, shop
 from operations.findings import Section, exit_code, show
+from operations.plain import plainly
 from operations.rotation import Rotation
 
 secrets = typer.Typer(no_args_is_help=True, help="Change the secret that VTEX's hook carries.")
@@ -28,7 +29,7 @@ def rotate(
     No secret is shown. Refused while VTEX still sends the one that would no longer be accepted.
     """
     rotation = Rotation(shop(context))
-    with err.status("rotating"):
+    with plainly(), err.status("rotating"):
         if not force:
             rotation.see_that_nothing_is_dropped()
         done = [rotation.write()]

@@ -339,8 +339,10 @@ class Play:
         last = self.last.get(ref)
         if last is None or last.type == "resolved":
             return NO_ERRORS
-        is_failing = self.outside.ledger.entries[ref].outcome == "failing" and self.states[order_id] != "unknown to VTEX"
-        return _errors(last) if last.type == "failing" or is_failing else NO_ERRORS
+        fails_still = (
+            self.outside.ledger.entries[ref].outcome == "failing" and STATES[self.states[order_id]] is not None
+        )
+        return _errors(last) if last.type == "failing" or fails_still else NO_ERRORS
 
     def _check_that_people_heard(self) -> None:
         """Every alert was published or held back, and what was heard last of an order is what was told last."""
