@@ -45,6 +45,11 @@ def settled(written: str) -> str:
     return "\n".join(line.rpartition("\r")[2].replace("\x1b[K", "").replace("\x1b[2K", "") for line in lines)
 
 
+def first_scenes(screen: str) -> str:
+    """Return what comes before the records and the e-mails, which would make the picture too long to look at."""
+    return re.split(r"\n[^\n]*6\. The failure queue", screen, maxsplit=1)[0]
+
+
 def draw(screen: str) -> str:
     """Return the screen as SVG, in whatever monospaced font the reader has."""
     console = Console(record=True, width=WIDTH, force_terminal=True, file=io.StringIO())
@@ -54,7 +59,7 @@ def draw(screen: str) -> str:
 
 def main() -> None:
     """Write the picture."""
-    PICTURE.write_text(draw(settled(play())), encoding="utf-8")
+    PICTURE.write_text(draw(first_scenes(settled(play()))), encoding="utf-8")
     print(f"written: {PICTURE.relative_to(ROOT)}")
 
 

@@ -2,29 +2,34 @@
 
 Everything that it needs is handed in, so that tests and the benchmark run the very code of the command::
 
-    asking = Asking()
-    listed = list_orders(lambda begin, end, number: orders.page("luxstore", begin, end, number, SECONDS), ...)
-    for found in Reading(judge, Load(600, vtex.answers), asking).run(order_ids):
-        ...
+    with Backfill("luxstore", vtex, policy, claims, requests_per_minute=600) as backfill:
+        chosen = backfill.list(begin, end)
+        for found in backfill.read(chosen.order_ids):
+            ...
 """
 
+import itertools
 import math
-import random
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
+
+import httpx
 
 from invoicekey import record
-from invoicekey.errors import CredentialsRefused, OrderNotFound, OutOfTime, SilenceAsked, TryAgainLater
-from invoicekey.order_list import MOST_ROWS, ROWS_A_PAGE, OrderPage, OrderRow
+from invoicekey.errors import CredentialsRefused, OrderNotFound, TryAgainLater
+from invoicekey.ledger import Entry
+from invoicekey.notification import Malformed, OrderRef, order_ref
+from invoicekey.order_list import MOST_ROWS, ROWS_A_PAGE, OrderList, OrderPage, OrderRow
+from invoicekey.policy import Policy
 from invoicekey.verdict import Code, Outcome, Problem
-from operations.deployment import Trouble
-from operations.judging import Judged, digest_of
+from invoicekey.vtex import Vtex
+from operations.asking import Asking
+from operations.judging import Claims, Judged, Judging, digest_of
+from operations.visit import LIST_ORDERS, VIEW_ORDER, needing
 
 MOST_AT_ONCE = 64
 SECONDS = 12.0
@@ -32,86 +37,127 @@ SECONDS = 12.0
 NARROWEST = timedelta(minutes=1)
 OVERLAP = timedelta(seconds=1)
 """Windows overlap: where the edges were equal, what was invoiced between two milliseconds would be lost."""
-TRIES = 5
-PATIENCE_SECONDS = 60.0
-"""So long VTEX may give no good answer at all before the run is ended; it can go on later."""
-LONGEST_SILENCE = 60.0
-"""Silence grows up to here where VTEX asks for it again and again, and is longer where VTEX says so."""
 NOT_FOUND, UNREAD = "not_found", "unread"
+NO_AFFILIATE, ODD_ID = "no affiliate", "odd order id"
 
 
-class Stopped(Exception):
-    """The run is being ended; whoever waits is to wait no longer."""
+def transport() -> httpx.HTTPTransport:
+    """Return what lets a client of VTEX have as many connections as a backfill may need."""
+    limits = httpx.Limits(max_connections=MOST_AT_ONCE, max_keepalive_connections=MOST_AT_ONCE, keepalive_expiry=300)
+    return httpx.HTTPTransport(limits=limits, trust_env=False)
 
 
-class Asking:
-    """Asks VTEX from several threads, politely.
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The orders of a period that may be CNova's."""
 
-    Keeps the silence that it asks for, tries again what failed for a moment, and raises Trouble where it stays down.
-    """
+    order_ids: tuple[str, ...]
+    listed: int
+    unlisted: int
+    skipped: Counter[str]
+    """The orders that are not read, by affiliate."""
 
-    def __init__(self, tell_silence: Callable[[float], object] = lambda _: None) -> None:
-        self._tell_silence = tell_silence
-        self._stopped = threading.Event()
-        self._lock = threading.Lock()
-        self._silent_until = self._good_at = time.monotonic()
-        self._silences = 0
+    @classmethod
+    def nothing(cls) -> Self:
+        """Return no order, before the list is read."""
+        return cls((), 0, 0, Counter())
 
-    def stop(self) -> None:
-        """End all waiting: what is asked from now on raises Stopped."""
-        self._stopped.set()
 
-    def ask[T](self, question: Callable[[], T]) -> T:
-        """Ask until there is an answer.
+class Backfill:
+    """One look back over the orders of an account. Leaving it ends what is under way."""
 
-        Raises OrderNotFound and CredentialsRefused as they come, TryAgainLater after five tries, and Trouble where VTEX
-        gave nobody a good answer for a minute.
+    def __init__(
+        self,
+        account: str,
+        vtex: Vtex,
+        policy: Policy,
+        claims: Claims,
+        *,
+        requests_per_minute: int,
+        tell_silence: Callable[[float], object] = lambda _: None,
+    ) -> None:
+        self._account = account
+        self._orders = OrderList(vtex)
+        self._policy = policy
+        self._asking = Asking(tell_silence)
+        self._load = Load(requests_per_minute, vtex.answers)
+        self._judging = Judging(lambda ref: self._asking.ask(lambda: vtex.read_order(ref, SECONDS)), claims, policy)
+        self._pool = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="backfill")
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End, and let nobody wait any longer."""
+        self._asking.stop()
+        self._pool.shutdown(cancel_futures=True)
+
+    def list(self, begin: datetime, end: datetime, tell: Callable[[int], object] = lambda _: None) -> Chosen:
+        """List the orders invoiced between two times; raises Trouble where the appKey may not."""
+        with needing(LIST_ORDERS, self._account):
+            listed = list_orders(self._page, begin, end, self._pool, tell)
+        return choose(listed, self._account, self._policy)
+
+    def remember(self, found: "Found") -> None:
+        """Take note of what a former run found: who showed which key first."""
+        self._judging.remember(OrderRef(self._account, found.order_id), found.digests)
+
+    def read(self, order_ids: Iterable[str]) -> Iterator["Found"]:
+        """Read and judge orders side by side, and yield what each came to, as soon as it did.
+
+        Raises Trouble where the appKey may not, and where VTEX stays down.
         """
-        tries = 0
-        while True:
-            self._pause(self._silent_until - time.monotonic())
-            try:
-                answer = question()
-            except (OrderNotFound, CredentialsRefused):
-                self._note_good()
-                raise
-            except SilenceAsked as asked:
-                self._be_silent(asked.wait or 0.0)
-            except OutOfTime as trouble:
-                self._pause(max(0.1, trouble.wait or 1.0))
-            except TryAgainLater as trouble:
-                tries += 1
-                self._note_bad(trouble)
-                if tries == TRIES:
-                    raise
-                self._pause(2.0 ** (tries - 1) * random.uniform(0.5, 1.0))
-            else:
-                self._note_good()
-                return answer
+        with needing(VIEW_ORDER, self._account):
+            yield from side_by_side(self._one, order_ids, self._pool, self._load.at_once)
 
-    def _pause(self, seconds: float) -> None:
-        if self._stopped.wait(max(0.0, seconds)):
-            raise Stopped
+    def _page(self, begin: datetime, end: datetime, number: int) -> OrderPage:
+        return self._asking.ask(lambda: self._orders.page(self._account, begin, end, number, SECONDS))
 
-    def _be_silent(self, asked: float) -> None:
-        with self._lock:
-            now = time.monotonic()
-            if now < self._silent_until:
-                return  # another thread has heard it
-            wait = max(asked, min(2.0**self._silences, LONGEST_SILENCE))
-            self._silences += 1
-            self._silent_until = self._good_at = now + wait
-        self._tell_silence(wait)
+    def _one(self, order_id: str) -> "Found":
+        try:
+            return Found.of(self._judging.judge(Entry(OrderRef(self._account, order_id))))
+        except OrderNotFound:
+            return Found(order_id, NOT_FOUND)
+        except CredentialsRefused:
+            raise
+        except TryAgainLater as trouble:
+            return Found(order_id, UNREAD, why=trouble.why)
 
-    def _note_good(self) -> None:
-        with self._lock:
-            self._silences = 0
-            self._good_at = max(self._good_at, time.monotonic())
 
-    def _note_bad(self, trouble: TryAgainLater) -> None:
-        if time.monotonic() - self._good_at > PATIENCE_SECONDS:
-            self.stop()
-            raise Trouble(f"VTEX has given no good answer for a minute ({trouble.why})")
+class Load:
+    """How many questions to have under way: as many as the pace and VTEX's latency need (Little's law)."""
+
+    def __init__(self, requests_per_minute: int, answers: deque[tuple[str, float]]) -> None:
+        self._a_second = requests_per_minute / 60
+        self._answers = answers
+        self._latency = 0.5
+
+    def at_once(self) -> int:
+        """Return it, as VTEX answered of late. Half as many again, and one, are there to take their turn at once."""
+        while self._answers:
+            _, seconds = self._answers.popleft()
+            self._latency += (seconds - self._latency) / 20
+        return min(MOST_AT_ONCE, math.ceil(1.5 * self._latency * self._a_second) + 1)
+
+
+def side_by_side[T, R](
+    work: Callable[[T], R], things: Iterable[T], pool: ThreadPoolExecutor, at_once: Callable[[], int]
+) -> Iterator[R]:
+    """Do the work for each thing, so many at once, and yield the results as they come."""
+    under_way: set[Future[R]] = set()
+    try:
+        for thing in things:
+            while len(under_way) >= at_once():
+                ended, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in ended)
+            under_way.add(pool.submit(work, thing))
+        while under_way:
+            ended, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in ended)
+    finally:
+        for future in under_way:
+            future.cancel()
 
 
 # ---- Which orders there are
@@ -148,28 +194,17 @@ def list_orders(
     `tell` hears how many rows there are so far.
     """
     windows = list(_windows(page, begin, end))
-    rows: dict[str, OrderRow] = {}
-    shown = Counts()
-
-    def take(read: OrderPage) -> None:
-        rows.update({row.order_id: row for row in read.rows if row.order_id not in rows})
-        shown.rows += len(read.rows)
-        tell(len(rows))
-
-    for window in windows:
-        take(window.first)
     others = [(window, number) for window in windows for number in range(2, window.pages + 1)]
-    for read in pool.map(lambda other: page(other[0].begin, other[0].end, other[1]), others):
-        take(read)
+    read = pool.map(lambda other: page(other[0].begin, other[0].end, other[1]), others)
+    rows: dict[str, OrderRow] = {}
+    shown = 0
+    for one in itertools.chain((window.first for window in windows), read):
+        shown += len(one.rows)
+        for row in one.rows:
+            rows.setdefault(row.order_id, row)
+        tell(len(rows))
     counted = sum(window.first.total for window in windows)
-    return Listed(tuple(rows.values()), unlisted=max(0, counted - shown.rows))
-
-
-@dataclass(slots=True)
-class Counts:
-    """Rows that were shown, with those that several windows share."""
-
-    rows: int = 0
+    return Listed(tuple(rows.values()), unlisted=max(0, counted - shown))
 
 
 def _windows(page: Page, begin: datetime, end: datetime) -> Iterator[_Window]:
@@ -180,6 +215,35 @@ def _windows(page: Page, begin: datetime, end: datetime) -> Iterator[_Window]:
     middle = begin + (end - begin) / 2
     yield from _windows(page, begin, middle)
     yield from _windows(page, middle - OVERLAP, end)
+
+
+def choose(listed: Listed, account: str, policy: Policy) -> Chosen:
+    """Leave out what cannot be CNova's by the setting: a shop's other orders are not to be read in bulk."""
+    wanted = _affiliates(policy.affiliate_ids, account)
+    skipped = Counter[str]()
+    chosen = []
+    for row in listed.rows:
+        affiliate = row.affiliate_id or ""
+        if not _is_safe(row, account):
+            skipped[ODD_ID] += 1
+        elif affiliate and (not wanted or affiliate.casefold() in wanted):
+            chosen.append(row.order_id)
+        else:
+            skipped[affiliate or NO_AFFILIATE] += 1
+    return Chosen(tuple(chosen), len(listed.rows), listed.unlisted, skipped)
+
+
+def _affiliates(configured: Collection[str], account: str) -> set[str]:
+    """Return the affiliate ids that count in an account: those for every account, and its own."""
+    return {name for of, _, name in (one.rpartition(":") for one in configured) if of in {"", account}}
+
+
+def _is_safe(row: OrderRow, account: str) -> bool:
+    try:
+        order_ref({"OrderId": row.order_id, "Origin": {"Account": account}})
+    except Malformed:
+        return False
+    return True
 
 
 # ---- What is thought of them
@@ -242,54 +306,3 @@ class Found:
     def is_failing(self) -> bool:
         """Say whether it is failing."""
         return self.outcome == Outcome.FAILING
-
-
-class Load:
-    """How many questions to have under way: as many as the pace and VTEX's latency need (Little's law)."""
-
-    def __init__(self, requests_per_minute: int, answers: deque[tuple[str, float]]) -> None:
-        self._a_second = requests_per_minute / 60
-        self._answers = answers
-        self._latency = 0.5
-
-    def at_once(self) -> int:
-        """Return it, as VTEX answered of late. Half as many again, and one, are there to take their turn at once."""
-        while self._answers:
-            _, seconds = self._answers.popleft()
-            self._latency += (seconds - self._latency) / 20
-        return min(MOST_AT_ONCE, math.ceil(1.5 * self._latency * self._a_second) + 1)
-
-
-class Reading:
-    """Reads and judges orders side by side."""
-
-    def __init__(self, judge: Callable[[str], Judged], load: Load, asking: Asking) -> None:
-        self._judge = judge
-        self._load = load
-        self._asking = asking
-
-    def run(self, order_ids: Iterable[str], pool: ThreadPoolExecutor) -> Iterator[Found]:
-        """Yield what each order came to, as soon as it did. Raises CredentialsRefused and Trouble, which end it."""
-        under_way: set[Future[Found]] = set()
-        try:
-            for order_id in order_ids:
-                while len(under_way) >= self._load.at_once():
-                    ended, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in ended)
-                under_way.add(pool.submit(self._one, order_id))
-            while under_way:
-                ended, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in ended)
-        finally:
-            for future in under_way:
-                future.cancel()
-
-    def _one(self, order_id: str) -> Found:
-        try:
-            return Found.of(self._judge(order_id))
-        except OrderNotFound:
-            return Found(order_id, NOT_FOUND)
-        except CredentialsRefused:
-            raise
-        except TryAgainLater as trouble:
-            return Found(order_id, UNREAD, why=trouble.why)

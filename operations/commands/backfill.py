@@ -2,118 +2,34 @@
 
 import hashlib
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime
 from itertools import batched
 from pathlib import Path
-from typing import Annotated, Any
-from zoneinfo import ZoneInfo
+from typing import Annotated
 
-import httpx
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from invoicekey import texts
-from invoicekey.errors import CredentialsRefused
-from invoicekey.ledger import Entry
-from invoicekey.notification import Malformed, OrderRef, own_event
-from invoicekey.order_list import OrderList, OrderRow
+from invoicekey.notification import OrderRef, own_event
 from invoicekey.outlets import Event
 from invoicekey.policy import Policy
-from invoicekey.record import order_url
-from invoicekey.verdict import Outcome
 from invoicekey.visits import Visits
-from invoicekey.vtex import Vtex
-from operations import notes
-from operations.backfilling import (
-    MOST_AT_ONCE,
-    NOT_FOUND,
-    SECONDS,
-    UNREAD,
-    Asking,
-    Found,
-    Listed,
-    Load,
-    Reading,
-    Stopped,
-    list_orders,
-)
+from operations import backfill_report, notes
+from operations.asking import Stopped
+from operations.backfill_report import Result
+from operations.backfilling import Backfill, Chosen, transport
 from operations.cli import FAILING, IN_THE_WAY, INTERRUPTED, app, err, out, shop
 from operations.deployment import Trouble
-from operations.judging import Judging, claims_of
+from operations.judging import claims_of
 from operations.notes import About, Notes
-from operations.plain import Format, as_csv, as_json, line, plainly, queue, say, show, write
+from operations.period import Period, period
+from operations.plain import Format, as_json, plainly, queue, say, show, write
 from operations.shop import Shop
-from operations.visit import LIST_ORDERS, VIEW_ORDER, needing
 
 SOURCE = "backfill"
-COLUMNS = ("order", "invoices", "codes", "suggestion", "known", "link")
-YEARS_KEPT = 2
-"""VTEX gives no older orders."""
 _AT_ONCE = 40
-_OUTCOMES: Mapping[str, str] = {
-    Outcome.FAILING: "failing",
-    Outcome.OK: "good",
-    Outcome.WAITING: "waiting",
-    Outcome.CANCELED: "canceled",
-    Outcome.RETURNED: "returned",
-    Outcome.NOT_INVOICED: "not invoiced",
-    Outcome.OTHER_MARKETPLACE: "not CNova's",
-    NOT_FOUND: "unknown to VTEX by now",
-    UNREAD: "not read",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """Days of the shop's calendar, both counted in."""
-
-    first: date
-    last: date
-    timezone: str
-
-    @property
-    def begin(self) -> datetime:
-        """Return the moment at which it begins."""
-        return datetime.combine(self.first, time(), ZoneInfo(self.timezone))
-
-    @property
-    def end(self) -> datetime:
-        """Return the moment at which it ends."""
-        return datetime.combine(self.last + timedelta(days=1), time(), ZoneInfo(self.timezone))
-
-
-@dataclass(slots=True)
-class Result:
-    """What a backfill came to."""
-
-    listed: int = 0
-    unlisted: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-    """Orders of other affiliates, by affiliate."""
-    found: dict[str, Found] = field(default_factory=dict)
-    """In the list's order."""
-
-    @property
-    def failing(self) -> list[Found]:
-        """List the failing ones."""
-        return [one for one in self.found.values() if one.is_failing]
-
-    @property
-    def outcomes(self) -> Counter[str]:
-        """Count the outcomes."""
-        return Counter(one.outcome for one in self.found.values())
-
-    @property
-    def is_complete(self) -> bool:
-        """Say whether every order of the period was read."""
-        return not self.unlisted and not self.outcomes[UNREAD]
 
 
 @app.command()
@@ -122,82 +38,49 @@ def backfill(
     first: Annotated[str | None, typer.Option("--from", help="The first day: 2026-10-01.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="The last day, counted in.")] = None,
     account: Annotated[str | None, typer.Option(help="The VTEX account, where there are several.")] = None,
-    open_: Annotated[
-        bool, typer.Option("--open", help="Queue the failing ones for a check, so that the stack tells them.")
-    ] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Queue the failing ones: the stack checks and tells them.")] = (
+        False
+    ),
     form: Annotated[Format, typer.Option("--format", help="Table (and a CSV file), or plain CSV or JSON.")] = (
         Format.TABLE
     ),
-    csv: Annotated[Path | None, typer.Option(help="Where the table is kept as CSV.")] = None,
-    pace: Annotated[
-        int | None, typer.Option(min=1, help="Requests a minute; by default a tenth of VtexRequestsPerMinute.")
-    ] = None,
-    state: Annotated[Path | None, typer.Option(help="Where its progress is kept meanwhile.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="The CSV file that is written beside the table.")] = None,
+    pace: Annotated[int | None, typer.Option(min=1, help="Requests a minute; else a tenth of the stack's.")] = None,
+    state: Annotated[Path | None, typer.Option(help="Where its progress is kept until it is done.")] = None,
 ) -> int:
-    """Read every invoiced CNova order of a period at VTEX, and list those that are failing. It only lists.
+    """Read all invoiced CNova orders of a period at VTEX, and list those that are failing. It only lists.
 
     Interrupted, the same command goes on where it stopped. Exit code 0 where none is failing, 3 where some are, 1
     where none is but some could not be read.
     """
     of = shop(context)
     with plainly():
-        period = _period(first, last, of.style.timezone, datetime.now(UTC))
-        name = of.account(account)
+        days = period(first, last, of.style.timezone, datetime.now(UTC))
+        about = _about(of, of.account(account), days)
         requests_per_minute = _pace(of, pace)
-        about = About(
-            of.deployment.stack, of.deployment.region or "", name, period.first.isoformat(), period.last.isoformat(),
-            _fingerprint(of.policy),
-        )  # fmt: skip
-        with notes.opened(state or notes.usual_folder() / about.file_name, about, datetime.now(UTC)) as kept:
-            result = _run(of, name, period, requests_per_minute, kept)
-            known = _known(of, name, result)
+        path = state or notes.usual_folder() / about.file_name
+        with notes.opened(path, about, datetime.now(UTC)) as kept:
+            result = _run(of, about.account, days, requests_per_minute, kept)
+            result.known = _known(of, about.account, result)
+            _tell(result, about, form, csv)
             if open_:
-                _open(of, name, result)
+                _open(of, about.account, result)
             if result.is_complete:
                 kept.remove()
-        _write(of, about, result, known, form, csv)
     if result.failing:
         return FAILING
     return 0 if result.is_complete else IN_THE_WAY
 
 
-# ---- What was asked for
-
-
-def _period(first: str | None, last: str | None, timezone: str, now: datetime) -> Period:
-    if not first or not last:
-        raise Trouble("Say which days: --from 2026-10-01 --to 2026-10-31")
-    begin, end = _day(first), _day(last)
-    today = texts.local(now, timezone).date()
-    oldest = _years_before(today, YEARS_KEPT)
-    if begin > end:
-        raise Trouble(f"The period ends before it begins: --from {begin} --to {end}")
-    if end > today:
-        raise Trouble(f"{end} is in the future: today is {today} in {timezone}.")
-    if begin < oldest:
-        raise Trouble(f"VTEX gives no orders that are older than {YEARS_KEPT} years: begin with --from {oldest} or later.")
-    return Period(begin, end, timezone)
-
-
-def _day(text: str) -> date:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a day, with no time in it
-    except ValueError:
-        raise Trouble(f"{text[:40]!r} is no day. Expected year, month and day, such as 2026-10-01.") from None
-
-
-def _years_before(day: date, years: int) -> date:
-    try:
-        return day.replace(year=day.year - years)
-    except ValueError:  # 29 February
-        return day.replace(year=day.year - years, day=28)
-
-
-def _pace(of: Shop, pace: int | None) -> int:
-    most = of.most_requests_per_minute
-    if pace and pace > most:
-        raise Trouble(f"--pace {pace} is more than the stack's VtexRequestsPerMinute, {most}: that is what VTEX is told.")
-    return pace or of.requests_per_minute
+def _about(of: Shop, account: str, days: Period) -> About:
+    return About(
+        of.deployment.stack,
+        of.deployment.region or "",
+        account,
+        days.first.isoformat(),
+        days.last.isoformat(),
+        _fingerprint(of.policy),
+    )
 
 
 def _fingerprint(policy: Policy) -> str:
@@ -205,106 +88,129 @@ def _fingerprint(policy: Policy) -> str:
     return hashlib.sha256(repr(rules).encode()).hexdigest()[:16]
 
 
-# ---- The run
+def _pace(of: Shop, pace: int | None) -> int:
+    most = of.most_requests_per_minute
+    if pace and pace > most:
+        raise Trouble(f"--pace {pace} is more than the stack may ask of VTEX: {most} a minute (VtexRequestsPerMinute).")
+    return pace or of.requests_per_minute
 
 
-def _run(of: Shop, account: str, period: Period, requests_per_minute: int, kept: Notes) -> Result:
-    """List and read, with the progress on the screen; an interruption says how to go on."""
-    result = Result()
+def _run(of: Shop, account: str, days: Period, requests_per_minute: int, kept: Notes) -> Result:
+    """List and read; whatever ends it early says how to go on."""
     if kept.why_anew:
-        err.print(f"What a former run had found does not count: {kept.why_anew}.")
-    asking = Asking(lambda wait: err.print(f"VTEX asks for silence; going on in {wait:.0f} s."))
+        err.print(f"What a former run found does not count, for {kept.why_anew}: everything is read anew.")
+    result = Result(Chosen.nothing())
     try:
-        with _at_vtex(of, account, requests_per_minute) as vtex, _pool(asking) as pool:
-            rows = _list(of, account, period, vtex, asking, pool, result)
-            _read(of, account, rows, Load(requests_per_minute, vtex.answers), vtex, asking, pool, kept, result)
+        with _beginning(of, account, requests_per_minute) as backfill:
+            with err.status("listing orders") as status:
+                result.chosen = backfill.list(
+                    days.begin, days.end, lambda rows: status.update(f"listing orders: {rows:,}")
+                )
+            _read(backfill, account, requests_per_minute, kept, result)
     except (KeyboardInterrupt, Stopped):
-        number = len(result.found)
-        err.print(f"\nInterrupted after {number} orders. The same command goes on from there.", markup=False)
+        err.print(f"\nInterrupted after {len(result.found):,} orders. The same command goes on from there.")
         raise typer.Exit(INTERRUPTED) from None
     except Trouble as trouble:
-        raise Trouble(f"{str(trouble).rstrip('.')}. The same command goes on where this one stopped.") from None
+        how = "The same command goes on where this one stopped." if result.found else "Nothing was changed."
+        raise Trouble(f"{str(trouble).rstrip('.')}. {how}") from None
     return result
 
 
 @contextmanager
-def _at_vtex(of: Shop, account: str, requests_per_minute: int) -> Iterator[Vtex]:
-    connections = httpx.Limits(
-        max_connections=MOST_AT_ONCE, max_keepalive_connections=MOST_AT_ONCE, keepalive_expiry=300
-    )
-    vtex = of.vtex(requests_per_minute, transport=httpx.HTTPTransport(limits=connections, trust_env=False))
+def _beginning(of: Shop, account: str, requests_per_minute: int) -> Iterator[Backfill]:
+    vtex = of.vtex(requests_per_minute, transport=transport())
     with Visits(vtex, of.ledger, of.table).to([account]):
         try:
-            yield vtex
+            with Backfill(
+                account, vtex, of.policy, claims_of(of.table),
+                requests_per_minute=requests_per_minute, tell_silence=_tell_silence,
+            ) as backfill:  # fmt: skip
+                yield backfill
         finally:
             vtex.answers.clear()  # the figures are the functions' own
 
 
-@contextmanager
-def _pool(asking: Asking) -> Iterator[ThreadPoolExecutor]:
-    """Lend threads, and let none of them wait any longer where the run is ended."""
-    pool = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="backfill")
-    try:
-        yield pool
-    finally:
-        asking.stop()
-        pool.shutdown(cancel_futures=True)
-
-
-def _list(
-    of: Shop, account: str, period: Period, vtex: Vtex, asking: Asking, pool: ThreadPoolExecutor, result: Result
-) -> list[OrderRow]:
-    """List the period's orders, and return those that are to be read."""
-    orders = OrderList(vtex)
-    with needing(LIST_ORDERS, account), err.status("listing orders") as status:
-        listed = list_orders(
-            lambda begin, end, number: asking.ask(lambda: orders.page(account, begin, end, number, SECONDS)),
-            period.begin,
-            period.end,
-            pool,
-            lambda rows: status.update(f"listing orders: {rows}"),
-        )
-    result.listed, result.unlisted = len(listed.rows), listed.unlisted
-    return _chosen(of.policy, account, listed, result)
-
-
-def _chosen(policy: Policy, account: str, listed: Listed, result: Result) -> list[OrderRow]:
-    """Leave out what cannot be CNova's by the setting: the shop's other orders are not to be read in bulk."""
-    configured = {
-        affiliate.rpartition(":")[2] for affiliate in policy.affiliate_ids if affiliate.partition(":")[0] in {account, affiliate}
-    }
-    chosen = []
-    for row in listed.rows:
-        affiliate = row.affiliate_id or ""
-        if affiliate and (not configured or affiliate.casefold() in configured):
-            chosen.append(row)
-        else:
-            result.skipped[line(affiliate) if affiliate else "none"] += 1
-    return chosen
-
-
-def _read(
-    of: Shop,
-    account: str,
-    rows: Sequence[OrderRow],
-    load: Load,
-    vtex: Vtex,
-    asking: Asking,
-    pool: ThreadPoolExecutor,
-    kept: Notes,
-    result: Result,
-) -> None:
+def _read(backfill: Backfill, account: str, requests_per_minute: int, kept: Notes, result: Result) -> None:
     """Read and judge the orders that no former run has judged."""
-    judging = Judging(lambda ref: asking.ask(lambda: vtex.read_order(ref, SECONDS)), claims_of(of.table), of.policy)
-    wanted = _safe(of, account, rows, result)
-    for ref in wanted:
-        if former := kept.found.get(ref.order_id):
-            result.found[ref.order_id] = former
-            judging.remember(ref, former.digests)
-    left = [ref.order_id for ref in wanted if ref.order_id not in result.found]
-    reading = Reading(lambda order_id: judging.judge(Entry(OrderRef(account, order_id))), load, asking)
-    with _progress(account, len(wanted), result) as tell:
-        for found in reading.run(left, pool):
+    for order_id in result.chosen.order_ids:
+        if former := kept.found.get(order_id):
+            result.found[order_id] = former
+            backfill.remember(former)
+    number, done = len(result.chosen.order_ids), len(result.found)
+    going_on = f", {done:,} of them by a former run" if done else ""
+    minutes = (number - done) / requests_per_minute
+    err.print(
+        f"{number:,} orders of {account}{going_on}; at {requests_per_minute:,} a minute "
+        f"{f'about {minutes:.0f} min' if minutes >= 1 else 'less than a minute'}."
+    )
+    left = [order_id for order_id in result.chosen.order_ids if order_id not in result.found]
+    with _progress(number, result) as tell:
+        for found in backfill.read(left):
             kept.add(found)
             result.found[found.order_id] = found
             tell()
+
+
+@contextmanager
+def _progress(number: int, result: Result) -> Iterator[Callable[[], None]]:
+    columns = (
+        TextColumn("reading"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("[red]{task.fields[failing]} failing"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=err, transient=True, expand=True) as progress:
+        failing = len(result.failing)
+        task = progress.add_task("", total=number, completed=len(result.found), failing=failing)
+
+        def tell() -> None:
+            last = next(reversed(result.found.values()))
+            nonlocal failing
+            failing += last.is_failing
+            progress.update(task, completed=len(result.found), failing=failing)
+
+        yield tell
+
+
+def _tell_silence(wait: float) -> None:
+    err.print(f"VTEX asks for silence; going on in {wait:.0f} s.")
+
+
+def _known(of: Shop, account: str, result: Result) -> dict[str, str]:
+    """Return how the stack has the failing ones."""
+    known = {}
+    for some in batched(result.failing, _AT_ONCE, strict=False):
+        for ref, entry in of.ledger.read([OrderRef(account, one.order_id) for one in some]).entries.items():
+            if entry.set_aside or entry.has_open_failure:
+                known[ref.order_id] = entry.set_aside or "open"
+    return known
+
+
+def _tell(result: Result, about: About, form: Format, path: Path | None) -> None:
+    csv = backfill_report.csv(result, about.account)
+    if form is Format.JSON:
+        write(out, as_json(backfill_report.document(result, about)))
+    elif form is Format.CSV:
+        write(out, csv)
+    elif result.failing:
+        show(out, backfill_report.table(result, about.account))
+        path = path or Path(f"backfill-{about.account}-{about.begin}-{about.end}.csv")
+    if path:
+        backfill_report.save(path, csv)
+        say(err, f"The same as CSV: {path}")
+    for told in backfill_report.summary(result):
+        say(err, told)
+
+
+def _open(of: Shop, account: str, result: Result) -> None:
+    """Queue the failing ones, and before them those whose keys they show: of two with one key the first owns it."""
+    owners = [error.reused_in for one in result.failing for error in one.errors if error.reused_in]
+    order_ids = list(dict.fromkeys([*owners, *(one.order_id for one in result.failing)]))
+    events = [Event(own_event(OrderRef(account, name)), str(uuid.uuid4()), SOURCE) for name in order_ids]
+    taken = queue(of, events)
+    if len(taken) < len(events):
+        raise Trouble(f"The hook queue took {len(taken)} of {len(events)} orders. Run the same command again.")
+    if events:
+        say(err, f"{len(events):,} orders are queued for a check; what fails is told as usual.")

@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from operations.cli import app, err, out, shop
+from operations.deployment import Trouble
 from operations.findings import Section, exit_code, looked, show
-from operations.plain import plainly
+from operations.plain import plainly, say
 from operations.registration import Registration, findings
 from operations.shop import Shop
 from operations.visit import visiting
@@ -61,11 +62,13 @@ def remove(
     of = shop(context)
     name = of.account(account)
     if not yes:
-        err.print(
+        say(
+            err,
             f"Without hook and feed nothing is heard of the orders of {name}. The stack's guard registers them again "
-            "within the hour, unless the stack is deleted before, or the account taken out of VtexAccounts."
+            "within the hour, unless the stack is deleted before, or the account taken out of VtexAccounts.",
         )
-        typer.confirm(f"Remove hook and feed of {name} from VTEX?", abort=True, err=True)
+        if not typer.confirm(f"Remove hook and feed of {name} from VTEX?", err=True):
+            raise Trouble("Nothing was changed.")
     with plainly(), visiting(of, [name]) as vtex, err.status("asking VTEX"):
         section = Section(name, tuple(Registration(of, vtex).remove(name)))
     show(out, section)

@@ -21,7 +21,7 @@ from tests.fakes_outside import ACCOUNT, Crash, FakeTime, Outside, Sent, message
 from tests.keys import make_key
 from tests.orders import cnova_order, returned, sale
 
-ORDERS = FIRST, SECOND = ("VVJ-1-01", "VVJ-2-01")
+ORDERS = FIRST, SECOND, THIRD = ("VVJ-1-01", "VVJ-2-01", "VVJ-3-01")
 OWN = {order: make_key(tax_id="11222333000181", month=3, number=643797, code=n) for n, order in enumerate(ORDERS, 1)}
 """A good key for each order."""
 TIMEOUT = timedelta(seconds=30)
@@ -355,6 +355,8 @@ class Play:
             if calls_for_alert:
                 last[record.ref] = record.type
         assert self.last_heard == last
+        for ref, number in alerted & held_back:
+            assert self.senders[ref, number, "alert"].is_unlucky, "it was told at once and in a digest too"
         for entry in self.outside.ledger.entries.values():
             assert entry.report is None or entry.report.is_told
 
@@ -362,7 +364,7 @@ class Play:
         """Do as an operator does."""
         for letter, reason in self.outside.outlets.dead_letters:
             if reason in {"gave_up", "no_credentials"}:
-                self._put(replace(letter, id=self._new_id(), sent_at=self._time.timestamp()))
+                self._put(replace(letter, id=self._new_id(), sent_at=self._time.timestamp(), source=HOOK))
         self.outside.outlets.dead_letters.clear()
 
     # ---- How it is done

@@ -17,8 +17,9 @@ from invoicekey.errors import Conflict, CredentialsRefused, OutOfTime, SilenceAs
 from invoicekey.outlets import FEED, HOOK
 from invoicekey.schedule import FOLLOWED_FOR
 from tests.fakes_outside import GRACE, unreachable
-from tests.property.play import ORDERS, STATES, VISIBILITY, Invocation, Play
+from tests.property.play import FIRST, SECOND, STATES, VISIBILITY, Invocation, Play
 
+ORDERS = (FIRST, SECOND)
 one_of = st.sampled_from
 
 VTEX_TROUBLES: tuple[Callable[[], Exception], ...] = (
@@ -173,14 +174,11 @@ TestReports = Reports.TestCase
 TestReports.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
-ONE, _ = ORDERS
-
-
 def _told(state: str) -> Play:
     """Return a play in which an order is in a state, and that is told; no grace is left."""
     play = Play()
-    play.change(ONE, state)
-    play.post(ONE)
+    play.change(FIRST, state)
+    play.post(FIRST)
     play.drain()
     play.advance(GRACE)
     return play
@@ -189,8 +187,8 @@ def _told(state: str) -> Play:
 def _left_over(state: str) -> Play:
     """Return a play in which a batch died before it told what an order is like; its lease is over."""
     play = Play()
-    play.change(ONE, state)
-    play.post(ONE)
+    play.change(FIRST, state)
+    play.post(FIRST)
     invocation = play.begin()
     while "write" not in play.outside.steps.taken:
         play.go_on(invocation)
@@ -201,8 +199,8 @@ def _left_over(state: str) -> Play:
 
 def _hears_of(play: Play, state: str) -> Invocation:
     """Change the order, and let a batch begin with the event."""
-    play.change(ONE, state)
-    play.post(ONE)
+    play.change(FIRST, state)
+    play.post(FIRST)
     return play.begin()
 
 

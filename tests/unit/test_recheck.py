@@ -198,7 +198,7 @@ def test_where_the_time_is_up_the_rest_stays_due(shop: Shop) -> None:
 def test_each_order_is_queued_once_though_postponing_moves_it_in_the_list_that_is_read(shop: Shop) -> None:
     shop.dynamodb.page = 7
     for number in range(120):
-        shop.follow(f"{number:03}", NOW + number * HOUR)
+        shop.follow(f"{number:03}", NOW + timedelta(minutes=number))
     assert shop.run(everything=True) == Queued(120)
     assert sorted(shop.sqs.orders) == [f"{number:03}" for number in range(120)]
 

@@ -1,0 +1,276 @@
+"""A deployed stack for the operators' commands: VTEX is the simulator, AWS is moto, and what moto lacks is told here.
+
+def test_a_hook_is_installed(operated: Operated) -> None:
+    assert operated.run("hook", "install") == 0
+    assert operated.vtex.hooks
+"""
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from invoicekey.guarded import Guarded, GuardNotes
+from local.vtex_simulator import VtexSimulator
+from operations import cli
+from operations.deployment import Deployment
+from operations.shop import Shop
+
+ACCOUNT, APP_KEY, APP_TOKEN = "luxstore", "key-of-ours", "token-of-ours"
+KEYS = {"app_key": APP_KEY, "app_token": APP_TOKEN}
+CURRENT, PREVIOUS = "the-current-secret", "the-previous-secret"
+EMAIL = "shop@example.com"
+REGION = "us-east-1"
+
+type Json = dict[str, Any]
+
+
+def denied(operation: str = "AnyOperation") -> ClientError:
+    """Return AWS' answer to who may not."""
+    return ClientError({"Error": {"Code": "AccessDeniedException", "Message": "not for you"}}, operation)
+
+
+class Told:
+    """An AWS service that answers what it was told, by operation; an exception is raised, a function is called."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, Json]] = []
+
+    def __getattr__(self, operation: str) -> Any:
+        def answer(**arguments: Any) -> Any:
+            self.asked.append((operation, arguments))
+            told = self.answers[operation]
+            if isinstance(told, Exception):
+                raise told
+            return told(**arguments) if callable(told) else told
+
+        return answer
+
+
+class OperatedDeployment(Deployment):
+    """A stack that stands."""
+
+    def __init__(self, stack: str = "invoicekey") -> None:
+        super().__init__(stack, REGION)
+        self.told: dict[str, Told] = {}
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:
+        """Return what was told of a service, else moto's client of it."""
+        if service in self.told:
+            return self.told[service]
+        if service not in self._clients:
+            self._clients[service] = super().client(service)
+        return self._clients[service]
+
+
+@dataclass
+class Operated:
+    """The stack, and what is around it."""
+
+    shop: Shop
+    vtex: VtexSimulator
+    hook_url: str
+    environments: dict[str, dict[str, str]]
+    told: dict[str, Told] = field(default_factory=dict)
+
+    def run(self, *arguments: str) -> int:
+        """Run a command as an operator does; each run takes the stack apart anew."""
+        return cli.run(arguments)
+
+    def secret(self, output: str) -> Json:
+        """Return a secret as it is now."""
+        return self.shop.deployment.read_secret(output)
+
+    def keep(self, output: str, secret: Json) -> None:
+        """Keep a secret."""
+        self.shop.deployment.write_secret(output, secret)
+
+    @property
+    def notes(self) -> GuardNotes:
+        """Return the guard's notes."""
+        return GuardNotes(self.shop.table)
+
+    def noted(self, account: str = ACCOUNT) -> Guarded:
+        """Return what the guard has noted of an account."""
+        return self.notes.read([account])[account]
+
+    def subscribe(self, output: str, endpoint: str = EMAIL, protocol: str = "email") -> None:
+        """Subscribe to a topic."""
+        sns = self.shop.deployment.client("sns")
+        sns.subscribe(TopicArn=self.shop.deployment.output(output), Protocol=protocol, Endpoint=endpoint)
+
+    def published(self, output: str) -> list[Any]:
+        """List what was published to a topic."""
+        import moto.backends
+
+        topics = moto.backends.get_backend("sns")["123456789012"][REGION].topics
+        return [sent for sent in topics[self.shop.deployment.output(output)].sent_notifications]
+
+
+@contextmanager
+def operated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Operated]:
+    """Let a stack stand, with one account's credentials."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws(), VtexSimulator() as vtex, answering_pings() as hook_url:
+        made = _operated(vtex, hook_url)
+        monkeypatch.setattr(cli, "shop_of", lambda *_: _taken_apart(made))
+        yield made
+
+
+@contextmanager
+def answering_pings() -> Iterator[str]:
+    """Serve an address that answers 200."""
+
+    class AnswersPings(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), AnswersPings)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/hooks/vtex/orders"
+    server.shutdown()
+    server.server_close()
+
+
+def _taken_apart(made: Operated) -> Shop:
+    """Return the shop as a new command has it: nothing is remembered."""
+    deployment = made.shop.deployment
+    made.shop = Shop(deployment)
+    return made.shop
+
+
+def _operated(vtex: VtexSimulator, hook_url: str) -> Operated:
+    deployment = OperatedDeployment()
+    outputs = _resources(deployment, hook_url)
+    deployment.__dict__["outputs"] = outputs
+    environments = _environments(vtex, hook_url, outputs)
+    deployment.told = {
+        "cloudformation": Told(
+            describe_stack_resource=lambda **named: {
+                "StackResourceDetail": {"PhysicalResourceId": named["LogicalResourceId"]}
+            },
+            list_stack_resources={
+                "StackResourceSummaries": [
+                    {"LogicalResourceId": name, "PhysicalResourceId": name, "ResourceType": kind}
+                    for name, kind in RESOURCES.items()
+                ],
+                "ResponseMetadata": {"HTTPHeaders": {}},
+            },
+        ),
+        "lambda": Told(
+            get_function_configuration=lambda **named: {
+                "Environment": {"Variables": environments.get(named["FunctionName"], {})},
+                "State": "Active",
+                "LastUpdateStatus": "Successful",
+            },
+            get_event_source_mapping={"State": "Enabled"},
+            invoke={"StatusCode": 200, "Payload": io.BytesIO(b"{}")},
+        ),
+        "scheduler": Told(get_schedule={"State": "ENABLED"}),
+        "cloudwatch": Told(describe_alarms={"MetricAlarms": []}, get_metric_statistics={"Datapoints": []}),
+    }
+    return Operated(Shop(deployment), vtex, hook_url, environments)
+
+
+RESOURCES = {
+    "ReceiveHookFunction": "AWS::Lambda::Function",
+    "CheckInvoiceFunction": "AWS::Lambda::Function",
+    "CheckInvoiceFunctionHookQueue": "AWS::Lambda::EventSourceMapping",
+    "GuardHookFunction": "AWS::Lambda::Function",
+    "GuardHookFunctionGuard": "AWS::Scheduler::Schedule",
+    "DeadLettersAlarm": "AWS::CloudWatch::Alarm",
+    "QuietAlarm": "AWS::CloudWatch::CompositeAlarm",
+    "LedgerTable": "AWS::DynamoDB::Table",
+}
+
+
+def _resources(deployment: Deployment, hook_url: str) -> dict[str, str]:
+    """Make what the commands look at, and return the stack's outputs."""
+    sqs, sns, secrets = (deployment.client(name) for name in ("sqs", "sns", "secretsmanager"))
+    secret_of = {
+        "HookSecretArn": {"current": CURRENT, "previous": ""},
+        "VtexCredentialsSecretArn": {ACCOUNT: KEYS},
+    }
+    deployment.client("dynamodb").create_table(
+        TableName="ledger",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "list", "list_at")],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "Lists",
+                "KeySchema": [
+                    {"AttributeName": "list", "KeyType": "HASH"},
+                    {"AttributeName": "list_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    return {
+        "HookUrl": hook_url,
+        "LedgerTableName": "ledger",
+        **{
+            name: sqs.create_queue(QueueName=name)["QueueUrl"]
+            for name in ("HookQueueUrl", "HookDeadLetterQueueUrl", "FailureQueueUrl")
+        },
+        **{name: sns.create_topic(Name=name)["TopicArn"] for name in ("AlertTopicArn", "OperationsTopicArn")},
+        **{
+            name: secrets.create_secret(Name=name, SecretString=json.dumps(secret))["ARN"]
+            for name, secret in secret_of.items()
+        },
+    }
+
+
+def _environments(vtex: VtexSimulator, hook_url: str, outputs: dict[str, str]) -> dict[str, dict[str, str]]:
+    shared = {
+        "VTEX_BASE_URL": vtex.url + "/{account}",
+        "VTEX_CREDENTIALS_SECRET_ARN": outputs["VtexCredentialsSecretArn"],
+        "VTEX_REQUESTS_PER_MINUTE": "60000",
+        "VTEX_ACCOUNTS": "",
+        "LEDGER_TABLE_NAME": "ledger",
+        "ALERT_TOPIC_ARN": outputs["AlertTopicArn"],
+        "ALERT_LANGUAGE": "en",
+        "POWERTOOLS_SERVICE_NAME": "invoicekey",
+    }
+    checker = {
+        "HOOK_QUEUE_URL": outputs["HookQueueUrl"],
+        "HOOK_DEAD_LETTER_QUEUE_URL": outputs["HookDeadLetterQueueUrl"],
+        "FAILURE_QUEUE_URL": outputs["FailureQueueUrl"],
+        "RETRY_BASE_SECONDS": "60",
+        "FUNCTION_TIMEOUT_SECONDS": "30",
+        "ALERT_TIMEZONE": "America/Sao_Paulo",
+        "ALERT_BURST": "5",
+        "ALERT_WINDOW_MINUTES": "15",
+        "CHAT_ALERTS": "no",
+        "DASHBOARD_URL": "https://console.example/dashboard",
+        "CNOVA_AFFILIATE_IDS": "VVJ",
+        "SELLER_TAX_IDS": "",
+        "INVOICE_GRACE_SECONDS": "600",
+        "KEY_GRACE_SECONDS": "0",
+        "TRACKING_GRACE_HOURS": "0",
+    }
+    guard = {
+        "WATCHED_STATUSES": "invoiced",
+        "HOOK_URL": hook_url,
+        "HOOK_SECRET_ARN": outputs["HookSecretArn"],
+        "OPERATIONS_TOPIC_ARN": outputs["OperationsTopicArn"],
+    }
+    return {"CheckInvoiceFunction": shared | checker, "GuardHookFunction": shared | guard}

@@ -1,0 +1,235 @@
+"""`invoicekey hook`: as declared, gone, another system's; never a foreign one written, never a secret shown."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from local.vtex_simulator import Fault
+from operations.commands import hook
+from operations.registration import digest
+from tests.operated import ACCOUNT, APP_KEY, APP_TOKEN, CURRENT, PREVIOUS, Operated, operated
+
+assert hook.status
+
+OTHER = {
+    "filter": {"type": "FromWorkflow", "status": ["handling"]},
+    "hook": {"url": "https://erp.example/in", "headers": {"X-Key": "theirs"}},
+}
+OTHER_FEED = {"filter": {"type": "FromWorkflow", "status": ["handling"]}, "queue": {}}
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Operated]:
+    with operated(monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def installed(stack: Operated) -> Operated:
+    assert stack.run("hook", "install") == 0
+    return stack
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    text = "".join(capsys.readouterr())
+    assert not [secret for secret in (APP_KEY, APP_TOKEN, CURRENT, PREVIOUS, "theirs") if secret in text]
+    return text
+
+
+# ---- install
+
+
+def test_hook_and_feed_are_installed_with_url_secret_and_statuses(installed: Operated) -> None:
+    assert installed.vtex.hooks[APP_KEY] == {
+        "filter": {"type": "FromWorkflow", "status": ["invoiced"]},
+        "hook": {"url": installed.hook_url, "headers": {"X-Hook-Secret": CURRENT}},
+    }
+    assert installed.vtex.feeds[APP_KEY].config["filter"] == {"type": "FromWorkflow", "status": ["invoiced"]}
+
+
+def test_the_guard_finds_noted_what_was_installed(installed: Operated) -> None:
+    noted = installed.noted()
+    assert (noted.hook_installed, noted.feed_installed) == (True, True)
+    assert noted.hook_secret == digest(CURRENT)
+
+
+def test_a_hook_of_our_own_is_installed_again(installed: Operated) -> None:
+    installed.keep("HookSecretArn", {"current": "a-new-one", "previous": CURRENT})
+    assert installed.run("hook", "install") == 0
+    assert installed.vtex.hooks[APP_KEY]["hook"]["headers"] == {"X-Hook-Secret": "a-new-one"}
+
+
+def test_another_system_s_hook_is_left_alone_and_its_host_named(
+    stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.vtex.hooks[APP_KEY] = OTHER
+    assert stack.run("hook", "install") == 1
+    text = said(capsys)
+    assert "erp.example" in text
+    assert "appKey for this system alone" in text
+    assert stack.vtex.hooks[APP_KEY] == OTHER
+    assert not stack.vtex.feeds
+
+
+def test_a_feed_that_may_be_another_system_s_is_left_alone(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    from local.vtex_routes import Feed
+
+    stack.vtex.feeds[APP_KEY] = Feed(APP_KEY, ACCOUNT, OTHER_FEED)
+    assert stack.run("hook", "install") == 3
+    assert "left alone" in said(capsys)
+    assert stack.vtex.feeds[APP_KEY].config == OTHER_FEED
+
+
+def test_a_stack_that_does_not_answer_the_ping_is_said_to_be_the_cause(
+    stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.environments["GuardHookFunction"]["HOOK_URL"] = "http://127.0.0.1:9/hooks/vtex/orders"
+    assert stack.run("hook", "install") == 1
+    assert "ping" in said(capsys)
+    assert not stack.vtex.hooks
+    assert not stack.noted().hook_installed
+
+
+def test_an_app_key_without_the_right_is_told_which_resource_it_lacks(
+    stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.vtex.refused.add(APP_KEY)
+    assert stack.run("hook", "install") == 1
+    assert "Feed v3 and Hook Admin" in said(capsys)
+
+
+def test_without_credentials_vtex_is_not_asked(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.keep("VtexCredentialsSecretArn", {})
+    assert stack.run("hook", "install") == 1
+    assert "make credentials" in said(capsys)
+    assert not stack.vtex.calls()
+
+
+def test_an_unknown_account_is_named_beside_those_that_are_known(
+    stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert stack.run("hook", "install", "--account", "lixstore") == 1
+    text = said(capsys)
+    assert "lixstore" in text
+    assert ACCOUNT in text
+
+
+def test_vtex_down_is_said_in_one_line(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.vtex.fail(Fault("status", status=500, route="hook_config"))
+    assert stack.run("hook", "install") == 1
+    assert said(capsys).count("\n") == 1
+
+
+# ---- status
+
+
+def test_what_is_as_declared_exits_0(installed: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert installed.run("hook", "status") == 0
+    text = said(capsys)
+    assert installed.hook_url in text
+    assert "TO DO" not in text
+
+
+def test_a_hook_that_is_gone_exits_3_and_says_how_to_have_it_back(
+    installed: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del installed.vtex.hooks[APP_KEY]
+    assert installed.run("hook", "status") == 3
+    assert f"invoicekey hook install --account {ACCOUNT}" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"filter": {"type": "FromWorkflow", "status": ["handling"]}}, "handling"),
+        ({"filter": {"type": "FromOrders", "expression": "true"}}, "FromOrders"),
+        ({"hook": {"url": "https://erp.example/in", "headers": {}}}, "erp.example"),
+    ],
+)
+def test_what_differs_is_told(
+    changes: dict[str, object], told: str, installed: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed.vtex.hooks[APP_KEY] |= changes
+    assert installed.run("hook", "status") == 3
+    assert told in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [("the-previous-secret", "still accepted"), ("no-secret-of-ours", "answered 401")],
+)
+def test_a_header_with_another_secret_is_told_by_what_comes_of_it(
+    header: str, told: str, installed: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed.keep("HookSecretArn", {"current": CURRENT, "previous": PREVIOUS})
+    installed.vtex.hooks[APP_KEY]["hook"]["headers"] = {"X-Hook-Secret": header}
+    assert installed.run("hook", "status") == 3
+    assert told in said(capsys)
+
+
+def test_a_header_that_vtex_does_not_show_counts_as_last_registered(
+    installed: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed.vtex.hooks[APP_KEY]["hook"]["headers"] = {"X-Hook-Secret": "****"}
+    assert installed.run("hook", "status") == 0
+    assert "as last registered" in said(capsys)
+    installed.notes.write(replace(installed.noted(), hook_secret=None))
+    assert installed.run("hook", "status") == 3
+
+
+def test_control_characters_of_another_system_do_not_reach_the_terminal(
+    installed: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed.vtex.hooks[APP_KEY]["filter"] = {"type": "\x1b[2J", "status": ["[bold]x[/]"]}
+    assert installed.run("hook", "status") == 3
+    text = said(capsys)
+    assert "\x1b" not in text
+    assert "[bold]x[/]" in text
+
+
+def test_all_accounts_are_looked_at_unless_one_is_named(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.keep("VtexCredentialsSecretArn", {
+        name: {"app_key": f"key-{name}", "app_token": "token"} for name in ("one", "two")
+    })  # fmt: skip
+    assert stack.run("hook", "install", "--account", "two") == 0
+    capsys.readouterr()
+    assert stack.run("hook", "status") == 3
+    text = said(capsys)
+    assert "one: TO DO" in text
+    assert "two: ok" in text
+    assert stack.run("hook", "status", "--account", "two") == 0
+
+
+def test_a_status_that_cannot_be_read_exits_1(installed: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    installed.vtex.fail(Fault("drop", route="feed_config"))
+    assert installed.run("hook", "status") == 1
+    assert "try again later" in said(capsys)
+
+
+# ---- remove
+
+
+def test_hook_and_feed_are_removed_and_the_guard_knows(installed: Operated) -> None:
+    assert installed.run("hook", "remove", "--yes") == 0
+    assert not installed.vtex.hooks
+    assert not installed.vtex.feeds
+    assert not installed.noted().hook_installed
+
+
+def test_a_removal_asks_first(installed: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+    assert installed.run("hook", "remove") == 1
+    assert installed.vtex.hooks
+
+
+def test_another_system_s_hook_is_not_removed(installed: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    installed.vtex.hooks[APP_KEY] = OTHER
+    assert installed.run("hook", "remove", "--yes") == 1
+    assert "erp.example" in said(capsys)
+    assert installed.vtex.hooks[APP_KEY] == OTHER
+
+
+def test_removing_what_is_not_there_is_well(stack: Operated) -> None:
+    assert stack.run("hook", "remove", "--yes") == 0
