@@ -1,7 +1,7 @@
 # The one gate: everything that is done to this project is a target here. `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo deploy credentials check hook bench lint format test test-fast test-stack test-sam lock clean
+.PHONY: help setup build up down demo deploy credentials bench lint format test test-fast test-stack test-sam lock clean
 
 # Lambda's Python. The first of these that is one; `make PYTHON=/path/to/python3.13 …` names another.
 PYTHON ?= $(shell for python in python3.13 python3; do \
@@ -57,12 +57,6 @@ deploy: $(TOOLS) ## deploy to AWS: ENV=dev (the default) or ENV=production; asks
 credentials: $(TOOLS) ## keep a VTEX account's appKey and appToken; asks, and shows nothing
 	@$(IN_TOOLS)python -m operations.credentials
 
-check: $(TOOLS) ## check one order now: ACCOUNT=luxstore ORDER=VVJ-975101-01
-	@$(IN_TOOLS)python -m operations.check
-
-hook: $(TOOLS) ## configure VTEX's order hook: ACCOUNT=luxstore; stops if another system has it
-	@$(IN_TOOLS)python -m operations.hook
-
 # ---- Check it
 
 test: test-fast test-stack test-sam ## run all tests
@@ -105,8 +99,8 @@ format: $(DEV) ## format the code, and mend what the linter can
 
 # ---- Keep it
 
-bench: $(DEV) $(TOOLS) ## measure cold starts and batches beside two baselines; writes docs/figures.md
-	@$(ISOLATED) $(IN_DEV)python -m benchmarks.bench
+bench: $(DEV) $(TOOLS) ## measure against the limits in five minutes; writes docs/figures.md (PARTS="starts feed": these alone)
+	@$(ISOLATED) PYTHONPATH=layers/invoicekey/python $(IN_DEV)python -m benchmarks.bench $(PARTS)
 
 lock: $(LOCK) ## take the newest dependencies that fit: write the requirements files anew, with hashes
 	@for file in $(LOCKED); do echo "lock: $$file.txt"; \

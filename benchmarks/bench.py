@@ -23,6 +23,7 @@ PARTS: Mapping[str, Part] = {
     "batches": functions.measure_batches,
     "feed": follow_up.measure_feed,
     "recheck": follow_up.measure_recheck,
+    "backfill": follow_up.measure_backfill,
 }
 NOTES = (*functions.NOTES, *follow_up.NOTES)
 

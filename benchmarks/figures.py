@@ -11,9 +11,9 @@ _KINDS = {READ: ("BatchGetItem", "Query"), WRITE: ("PutItem", "UpdateItem", "Del
 FILE = ROOT / "docs" / "figures.md"
 _INTRO = """\
 Written by `make bench`: medians, contenders in turns, under AWS's runtime interface emulator, on a machine with \
-{cores} cores. AWS is a stub that answers at once, VTEX the demo's simulator. VtexRequestsPerMinute is 6000, \
-RetryBaseSeconds 1; everything else is the template's default unless a row says otherwise. One part alone: \
-`make bench PARTS=follow_up` (of {parts}); that prints, and leaves this file as it is."""
+{cores} cores. AWS is a stub, VTEX the demo's simulator; both answer at once where no row says otherwise. \
+VtexRequestsPerMinute is 6000, RetryBaseSeconds 1; everything else is the template's default unless a row says \
+otherwise. One part alone: `make bench PARTS=recheck` (of {parts}); that prints, and leaves this file as it is."""
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,7 @@ class Bench:
             "CHAT_ALERTS": "no", "DASHBOARD_URL": "https://dashboard.example", "CNOVA_AFFILIATE_IDS": "VVJ",
             "SELLER_TAX_IDS": "", "INVOICE_GRACE_SECONDS": "600", "KEY_GRACE_SECONDS": "0", "TRACKING_GRACE_HOURS": "0",
         }  # fmt: skip
+        http("PUT", aws_port, "/environment", json.dumps(self.environment).encode())
 
     @contextmanager
     def running(self, contender: Contender) -> Iterator[Running]:

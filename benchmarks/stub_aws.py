@@ -4,6 +4,7 @@ The ledger is kept, and its conditions hold or not (tests/fake_dynamodb.py); so 
 other table, and whatever else is called, takes everything and holds nothing. Besides AWS it answers::
 
     GET, DELETE calls       how often each operation was called
+    PUT environment         that of the deployed functions, for the operators' commands
     GET messages            the hook queue's messages, handed over once, as Lambda's event source shows them
     PUT ledger              items to be kept, in DynamoDB's own form
     GET ledger              the items that are kept
@@ -15,6 +16,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -30,6 +32,7 @@ SECRETS = {
     "hook": {"current": "secret-of-the-benchmark", "previous": ""},
     "vtex": {"luxstore": {"app_key": "key", "app_token": "token"}},
 }
+OUTPUTS = {"LedgerTableName": LEDGER, "VtexCredentialsSecretArn": "vtex", "HookSecretArn": "hook"}
 _LEDGER_CALLS = {
     "BatchGetItem": "batch_get_item",
     "PutItem": "put_item",
@@ -90,6 +93,7 @@ class Aws:
         self.called: list[str] = []
         self.ledger = LedgerTable()
         self.messages: list[dict[str, Any]] = []
+        self.environment: dict[str, str] = {}
 
     def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Return what AWS would answer to a JSON call."""
@@ -111,34 +115,52 @@ class Aws:
             case _:
                 return {}
 
-    def publish(self, form: dict[str, list[str]]) -> str:
-        """Return what SNS would answer to a form."""
-        self.called.append(form["Action"][0])
-        ids = [value[0] for name, value in form.items() if name.endswith(".Id")]
-        members = "".join(f"<member><Id>{number}</Id><MessageId>1</MessageId></member>" for number in ids)
-        successful = f"<PublishBatchResult><Successful>{members}</Successful></PublishBatchResult>"
-        return f"<PublishBatchResponse>{successful}</PublishBatchResponse>"
+    def answer_form(self, form: dict[str, list[str]]) -> str:
+        """Return what SNS, or CloudFormation, would answer to a form."""
+        action = form["Action"][0]
+        self.called.append(action)
+        match action:
+            case "DescribeStacks":
+                outputs = _members({"OutputKey": name, "OutputValue": value} for name, value in OUTPUTS.items())
+                stack = "<StackName>bench</StackName><CreationTime>2026-03-03T00:00:00Z</CreationTime>"
+                status = "<StackStatus>CREATE_COMPLETE</StackStatus>"
+                result = f"<Stacks><member>{stack}{status}<Outputs>{outputs}</Outputs></member></Stacks>"
+            case "DescribeStackResource":
+                physical = form["LogicalResourceId"][0]
+                detail = f"<PhysicalResourceId>{physical}</PhysicalResourceId>"
+                result = f"<StackResourceDetail>{detail}</StackResourceDetail>"
+            case _:
+                ids = [value[0] for name, value in form.items() if name.endswith(".Id")]
+                result = f"<Successful>{_members({'Id': number, 'MessageId': '1'} for number in ids)}</Successful>"
+        return f"<{action}Response><{action}Result>{result}</{action}Result></{action}Response>"
 
-    def control(self, method: str, name: str, body: bytes) -> object:
-        """Answer the benchmark."""
-        match method, name:
-            case "GET", "calls":
+    def tell(self, name: str) -> object:
+        """Answer what the benchmark asks, and what is asked with a GET of AWS: Lambda's GetFunctionConfiguration."""
+        match name:
+            case "calls":
                 return Counter(self.called)
-            case "DELETE", "calls":
-                self.called.clear()
-            case "GET", "messages":
+            case "ledger":
+                return self.ledger.dump()
+            case "messages":
                 handed_over, self.messages = self.messages, []
                 return handed_over
-            case "GET", "ledger":
-                return self.ledger.dump()
+            case _:
+                return {"Environment": {"Variables": self.environment}}
+
+    def do(self, method: str, name: str, body: bytes) -> None:
+        """Do what the benchmark tells."""
+        match method, name:
+            case "DELETE", "calls":
+                self.called.clear()
+            case "PUT", "environment":
+                self.environment = json.loads(body)
             case "PUT", "ledger":
                 self.ledger.load(json.loads(body))
             case "DELETE", "ledger":
                 self.ledger.clear()
                 self.messages.clear()
             case _:
-                raise ValueError(f"{method} {name} is nothing that the benchmark asks")
-        return {}
+                raise ValueError(f"{method} {name} is nothing that can be done")
 
     def _take(self, queue_url: str, message: dict[str, Any]) -> dict[str, str]:
         if queue_url.endswith(f"/{HOOK_QUEUE}"):
@@ -149,6 +171,11 @@ class Aws:
 
 def _is_about_the_ledger(request: dict[str, Any]) -> bool:
     return "TransactItems" in request or LEDGER in {request.get("TableName"), *request.get("RequestItems", ())}
+
+
+def _members(members: Iterable[dict[str, str]]) -> str:
+    texts = ("".join(f"<{name}>{value}</{name}>" for name, value in member.items()) for member in members)
+    return "".join(f"<member>{text}</member>" for text in texts)
 
 
 def _place(item: dict[str, Any]) -> tuple[str, str]:
@@ -175,7 +202,7 @@ def _refusal(error: ClientError) -> dict[str, Any]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers the JSON protocols by X-Amz-Target, and SNS by its form."""
+    """Answers the JSON protocols by X-Amz-Target, the older ones by their form."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -187,7 +214,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self._body()
         target = self.headers.get("X-Amz-Target")
         if not target:
-            self._send(self.aws.publish(parse_qs(body.decode())).encode(), "text/xml")
+            self._send(self.aws.answer_form(parse_qs(body.decode())).encode(), "text/xml")
             return
         try:
             self._send_json(self.aws.answer(target.split(".")[-1], json.loads(body)))
@@ -195,10 +222,15 @@ class Handler(BaseHTTPRequestHandler):
             self._send_json(_refusal(error), HTTPStatus.BAD_REQUEST)
 
     def do_GET(self) -> None:
-        """Answer the benchmark."""
-        self._send_json(self.aws.control(self.command, self.path.strip("/"), self._body()))
+        """Tell."""
+        self._send_json(self.aws.tell(self.path.strip("/")))
 
-    do_PUT = do_DELETE = do_GET
+    def do_PUT(self) -> None:
+        """Do as told."""
+        self.aws.do(self.command, self.path.strip("/"), self._body())
+        self._send_json({})
+
+    do_DELETE = do_PUT
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -28,6 +28,7 @@ class Asking:
     def __init__(self, tell_silence: Callable[[float], object] = lambda _: None) -> None:
         self._tell_silence = tell_silence
         self._stopped = threading.Event()
+        self._down: str | None = None
         self._lock = threading.Lock()
         self._silent_until = self._good_at = time.monotonic()
         self._silences = 0
@@ -66,7 +67,8 @@ class Asking:
 
     def _pause(self, seconds: float) -> None:
         if self._stopped.wait(max(0.0, seconds)):
-            raise Stopped
+            # All who ask say the same, for only one of them is heard.
+            raise Trouble(self._down) if self._down else Stopped
 
     def _be_silent(self, asked: float) -> None:
         with self._lock:
@@ -85,5 +87,5 @@ class Asking:
 
     def _note_bad(self, trouble: TryAgainLater) -> None:
         if time.monotonic() - self._good_at > PATIENCE_SECONDS:
+            self._down = f"VTEX has given no good answer for a minute ({trouble.why})"
             self.stop()
-            raise Trouble(f"VTEX has given no good answer for a minute ({trouble.why})")

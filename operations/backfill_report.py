@@ -74,7 +74,7 @@ def summary(result: Result) -> list[str]:
         )
     if outcomes[UNREAD]:
         why = Counter(one.why for one in result.found.values() if one.outcome == UNREAD).most_common(1)[0][0]
-        lines.append(f"{outcomes[UNREAD]:,} orders could not be read ({why}). The same command reads these alone.")
+        lines.append(f"Not read: {outcomes[UNREAD]:,} ({why}). The same command reads these alone.")
     return lines
 
 

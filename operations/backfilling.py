@@ -3,7 +3,7 @@
 Everything that it needs is handed in, so that tests and the benchmark run the very code of the command::
 
     with Backfill("luxstore", vtex, policy, claims, requests_per_minute=600) as backfill:
-        chosen = backfill.list(begin, end)
+        chosen = backfill.pick(begin, end)
         for found in backfill.read(chosen.order_ids):
             ...
 """
@@ -93,8 +93,8 @@ class Backfill:
         self._asking.stop()
         self._pool.shutdown(cancel_futures=True)
 
-    def list(self, begin: datetime, end: datetime, tell: Callable[[int], object] = lambda _: None) -> Chosen:
-        """List the orders invoiced between two times; raises Trouble where the appKey may not."""
+    def pick(self, begin: datetime, end: datetime, tell: Callable[[int], object] = lambda _: None) -> Chosen:
+        """List the orders invoiced between two times that may be CNova's; raises Trouble where the appKey may not."""
         with needing(LIST_ORDERS, self._account):
             listed = list_orders(self._page, begin, end, self._pool, tell)
         return choose(listed, self._account, self._policy)

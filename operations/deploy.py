@@ -61,21 +61,28 @@ def next_steps(deployment: Deployment, profile: str) -> str:
         for protocol, endpoint, confirmed in told:
             state = "confirmed" if confirmed else "NOT CONFIRMED: open the e-mail from AWS and confirm"
             lines.append(f"  {protocol} {endpoint}: {state}")
-    steps = ["make check ACCOUNT=your-account ORDER=an-order-id", "make hook ACCOUNT=your-account"]
-    if not deployment.read_secret("VtexCredentialsSecretArn"):
-        steps.insert(0, "make credentials")
-    lines += ["", "Next:"]
-    lines += [f"  {number}. {step}{_leading_to(deployment)}" for number, step in enumerate(steps, 1)]
+    lines += ["", *_next(deployment)]
     lines += ["", f"Settings: {_where_answers_are(profile)}; change them there, and make deploy again"]
     lines += [f"Dashboard: {deployment.output('DashboardUrl')}"]
     return "\n".join(lines)
 
 
+def _next(deployment: Deployment) -> list[str]:
+    """Say what to do next: a shop without credentials is to be set up, another to be looked at."""
+    command = f".venv/bin/invoicekey {{}}{_leading_to(deployment)}"
+    if deployment.read_secret("VtexCredentialsSecretArn"):
+        return [f"Next: {command.format('doctor')} says whether all is well"]
+    return [
+        f"Next: make setup, then {command.format('setup')}",
+        "(asks for the VTEX account's appKey and appToken, installs the hook, sends a test alert)",
+    ]
+
+
 def _leading_to(deployment: Deployment) -> str:
-    """Return the variables that lead another command to this stack, where the environment leads elsewhere."""
+    """Return the options that lead a command to this stack, where it would go elsewhere without them."""
     there = from_environment()
-    stack = "" if there.stack == deployment.stack else f" STACK={deployment.stack}"
-    region = "" if there.region == deployment.region else f" AWS_REGION={deployment.region}"
+    stack = "" if there.stack == deployment.stack else f" --stack {deployment.stack}"
+    region = "" if there.region == deployment.region else f" --region {deployment.region}"
     return stack + region
 
 

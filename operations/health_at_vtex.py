@@ -3,18 +3,19 @@
 All of it is read; nothing is changed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 
 import httpx
 
 from invoicekey import texts
-from invoicekey.errors import OrderNotFound
+from invoicekey.errors import CredentialsRefused, OrderNotFound
 from invoicekey.notification import OrderRef
+from invoicekey.secrets import vtex_credentials
 from invoicekey.vtex import Vtex
 from operations.affiliates import Affiliate, Week, affiliates, last_week, proposed
-from operations.findings import Finding, Section, looked, note, to_do, well
+from operations.findings import Finding, Section, looked, note, to_do, unknown, well
 from operations.health import ahead, clock_findings
 from operations.registration import Registration, findings
 from operations.shop import Shop
@@ -37,13 +38,22 @@ class AccountHealth:
 
     def section(self) -> Section:
         """Look at everything."""
-        return Section(f"{self._account} at VTEX", tuple(looked("VTEX", self._look)))
+        return self._section(self._look)
 
     def orders(self) -> Section:
         """Look whether the appKey may read orders, and whose orders they are."""
-        return Section(f"{self._account} at VTEX", tuple(looked("VTEX", self._look_at_orders)))
+        return self._section(self._look_at_orders)
+
+    def _section(self, look: Callable[[], Iterator[Finding]]) -> Section:
+        # An appKey that VTEX does not take at all is told once, whatever was asked.
+        return Section(f"{self._account} at VTEX", tuple(dict.fromkeys(looked("VTEX", look))))
 
     def _look(self) -> Iterator[Finding]:
+        try:
+            vtex_credentials(self._shop.credentials, self._account)
+        except CredentialsRefused:
+            yield unknown("without a usable appKey and appToken VTEX cannot be asked")
+            return
         with visiting(self._shop, [self._account], self._clock) as vtex:
             yield from looked(HOOK_ADMIN, lambda: self._hook_and_feed(vtex))
             yield from self._orders(vtex)

@@ -145,7 +145,7 @@ def why_cnova(judged: Judged, policy: Policy) -> str:
         for sign, alone in signs.items()
         if judge(alone, policy, judged.given).outcome is not Outcome.OTHER_MARKETPLACE
     ]
-    return f"a CNova order, by {' and by '.join(told)}"
+    return f"a CNova order, by {', and by '.join(told)}"
 
 
 def _why_not(judged: Judged) -> str:

@@ -53,10 +53,14 @@ class Notes:
     """Why what a former run found does not count any more."""
     _file: IO[str] | None = None
 
+    is_worth_keeping: bool = False
+    """Whether it holds an order."""
+
     def add(self, found: Found) -> None:
         """Write down what an order came to; one that could not be read is to be read again."""
         if found.outcome != UNREAD:
             self._write(asdict(found))
+            self.is_worth_keeping = True
 
     def remove(self) -> None:
         """Remove the file: the backfill is done."""
@@ -90,7 +94,11 @@ def opened(path: Path, about: About, now: datetime) -> Iterator[Notes]:
             file.seek(0)
             file.truncate()
             notes._write({"backfill": asdict(about), "began_at": notes.began_at.isoformat()})
-        yield notes
+        try:
+            yield notes
+        finally:
+            if not notes.is_worth_keeping:
+                notes.remove()
 
 
 def _hold(file: IO[str], path: Path) -> None:
@@ -120,7 +128,8 @@ def _read(file: IO[str], path: Path, about: About, now: datetime) -> Notes:
         return Notes(path, now, why_anew="the stack's settings were changed since")
     if now - began_at > FRESH:
         return Notes(path, now, why_anew="it began more than a day ago")
-    return Notes(path, began_at, {found.order_id: found for found in _found(lines[1:])})
+    found = {one.order_id: one for one in _found(lines[1:])}
+    return Notes(path, began_at, found, is_worth_keeping=bool(found))
 
 
 def _found(lines: list[str]) -> Iterator[Found]:

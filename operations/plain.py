@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -29,6 +29,7 @@ from operations.shop import Shop
 LANGUAGE = "en"
 WIDE = 100
 """From so many columns on a table has room for what can be done without."""
+_UNBOUNDED = 10_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -73,6 +74,14 @@ def date(moment: datetime, shop: Shop) -> str:
     return texts.date(texts.local(moment, shop.style.timezone), LANGUAGE)
 
 
+def short_age(span: timedelta) -> str:
+    """Write for how long something has been so, in its largest unit: `3 d`, `13 h`, `5 min`."""
+    minutes = max(0, int(span.total_seconds())) // 60
+    units = {"d": 24 * 60, "h": 60, "min": 1}
+    name, size = next(((name, size) for name, size in units.items() if minutes >= size), ("min", 1))
+    return f"{minutes // size} {name}"
+
+
 def line(text: str | None, longest: int = texts.LONGEST_NUMBER) -> str:
     """Return a foreign text as one short line; `-` where there is none."""
     return texts.plain(text, longest) or "-"
@@ -97,15 +106,21 @@ def show(console: Console, table: Table) -> None:
     if console.is_terminal:
         console.print(table, soft_wrap=False)
     else:
-        console.print(table, soft_wrap=False, width=console.measure(table).maximum, crop=False)
+        Console(file=console.file, width=_UNBOUNDED, color_system=None, highlight=False).print(table)
 
 
-def say(console: Console, text: str, *, indent: int = 0, style: str = "") -> None:
-    """Print a sentence: on a terminal wrapped below itself, elsewhere as one line."""
-    if console.is_terminal:
-        console.print(Padding(Text(text, style=style), (0, 0, 0, indent)), soft_wrap=False)
-    else:
-        console.print(" " * indent + text, markup=False)
+def say(console: Console, text: str, *, indent: int = 0, style: str = "", lead: str = "") -> None:
+    """Print a sentence: on a terminal wrapped below itself, and beside its lead; elsewhere as one line."""
+    if not console.is_terminal:
+        console.print(f"{' ' * indent}{lead}{text}".rstrip(), markup=False)
+        return
+    told: Text | Table = Text(text, style=style)
+    if lead:
+        told = Table.grid()
+        told.add_column(no_wrap=True)
+        told.add_column(overflow="fold")
+        told.add_row(Text(lead, style=style), Text(text, style=style))
+    console.print(Padding(told, (0, 0, 0, indent), expand=False), soft_wrap=False)
 
 
 def write(console: Console, text: str) -> None:

@@ -5,7 +5,7 @@ what VTEX sends is refused at no moment; unless it still sends `previous`, which
 """
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 from invoicekey.configurations import Different, Ours
@@ -14,7 +14,7 @@ from invoicekey.guarded import GuardNotes
 from invoicekey.secrets import hook_secrets
 from invoicekey.visits import accounts_served
 from operations.deployment import Trouble
-from operations.findings import Finding, looked, note, to_do, well
+from operations.findings import Finding, note, to_do, well
 from operations.registration import Registration, digest
 from operations.shop import HOOK_SECRET, Shop
 from operations.visit import visiting
@@ -58,13 +58,16 @@ class Rotation:
 
     def tell_vtex(self) -> Iterator[Finding]:
         """Let the guard give VTEX the new secret, and say what came of it."""
-        yield from looked(f"the guard could not be run, so {_NEXT_RUN}", self._run_guard)
+        yield from self._run_guard()
         noted = self._notes.read(self.accounts)
         for account, guarded in noted.items():
             if guarded.hook_secret == digest(self._new):
                 yield well(f"{account}: VTEX's hook carries the new secret")
             elif guarded.hook_installed:
-                yield note(f"{account}: VTEX's hook does not carry the new secret yet; {_NEXT_RUN}")
+                at_once = self._shop.command(f"hook install --account {account}")
+                yield note(
+                    f"{account}: VTEX's hook does not carry the new secret yet; {_NEXT_RUN}", f"at once: {at_once}"
+                )
             else:
                 yield note(f"{account}: no hook of this stack was ever at VTEX")
 
@@ -81,10 +84,13 @@ class Rotation:
         current = str(self._shop.deployment.read_secret(HOOK_SECRET).get("current"))
         return not guarded.hook_installed or guarded.hook_secret == digest(current)
 
-    def _run_guard(self) -> Iterable[Finding]:
-        name = self._shop.resource("GuardHookFunction")
-        answer = self._shop.ask("lambda", "invoke", FunctionName=name, Payload=b"{}")
+    def _run_guard(self) -> Iterator[Finding]:
+        """Run the guard; where it may not be run from here, its schedule does so."""
+        try:
+            name = self._shop.resource("GuardHookFunction")
+            answer = self._shop.ask("lambda", "invoke", FunctionName=name, Payload=b"{}")
+        except Trouble as trouble:
+            yield note(f"the guard could not be run from here: {trouble}")
+            return
         if answer.get("FunctionError"):
-            how = f"see the guard's log, then: {self._shop.command('hook status')}"
-            return [to_do("the guard failed", how)]
-        return []
+            yield to_do("the guard failed", f"see its log, then: {self._shop.command('hook status')}")

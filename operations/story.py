@@ -1,7 +1,7 @@
 """An order's story: what the ledger holds of it, and what the functions logged about it, in plain words."""
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -75,29 +75,51 @@ class Moment:
 def moments(entry: Entry, lines: Collection[LogLine]) -> list[Moment]:
     """Return what happened, in time order: of what both tell, what the functions logged."""
     logged = [Moment(line.at, _told(line)) for line in lines]
+    queued = [line.at for line in lines if line.message in {QUEUED, FROM_FEED}]
     checks = [line.at for line in lines if line.message == CHECKED]
-    return sorted([*logged, *_of_ledger(entry, checks)], key=lambda moment: moment.at)
+    heard = [] if _are_near(entry.first_heard_at, queued) else list(_heard(entry))
+    # In this order where two are of the same moment.
+    return sorted([*heard, *logged, *_of_ledger(entry, checks)], key=lambda moment: moment.at)
+
+
+def _are_near(moment: datetime | None, others: Collection[datetime]) -> bool:
+    return moment is not None and any(abs(moment - other) < _SAME_MOMENT for other in others)
+
+
+def _heard(entry: Entry) -> Iterator[Moment]:
+    if entry.first_heard_at:
+        yield Moment(entry.first_heard_at, "the stack first heard of the order")
 
 
 def _of_ledger(entry: Entry, checks: Collection[datetime]) -> Iterator[Moment]:
-    if entry.first_heard_at:
-        yield Moment(entry.first_heard_at, "the stack first heard of the order")
+    if entry.checked_at and not _are_near(entry.checked_at, checks):
+        yield Moment(entry.checked_at, f"read at VTEX and judged: {entry.outcome} (its last check, by the ledger)")
     if entry.opened_at:
         yield Moment(entry.opened_at, "its failure was opened")
     if entry.mended_at:
         yield Moment(entry.mended_at, "its failure was closed: the key was right")
     if entry.set_aside == DISMISSED and (dismissal := _dismissal(entry.set_aside_why)):
         yield dismissal
-    if entry.checked_at and not any(abs(entry.checked_at - at) < _SAME_MOMENT for at in checks):
-        yield Moment(entry.checked_at, f"read at VTEX and judged: {entry.outcome} (by the ledger)")
 
 
 def _dismissal(why: str | None) -> Moment | None:
+    when, reason = dismissal(why)
+    return Moment(when, f"dismissed by a person: {reason}") if when else None
+
+
+def dismissal(why: str | None) -> tuple[datetime | None, str]:
+    """Take apart what the ledger keeps of a dismissal: when it was, and the person's reason."""
     when, _, reason = (why or "").partition(" ")
     try:
-        return Moment(datetime.fromisoformat(when), f"dismissed by a person: {line(reason, 240)}")
+        return datetime.fromisoformat(when), line(reason, 240)
     except ValueError:
-        return None
+        return None, line(why, 240)
+
+
+def set_aside(entry: Entry, date: Date) -> str:
+    """Say since when and why a failure is set aside: `dismissed 3 Mar 2026, 11:54: updated in the portal`."""
+    when, reason = dismissal(entry.set_aside_why)
+    return f"{entry.set_aside}{f' {date(when)}' if when else ''}{f': {reason}' if entry.set_aside_why else ''}"
 
 
 def _told(logged: LogLine) -> str:
@@ -124,7 +146,7 @@ def _check(fields: Mapping[str, Any]) -> str:
     problems = f" ({', '.join(fields['problems'])})" if fields.get("problems") else ""
     suspect = "; it smells of CNova: is CnovaAffiliateIds right?" if fields.get("is_suspect") else ""
     kind = _TYPES.get(str(fields.get("report_type")))
-    told = f"; report {fields.get('report')} ({kind}) was due" if kind else ""
+    told = f"; reported as number {fields.get('report')} ({kind})" if kind else ""
     return f"read at VTEX and judged: {fields['outcome']}{problems}{suspect}{told}"
 
 
@@ -141,12 +163,12 @@ def standing(entry: Entry, held: HeldAlert | None, now: datetime, date: Date) ->
         is_due = entry.recheck_at <= now
         yield "It is due to be read again." if is_due else f"It is read again {date(entry.recheck_at)}."
     if entry.claims:
-        yield f"It owns {_keys(entry.claims)}: another order that shows one of them is told as reused."
+        yield f"{_owned(sorted(entry.claims))} is told as reused."
 
 
 def _state(entry: Entry, date: Date) -> str:
     if entry.set_aside:
-        return f"It is {entry.set_aside}: no reminders, and it opens again only when its errors change"
+        return f"It is set aside ({set_aside(entry, date)}): it opens again only when its errors change"
     if entry.has_open_failure and entry.opened_at:
         return f"It is open as failing since {date(entry.opened_at)}"
     if entry.outcome is None:
@@ -171,9 +193,10 @@ def _report(entry: Entry, date: Date) -> str:
     return f"{name}; its {told} is not noted as sent, and is sent again after {date(report.lease_until)}"
 
 
-def _keys(claims: Iterable[str]) -> str:
-    keys = sorted(claims)
-    return f"{'the key' if len(keys) == 1 else 'the keys'} {', '.join(keys)}"
+def _owned(keys: Sequence[str]) -> str:
+    if len(keys) == 1:
+        return f"It owns the key {keys[0]}: another order that shows it"
+    return f"It owns the keys {', '.join(keys)}: another order that shows one of them"
 
 
 def summary(ref: OrderRef, entry: Entry) -> str:

@@ -11,10 +11,12 @@ import contextlib
 import io
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 from unittest import mock
 
@@ -27,12 +29,16 @@ from invoicekey.notification import OrderRef, own_event
 from invoicekey.outlets import Message
 from local.vtex_simulator import VtexSimulator
 from operations import cli
-from operations.deployment import Deployment, Trouble
+from operations.commands import backfill, check, dismiss, explain, failures, redrive
+from operations.deployment import Deployment
 from operations.shop import Shop
 from tests.orders import cnova_order
 
+COMMANDS = (backfill, check, dismiss, explain, failures, redrive)
+"""To import a command is to add it to the command line."""
 ACCOUNT, REGION = "luxstore", "us-east-1"
 CREDENTIALS = {"app_key": "vtexappkey-of-ours", "app_token": "token-that-is-never-shown"}
+_STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x1b]*\x1b\\\\|[^\r\n]*\r(?!\n)")
 INDEXED = ("checked_at", "codes", "digest", "errors", "kind", "mended_at", "opened_at", "outcome", "set_aside")
 
 
@@ -44,8 +50,18 @@ class FakeDeployment(Deployment):
         self.__dict__["outputs"] = outputs
         self.secrets = secrets
 
+    def client(self, service: str) -> Any:
+        return _client(service)
+
     def read_secret(self, output: str) -> dict[str, Any]:
         return self.secrets[output]
+
+
+@cache
+def _client(service: str) -> Any:
+    """Make a client once for all tests: to make one takes longer than most tests."""
+    make: Any = boto3.client
+    return make(service, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")
 
 
 class FakeShop(Shop):
@@ -95,17 +111,18 @@ class Desk:
         """Return the shop as a command takes it apart: anew, as every run does."""
         return FakeShop(self.deployment, self.environment)
 
-    def run(self, command: str | Sequence[str]) -> Said:
-        """Run a command line."""
+    def run(self, command: str | Sequence[str], columns: int | None = None) -> Said:
+        """Run a command line: into a pipe, or on a terminal of so many columns."""
         arguments = shlex.split(command) if isinstance(command, str) else list(command)
         out, err = io.StringIO(), io.StringIO()
         with (
-            mock.patch.object(cli, "shop_of", lambda *_: self.shop),
+            mock.patch.object(cli, "shop_of", side_effect=lambda *_: self.shop),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
+            _terminal(columns) if columns else contextlib.nullcontext(),
         ):
             code = cli.run(arguments)
-        return Said(code, out.getvalue(), err.getvalue())
+        return Said(code, _STYLE.sub("", out.getvalue()), _STYLE.sub("", err.getvalue()))
 
     def invoice(self, order_id: str, *packages: Any, account: str = ACCOUNT, **changes: Any) -> OrderRef:
         """Put an order into VTEX."""
@@ -125,9 +142,24 @@ class Desk:
         ]
         batch.check(messages, clock)
 
+    def log(self, group: str, at: datetime, **line: Any) -> None:
+        """Let a function have logged a line."""
+        logs, name = _client("logs"), f"/aws/lambda/{group}"
+        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+            logs.create_log_group(logGroupName=name)
+            logs.create_log_stream(logGroupName=name, logStreamName="s")
+        event = {"timestamp": int(at.timestamp() * 1000), "message": json.dumps(line)}
+        logs.put_log_events(logGroupName=name, logStreamName="s", logEvents=[event])
+
+    def bury(self, order_id: str, **attributes: str) -> None:
+        """Put a dead letter there."""
+        typed = {name: {"DataType": "String", "StringValue": text} for name, text in attributes.items()}
+        url, body = self.deployment.outputs["HookDeadLetterQueueUrl"], own_event(OrderRef(ACCOUNT, order_id))
+        _client("sqs").send_message(QueueUrl=url, MessageBody=body, MessageAttributes=typed)
+
     def messages(self, output: str) -> list[dict[str, Any]]:
         """Take what a queue holds."""
-        sqs = self.deployment.client("sqs")
+        sqs = _client("sqs")
         taken: list[dict[str, Any]] = []
         while batch := sqs.receive_message(
             QueueUrl=self.deployment.outputs[output],
@@ -148,17 +180,25 @@ def at_a_desk(**settings: str) -> Iterator[Desk]:
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
     with mock.patch.dict(os.environ, keys), mock_aws(), VtexSimulator() as vtex:
         outputs = _outputs()
-        secrets = {"VtexCredentialsSecretArn": {ACCOUNT: CREDENTIALS}, "HookSecretArn": {"current": "s", "previous": ""}}
+        secrets: dict[str, dict[str, Any]] = {
+            "VtexCredentialsSecretArn": {ACCOUNT: CREDENTIALS},
+            "HookSecretArn": {"current": "s", "previous": ""},
+        }
         yield Desk(vtex, FakeDeployment(outputs, secrets), _environment(outputs, vtex, settings))
 
 
-def refused(what: str = "AWS") -> Trouble:
-    """Return what is raised where AWS does not let the operator in."""
-    return Trouble(f"{what} cannot be called: no credentials.")
+@contextlib.contextmanager
+def _terminal(columns: int) -> Iterator[None]:
+    with contextlib.ExitStack() as patched:
+        for console in (cli.out, cli.err):
+            patched.enter_context(mock.patch.object(console, "_force_terminal", True))
+            patched.enter_context(mock.patch.object(console, "_width", columns))
+            patched.enter_context(mock.patch.object(console, "_height", 40))
+        yield
 
 
 def _outputs() -> dict[str, str]:
-    sqs, sns = boto3.client("sqs", region_name=REGION), boto3.client("sns", region_name=REGION)
+    sqs, sns = _client("sqs"), _client("sns")
     queues = {
         name: sqs.create_queue(QueueName=name)["QueueUrl"]
         for name in ("HookQueueUrl", "HookDeadLetterQueueUrl", "FailureQueueUrl")
@@ -175,7 +215,7 @@ def _outputs() -> dict[str, str]:
 
 
 def _make_table() -> None:
-    boto3.client("dynamodb", region_name=REGION).create_table(
+    _client("dynamodb").create_table(
         TableName="ledger",
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "list", "list_at")],

@@ -10,11 +10,13 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import boto3
+import moto.backends
 import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
@@ -22,9 +24,12 @@ from moto import mock_aws
 from invoicekey.guarded import Guarded, GuardNotes
 from local.vtex_simulator import VtexSimulator
 from operations import cli
+from operations.commands import alerts, doctor, hook, secrets, setup
 from operations.deployment import Deployment
 from operations.shop import Shop
 
+COMMANDS = (alerts, doctor, hook, secrets, setup)
+"""To import a command is to add it to the command line."""
 ACCOUNT, APP_KEY, APP_TOKEN = "luxstore", "key-of-ours", "token-of-ours"
 KEYS = {"app_key": APP_KEY, "app_token": APP_TOKEN}
 CURRENT, PREVIOUS = "the-current-secret", "the-previous-secret"
@@ -63,15 +68,18 @@ class OperatedDeployment(Deployment):
     def __init__(self, stack: str = "invoicekey") -> None:
         super().__init__(stack, REGION)
         self.told: dict[str, Told] = {}
-        self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
         """Return what was told of a service, else moto's client of it."""
-        if service in self.told:
-            return self.told[service]
-        if service not in self._clients:
-            self._clients[service] = super().client(service)
-        return self._clients[service]
+        return self.told.get(service) or _client(service)
+
+
+@cache
+def _client(service: str) -> Any:
+    """Make a client once for all tests: to make one takes longer than most tests."""
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    make: Any = boto3.client
+    return make(service, region_name=REGION, **keys)
 
 
 @dataclass
@@ -79,10 +87,10 @@ class Operated:
     """The stack, and what is around it."""
 
     shop: Shop
+    deployment: OperatedDeployment
     vtex: VtexSimulator
     hook_url: str
     environments: dict[str, dict[str, str]]
-    told: dict[str, Told] = field(default_factory=dict)
 
     def run(self, *arguments: str) -> int:
         """Run a command as an operator does; each run takes the stack apart anew."""
@@ -90,11 +98,17 @@ class Operated:
 
     def secret(self, output: str) -> Json:
         """Return a secret as it is now."""
-        return self.shop.deployment.read_secret(output)
+        return self.deployment.read_secret(output)
 
     def keep(self, output: str, secret: Json) -> None:
         """Keep a secret."""
-        self.shop.deployment.write_secret(output, secret)
+        self.deployment.write_secret(output, secret)
+
+    def tell(self, service: str, **answers: Any) -> Told:
+        """Let a service answer otherwise."""
+        told = self.deployment.told.setdefault(service, Told())
+        told.answers |= answers
+        return told
 
     @property
     def notes(self) -> GuardNotes:
@@ -107,22 +121,18 @@ class Operated:
 
     def subscribe(self, output: str, endpoint: str = EMAIL, protocol: str = "email") -> None:
         """Subscribe to a topic."""
-        sns = self.shop.deployment.client("sns")
-        sns.subscribe(TopicArn=self.shop.deployment.output(output), Protocol=protocol, Endpoint=endpoint)
+        sns = self.deployment.client("sns")
+        sns.subscribe(TopicArn=self.deployment.output(output), Protocol=protocol, Endpoint=endpoint)
 
     def published(self, output: str) -> list[Any]:
         """List what was published to a topic."""
-        import moto.backends
-
         topics = moto.backends.get_backend("sns")["123456789012"][REGION].topics
-        return [sent for sent in topics[self.shop.deployment.output(output)].sent_notifications]
+        return list(topics[self.deployment.output(output)].sent_notifications)
 
 
 @contextmanager
 def operated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Operated]:
     """Let a stack stand, with one account's credentials."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws(), VtexSimulator() as vtex, answering_pings() as hook_url:
         made = _operated(vtex, hook_url)
@@ -151,8 +161,7 @@ def answering_pings() -> Iterator[str]:
 
 def _taken_apart(made: Operated) -> Shop:
     """Return the shop as a new command has it: nothing is remembered."""
-    deployment = made.shop.deployment
-    made.shop = Shop(deployment)
+    made.shop = Shop(made.deployment)
     return made.shop
 
 
@@ -186,7 +195,7 @@ def _operated(vtex: VtexSimulator, hook_url: str) -> Operated:
         "scheduler": Told(get_schedule={"State": "ENABLED"}),
         "cloudwatch": Told(describe_alarms={"MetricAlarms": []}, get_metric_statistics={"Datapoints": []}),
     }
-    return Operated(Shop(deployment), vtex, hook_url, environments)
+    return Operated(Shop(deployment), deployment, vtex, hook_url, environments)
 
 
 RESOURCES = {

@@ -1,6 +1,7 @@
 """`invoicekey backfill`: which of a period's orders are stuck?"""
 
 import hashlib
+import math
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ _AT_ONCE = 40
 @app.command()
 def backfill(
     context: typer.Context,
+    *,
     first: Annotated[str | None, typer.Option("--from", help="The first day: 2026-10-01.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="The last day, counted in.")] = None,
     account: Annotated[str | None, typer.Option(help="The VTEX account, where there are several.")] = None,
@@ -50,8 +52,9 @@ def backfill(
 ) -> int:
     """Read all invoiced CNova orders of a period at VTEX, and list those that are failing. It only lists.
 
-    Interrupted, the same command goes on where it stopped. Exit code 0 where none is failing, 3 where some are, 1
-    where none is but some could not be read.
+    Interrupted, the same command goes on where it stopped.
+
+    Exit code 0 where none is failing, 3 where some are, 1 where some could not be read.
     """
     of = shop(context)
     with plainly():
@@ -103,7 +106,7 @@ def _run(of: Shop, account: str, days: Period, requests_per_minute: int, kept: N
     try:
         with _beginning(of, account, requests_per_minute) as backfill:
             with err.status("listing orders") as status:
-                result.chosen = backfill.list(
+                result.chosen = backfill.pick(
                     days.begin, days.end, lambda rows: status.update(f"listing orders: {rows:,}")
                 )
             _read(backfill, account, requests_per_minute, kept, result)
@@ -111,7 +114,7 @@ def _run(of: Shop, account: str, days: Period, requests_per_minute: int, kept: N
         err.print(f"\nInterrupted after {len(result.found):,} orders. The same command goes on from there.")
         raise typer.Exit(INTERRUPTED) from None
     except Trouble as trouble:
-        how = "The same command goes on where this one stopped." if result.found else "Nothing was changed."
+        how = "The same command goes on where this one stopped." if result.found else "Nothing was read."
         raise Trouble(f"{str(trouble).rstrip('.')}. {how}") from None
     return result
 
@@ -136,23 +139,26 @@ def _read(backfill: Backfill, account: str, requests_per_minute: int, kept: Note
         if former := kept.found.get(order_id):
             result.found[order_id] = former
             backfill.remember(former)
-    number, done = len(result.chosen.order_ids), len(result.found)
-    going_on = f", {done:,} of them by a former run" if done else ""
-    minutes = (number - done) / requests_per_minute
-    err.print(
-        f"{number:,} orders of {account}{going_on}; at {requests_per_minute:,} a minute "
-        f"{f'about {minutes:.0f} min' if minutes >= 1 else 'less than a minute'}."
-    )
+    _announce(account, len(result.chosen.order_ids), len(result.found), requests_per_minute)
     left = [order_id for order_id in result.chosen.order_ids if order_id not in result.found]
-    with _progress(number, result) as tell:
+    with _progress(result) as tell:
         for found in backfill.read(left):
             kept.add(found)
             result.found[found.order_id] = found
             tell()
 
 
+def _announce(account: str, number: int, done: int, requests_per_minute: int) -> None:
+    if number > done:
+        going_on = f", {done:,} of them by a former run" if done else ""
+        minutes = math.ceil((number - done) / requests_per_minute)
+        err.print(
+            f"{number:,} orders of {account}{going_on}; at {requests_per_minute:,} a minute about {minutes:,} min."
+        )
+
+
 @contextmanager
-def _progress(number: int, result: Result) -> Iterator[Callable[[], None]]:
+def _progress(result: Result) -> Iterator[Callable[[], None]]:
     columns = (
         TextColumn("reading"),
         BarColumn(bar_width=None),
@@ -161,8 +167,9 @@ def _progress(number: int, result: Result) -> Iterator[Callable[[], None]]:
         TimeRemainingColumn(),
         TextColumn("left"),
     )
-    with Progress(*columns, console=err, transient=True, expand=True) as progress:
+    with Progress(*columns, console=err, transient=True, expand=True, disable=not err.is_terminal) as progress:
         failing = len(result.failing)
+        number = len(result.chosen.order_ids)
         task = progress.add_task("", total=number, completed=len(result.found), failing=failing)
 
         def tell() -> None:

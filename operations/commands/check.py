@@ -17,6 +17,7 @@ from operations.cli import FAILING, IN_THE_WAY, app, err, out, shop
 from operations.judging import Judged, Judging, claims_of, why_cnova
 from operations.plain import LANGUAGE, as_json, date, line, plainly, say, write
 from operations.shop import Shop
+from operations.story import set_aside
 from operations.visit import SECONDS, VIEW_ORDER, needing, visiting
 
 _AT_ONCE = 40
@@ -39,7 +40,7 @@ _OUTCOMES: Mapping[Outcome, tuple[str, str]] = {
 @app.command()
 def check(
     context: typer.Context,
-    orders: Annotated[list[str], typer.Argument(metavar="ORDER...", help="Order ids, as VTEX shows them.")],
+    orders: Annotated[list[str], typer.Argument(metavar="ORDER", help="Order ids, as VTEX shows them.")],
     account: Annotated[str | None, typer.Option(help="The VTEX account, where there are several.")] = None,
     json: Annotated[bool, typer.Option("--json", help="For machines: a list, one object an order.")] = False,
 ) -> int:
@@ -118,7 +119,7 @@ def _tell_invoice(invoice: Invoice, order_id: str) -> None:
             say(out, f"{texts.FOUND[problem.suggestion.source].to(LANGUAGE)}:", indent=4)
             say(out, problem.suggestion.key, indent=4, style="bold cyan")
     for warning in invoice.warnings:
-        say(out, f"! {checking.sentence(warning, order_id)}", indent=4, style="yellow")
+        say(out, checking.sentence(warning, order_id), indent=4, style="yellow", lead="! ")
 
 
 def _tell_rules(rules: Sequence[Rule]) -> None:
@@ -128,10 +129,10 @@ def _tell_rules(rules: Sequence[Rule]) -> None:
     for rule in rules:
         if not (together and rule.name in unseen):
             mark, style = _MARKS[rule.mark]
-            say(out, f"{mark} {rule.name:<14} {rule.found}".rstrip(), indent=4, style=style)
+            say(out, rule.found, indent=4, style=style, lead=f"{mark} {rule.name:<14} ")
     if together:
         mark, style = _MARKS[Mark.NOT_REACHED]
-        say(out, f"{mark} not reached: {', '.join(unseen)}", indent=4, style=style)
+        say(out, f"not reached: {', '.join(unseen)}", indent=4, style=style, lead=f"{mark} ")
 
 
 def _since(of: Shop, judged: Judged) -> str:
@@ -143,7 +144,7 @@ def _standing(of: Shop, judged: Judged) -> str:
     """Say what the stack knows of the order."""
     entry = judged.entry
     if entry.set_aside:
-        return f"The stack has set it aside: {entry.set_aside} {line(entry.set_aside_why, 240)}"
+        return f"The stack has set it aside: {set_aside(entry, lambda when: date(when, of))}"
     if entry.has_open_failure and entry.opened_at:
         return f"The stack has it open as failing since {date(entry.opened_at, of)}"
     if entry.first_heard_at and entry.checked_at:

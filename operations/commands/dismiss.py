@@ -14,15 +14,16 @@ from invoicekey.notification import OrderRef, own_event
 from invoicekey.outlets import Event
 from operations.cli import IN_THE_WAY, app, err, out, shop
 from operations.deployment import Trouble
-from operations.plain import date, line, plainly, queue
+from operations.plain import date, plainly, queue
 from operations.shop import Shop
+from operations.story import set_aside
 
 LONGEST_REASON = 200
 SOURCE = "undismiss"
 """Where the event comes from by which an order is checked again."""
 _TRIES = 3
 
-Orders = Annotated[list[str], typer.Argument(metavar="ORDER...", help="Order ids, as VTEX shows them.")]
+Orders = Annotated[list[str], typer.Argument(metavar="ORDER", help="Order ids, as VTEX shows them.")]
 Account = Annotated[str | None, typer.Option(help="The VTEX account, where there are several.")]
 
 
@@ -117,7 +118,7 @@ def _standing(of: Shop, ref: OrderRef) -> str:
     if not entry.version:
         return f"nobody here has heard of it in the account {ref.account}"
     if entry.set_aside == DISMISSED:
-        return f"it is dismissed already ({line(entry.set_aside_why, 240)})"
+        return f"it is set aside already ({set_aside(entry, lambda when: date(when, of))})"
     if entry.set_aside:
         return f"it is {entry.set_aside}, and not followed any longer"
     if entry.has_open_failure and entry.opened_at:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from operations.cli import app, err, out, shop
+from operations.deployment import Trouble
 from operations.findings import Section, as_json, exit_code, show, worst
 from operations.health import StackHealth
 from operations.health_at_vtex import AccountHealth
@@ -19,7 +20,7 @@ from operations.shop import Shop
 def doctor(
     context: typer.Context,
     account: Annotated[str | None, typer.Option(help="One VTEX account alone; else all.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="For machines: one object a finding.")] = False,
 ) -> int:
     """Look at everything that has to be well: each line has a tick, or what to do. Nothing is changed.
 
@@ -37,8 +38,7 @@ def doctor(
 
 def examine(of: Shop, account: str | None, *, is_quiet: bool = False) -> list[Section]:
     """Look at one place after the other, and show each as soon as it was looked at, unless quiet."""
-    accounts = [of.account(account)] if account else of.accounts
-    looks = _looks(of, accounts)
+    looks = _looks(of, of.account(account) if account else None)
     sections: list[Section] = []
     while True:
         with err.status("looking"):
@@ -50,10 +50,17 @@ def examine(of: Shop, account: str | None, *, is_quiet: bool = False) -> list[Se
             show(out, section)
 
 
-def _looks(of: Shop, accounts: list[str]) -> Iterator[Section]:
+def _looks(of: Shop, account: str | None) -> Iterator[Section]:
     yield from StackHealth(of).sections()
-    for account in accounts:
-        yield AccountHealth(of, account).section()
+    for name in [account] if account else _accounts(of):
+        yield AccountHealth(of, name).section()
+
+
+def _accounts(of: Shop) -> list[str]:
+    try:
+        return of.accounts
+    except Trouble:  # told already, among the secrets
+        return []
 
 
 def _document(of: Shop, sections: list[Section]) -> dict[str, object]:

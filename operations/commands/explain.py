@@ -89,7 +89,7 @@ def _tell(of: Shop, entry: Entry, held: HeldAlert | None, lines: list[LogLine]) 
         if today != day:
             say(out, f"{today} ({timezone})" if not day else today, style="bold")
         day = today
-        say(out, f"{story.clock(moment.at, timezone)}  {moment.what}", indent=2)
+        say(out, moment.what, indent=2, lead=f"{story.clock(moment.at, timezone)}  ")
     if entry.version:
         out.print()
         say(out, "Now", style="bold")

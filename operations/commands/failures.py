@@ -18,7 +18,7 @@ from invoicekey.table import Item
 from invoicekey.verdict import Code
 from operations.cli import app, err, out, shop
 from operations.deployment import Trouble
-from operations.plain import LANGUAGE, WIDE, Format, as_csv, as_json, date, line, plainly, show, write
+from operations.plain import LANGUAGE, WIDE, Format, as_csv, as_json, date, line, plainly, short_age, show, write
 from operations.shop import Shop
 
 LOOK_BACK = timedelta(days=90)
@@ -157,9 +157,10 @@ def _row(failure: Failure, now: datetime) -> dict[str, Any]:
 
 def _as_json(failure: Failure, now: datetime) -> dict[str, Any]:
     row = _row(failure, now)
+    del row["age"]
     return {
         **row,
-        "age": int((now - failure.opened_at).total_seconds()),
+        "age_seconds": int((now - failure.opened_at).total_seconds()),
         "codes": failure.codes,
         "invoices": [error.invoice_number for error in failure.errors],
         "suggestion": failure.has_suggestion,
@@ -172,11 +173,11 @@ def _table(of: Shop, found: list[Failure], now: datetime, *, everything: bool) -
     has_accounts = len({one.ref.account for one in found}) > 1
     columns = {
         "account": has_accounts, "order": True, "opened": is_wide, "age": True, "problem": True, "invoice": True,
-        "key": True, "read again": True, "state": everything, "link": not out.is_terminal,
+        "suggestion": is_wide or not everything, "next": True, "state": everything, "link": not out.is_terminal,
     }  # fmt: skip
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in (name for name, is_there in columns.items() if is_there):
-        table.add_column(name, no_wrap=name not in {"problem", "invoice", "order"}, overflow="fold")
+        table.add_column(name, no_wrap=name != "invoice", overflow="fold")
     for one in found:
         cells = _cells(of, one, now)
         table.add_row(*(cells[name] for name, is_there in columns.items() if is_there))
@@ -189,11 +190,11 @@ def _cells(of: Shop, failure: Failure, now: datetime) -> dict[str, Text]:
     told = {
         "account": failure.ref.account,
         "opened": date(failure.opened_at, of),
-        "age": texts.age(now - failure.opened_at, LANGUAGE),
-        "problem": ", ".join(failure.codes) or "-",
-        "invoice": ", ".join(numbers) or "-",
-        "key": "suggested" if failure.has_suggestion else "-",
-        "read again": _next(of, failure.next_reading, now),
+        "age": short_age(now - failure.opened_at),
+        "problem": "\n".join(failure.codes) or "-",
+        "invoice": "\n".join(numbers) or "-",
+        "suggestion": "yes" if failure.has_suggestion else "no",
+        "next": _next(of, failure.next_reading, now),
         "state": failure.state,
         "link": url,
     }

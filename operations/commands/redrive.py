@@ -19,6 +19,7 @@ MOST_A_SECOND = 100
 NEVER_BY_ITSELF = frozenset({DeadLetterReason.MALFORMED})
 """They can never succeed, so they are moved only when they are named."""
 REASONS = (*DeadLetterReason, NO_REASON)
+_USUAL = set(REASONS) - NEVER_BY_ITSELF
 _MEANINGS: Mapping[str, str] = {
     DeadLetterReason.MALFORMED: "no notification: it can never succeed",
     DeadLetterReason.NOT_FOUND: "VTEX did not know the order: mostly the wrong account",
@@ -63,7 +64,7 @@ def _redrive(of: Shop, letters: DeadLetters, reasons: Collection[str], rate: int
         raise typer.Exit(INTERRUPTED) from None
     except Trouble as trouble:
         raise Trouble(f"{trouble} Until then: {_moved(redrive)}. Nothing is lost; run it again.") from None
-    out.print(f"{_moved(redrive).capitalize()}. What comes of them: invoicekey explain ORDER.")
+    out.print(f"{_moved(redrive)}. What comes of them: invoicekey explain ORDER.")
     if redrive.back_again:
         err.print(f"{redrive.back_again} came back as dead letters at once, and stay there.")
     if redrive.refused:
@@ -84,7 +85,7 @@ def _reasons(named: list[str]) -> set[str]:
     reasons = {name.strip().casefold() for name in named}
     if unknown := reasons - set(REASONS):
         raise Trouble(f"{', '.join(sorted(unknown))}: no such reason. There are: {', '.join(REASONS)}")
-    return reasons or set(REASONS) - NEVER_BY_ITSELF
+    return reasons or _USUAL
 
 
 def _tell(of: Shop, tally: Tally, reasons: Collection[str]) -> None:
@@ -101,8 +102,8 @@ def _tell(of: Shop, tally: Tally, reasons: Collection[str]) -> None:
         table.add_row(str(number), Text(name), date(tally.oldest[name], of), meaning)
     show(out, table)
     number = sum(count for name, count in tally.numbers.items() if name in reasons)
-    named = " ".join(f"--reason {name}" for name in tally.numbers if name in reasons)
+    named = "" if reasons == _USUAL else "".join(f" --reason {name}" for name in tally.numbers if name in reasons)
     if number:
-        err.print(f"Nothing was moved. To move {number}: {of.command(f'redrive {named} --yes')}", markup=False)
+        err.print(f"Nothing was moved. To move {number}: {of.command(f'redrive{named} --yes')}", markup=False)
     else:
         err.print("None of them would be moved: malformed ones are moved only when named (--reason malformed).")

@@ -52,8 +52,9 @@ def setup(
 ) -> int:
     """Take a shop into operation, step by step: credentials, a look at its orders, hook, test alert, doctor.
 
-    Each step asks first, may be skipped and may be repeated. Exit code 0 where nothing is left to do, 3 where
-    something is, 130 where it was interrupted.
+    Each step asks first, may be skipped and may be repeated.
+
+    Exit code 0 where nothing is left to do, 3 where something is, 130 where it was interrupted.
     """
     if not sys.stdin.isatty():
         raise Trouble("setup asks questions and needs a terminal; in a script, use the single commands.")

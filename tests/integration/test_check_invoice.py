@@ -13,6 +13,7 @@ from botocore.hooks import HierarchicalEmitter
 from moto import mock_aws
 
 from local.vtex_simulator import Fault, VtexSimulator
+from tests.one_at_a_time import calls_pass_one_at_a_time
 from tests.orders import cnova_order, sale
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,14 @@ class Stack:
         records = [
             {
                 "messageId": f"message-{number}",
-                "body": json.dumps({"OrderId": order_id, "State": "invoiced", "Origin": {"Account": ACCOUNT}}),
+                "body": json.dumps(
+                    {
+                        "OrderId": order_id,
+                        "State": "invoiced",
+                        "LastChange": "2026-03-03T14:54:00.5436574+00:00",
+                        "Origin": {"Account": ACCOUNT},
+                    }
+                ),
                 **more,
             }
             for number, order_id in enumerate(order_ids)
@@ -42,6 +50,11 @@ class Stack:
         self.calls.clear()
         answer = self.module.handler({"Records": records}, Context())
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    def items(self, prefix: str) -> list[Any]:
+        """List the ledger's items whose keys begin so."""
+        items = boto3.resource("dynamodb").Table("ledger").scan()["Items"]
+        return [item for item in items if str(item["pk"]).startswith(prefix)]
 
     def messages(self, queue: str) -> list[Any]:
         sqs = boto3.client("sqs")
@@ -84,11 +97,18 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
             "CNOVA_AFFILIATE_IDS": "VVJ",
             "INVOICE_GRACE_SECONDS": "600",
             "KEY_GRACE_SECONDS": "0",
+            "TRACKING_GRACE_HOURS": "0",
+            "ALERT_BURST": "5",
+            "ALERT_WINDOW_MINUTES": "15",
+            "CHAT_ALERTS": "no",
+            "DASHBOARD_URL": "https://dashboard.example",
+            "POWERTOOLS_SERVICE_NAME": "invoicekey",
         }
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         calls: Counter[str] = Counter()
         count_aws_calls(monkeypatch, calls)
+        calls_pass_one_at_a_time(monkeypatch)
         monkeypatch.syspath_prepend(str(ROOT / "functions" / "check_invoice"))
         sys.modules.pop("check_invoice", None)
         yield Stack(importlib.import_module("check_invoice"), vtex, queues, calls)
@@ -114,20 +134,43 @@ def orders(stack: Stack, number: int, **changes: Any) -> list[str]:
     return ids
 
 
-def test_an_order_without_fault_costs_one_vtex_call_one_ledger_read_and_one_write(stack: Stack) -> None:
+@pytest.mark.parametrize("write", ["TransactWriteItems", "PutItem"], ids=["that claims its key", "that has it"])
+def test_an_order_without_fault_costs_one_vtex_call_one_ledger_read_and_one_write(stack: Stack, write: str) -> None:
+    order_id, before = orders(stack, 2)
+    stack.check(order_id if write == "PutItem" else before)
+    stack.vtex.put_order(cnova_order(sale(key=None), orderId=before))
+    stack.check(before)
+    stack.vtex.requests.clear()
+
+    assert stack.check(order_id) == []
+    assert stack.calls == {"BatchGetItem": 1, write: 1}
+    assert len(stack.vtex.calls()) == 1
+
+
+def test_ten_failing_orders_cost_one_batch_of_records_one_of_alerts_and_their_turns(stack: Stack) -> None:
+    assert stack.check(*orders(stack, 10, key=None)) == []
+    assert (stack.calls["SendMessageBatch"], stack.calls["PublishBatch"]) == (1, 1)
+    assert stack.calls["BatchGetItem"] == 2
+    assert [item["kind"] for item in stack.items("held#")] == ["failing"] * 5
+
+
+def test_a_key_that_another_order_carries_fails_with_that_order_s_id(stack: Stack) -> None:
+    first, second = orders(stack, 2)
+    stack.check(first)
+    assert stack.check(second) == []
+
+    (message,) = stack.messages("failures")
+    (problem,) = json.loads(message["Body"])["data"]["problems"]
+    assert (problem["code"], problem["reused_in"]) == ("reused", first)
+
+
+def test_an_event_of_the_feed_that_the_hook_brought_causes_no_vtex_call(stack: Stack) -> None:
     (order_id,) = orders(stack, 1)
     stack.check(order_id)
     stack.vtex.requests.clear()
 
-    assert stack.check(order_id) == []
-    assert stack.calls == {"BatchGetItem": 1, "PutItem": 1}
-    assert len(stack.vtex.calls()) == 1
-
-
-def test_ten_failing_orders_cost_one_batch_of_records_and_one_of_alerts(stack: Stack) -> None:
-    assert stack.check(*orders(stack, 10, key=None)) == []
-    assert (stack.calls["SendMessageBatch"], stack.calls["PublishBatch"]) == (1, 1)
-    assert stack.calls["BatchGetItem"] == 1
+    assert stack.check(order_id, messageAttributes={"source": {"stringValue": "feed"}}) == []
+    assert not stack.vtex.calls()
 
 
 def test_a_failing_order_leaves_one_record_however_often_it_comes(stack: Stack) -> None:

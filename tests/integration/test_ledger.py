@@ -1,4 +1,4 @@
-"""The ledger's promises, held against the fake that the other tests use and against DynamoDB's own conditions."""
+"""The ledger's promises, held against the stand-in that the other tests use and against moto's DynamoDB."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,23 +7,53 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from invoicekey.errors import Conflict, TryAgainLater
-from invoicekey.ledger import Entry, Ledger, Report
+from invoicekey.ledger import (
+    FOLLOWED,
+    HELD_BACK,
+    KEEP_CLAIMS_DAYS,
+    Claim,
+    Entry,
+    HeldBack,
+    KeyTaken,
+    Ledger,
+    Report,
+    Shown,
+    checked_list,
+)
 from invoicekey.notification import OrderRef
-from tests.fakes_outside import FakeLedger, Steps
+from invoicekey.policy import Limit
+from invoicekey.table import LISTS, Table, TransactionRefused
+from tests.fake_dynamodb import FakeDynamoDb
 
-REF = OrderRef("luxstore", "VVJ-1-01")
+REF, OTHER, THIRD = (OrderRef("luxstore", f"VVJ-{number}-01") for number in (1, 2, 3))
 NOW = datetime(2026, 3, 3, 14, 54, 1, tzinfo=UTC)
+SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 REPORT = Report(1, "invoicekey.order.failing.v1", '{"a": "é"}', '{"b": 1}', NOW + timedelta(seconds=60))
 FULL = Entry(
-    REF, first_heard_at=NOW, checked_at=NOW, outcome="failing", errors_told="f" * 64, opened_at=NOW, report=REPORT
+    REF,
+    first_heard_at=NOW,
+    checked_at=NOW,
+    outcome="failing",
+    events=("one", "two"),
+    errors_told="f" * 64,
+    errors=(Shown("missing", None, has_suggestion=True), Shown("reused", "643797", has_suggestion=False)),
+    set_aside_why="told so",
+    opened_at=NOW,
+    followed_from=NOW,
+    recheck_at=NOW + 15 * MINUTE,
+    mended_at=NOW - DAY,
+    report=REPORT,
 )
+KEY, OTHER_KEY = "3" * 44, "4" * 44
+LIMIT = Limit(2, 15 * MINUTE)
 
 
 @pytest.fixture
-def dynamodb_ledger(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
+def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     with mock_aws():
@@ -31,22 +61,62 @@ def dynamodb_ledger(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
         client.create_table(
             TableName="ledger",
             BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "list", "list_at")],
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": LISTS,
+                    "KeySchema": [
+                        {"AttributeName": "list", "KeyType": "HASH"},
+                        {"AttributeName": "list_at", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
         )
-        yield Ledger(client, "ledger")
+        yield Table(client, "ledger")
 
 
 @pytest.fixture(params=["dynamodb", "fake"])
-def ledger(request: pytest.FixtureRequest) -> Ledger:
+def table(request: pytest.FixtureRequest) -> Table:
     if request.param == "fake":
-        return FakeLedger(Steps())
-    real: Ledger = request.getfixturevalue("dynamodb_ledger")
+        return FakeDynamoDb().table
+    real: Table = request.getfixturevalue("dynamodb")
     return real
 
 
-def read(ledger: Ledger) -> Entry:
-    return ledger.read([REF]).entries[REF]
+@pytest.fixture
+def ledger(table: Table) -> Ledger:
+    return Ledger(table)
+
+
+@pytest.fixture
+def dynamodb_ledger(dynamodb: Table) -> Ledger:
+    return Ledger(dynamodb)
+
+
+def read(ledger: Ledger, ref: OrderRef = REF) -> Entry:
+    return ledger.read([ref]).entries[ref]
+
+
+def listed(table: Table, name: str, **times: str) -> list[str]:
+    return [item["pk"] for item in table.listed(name, **times)]
+
+
+def owner(table: Table, key: str = KEY) -> str | None:
+    """Return which order owns a key, as the table has it."""
+    pk = f"key#luxstore#{key}"
+    item = table.get([pk]).get(pk)
+    return item["order_id"] if item else None
+
+
+def claiming(ref: OrderRef, *keys: str, **more: Any) -> Entry:
+    return Entry(ref, checked_at=NOW, outcome="ok", claims=frozenset(keys), **more)
+
+
+def alerted(ledger: Ledger, ref: OrderRef = REF, **changes: Any) -> Entry:
+    """Write an order whose record was sent, and whose alert was not."""
+    return ledger.write(replace(FULL, ref=ref, report=replace(REPORT, recorded=True), **changes))
 
 
 def test_an_order_that_it_does_not_hold_has_version_zero(ledger: Ledger) -> None:
@@ -119,14 +189,293 @@ def test_put_backs_are_counted_by_message(ledger: Ledger) -> None:
     assert ledger.read([REF], ["a", "b"]).put_back == {"a": 2}
 
 
-def test_an_open_failure_never_expires_and_a_closed_one_does(dynamodb_ledger: Ledger) -> None:
-    opened = dynamodb_ledger.write(FULL)
-    client = dynamodb_ledger._client
-    key = {"pk": {"S": "order#luxstore#VVJ-1-01"}}
-    assert "expires_at" not in client.get_item(TableName="ledger", Key=key)["Item"]
+def test_an_open_failure_never_expires_and_a_closed_one_does(ledger: Ledger, table: Table) -> None:
+    pk = "order#luxstore#VVJ-1-01"
+    opened = ledger.write(FULL)
+    assert "expires_at" not in table.get([pk])[pk]
 
-    dynamodb_ledger.write(replace(opened, errors_told=None))
-    assert "expires_at" in client.get_item(TableName="ledger", Key=key)["Item"]
+    ledger.write(replace(opened, errors_told=None, recheck_at=None))
+    assert "expires_at" in table.get([pk])[pk]
+
+
+# ---- Claims
+
+
+def test_a_key_is_claimed_with_the_order_s_item(ledger: Ledger, table: Table) -> None:
+    written = ledger.write(claiming(REF, KEY, OTHER_KEY))
+
+    assert (owner(table, KEY), owner(table, OTHER_KEY)) == ("VVJ-1-01", "VVJ-1-01")
+    assert read(ledger) == written
+    assert read(ledger).claims_held == {KEY, OTHER_KEY}
+
+
+def test_a_key_that_another_order_owns_is_refused_with_its_owner_and_nothing_is_written(
+    ledger: Ledger, table: Table
+) -> None:
+    ledger.write(claiming(REF, KEY))
+    with pytest.raises(KeyTaken) as taken:
+        ledger.write(claiming(OTHER, KEY, OTHER_KEY))
+
+    assert taken.value.claims == {KEY: Claim("VVJ-1-01", NOW + KEEP_CLAIMS_DAYS * DAY)}
+    assert (read(ledger, OTHER).version, owner(table, OTHER_KEY)) == (0, None)
+
+
+def test_all_the_keys_that_others_own_are_told_at_once(ledger: Ledger) -> None:
+    ledger.write(claiming(REF, KEY))
+    ledger.write(claiming(OTHER, OTHER_KEY))
+    with pytest.raises(KeyTaken) as taken:
+        ledger.write(claiming(THIRD, KEY, OTHER_KEY))
+
+    assert {key: claim.order_id for key, claim in taken.value.claims.items()} == {
+        KEY: "VVJ-1-01",
+        OTHER_KEY: "VVJ-2-01",
+    }
+
+
+def test_of_an_account_s_own_keys_no_other_account_hears(ledger: Ledger) -> None:
+    ledger.write(claiming(REF, KEY))
+    ledger.write(claiming(OrderRef("othershop", "VVJ-2-01"), KEY))
+
+
+def test_a_key_is_taken_from_its_former_owner_who_loses_it(ledger: Ledger, table: Table) -> None:
+    ledger.write(claiming(REF, KEY, OTHER_KEY))
+    ledger.write(claiming(OTHER, KEY, claims_from={KEY: "VVJ-1-01"}))
+
+    assert owner(table, KEY) == "VVJ-2-01"
+    assert read(ledger).claims == read(ledger).claims_held == {OTHER_KEY}
+
+
+def test_keys_of_several_orders_are_taken_at_once(ledger: Ledger, table: Table) -> None:
+    ledger.write(claiming(REF, KEY))
+    ledger.write(claiming(OTHER, OTHER_KEY))
+    ledger.write(claiming(THIRD, KEY, OTHER_KEY, claims_from={KEY: "VVJ-1-01", OTHER_KEY: "VVJ-2-01"}))
+
+    assert (owner(table, KEY), owner(table, OTHER_KEY)) == ("VVJ-3-01", "VVJ-3-01")
+    assert not read(ledger).claims | read(ledger, OTHER).claims
+
+
+def test_who_read_the_former_owner_before_meets_a_conflict(ledger: Ledger) -> None:
+    older = ledger.write(claiming(REF, KEY))
+    ledger.write(claiming(OTHER, KEY, claims_from={KEY: "VVJ-1-01"}))
+    with pytest.raises(Conflict):
+        ledger.write(older)
+
+
+def test_a_key_is_taken_from_nobody_but_the_former_owner(ledger: Ledger) -> None:
+    ledger.write(claiming(REF, KEY))
+    ledger.write(claiming(THIRD, KEY, claims_from={KEY: "VVJ-1-01"}))
+    with pytest.raises(KeyTaken) as taken:
+        ledger.write(claiming(OTHER, KEY, claims_from={KEY: "VVJ-1-01"}))
+
+    assert taken.value.claims[KEY].order_id == "VVJ-3-01"
+
+
+def test_a_key_that_is_shown_no_longer_is_released(ledger: Ledger, table: Table) -> None:
+    written = ledger.write(claiming(REF, KEY, OTHER_KEY))
+    ledger.write(replace(written, claims=frozenset({KEY})))
+
+    assert (owner(table, KEY), owner(table, OTHER_KEY)) == ("VVJ-1-01", None)
+    assert read(ledger).claims == {KEY}
+
+
+def test_a_claim_that_ran_out_and_is_another_s_by_now_is_not_released(ledger: Ledger, table: Table) -> None:
+    written = ledger.write(claiming(REF, KEY, OTHER_KEY))
+    table.delete(f"key#luxstore#{KEY}")  # as DynamoDB does when its time has come
+    ledger.write(claiming(OTHER, KEY))
+    ledger.write(replace(written, claims=frozenset()))
+
+    assert (owner(table, KEY), owner(table, OTHER_KEY)) == ("VVJ-2-01", None)
+    assert read(ledger).claims == frozenset()
+
+
+@pytest.mark.parametrize("keys", [{OTHER_KEY}, set()], ids=["claims", "releases"])
+def test_a_write_on_an_older_reading_changes_no_claim(ledger: Ledger, table: Table, keys: set[str]) -> None:
+    older = ledger.write(claiming(REF, KEY))
+    ledger.write(older)
+    with pytest.raises(Conflict):
+        ledger.write(replace(older, claims=frozenset(keys)))
+
+    assert (owner(table, KEY), owner(table, OTHER_KEY)) == ("VVJ-1-01", None)
+
+
+# ---- Lists
+
+
+def test_an_order_that_is_followed_is_listed_by_when_it_is_read_again(ledger: Ledger, table: Table) -> None:
+    for ref, wait in ((REF, 2), (OTHER, 1), (THIRD, 3)):
+        ledger.write(replace(FULL, ref=ref, recheck_at=NOW + wait * MINUTE))
+
+    assert listed(table, FOLLOWED) == [f"order#luxstore#VVJ-{number}-01" for number in (2, 1, 3)]
+    assert listed(table, FOLLOWED, until=(NOW + 2 * MINUTE).isoformat()) == [
+        "order#luxstore#VVJ-2-01",
+        "order#luxstore#VVJ-1-01",
+    ]
+    assert listed(table, FOLLOWED, since=(NOW + 2 * MINUTE + SECOND).isoformat()) == ["order#luxstore#VVJ-3-01"]
+
+
+def test_one_that_is_not_is_listed_by_its_account_and_when_it_was_checked(ledger: Ledger, table: Table) -> None:
+    opened = ledger.write(FULL)
+    ledger.write(replace(opened, errors_told=None, recheck_at=None, outcome="ok"))
+
+    assert listed(table, FOLLOWED) == []
+    assert listed(table, checked_list("luxstore")) == ["order#luxstore#VVJ-1-01"]
+    assert listed(table, checked_list("luxstore"), since=(NOW + SECOND).isoformat()) == []
+    assert listed(table, checked_list("othershop")) == []
+
+
+@pytest.mark.parametrize("outcome", ["other_marketplace", None], ids=["another marketplace's", "never judged"])
+def test_one_that_is_nobody_s_business_is_in_no_list(ledger: Ledger, table: Table, outcome: str | None) -> None:
+    ledger.write(Entry(REF, checked_at=NOW, outcome=outcome, events=("one",)))
+
+    assert listed(table, checked_list("luxstore")) == listed(table, FOLLOWED) == []
+
+
+def test_a_list_of_many_pages_is_read_to_its_end() -> None:
+    dynamodb = FakeDynamoDb()
+    dynamodb.page = 2
+    for number in range(5):
+        Ledger(dynamodb.table).write(replace(FULL, ref=OrderRef("luxstore", f"VVJ-{number}-01")))
+
+    assert len(listed(dynamodb.table, FOLLOWED)) == 5
+    assert dynamodb.calls.count("query") == 3
+
+
+# ---- Alerts that go out, and alerts that are held back
+
+
+def test_an_alert_that_is_held_back_is_told_and_listed(ledger: Ledger, table: Table) -> None:
+    ledger.note_held_back(alerted(ledger), HeldBack("failing", NOW, ("missing", "reused")))
+
+    (item,) = table.listed(HELD_BACK)
+    assert item == {
+        "pk": "held#luxstore#VVJ-1-01",
+        "kind": "failing",
+        "codes": ["missing", "reused"],
+        "list": HELD_BACK,
+        "list_at": NOW.isoformat(),
+    }
+    assert read(ledger).is_in_digests
+    told = read(ledger).report
+    assert told
+    assert (told.is_told, told.alert, told.record) == (True, None, REPORT.record)
+
+
+def test_where_the_report_is_another_by_now_nothing_is_held_back(ledger: Ledger, table: Table) -> None:
+    written = alerted(ledger)
+    with pytest.raises(Conflict):
+        ledger.note_held_back(
+            replace(written, report=replace(REPORT, number=2)), HeldBack("failing", NOW, ("missing",))
+        )
+
+    assert listed(table, HELD_BACK) == []
+
+
+def test_the_newest_of_an_order_s_alerts_is_held_back_in_the_place_of_the_others(ledger: Ledger, table: Table) -> None:
+    entry = alerted(ledger)
+    ledger.note_held_back(entry, HeldBack("failing", NOW, ("missing",)))
+    table.update("held#luxstore#VVJ-1-01", "SET digest = :digest", digest=7)
+    ledger.note_held_back(entry, HeldBack("failing", NOW + SECOND, ("malformed",)))
+
+    (item,) = table.listed(HELD_BACK)
+    assert (item["codes"], item["list_at"]) == (["malformed"], (NOW + SECOND).isoformat())
+    assert "digest" not in item
+
+
+def test_one_that_is_resolved_keeps_the_codes_of_the_failure_that_is_not_told_yet(ledger: Ledger, table: Table) -> None:
+    entry = alerted(ledger)
+    ledger.note_held_back(entry, HeldBack("failing", NOW, ("missing",)))
+    ledger.note_held_back(entry, HeldBack("resolved", NOW + SECOND))
+
+    (item,) = table.listed(HELD_BACK)
+    assert (item["kind"], item["codes"], item["list_at"]) == ("resolved", ["missing"], (NOW + SECOND).isoformat())
+
+
+def test_one_whose_failure_is_told_has_none(ledger: Ledger, table: Table) -> None:
+    ledger.note_held_back(alerted(ledger), HeldBack("resolved", NOW))
+
+    (item,) = table.listed(HELD_BACK)
+    assert (item["kind"], item["codes"]) == ("resolved", [])
+
+
+def test_an_alert_that_goes_out_makes_an_older_one_old_news(ledger: Ledger, table: Table) -> None:
+    ledger.note_held_back(alerted(ledger), HeldBack("failing", NOW, ("missing",)))
+    ledger.note_alerted(read(ledger))
+
+    assert listed(table, HELD_BACK) == []
+    assert not read(ledger).is_in_digests
+
+
+def test_what_an_older_reading_says_is_sent_is_not_taken_from_the_digest(ledger: Ledger, table: Table) -> None:
+    ledger.note_held_back(alerted(ledger), HeldBack("failing", NOW, ("missing",)))
+    older = replace(read(ledger), report=replace(REPORT, number=0))
+    with pytest.raises(Conflict):
+        ledger.note_alerted(older)
+
+    assert listed(table, HELD_BACK) == ["held#luxstore#VVJ-1-01"]
+
+
+def test_turns_are_given_up_to_the_limit(ledger: Ledger) -> None:
+    assert [ledger.take_turns("luxstore", "failing", 1, NOW, LIMIT) for _ in range(3)] == [1, 1, 0]
+
+
+def test_of_more_than_may_go_out_as_many_do_as_may(ledger: Ledger) -> None:
+    assert ledger.take_turns("luxstore", "failing", 5, NOW, LIMIT) == 2
+
+
+def test_turns_of_other_accounts_and_kinds_are_others(ledger: Ledger) -> None:
+    ledger.take_turns("luxstore", "failing", 2, NOW, LIMIT)
+
+    assert ledger.take_turns("luxstore", "resolved", 2, NOW, LIMIT) == 2
+    assert ledger.take_turns("othershop", "failing", 2, NOW, LIMIT) == 2
+
+
+def test_a_turn_is_free_again_when_the_window_has_passed(ledger: Ledger) -> None:
+    ledger.take_turns("luxstore", "failing", 1, NOW, LIMIT)
+    ledger.take_turns("luxstore", "failing", 1, NOW + MINUTE, LIMIT)
+
+    assert ledger.take_turns("luxstore", "failing", 1, NOW + LIMIT.window - SECOND, LIMIT) == 0
+    assert ledger.take_turns("luxstore", "failing", 2, NOW + LIMIT.window, LIMIT) == 1
+
+
+def test_a_limit_that_was_lowered_gives_none_and_does_not_fail(ledger: Ledger) -> None:
+    ledger.take_turns("luxstore", "failing", 2, NOW, LIMIT)
+
+    assert ledger.take_turns("luxstore", "failing", 1, NOW, replace(LIMIT, alerts=1)) == 0
+
+
+@pytest.mark.parametrize("taken_before", [0, 1], ids=["the first", "a later one"])
+def test_environments_that_take_turns_at_once_do_not_take_the_same(taken_before: int) -> None:
+    dynamodb = FakeDynamoDb()
+    ledger = Ledger(dynamodb.table)
+    granted: list[int] = []
+    ledger.take_turns("luxstore", "failing", taken_before, NOW, LIMIT)
+
+    def another_is_faster(operation: str) -> None:
+        if operation == "put_item" and not granted:
+            granted.append(0)
+            granted.append(ledger.take_turns("luxstore", "failing", 1, NOW, LIMIT))
+
+    dynamodb.before = another_is_faster
+    granted.append(ledger.take_turns("luxstore", "failing", 2, NOW, LIMIT))
+    assert taken_before + sum(granted) == LIMIT.alerts
+
+
+def test_who_is_always_slower_takes_no_turn_and_says_so() -> None:
+    dynamodb = FakeDynamoDb()
+    ledger = Ledger(dynamodb.table)
+
+    def another_is_faster(operation: str) -> None:
+        if operation == "put_item":
+            dynamodb.before = lambda _: None
+            ledger.take_turns("luxstore", "failing", 1, NOW, replace(LIMIT, alerts=99))
+            dynamodb.before = another_is_faster
+
+    dynamodb.before = another_is_faster
+    with pytest.raises(TryAgainLater, match="again and again"):
+        ledger.take_turns("luxstore", "failing", 1, NOW, replace(LIMIT, alerts=99))
+
+
+# ---- Trouble
 
 
 def test_the_bytes_of_an_alert_are_kept_until_it_is_told(dynamodb_ledger: Ledger) -> None:
@@ -142,7 +491,7 @@ def test_the_bytes_of_an_alert_are_kept_until_it_is_told(dynamodb_ledger: Ledger
 
 
 def test_a_table_that_is_not_there_is_trouble_for_later(dynamodb_ledger: Ledger) -> None:
-    dynamodb_ledger._client.delete_table(TableName="ledger")
+    dynamodb_ledger._table._client.delete_table(TableName="ledger")
     with pytest.raises(TryAgainLater, match="ResourceNotFoundException"):
         read(dynamodb_ledger)
 
@@ -152,13 +501,75 @@ def test_no_answer_is_trouble_for_later(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     nowhere = boto3.client("dynamodb", region_name="us-east-1", endpoint_url="http://127.0.0.1:9")
     with pytest.raises(TryAgainLater, match="no answer"):
-        read(Ledger(nowhere, "ledger"))
+        read(Ledger(Table(nowhere, "ledger")))
 
 
-def test_what_dynamodb_left_unread_is_trouble_for_later(
-    dynamodb_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_dynamodb_left_unread_is_trouble_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    dynamodb = FakeDynamoDb()
     unprocessed: dict[str, Any] = {"Responses": {}, "UnprocessedKeys": {"ledger": {"Keys": []}}}
-    monkeypatch.setattr(dynamodb_ledger._client, "batch_get_item", lambda **_: unprocessed)
+    monkeypatch.setattr(dynamodb, "batch_get_item", lambda **_: unprocessed)
     with pytest.raises(TryAgainLater, match="too busy"):
-        read(dynamodb_ledger)
+        read(Ledger(dynamodb.table))
+
+
+def refusal(code: str, *reasons: str) -> ClientError:
+    """Return what DynamoDB answers where it refuses; of a transaction, with the reason of each of its writes."""
+    answer: Any = {"Error": {"Code": code}, "CancellationReasons": [{"Code": reason} for reason in reasons]}
+    return ClientError(answer, "AnyOperation")
+
+
+@pytest.mark.parametrize(
+    ("reasons", "meaning"),
+    [
+        (["None", "TransactionConflict"], Conflict),
+        (["ConditionalCheckFailed", "TransactionConflict"], Conflict),
+        (["None", "ConditionalCheckFailed"], TransactionRefused),
+        (["ThrottlingError", "None"], TryAgainLater),
+        (["ConditionalCheckFailed", "ProvisionedThroughputExceeded"], TryAgainLater),
+        ([], TryAgainLater),
+    ],
+    ids=str,
+)
+def test_a_transaction_that_is_canceled_says_why(reasons: list[str], meaning: type[Exception]) -> None:
+    dynamodb = FakeDynamoDb()
+
+    def refuse(operation: str) -> None:
+        raise refusal("TransactionCanceledException", *reasons)
+
+    dynamodb.before = refuse
+    with pytest.raises(meaning):
+        dynamodb.table.transact(dynamodb.table.to_put({"pk": "one"}), dynamodb.table.to_put({"pk": "two"}))
+
+
+@pytest.mark.parametrize(("times", "is_made"), [(1, True), (2, True), (3, False)])
+def test_a_write_that_meets_a_transaction_is_tried_again_before_it_is_a_conflict(
+    monkeypatch: pytest.MonkeyPatch, times: int, is_made: bool
+) -> None:
+    monkeypatch.setattr("invoicekey.table.time.sleep", lambda _: None)
+    dynamodb = FakeDynamoDb()
+    written = Ledger(dynamodb.table).write(FULL)
+    transactions = iter(range(times))
+
+    def refuse(operation: str) -> None:
+        if next(transactions, None) is not None:
+            raise refusal("TransactionConflictException")
+
+    dynamodb.before = refuse
+    if is_made:
+        Ledger(dynamodb.table).note_recorded(written)
+    else:
+        with pytest.raises(Conflict):
+            Ledger(dynamodb.table).note_recorded(written)
+    assert dynamodb.calls.count("update_item") == is_made
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerError", "ValidationException"])
+def test_what_dynamodb_refuses_is_trouble_for_later(code: str) -> None:
+    dynamodb = FakeDynamoDb()
+
+    def refuse(operation: str) -> None:
+        raise refusal(code)
+
+    dynamodb.before = refuse
+    with pytest.raises(TryAgainLater, match=code):
+        Ledger(dynamodb.table).write(FULL)

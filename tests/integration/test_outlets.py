@@ -1,7 +1,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -12,7 +12,7 @@ from moto import mock_aws
 from invoicekey.errors import TryAgainLater
 from invoicekey.ledger import Entry, Report
 from invoicekey.notification import OrderRef
-from invoicekey.outlets import MOST_BYTES, Outlets, alert_entry
+from invoicekey.outlets import FEED, MOST_BYTES, AlertTopic, Event, HookQueue, Outlets, alert_entry
 from tests.fakes_outside import FakeOutlets, Steps, message
 
 NOW = datetime(2026, 3, 3, tzinfo=UTC)
@@ -190,3 +190,66 @@ def test_a_message_is_put_back_and_a_refused_handle_is_told(real: Real) -> None:
 
     assert real.outlets.put_back([(good, 0), (stale, 99_999.0)]) == [stale]
     assert len(real.messages("hooks")) == 1
+
+
+# ---- The way in
+
+
+def event(number: int) -> Event:
+    return Event(f'{{"number": {number}}}', f"correlation-{number}", FEED)
+
+
+def test_an_event_is_queued_as_it_is_with_its_source(real: Real) -> None:
+    assert HookQueue(real.sqs, real.urls["hooks"]).send([event(1)]) == [event(1)]
+
+    (queued,) = real.messages("hooks")
+    attributes = {name: value["StringValue"] for name, value in queued["MessageAttributes"].items()}
+    assert queued["Body"] == '{"number": 1}'
+    assert attributes == {"correlation_id": "correlation-1", "source": "feed"}
+
+
+def test_the_events_that_were_queued_are_returned(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [event(number) for number in range(12)]
+    answers = iter([{"Successful": [{"Id": "3"}, {"Id": "5"}]}, {"Successful": [{"Id": "1"}]}])
+    monkeypatch.setattr(real.sqs, "send_message_batch", lambda **_: next(answers))
+
+    assert HookQueue(real.sqs, real.urls["hooks"]).send(events) == [event(3), event(5), event(11)]
+
+
+@pytest.mark.parametrize(
+    ("delay", "told"),
+    [(timedelta(0), None), (timedelta(minutes=1), 60), (timedelta(hours=1), 900)],
+    ids=["none", "a minute", "more than SQS takes"],
+)
+def test_an_event_may_be_hidden_for_a_while(
+    real: Real, monkeypatch: pytest.MonkeyPatch, delay: timedelta, told: int | None
+) -> None:
+    sent: list[Any] = []
+
+    def remembering(**call: Any) -> dict[str, Any]:
+        sent.extend(call["Entries"])
+        return {}
+
+    monkeypatch.setattr(real.sqs, "send_message_batch", remembering)
+    HookQueue(real.sqs, real.urls["hooks"], delay=delay).send([event(1)])
+    assert [entry.get("DelaySeconds") for entry in sent] == [told]
+
+
+# ---- The topic, for what is not about one order
+
+
+def test_a_summary_reaches_its_subscribers_with_text_and_attributes(real: Real) -> None:
+    AlertTopic(real.sns, real.topic).publish(ALERT)
+
+    (received,) = real.messages("inbox")
+    envelope = json.loads(received["Body"])
+    assert (envelope["Subject"], envelope["Message"]) == ("A subject", "é")
+    assert envelope["MessageAttributes"]["type"] == {"Type": "String", "Value": "failing"}
+
+
+def test_a_topic_that_is_not_there_is_trouble_for_later_and_no_text_is_repeated(real: Real) -> None:
+    real.sns.delete_topic(TopicArn=real.topic)
+    with pytest.raises(TryAgainLater, match="Publish NotFound") as trouble:
+        AlertTopic(real.sns, real.topic).publish(ALERT)
+
+    assert "A subject" not in str(trouble.value)

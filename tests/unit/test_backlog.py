@@ -235,6 +235,12 @@ class TestHeldBack:
         backlog.take_up(taken_up, 9)
         assert not backlog.take_up(taken_up, 10)
 
+    def test_a_write_that_the_sdk_repeats_takes_it_up_once(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
+        hold_back(dynamodb)
+        for number in (7, 9):
+            (listed,) = backlog.held_back()["luxstore"]
+            assert [backlog.take_up(listed, number), backlog.take_up(listed, number)] == [True, True]
+
     def test_an_alert_that_is_gone_is_not_taken_up(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
         hold_back(dynamodb)
         (listed,) = backlog.held_back()["luxstore"]

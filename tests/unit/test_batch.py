@@ -1,18 +1,26 @@
 import json
 import threading
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from invoicekey import batch as batch_module
+from invoicekey import telemetry
 from invoicekey.batch import PARALLEL
 from invoicekey.check import Clock
 from invoicekey.errors import Conflict, CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.ledger import HELD_BACK, Report
+from invoicekey.notification import OrderRef, own_event
+from invoicekey.outlets import FEED, HOOK, RECHECK, Message
+from invoicekey.schedule import FOLLOWED_FOR
 from invoicekey.telemetry import logger
-from tests.fakes_outside import ACCOUNT, GRACE, LEASE, ORDER_ID, REF, Crash, Outside, message, unreachable
-from tests.orders import cnova_order, returned, sale
+from tests.fakes_outside import ACCOUNT, GRACE, LEASE, LIMIT, ORDER_ID, REF, Crash, Outside, message, unreachable
+from tests.keys import make_key
+from tests.orders import cnova_order, own_order, returned, sale
 
 HOUR = 3600.0
 DAY = timedelta(hours=24)
@@ -37,6 +45,36 @@ def put_back(outside: Outside, message_id: str, times: int) -> None:
         outside.ledger.note_put_back(message_id)
 
 
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
+    """What was counted, by name."""
+    counted: dict[str, list[float]] = {}
+
+    def count(name: str, number: float = 1) -> None:
+        counted.setdefault(name, []).append(number)
+
+    monkeypatch.setattr(telemetry, "count", count)
+    return counted
+
+
+def keyless(outside: Outside, *numbers: int, account: str = ACCOUNT) -> list[Message]:
+    """Put keyless orders at VTEX, and return the messages about them."""
+    for number in numbers:
+        at_vtex(outside, sale(key=None), orderId=f"VVJ-{number}-01", hostname=account)
+    return [outside.message(f"VVJ-{number}-01", account=account, id=f"{account}-{number}") for number in numbers]
+
+
+def alerted(outside: Outside) -> list[str]:
+    """List the orders and kinds of the alerts that went out at once."""
+    return [f"{alert.ref.order_id} {alert.type}" for alert in outside.outlets.alerts]
+
+
+def report(outside: Outside, order_id: str = ORDER_ID) -> Report:
+    found = outside.ledger.entries[OrderRef(ACCOUNT, order_id)].report
+    assert found
+    return found
+
+
 def reasons(outside: Outside) -> list[str]:
     return [reason for _, reason in outside.outlets.dead_letters]
 
@@ -49,8 +87,8 @@ def test_a_failing_order_is_recorded_and_then_alerted(outside: Outside) -> None:
 
     assert outside.check(message()) == set()
     assert kinds(outside) == (["failing"], ["failing"])
-    assert outside.steps.taken == ["read", "read_order", "write", "send_records", "note_recorded", "publish_alerts",
-                                   "note_alerted"]  # fmt: skip
+    assert outside.steps.taken == ["read", "read_order", "write", "send_records", "note_recorded", "take_turns",
+                                   "publish_alerts", "note_alerted"]  # fmt: skip
 
 
 def test_an_ok_order_is_written_and_nothing_more(outside: Outside) -> None:
@@ -60,11 +98,12 @@ def test_an_ok_order_is_written_and_nothing_more(outside: Outside) -> None:
     assert outside.steps.taken == ["read", "read_order", "write"]
 
 
-def test_an_order_of_another_marketplace_is_not_written(outside: Outside) -> None:
+def test_an_order_of_another_marketplace_is_written_so_that_its_events_are_known_and_no_more(outside: Outside) -> None:
     at_vtex(outside, sale(key=None), affiliateId="MBS", customData=None)
 
     assert outside.check(message()) == set()
-    assert outside.steps.taken == ["read", "read_order"]
+    assert outside.steps.taken == ["read", "read_order", "write"]
+    assert kinds(outside) == ([], [])
 
 
 def test_the_same_failure_is_told_once_however_often_it_is_met(outside: Outside) -> None:
@@ -407,6 +446,353 @@ def test_a_sent_report_that_could_not_be_noted_goes_back(outside: Outside) -> No
 
     assert outside.check(message()) == {message().id}
     assert kinds(outside) == (["failing"], [])
+
+
+# ---- Alerts take turns
+
+
+def test_the_first_five_go_out_at_once_and_the_others_are_held_back(
+    outside: Outside, figures: dict[str, list[float]]
+) -> None:
+    messages = keyless(outside, *range(1, 8))
+
+    assert outside.check(*messages) == set()
+    assert len(outside.outlets.records) == 7
+    assert alerted(outside) == [f"VVJ-{number}-01 failing" for number in range(1, 6)]
+    assert outside.ledger.held_back == {"VVJ-6-01": "failing", "VVJ-7-01": "failing"}
+    assert (figures["alert_published"], figures["alert_held_back"]) == ([5], [2])
+
+
+def test_they_are_counted_across_environments_and_batches(outside: Outside) -> None:
+    messages = keyless(outside, *range(1, 7))
+    for begin in range(0, 6, 2):
+        outside.environment().check(messages[begin : begin + 2], outside.time.clock())
+
+    assert len(outside.outlets.alerts) == LIMIT.alerts
+    assert outside.ledger.held_back == {"VVJ-6-01": "failing"}
+
+
+def test_what_is_held_back_is_told_as_far_as_its_check_is_concerned(outside: Outside) -> None:
+    outside.check(*keyless(outside, *range(1, 7)))
+
+    assert report(outside, "VVJ-6-01").is_told
+    assert report(outside, "VVJ-6-01").alert is None
+    assert outside.check(*keyless(outside, 6)) == set()
+    assert len(outside.outlets.records) == 6
+
+
+def test_a_digest_is_given_what_went_wrong_and_since_when(outside: Outside) -> None:
+    outside.check(*keyless(outside, *range(1, 6)))
+    at_vtex(outside, sale("1", None), sale("2", "junk"), sale("3", None), orderId="VVJ-6-01")
+    outside.check(outside.message("VVJ-6-01"))
+
+    (held,) = outside.ledger.dynamodb.table.listed(HELD_BACK)
+    assert (held["kind"], held["codes"]) == ("failing", ["missing", "malformed"])
+    assert held["list_at"] == outside.time.now.isoformat()
+
+
+def test_the_window_slides(outside: Outside) -> None:
+    outside.check(*keyless(outside, 1, 2))
+    outside.time.advance(LIMIT.window / 2)
+    outside.check(*keyless(outside, 3, 4, 5))
+    outside.time.advance(LIMIT.window / 2)
+    outside.check(*keyless(outside, 6, 7, 8))
+
+    assert alerted(outside)[5:] == ["VVJ-6-01 failing", "VVJ-7-01 failing"]
+    assert outside.ledger.held_back == {"VVJ-8-01": "failing"}
+
+
+def test_each_kind_and_each_account_has_its_own_turns(outside: Outside) -> None:
+    outside.check(*keyless(outside, *range(1, 6)))
+    at_vtex(outside, sale(), orderId="VVJ-1-01")
+    outside.check(outside.message("VVJ-1-01"))
+    outside.check(*keyless(outside, *range(1, 6), account="othershop"))
+
+    assert Counter(alert.type for alert in outside.outlets.alerts) == {"failing": 10, "resolved": 1}
+    assert not outside.ledger.held_back
+
+
+def test_resolved_alerts_take_turns_too(outside: Outside) -> None:
+    for begin in (1, 6):
+        outside.check(*keyless(outside, *range(begin, begin + 5)))
+        outside.time.advance(LIMIT.window)
+    outside.vtex.documents.clear()
+    for number in range(1, 8):
+        at_vtex(outside, sale(f"{number}", make_key(number=number)), orderId=f"VVJ-{number}-01")
+    outside.check(*(outside.message(f"VVJ-{number}-01") for number in range(1, 8)))
+
+    assert alerted(outside)[10:] == [f"VVJ-{number}-01 resolved" for number in range(1, 6)]
+    assert outside.ledger.held_back == {"VVJ-6-01": "resolved", "VVJ-7-01": "resolved"}
+
+
+def held_back(outside: Outside, order_id: str = ORDER_ID) -> None:
+    """Let the failure of an order be held back."""
+    outside.check(*keyless(outside, *range(101, 106)))
+    at_vtex(outside, sale(key=None), orderId=order_id)
+    outside.check(outside.message(order_id))
+    outside.outlets.alerts.clear()
+    assert outside.ledger.held_back == {order_id: "failing"}
+
+
+def test_whose_failing_was_held_back_is_told_resolved_in_a_digest_too(outside: Outside) -> None:
+    held_back(outside)
+    at_vtex(outside, sale())
+    outside.check(outside.message())
+
+    assert alerted(outside) == []
+    assert outside.ledger.held_back == {ORDER_ID: "resolved"}
+    assert outside.outlets.records[-1].type == "resolved"
+
+
+def test_the_digest_then_knows_that_the_failing_was_not_told_yet(outside: Outside) -> None:
+    held_back(outside)
+    at_vtex(outside, sale())
+    outside.check(outside.message())
+
+    (held,) = outside.ledger.dynamodb.table.listed(HELD_BACK)
+    assert held["codes"] == ["missing"]
+
+
+def test_one_that_a_digest_has_told_failing_is_resolved_with_no_codes(outside: Outside) -> None:
+    held_back(outside)
+    outside.ledger.dynamodb.table.delete(f"held#{ACCOUNT}#{ORDER_ID}")
+    at_vtex(outside, sale())
+    outside.check(outside.message())
+
+    (held,) = outside.ledger.dynamodb.table.listed(HELD_BACK)
+    assert (held["kind"], held["codes"]) == ("resolved", [])
+
+
+def test_what_changes_while_a_digest_is_being_told_is_told_in_the_next(outside: Outside) -> None:
+    held_back(outside)
+    outside.ledger.dynamodb.table.update(f"held#{ACCOUNT}#{ORDER_ID}", "SET digest = :number", number=7)
+    at_vtex(outside, sale())
+    outside.check(outside.message())
+
+    (held,) = outside.ledger.dynamodb.table.listed(HELD_BACK)
+    assert "digest" not in held
+
+
+def test_whose_failing_was_held_back_is_given_up_in_a_digest_too(outside: Outside) -> None:
+    held_back(outside)
+    outside.time.advance(FOLLOWED_FOR)
+    outside.check(outside.message())
+
+    assert outside.ledger.held_back == {ORDER_ID: "expired"}
+    assert alerted(outside) == []
+
+
+def test_a_close_without_an_alert_takes_no_turn(outside: Outside) -> None:
+    held_back(outside)
+    at_vtex(outside, sale(key=None), status="canceled")
+    outside.steps.taken.clear()
+    outside.check(outside.message())
+
+    assert "take_turns" not in outside.steps.taken
+    assert outside.ledger.held_back == {ORDER_ID: "failing"}
+
+
+def test_once_the_storm_is_over_a_failure_that_changes_is_told_at_once_and_the_old_one_not_at_all(
+    outside: Outside,
+) -> None:
+    held_back(outside)
+    outside.time.advance(LIMIT.window)
+    at_vtex(outside, sale(key="123"))
+    outside.check(outside.message())
+    assert (alerted(outside), outside.ledger.held_back) == ([f"{ORDER_ID} failing"], {})
+
+    at_vtex(outside, sale())
+    outside.check(outside.message())
+    assert (alerted(outside)[1:], outside.ledger.held_back) == ([f"{ORDER_ID} resolved"], {})
+
+
+def test_a_function_that_dies_after_it_took_turns_loses_nothing(outside: Outside) -> None:
+    messages = keyless(outside, *range(1, 5))
+    outside.steps.after("take_turns", Crash())
+    with pytest.raises(Crash):
+        outside.check(*messages)
+    assert (len(outside.outlets.records), alerted(outside)) == (4, [])
+
+    outside.time.advance(LEASE)
+    assert outside.environment().check(messages, outside.time.clock()) == set()
+    assert len(outside.outlets.records) == 4
+    assert len(outside.outlets.alerts) + len(outside.ledger.held_back) == 4
+
+
+def test_without_the_ledger_no_turn_is_taken_and_the_alert_is_told_after_the_lease(outside: Outside) -> None:
+    messages = keyless(outside, 1) + keyless(outside, 2, account="othershop")
+    outside.steps.before("take_turns", unreachable("the ledger"))
+
+    assert outside.check(*messages) == {messages[0].id}
+    assert alerted(outside) == ["VVJ-2-01 failing"]
+    outside.time.advance(LEASE)
+    assert outside.check(messages[0]) == set()
+    assert alerted(outside) == ["VVJ-2-01 failing", "VVJ-1-01 failing"]
+    assert len(outside.outlets.records) == 2
+
+
+def test_what_could_not_be_noted_as_held_back_goes_back_and_is_told_after_the_lease(outside: Outside) -> None:
+    messages = keyless(outside, *range(1, 7))
+    outside.steps.before("note_held_back", unreachable("the ledger"))
+
+    assert outside.check(*messages) == {messages[5].id}
+    assert not outside.ledger.held_back
+    outside.time.advance(LIMIT.window)
+    assert outside.check(messages[5]) == set()
+    assert alerted(outside)[5:] == ["VVJ-6-01 failing"]
+
+
+# ---- Events that are known
+
+CHANGED = "2026-03-03T14:54:00.5436574+00:00"
+STATES_AT_VTEX = {
+    "other_marketplace": own_order(sale(), orderId=ORDER_ID),
+    "canceled": cnova_order(sale(), status="canceled"),
+    "returned": cnova_order(sale(), returned()),
+    "not_invoiced": cnova_order(status="handling"),
+    "waiting": cnova_order(),
+    "ok": cnova_order(sale()),
+    "failing": cnova_order(sale(key=None)),
+}
+from_hook = partial(message, last_change=CHANGED)
+from_feed = partial(message, last_change=CHANGED, source=FEED, id="of the feed")
+
+
+@pytest.mark.parametrize("outcome", STATES_AT_VTEX)
+def test_a_feed_event_that_the_hook_brought_causes_no_reading_whatever_came_of_it(
+    outside: Outside, outcome: str
+) -> None:
+    outside.vtex.put(STATES_AT_VTEX[outcome])
+    outside.check(from_hook())
+
+    assert outside.check(from_feed()) == set()
+    assert outside.vtex.reads[REF] == 1
+
+
+@pytest.mark.parametrize("after", [timedelta(0), GRACE], ids=["within its grace", "dead"])
+def test_nor_does_one_of_an_order_that_vtex_does_not_know(outside: Outside, after: timedelta) -> None:
+    outside.time.advance(after)
+    outside.check(from_hook())
+
+    assert outside.check(from_feed()) == set()
+    assert outside.vtex.reads[REF] == 1
+
+
+def test_nor_does_one_that_the_feed_brought_before(outside: Outside) -> None:
+    at_vtex(outside, sale())
+    outside.check(from_feed(id="first"))
+
+    assert outside.check(from_feed()) == set()
+    assert outside.vtex.reads[REF] == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"last_change": "2026-03-03T14:54:00.5436575+00:00"}, {"last_change": None}, {"order_id": "VVJ-2-01"}],
+    ids=["another change", "no change", "another order"],
+)
+def test_a_feed_event_that_nobody_brought_is_read(outside: Outside, other: dict[str, Any]) -> None:
+    for order_id in (ORDER_ID, "VVJ-2-01"):
+        at_vtex(outside, sale(key=None), orderId=order_id)
+    outside.check(from_hook())
+    outside.check(from_feed(**other))
+
+    assert outside.vtex.reads.total() == 2
+
+
+@pytest.mark.parametrize("source", [HOOK, RECHECK, "redrive"])
+def test_any_other_event_is_read_though_it_is_known(outside: Outside, source: str) -> None:
+    at_vtex(outside, sale())
+    for _ in range(2):
+        outside.check(from_hook(source=source))
+
+    assert outside.vtex.reads[REF] == 2
+
+
+def test_a_re_check_is_read_and_leaves_no_event_behind(outside: Outside) -> None:
+    at_vtex(outside, sale())
+    for _ in range(2):
+        outside.check(message(body=own_event(REF), source=RECHECK))
+
+    assert outside.vtex.reads[REF] == 2
+    assert outside.ledger.entries[REF].events == ()
+
+
+def test_a_known_event_beside_a_new_one_is_done_with_it(outside: Outside) -> None:
+    at_vtex(outside, sale())
+    outside.check(from_hook())
+
+    assert outside.check(from_feed(), from_hook(last_change="later")) == set()
+    assert outside.vtex.reads[REF] == 2
+
+
+def test_in_a_mixed_batch_only_what_is_not_known_is_read(outside: Outside) -> None:
+    for order_id in (ORDER_ID, "VVJ-2-01"):
+        at_vtex(outside, sale(key=None), orderId=order_id)
+    outside.check(from_hook())
+
+    assert outside.check(from_feed(), from_feed("VVJ-2-01", id="new")) == set()
+    assert outside.vtex.reads == {REF: 1, OrderRef(ACCOUNT, "VVJ-2-01"): 1}
+
+
+def test_a_known_event_is_read_where_the_report_of_its_check_is_not_told(outside: Outside) -> None:
+    at_vtex(outside, sale(key=None))
+    outside.steps.before("send_records", Crash())
+    with pytest.raises(Crash):
+        outside.check(from_hook())
+    outside.time.advance(LEASE)
+
+    assert outside.check(from_feed()) == set()
+    assert kinds(outside) == (["failing"], ["failing"])
+
+
+def test_a_feed_event_that_waits_is_read_until_its_check_ends(outside: Outside) -> None:
+    at_vtex(outside)
+    assert outside.check(from_feed()) == {"of the feed"}
+    assert outside.check(from_feed(receive_count=2)) == {"of the feed"}
+    outside.time.advance(GRACE)
+
+    assert outside.check(from_feed(receive_count=3)) == set()
+    assert outside.outlets.records[0].codes == ["no_invoice"]
+
+
+def test_a_known_event_that_killed_the_function_is_no_suspect(outside: Outside) -> None:
+    for order_id in (ORDER_ID, "VVJ-2-01"):
+        at_vtex(outside, sale(), orderId=order_id)
+    outside.check(from_hook())
+
+    assert outside.check(from_feed(receive_count=9), message("VVJ-2-01")) == set()
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        ([from_feed()], [1]),
+        ([from_feed(receive_count=2)], None),
+        ([from_hook()], None),
+        ([from_hook(), from_feed()], [0]),
+        ([from_hook(last_change="another"), from_feed()], [1]),
+        ([from_hook("VVJ-2-01"), from_feed()], [1]),
+        ([from_feed(), from_feed("VVJ-2-01", id="another")], [1, 1]),
+    ],
+    ids=["by the feed alone", "counted before", "by the hook", "in one batch", "another event", "another order", "two"],
+)
+def test_what_only_the_feed_knew_is_counted(
+    outside: Outside, figures: dict[str, list[float]], events: list[Message], told: list[float] | None
+) -> None:
+    for order_id in (ORDER_ID, "VVJ-2-01"):
+        at_vtex(outside, sale(), orderId=order_id)
+    outside.check(*events)
+
+    assert figures.get("feed_only") == told
+
+
+def test_what_the_hook_had_brought_counts_as_known(outside: Outside, figures: dict[str, list[float]]) -> None:
+    at_vtex(outside, sale())
+    outside.check(from_hook())
+    outside.check(from_feed())
+
+    assert figures["feed_only"] == [0]
 
 
 # ---- Others that write the same order

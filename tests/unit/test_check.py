@@ -1,4 +1,5 @@
 import json
+import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,13 +9,29 @@ import pytest
 from invoicekey.alert import Style
 from invoicekey.check import REPORTING_SECONDS, DeadLetterReason, Finding, Heard, OrderCheck, Rules
 from invoicekey.errors import Conflict, OutOfTime, TryAgainLater
-from invoicekey.ledger import Entry, Report
+from invoicekey.ledger import (
+    DISMISSED,
+    EXPIRED,
+    FOLLOWED,
+    KEEP_CLAIMS_DAYS,
+    KEEP_NOTES_DAYS,
+    MOST_CLAIMS,
+    MOST_EVENTS,
+    Claim,
+    Entry,
+    KeyTaken,
+    Report,
+    Shown,
+)
+from invoicekey.notification import OrderRef
 from invoicekey.policy import Policy
-from tests.fakes_outside import GRACE, LEASE, NOON, ORDER_ID, REF, Crash, Outside, unreachable
+from invoicekey.schedule import FOLLOWED_FOR
+from tests.fakes_outside import ACCOUNT, GRACE, LEASE, NOON, ORDER_ID, REF, Crash, Outside, unreachable
+from tests.keys import make_key
 from tests.orders import KEY, cnova_order, own_order, returned, sale
 
 SHORT_KEY = KEY[:-1]
-SECOND = timedelta(seconds=1)
+SECOND, MINUTE, HOUR, DAY = (timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days"))
 TOO_LITTLE = REPORTING_SECONDS / 2 - 0.1
 
 GOOD = cnova_order(sale())
@@ -30,31 +47,53 @@ def outside() -> Outside:
     return Outside()
 
 
-def check(outside: Outside, document: dict[str, Any] | None = None, heard: timedelta = timedelta(0)) -> Finding:
+def check(
+    outside: Outside,
+    document: dict[str, Any] | None = None,
+    heard: timedelta = timedelta(0),
+    *,
+    events: tuple[str, ...] = (),
+    of_hook: tuple[str, ...] = (),
+) -> Finding:
     """Check the order alone, as far as the ledger; `heard` is how long ago its event was queued."""
-    if document is not None:
-        outside.vtex.put(document)
+    ref = outside.vtex.put(document) if document else REF
     order_check = OrderCheck(outside.vtex, outside.ledger, Rules(outside.policy, Style(), LEASE))
-    entry = outside.ledger.read([REF]).entries[REF]
+    entry = outside.ledger.read([ref]).entries[ref]
     outside.steps.taken.clear()
-    return order_check.check(entry, Heard(outside.time.now - heard), outside.time.clock())
+    return order_check.check(entry, Heard(outside.time.now - heard, events, of_hook), outside.time.clock())
 
 
 def tell(outside: Outside, document: dict[str, Any] | None = None) -> None:
     """Check the order with a batch of its own, so that reports are sent."""
-    if document is not None:
-        outside.vtex.put(document)
-    outside.check(outside.message())
+    ref = outside.vtex.put(document) if document else REF
+    outside.check(outside.message(ref.order_id, account=ref.account))
 
 
-def held(outside: Outside) -> Entry:
-    return outside.ledger.entries[REF]
+def held(outside: Outside, ref: OrderRef = REF) -> Entry:
+    return outside.ledger.entries[ref]
 
 
 def report(outside: Outside) -> Report:
     found = held(outside).report
     assert found is not None
     return found
+
+
+def followed(outside: Outside) -> list[str]:
+    """List the orders that are to be read again."""
+    return [item["pk"].rpartition("#")[2] for item in outside.ledger.dynamodb.table.listed(FOLLOWED)]
+
+
+def expire(outside: Outside) -> None:
+    """Let a failure be open for as long as it is followed."""
+    tell(outside, KEYLESS)
+    outside.time.advance(FOLLOWED_FOR)
+    tell(outside)
+
+
+def set_aside(outside: Outside, why: str) -> None:
+    tell(outside, KEYLESS)
+    outside.ledger.write(replace(held(outside), set_aside=why, set_aside_why="told so", recheck_at=None))
 
 
 class TestOutcomes:
@@ -73,11 +112,23 @@ class TestOutcomes:
         assert held(outside).has_open_failure
         assert report(outside).is_told
 
-    def test_an_order_of_another_marketplace_leaves_nothing_behind(self, outside: Outside) -> None:
-        finding = check(outside, own_order(sale(key=None), orderId=ORDER_ID))
+    def test_an_order_of_another_marketplace_leaves_no_more_than_its_events_for_a_while(self, outside: Outside) -> None:
+        finding = check(outside, own_order(sale(key=None), orderId=ORDER_ID), events=("event",))
         assert finding.verdict
         assert finding.verdict.outcome == "other_marketplace"
-        assert outside.steps.taken == ["read_order"]
+        assert outside.steps.taken == ["read_order", "write"]
+        (item,) = outside.ledger.dynamodb.items("order#")
+        assert item.keys() == {"pk", "version", "checked_at", "outcome", "events", "expires_at"}
+        assert float(item["expires_at"]) - time.time() == pytest.approx(KEEP_NOTES_DAYS * 86_400, abs=60)
+
+    def test_but_one_that_was_once_reported_is_kept_so_that_its_numbers_do_not_begin_anew(
+        self, outside: Outside
+    ) -> None:
+        for document in (KEYLESS, GOOD, own_order(orderId=ORDER_ID)):
+            tell(outside, document)
+        outside.ledger.dynamodb.forget_expired(time.time() + (KEEP_NOTES_DAYS + 1) * 86_400)
+        tell(outside, KEYLESS)
+        assert outside.outlets.records[-1].number == 3
 
     @pytest.mark.parametrize("document", [CANCELED, RETURNED, NOT_INVOICED])
     def test_an_order_that_needs_no_key_is_told_to_nobody(self, outside: Outside, document: dict[str, Any]) -> None:
@@ -232,6 +283,10 @@ class TestNotFound:
         assert held(outside).version == 1
         assert held(outside).first_heard_at is None
 
+    def test_its_events_are_remembered_by_then(self, outside: Outside) -> None:
+        check(outside, heard=GRACE, events=("event",))
+        assert held(outside).events == ("event",)
+
     def test_an_open_failure_is_closed_with_the_same_reason_at_once(self, outside: Outside) -> None:
         tell(outside, KEYLESS)
         outside.vtex.documents.clear()
@@ -240,6 +295,461 @@ class TestNotFound:
         assert (record.type, record.data["reason"]) == ("resolved", "not_found")
         assert len(outside.outlets.alerts) == 1
         assert [reason for _, reason in outside.outlets.dead_letters] == ["not_found"]
+
+
+class TestEvents:
+    def test_are_remembered_when_the_check_has_ended(self, outside: Outside) -> None:
+        check(outside, GOOD, events=("one",))
+        check(outside, events=("two", "one"))
+        assert held(outside).events == ("one", "two")
+
+    def test_are_remembered_up_to_a_number_the_newest_last(self, outside: Outside) -> None:
+        numbers = tuple(map(str, range(MOST_EVENTS + 1)))
+        check(outside, GOOD, events=numbers)
+        assert held(outside).events == numbers[1:]
+
+    def test_are_not_where_the_check_did_not_end(self, outside: Outside) -> None:
+        outside.vtex.fail(unreachable())
+        check(outside, GOOD, events=("one",))
+        assert not outside.ledger.entries
+
+    @pytest.mark.parametrize("document", [NO_INVOICE, None], ids=["no invoice", "not found"])
+    def test_of_an_order_that_waits_are_those_that_the_hook_brought(
+        self, outside: Outside, document: dict[str, Any] | None
+    ) -> None:
+        assert check(outside, document, events=("of the feed", "of both"), of_hook=("of both",)).wait_until
+        assert held(outside).events == ("of both",)
+
+    def test_are_written_once_however_often_the_order_waits(self, outside: Outside) -> None:
+        for _ in range(2):
+            check(outside, NO_INVOICE, events=("one",), of_hook=("one",))
+        assert held(outside).version == 1
+
+    def test_begin_no_grace(self, outside: Outside) -> None:
+        check(outside, NO_INVOICE, events=("one",), of_hook=("one",))
+        outside.time.advance(GRACE)
+        assert check(outside, heard=SECOND).wait_until == outside.time.now - SECOND + GRACE
+
+    def test_of_an_order_that_waits_expire_with_it(self, outside: Outside) -> None:
+        check(outside, NO_INVOICE, events=("one",), of_hook=("one",))
+        outside.ledger.dynamodb.forget_expired(time.time() + (KEEP_NOTES_DAYS + 1) * 86_400)
+        assert not outside.ledger.entries
+
+
+class TestFollowing:
+    """A failure is read again by schedule.py, for VTEX sends no event when a person adds the key."""
+
+    def test_it_is_first_read_again_after_a_quarter_of_an_hour(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        assert (held(outside).followed_from, held(outside).recheck_at) == (NOON, NOON + 15 * MINUTE)
+        assert followed(outside) == [ORDER_ID]
+
+    def test_each_check_that_finds_it_as_it_was_puts_off_the_next(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        for later, next_one in ((15 * MINUTE, HOUR), (20 * MINUTE, HOUR), (HOUR, 5 * HOUR), (4 * DAY, 4 * DAY + HOUR)):
+            outside.time.now = NOON + later
+            tell(outside)
+            assert held(outside).recheck_at == NOON + next_one
+        assert held(outside).followed_from == NOON
+
+    def test_a_failure_that_changes_is_followed_anew(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        outside.time.advance(DAY)
+        tell(outside, cnova_order(sale(key=SHORT_KEY)))
+        assert held(outside).followed_from == NOON + DAY
+        assert held(outside).recheck_at == NOON + DAY + 15 * MINUTE
+        assert held(outside).opened_at == NOON
+
+    @pytest.mark.parametrize("document", [GOOD, CANCELED, RETURNED, NOT_INVOICED, None])
+    def test_one_that_is_closed_is_followed_no_longer(self, outside: Outside, document: dict[str, Any] | None) -> None:
+        tell(outside, KEYLESS)
+        if document is None:
+            outside.vtex.documents.clear()
+        tell(outside, document)
+        assert (held(outside).recheck_at, held(outside).followed_from) == (None, None)
+        assert followed(outside) == []
+
+    def test_the_list_shows_what_is_wrong_with_it(self, outside: Outside) -> None:
+        tell(outside, cnova_order(sale(key=None, invoiceUrl=KEY), sale("x" * 65, "junk")))
+        assert held(outside).errors == (
+            Shown("missing", "643797", has_suggestion=True),
+            Shown("malformed", "x" * 63 + "…", has_suggestion=False),
+        )
+
+    def test_one_of_the_first_version_is_followed_from_its_next_check_on(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        outside.ledger.write(replace(held(outside), followed_from=None, recheck_at=None))
+        outside.time.advance(DAY)
+        tell(outside)
+        assert (held(outside).followed_from, held(outside).recheck_at) == (NOON + DAY, NOON + DAY + 15 * MINUTE)
+
+
+class TestGivingUp:
+    """What has not closed after thirty days ends as expired, with one last alert."""
+
+    def test_until_then_it_is_only_read(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        outside.time.advance(FOLLOWED_FOR - SECOND)
+        tell(outside)
+        assert held(outside).recheck_at == NOON + FOLLOWED_FOR
+        assert len(outside.outlets.records) == 1
+
+    def test_then_a_record_and_an_alert_say_so(self, outside: Outside) -> None:
+        expire(outside)
+        record, alert = outside.outlets.records[-1], outside.outlets.alerts[-1]
+        assert (record.type, record.number, record.codes) == ("expired", 2, ["missing"])
+        assert alert.document["MessageAttributes"]["type"]["StringValue"] == "expired"
+        assert report(outside).is_told
+
+    def test_it_is_neither_open_nor_followed_any_longer(self, outside: Outside) -> None:
+        expire(outside)
+        assert (held(outside).set_aside, held(outside).has_open_failure) == (EXPIRED, False)
+        assert held(outside).recheck_at is None
+        assert followed(outside) == []
+
+    def test_it_is_not_told_again(self, outside: Outside) -> None:
+        expire(outside)
+        outside.time.advance(FOLLOWED_FOR)
+        tell(outside)
+        assert len(outside.outlets.records) == 2
+        assert held(outside).set_aside == EXPIRED
+
+    def test_a_changed_failure_is_given_up_thirty_days_after_its_change(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        outside.time.advance(20 * DAY)
+        tell(outside, cnova_order(sale(key=SHORT_KEY)))
+        outside.time.advance(20 * DAY)
+        tell(outside)
+        assert [record.type for record in outside.outlets.records] == ["failing", "failing"]
+
+    def test_a_function_that_dies_with_it_is_made_up_for(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        outside.time.advance(FOLLOWED_FOR)
+        outside.steps.before("send_records", Crash())
+        with pytest.raises(Crash):
+            tell(outside)
+        outside.time.advance(LEASE)
+        tell(outside)
+        assert [record.type for record in outside.outlets.records] == ["failing", "expired"]
+
+    def test_what_the_settings_say_is_not_the_shop_s_is_given_up_without_an_alert(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        outside.time.advance(FOLLOWED_FOR - SECOND)
+        tell(outside, own_order(sale(key=None), orderId=ORDER_ID))
+        assert held(outside).recheck_at == NOON + FOLLOWED_FOR
+        outside.time.advance(SECOND)
+        tell(outside)
+        assert [record.type for record in outside.outlets.records] == ["failing", "expired"]
+        assert [alert.type for alert in outside.outlets.alerts] == ["failing"]
+        assert held(outside).set_aside == EXPIRED
+
+
+@pytest.mark.parametrize("why", [EXPIRED, DISMISSED])
+class TestAFailureThatIsSetAside:
+    def test_is_not_told_again_as_long_as_its_errors_are_the_same(self, outside: Outside, why: str) -> None:
+        set_aside(outside, why)
+        tell(outside)
+        tell(outside, cnova_order(sale(key=None, courier=None)))
+        assert len(outside.outlets.records) == 1
+        assert (held(outside).set_aside, held(outside).set_aside_why) == (why, "told so")
+
+    def test_is_open_again_when_its_errors_change(self, outside: Outside, why: str) -> None:
+        set_aside(outside, why)
+        outside.time.advance(DAY)
+        tell(outside, cnova_order(sale(key=SHORT_KEY)))
+        assert [record.number for record in outside.outlets.records] == [1, 2]
+        assert held(outside).has_open_failure
+        assert (held(outside).set_aside, held(outside).set_aside_why) == (None, None)
+        assert held(outside).opened_at == held(outside).followed_from == NOON + DAY
+        assert followed(outside) == [ORDER_ID]
+
+    def test_is_settled_without_a_word_when_it_is_mended(self, outside: Outside, why: str) -> None:
+        set_aside(outside, why)
+        tell(outside, GOOD)
+        assert len(outside.outlets.records) == len(outside.outlets.alerts) == 1
+        assert (held(outside).errors_told, held(outside).set_aside, held(outside).set_aside_why) == (None, None, None)
+
+    def test_is_told_when_it_fails_anew_after_it_was_mended(self, outside: Outside, why: str) -> None:
+        set_aside(outside, why)
+        tell(outside, GOOD)
+        tell(outside, KEYLESS)
+        assert [record.type for record in outside.outlets.records] == ["failing", "failing"]
+
+    def test_stays_so_when_the_order_is_canceled_and_comes_back(self, outside: Outside, why: str) -> None:
+        set_aside(outside, why)
+        tell(outside, CANCELED)
+        tell(outside, KEYLESS)
+        assert len(outside.outlets.records) == 1
+
+    def test_has_its_grace_again(self, outside: Outside, why: str) -> None:
+        set_aside(outside, why)
+        assert check(outside, NO_INVOICE).wait_until == NOON + GRACE
+
+
+class TestTracking:
+    """With TrackingGraceHours set a good key alone is not enough for ever."""
+
+    UNTRACKED = cnova_order(sale(trackingNumber=None, courier=None))
+
+    @pytest.fixture
+    def outside(self) -> Outside:
+        return Outside(Policy(affiliate_ids=frozenset({"vvj"}), invoice_grace=GRACE, tracking_grace=DAY))
+
+    def test_a_good_order_without_it_is_read_again_when_the_grace_ends(self, outside: Outside) -> None:
+        tell(outside, self.UNTRACKED)
+        assert (held(outside).outcome, held(outside).recheck_at) == ("ok", NOON + DAY)
+        assert followed(outside) == [ORDER_ID]
+        assert "expires_at" not in outside.ledger.dynamodb.items("order#")[0]
+
+    def test_one_with_it_is_not(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        assert held(outside).recheck_at is None
+
+    def test_it_fails_then(self, outside: Outside) -> None:
+        tell(outside, self.UNTRACKED)
+        outside.time.advance(DAY)
+        tell(outside)
+        assert outside.outlets.records[0].codes == ["tracking_missing", "courier_missing"]
+        assert held(outside).errors == (Shown("tracking_missing", "643797", has_suggestion=False),)
+
+    @pytest.mark.parametrize("document", [CANCELED, RETURNED, NOT_INVOICED, None])
+    def test_it_is_not_read_again_for_it_where_there_is_nothing_to_ship(
+        self, outside: Outside, document: dict[str, Any] | None
+    ) -> None:
+        tell(outside, self.UNTRACKED)
+        outside.time.advance(DAY)
+        if document is None:
+            outside.vtex.documents.clear()
+        tell(outside, document)
+        assert held(outside).recheck_at is None
+        assert not outside.outlets.records
+
+    def test_a_resolved_alert_names_what_is_still_missing(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        tell(outside, self.UNTRACKED)
+        assert outside.outlets.records[-1].data["reason"] == "ok"
+        assert outside.outlets.records[-1].codes == ["tracking_missing", "courier_missing"]
+        assert "rastreio" in json.loads(outside.outlets.alerts[-1].document["Message"])["default"]
+        assert held(outside).recheck_at == NOON + DAY
+
+
+OTHER_ID = "VVJ-2-01"
+OTHER = OrderRef(ACCOUNT, OTHER_ID)
+OTHER_KEY = make_key(tax_id="11222333000181", month=3, number=643797)
+SAME_KEY = cnova_order(sale(), orderId=OTHER_ID)
+
+
+class TestClaims:
+    """The first order that shows a key owns it; another one fails for it."""
+
+    def test_the_first_order_that_shows_a_key_owns_it(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        assert outside.ledger.owners == {KEY: ORDER_ID}
+        assert held(outside).claims == {KEY}
+
+    def test_another_one_fails_and_names_the_owner(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        tell(outside, SAME_KEY)
+        (problem,) = outside.outlets.records[0].data["problems"]
+        assert (problem["code"], problem["reused_in"]) == ("reused", ORDER_ID)
+        assert ORDER_ID in outside.outlets.alerts[0].document["Message"]
+        assert outside.ledger.owners == {KEY: ORDER_ID}
+        assert held(outside, OTHER).claims == frozenset()
+
+    def test_the_owner_is_not_told_of_it(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        tell(outside, SAME_KEY)
+        tell(outside)
+        assert {record.ref.order_id for record in outside.outlets.records} == {OTHER_ID}
+        assert held(outside).outcome == "ok"
+
+    def test_of_another_account_it_is_another_key(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        tell(outside, cnova_order(sale(), hostname="othershop"))
+        assert not outside.outlets.records
+
+    def test_a_failing_order_owns_the_good_keys_that_it_shows(self, outside: Outside) -> None:
+        tell(outside, cnova_order(sale(), sale("643798", None)))
+        assert outside.ledger.owners == {KEY: ORDER_ID}
+
+    def test_an_order_may_own_one_key_and_fail_for_another(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        tell(outside, cnova_order(sale(), sale(key=OTHER_KEY), orderId=OTHER_ID))
+        assert outside.ledger.owners == {KEY: ORDER_ID, OTHER_KEY: OTHER_ID}
+        assert outside.outlets.records[0].codes == ["reused"]
+
+    def test_the_owner_is_read_before_another_is_told_so(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        outside.vtex.reads.clear()
+        tell(outside, SAME_KEY)
+        assert outside.vtex.reads == {REF: 1, OTHER: 1}
+
+    @pytest.mark.parametrize(
+        "owner",
+        [
+            CANCELED | {"packageAttachment": GOOD["packageAttachment"]},
+            cnova_order(sale(), returned()),
+            NOT_INVOICED,
+            own_order(sale(), orderId=ORDER_ID),
+            cnova_order(sale(key=OTHER_KEY)),
+            cnova_order(returned(1, invoiceKey=KEY), sale(key=None)),
+            None,
+        ],
+        ids=["canceled", "returned", "not invoiced", "another marketplace's", "another key", "a return's", "gone"],
+    )
+    def test_an_owner_that_carries_it_no_longer_loses_it(self, outside: Outside, owner: dict[str, Any] | None) -> None:
+        tell(outside, GOOD)
+        outside.vtex.documents.clear()
+        if owner:
+            outside.vtex.put(owner)
+        tell(outside, SAME_KEY)
+        assert not outside.outlets.records
+        assert outside.ledger.owners == {KEY: OTHER_ID}
+        assert (set(held(outside).claims), set(held(outside, OTHER).claims)) == (set(), {KEY})
+
+    @pytest.mark.parametrize(
+        "owner",
+        [cnova_order(sale(), sale("643798", None)), cnova_order(sale(), status="handling")],
+        ids=["failing", "not invoiced yet"],
+    )
+    def test_an_owner_that_still_carries_it_keeps_it_whatever_else(
+        self, outside: Outside, owner: dict[str, Any]
+    ) -> None:
+        tell(outside, GOOD)
+        outside.vtex.put(owner)
+        tell(outside, SAME_KEY)
+        assert outside.ledger.owners == {KEY: ORDER_ID}
+        assert outside.outlets.records[0].codes == ["reused"]
+
+    def test_a_check_of_the_former_owner_under_way_meets_a_conflict(self, outside: Outside) -> None:
+        def another_takes_it() -> None:
+            outside.vtex.put(CANCELED)
+            tell(outside, SAME_KEY)
+
+        tell(outside, GOOD)
+        outside.steps.after("read_order", another_takes_it, about=ORDER_ID)
+        tell(outside)
+        assert outside.ledger.owners == {KEY: OTHER_ID}
+        assert held(outside).outcome == "canceled"
+
+    def test_where_vtex_cannot_say_nothing_is_judged(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        trouble = unreachable("VTEX")
+        outside.vtex.fail(trouble, order_id=ORDER_ID)
+        assert check(outside, SAME_KEY) == Finding(retry=trouble)
+        assert OTHER not in outside.ledger.entries
+
+    def test_what_was_read_too_late_is_not_judged(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        outside.steps.after("read_order", lambda: setattr(outside.time, "left", TOO_LITTLE), about=ORDER_ID)
+        assert isinstance(check(outside, SAME_KEY).retry, OutOfTime)
+        assert OTHER not in outside.ledger.entries
+
+    @pytest.mark.parametrize("document", [CANCELED, RETURNED, NOT_INVOICED, KEYLESS, own_order(orderId=ORDER_ID), None])
+    def test_an_order_that_shows_its_key_no_longer_owns_it_no_longer(
+        self, outside: Outside, document: dict[str, Any] | None
+    ) -> None:
+        tell(outside, GOOD)
+        outside.time.advance(GRACE)
+        if document is None:
+            outside.vtex.documents.clear()
+        tell(outside, document)
+        assert outside.ledger.owners == {}
+        assert held(outside).claims == frozenset()
+
+    def test_an_order_whose_key_changes_owns_the_new_one(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        tell(outside, cnova_order(sale(key=OTHER_KEY)))
+        assert outside.ledger.owners == {OTHER_KEY: ORDER_ID}
+
+    def test_one_that_still_shows_it_keeps_it_whatever_changes(self, outside: Outside) -> None:
+        for document in (GOOD, cnova_order(sale(), sale("643798", None)), GOOD, GOOD):
+            tell(outside, document)
+            assert outside.ledger.owners == {KEY: ORDER_ID}
+        assert outside.ledger.dynamodb.calls.count("transact_write_items") == 1
+
+    def test_an_order_that_fails_for_it_is_resolved_once_the_owner_let_it_go(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        tell(outside, SAME_KEY)
+        tell(outside, CANCELED)
+        tell(outside, SAME_KEY)
+        assert [record.type for record in outside.outlets.records] == ["failing", "resolved"]
+        assert outside.ledger.owners == {KEY: OTHER_ID}
+
+    def test_of_two_that_race_for_a_key_one_owns_it(self, outside: Outside) -> None:
+        outside.vtex.put(GOOD)
+        outside.steps.before("write", lambda: tell(outside), about=OTHER_ID)
+        tell(outside, SAME_KEY)
+        assert outside.ledger.owners == {KEY: ORDER_ID}
+        assert [record.ref.order_id for record in outside.outlets.records] == [OTHER_ID]
+
+    def test_a_key_that_is_taken_over_by_a_third_meanwhile_is_the_third_one_s(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        outside.vtex.put(CANCELED)
+        third = cnova_order(sale(), orderId="VVJ-3-01")
+        outside.steps.after("read_order", lambda: tell(outside, third), about=ORDER_ID)
+        tell(outside, SAME_KEY)
+        assert outside.ledger.owners == {KEY: "VVJ-3-01"}
+        assert outside.outlets.records[0].data["problems"][0]["reused_in"] == "VVJ-3-01"
+
+    def test_a_key_that_changes_hands_again_and_again_puts_it_off(self, outside: Outside) -> None:
+        outside.steps.before("write", KeyTaken({KEY: Claim(OTHER_ID, NOON - SECOND)}), times=None)
+        finding = check(outside, GOOD)
+        assert finding.retry
+        assert "again and again" in finding.retry.why
+
+    def test_a_claim_ends_after_a_year(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        outside.time.advance(KEEP_CLAIMS_DAYS * DAY - SECOND)
+        tell(outside, SAME_KEY)
+        assert outside.ledger.owners == {KEY: ORDER_ID}
+        outside.vtex.reads.clear()
+        outside.time.advance(SECOND)
+        tell(outside, SAME_KEY)
+        assert outside.ledger.owners == {KEY: OTHER_ID}
+        assert outside.vtex.reads == {OTHER: 1}
+
+    def test_who_let_a_claim_run_out_takes_none_from_the_next_owner(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        outside.time.advance((KEEP_CLAIMS_DAYS + 1) * DAY)
+        outside.ledger.dynamodb.forget_expired(outside.time.timestamp())
+        tell(outside, SAME_KEY)
+        tell(outside, CANCELED)
+        assert outside.ledger.owners == {KEY: OTHER_ID}
+        assert (held(outside).outcome, held(outside).claims) == ("canceled", frozenset())
+
+    def test_an_order_claims_no_more_keys_than_a_transaction_takes(self, outside: Outside) -> None:
+        keys = [make_key(tax_id="11222333000181", month=3, number=number) for number in range(1, MOST_CLAIMS + 3)]
+        tell(outside, cnova_order(*(sale(None, key) for key in keys)))
+        assert list(outside.ledger.owners) == sorted(keys[:MOST_CLAIMS])
+        others = [make_key(tax_id="11222333000181", month=4, number=number) for number in range(1, MOST_CLAIMS + 3)]
+        tell(outside, cnova_order(*(sale(None, key) for key in others)))
+        assert sorted(outside.ledger.owners) == sorted(others[:MOST_CLAIMS])
+
+    def test_a_dismissed_order_owns_nothing(self, outside: Outside) -> None:
+        tell(outside, cnova_order(sale(), sale("643798", None)))
+        outside.ledger.write(replace(held(outside), set_aside=DISMISSED, claims=frozenset()))
+        tell(outside)
+        assert outside.ledger.owners == {}
+        tell(outside, SAME_KEY)
+        assert outside.ledger.owners == {KEY: OTHER_ID}
+
+    def test_one_that_was_dismissed_for_its_key_stays_so_as_long_as_the_owner_has_it(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        tell(outside, SAME_KEY)
+        outside.ledger.write(replace(held(outside, OTHER), set_aside=DISMISSED))
+        tell(outside, SAME_KEY)
+        assert len(outside.outlets.records) == 1
+        tell(outside, CANCELED)
+        tell(outside, SAME_KEY)
+        assert (held(outside, OTHER).outcome, held(outside, OTHER).set_aside) == ("ok", None)
+        assert outside.ledger.owners == {KEY: OTHER_ID}
+
+    def test_an_order_without_fault_costs_two_ledger_requests(self, outside: Outside) -> None:
+        for write in ("transact_write_items", "put_item"):
+            outside.ledger.dynamodb.calls.clear()
+            tell(outside, GOOD)
+            assert outside.ledger.dynamodb.calls == ["batch_get_item", write]
 
 
 class TestOthersAtWork:

@@ -5,12 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from local.vtex_routes import Feed
 from local.vtex_simulator import Fault
-from operations.commands import hook
 from operations.registration import digest
 from tests.operated import ACCOUNT, APP_KEY, APP_TOKEN, CURRENT, PREVIOUS, Operated, operated
-
-assert hook.status
 
 OTHER = {
     "filter": {"type": "FromWorkflow", "status": ["handling"]},
@@ -73,8 +71,6 @@ def test_another_system_s_hook_is_left_alone_and_its_host_named(
 
 
 def test_a_feed_that_may_be_another_system_s_is_left_alone(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
-    from local.vtex_routes import Feed
-
     stack.vtex.feeds[APP_KEY] = Feed(APP_KEY, ACCOUNT, OTHER_FEED)
     assert stack.run("hook", "install") == 3
     assert "left alone" in said(capsys)

@@ -20,6 +20,7 @@ from invoicekey.verdict import Circumstances, Verdict, judge
 from local import events
 from local.events import CHECKS, HOOKS, ORDERS, CheckCase, HookCase, OrderCase
 from local.vtex_simulator import VtexSimulator
+from tests.one_at_a_time import calls_pass_one_at_a_time
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -74,6 +75,12 @@ def environment() -> dict[str, str]:
         "WATCHED_STATUSES": "invoiced",
         "INVOICE_GRACE_SECONDS": "600",
         "KEY_GRACE_SECONDS": "0",
+        "TRACKING_GRACE_HOURS": "0",
+        "ALERT_BURST": "5",
+        "ALERT_WINDOW_MINUTES": "15",
+        "CHAT_ALERTS": "no",
+        "DASHBOARD_URL": "https://dashboard.example",
+        "POWERTOOLS_SERVICE_NAME": "invoicekey",
         "RETRY_BASE_SECONDS": "1",
         "VTEX_BASE_URL": "http://127.0.0.1:1",
         "VTEX_REQUESTS_PER_MINUTE": "6000",
@@ -123,6 +130,7 @@ def aws(environment: dict[str, str]) -> Iterator[pytest.MonkeyPatch]:
             patch.delenv(name)
         for name, value in environment.items():
             patch.setenv(name, value)
+        calls_pass_one_at_a_time(patch)
         yield patch
 
 

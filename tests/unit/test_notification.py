@@ -10,9 +10,11 @@ from invoicekey.notification import (
     AccountRefused,
     Malformed,
     OrderRef,
+    event_id,
     is_ping,
     is_watched,
     order_ref,
+    own_event,
     parse,
 )
 
@@ -181,3 +183,56 @@ def test_the_states_of_vtex_s_own_list_are_known() -> None:
     """
 
     assert set(the_list_of_vtex_s_feed_filter.split()) <= KNOWN_STATES
+
+
+# ---- The event
+
+CHANGED = "2026-03-03T14:54:00.5436574+00:00"
+
+
+def test_the_same_event_is_the_same_whoever_brings_it() -> None:
+    by_hook = a_notification(LastChange=CHANGED)
+    by_feed = {"LastChange": CHANGED, "State": "invoiced", "OrderId": "VVJ-975101-01", "Domain": "Fulfillment"}
+
+    assert event_id(by_hook) == event_id(by_feed)
+    assert isinstance(event_id(by_hook), str)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"LastChange": "2026-03-03T14:54:00.5436575+00:00"},
+        {"LastChange": "2026-03-03T14:54:00.5436574Z"},
+        {"LastChange": "2026-03-03T11:54:00.5436574-03:00"},
+        {"State": "handling"},
+        {"State": "Invoiced"},
+        {"State": None},
+        {"State": ""},
+    ],
+    ids=str,
+)
+def test_another_state_or_another_last_change_as_text_is_another_event(other: dict[str, Any]) -> None:
+    assert event_id(a_notification(LastChange=CHANGED) | other) != event_id(a_notification(LastChange=CHANGED))
+
+
+@pytest.mark.parametrize("state", [None, 1, ["invoiced"], {"a": 1}, "\ud800"], ids=ascii)
+def test_any_state_tells_events_apart(state: object) -> None:
+    assert event_id({"State": state, "LastChange": CHANGED})
+
+
+def test_a_last_change_that_is_no_time_tells_events_apart_too() -> None:
+    assert event_id({"LastChange": "0001-01-01T00:00:00"}) != event_id({"LastChange": "yesterday"})
+
+
+@pytest.mark.parametrize("last_change", [None, "", 0, 1772549640, ["a"], {}], ids=repr)
+def test_an_event_without_a_last_change_has_no_id(last_change: object) -> None:
+    assert event_id(a_notification(LastChange=last_change)) is None
+    assert event_id(a_notification()) is None
+
+
+def test_an_event_of_ours_names_its_order_and_has_no_id() -> None:
+    body = parse(own_event(OrderRef("luxstore", "VVJ-1-01")))
+
+    assert order_ref(body) == OrderRef("luxstore", "VVJ-1-01")
+    assert event_id(body) is None
+    assert is_watched(body, WATCHED)

@@ -1,7 +1,5 @@
 import re
-import threading
-from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +7,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from local.vtex_simulator import VtexSimulator
-from operations import check, credentials, deploy, hook
+from operations import credentials, deploy
 from operations.deployment import Deployment, Trouble
 
 ACCOUNT = "luxstore"
@@ -37,99 +34,10 @@ class FakeDeployment(Deployment):
         return self.subscribed.get(output, [])
 
 
-@pytest.fixture
-def vtex() -> Iterator[VtexSimulator]:
-    with VtexSimulator(port=0) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def receiver_url() -> Iterator[str]:
-    class AnswersPings(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), AnswersPings)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/hooks/vtex/orders"
-    server.shutdown()
-    server.server_close()
-
-
-def base(vtex: VtexSimulator) -> str:
-    return vtex.url + "/{account}"
-
-
 def answers(monkeypatch: pytest.MonkeyPatch, account: str, *hidden: str) -> None:
     asked = iter(hidden)
     monkeypatch.setattr("builtins.input", lambda _: account)
     monkeypatch.setattr("getpass.getpass", lambda _: next(asked))
-
-
-def test_the_hook_is_configured_with_url_secret_and_statuses(vtex: VtexSimulator, receiver_url: str) -> None:
-    hook.install(FakeDeployment(receiver_url), ACCOUNT, base(vtex))
-    assert vtex.hooks["key-of-ours"] == {
-        "filter": {"type": "FromWorkflow", "status": ["invoiced"]},
-        "hook": {"url": receiver_url, "headers": {"X-Hook-Secret": "secret-of-the-hook"}},
-    }
-
-
-def test_a_hook_of_our_own_is_configured_again(vtex: VtexSimulator, receiver_url: str) -> None:
-    deployment = FakeDeployment(receiver_url)
-    hook.install(deployment, ACCOUNT, base(vtex))
-    deployment.secrets["HookSecretArn"]["current"] = "a-new-one"
-    hook.install(deployment, ACCOUNT, base(vtex))
-    assert vtex.hooks["key-of-ours"]["hook"]["headers"] == {"X-Hook-Secret": "a-new-one"}
-
-
-def test_a_hook_of_another_system_is_left_alone_and_named(vtex: VtexSimulator, receiver_url: str) -> None:
-    other = {"filter": {}, "hook": {"url": "https://erp.example/hook", "headers": {}}}
-    vtex.hooks["key-of-ours"] = other
-    with pytest.raises(Trouble, match=r"erp\.example"):
-        hook.install(FakeDeployment(receiver_url), ACCOUNT, base(vtex))
-    assert vtex.hooks["key-of-ours"] == other
-
-
-def test_a_stack_that_does_not_answer_the_ping_is_said_to_be_the_cause(vtex: VtexSimulator) -> None:
-    with pytest.raises(Trouble, match="HookUrl"):
-        hook.install(FakeDeployment(), ACCOUNT, base(vtex))
-
-
-def test_an_app_key_without_the_right_is_told_which_resource_it_lacks(vtex: VtexSimulator, receiver_url: str) -> None:
-    vtex.refused.add("key-of-ours")
-    with pytest.raises(Trouble, match="Feed v3 and Hook Admin"):
-        hook.install(FakeDeployment(receiver_url), ACCOUNT, base(vtex))
-
-
-def test_without_credentials_the_hook_is_not_touched(vtex: VtexSimulator) -> None:
-    deployment = FakeDeployment()
-    deployment.secrets["VtexCredentialsSecretArn"] = {}
-    with pytest.raises(Trouble, match="make credentials"):
-        hook.install(deployment, ACCOUNT, base(vtex))
-    assert not vtex.calls()
-
-
-def test_credentials_follow_no_redirect(vtex: VtexSimulator) -> None:
-    class Redirects(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(302)
-            self.send_header("Location", f"{vtex.url}/api/orders/hook/config")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Redirects)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with pytest.raises(Trouble, match="302"):
-        hook.install(FakeDeployment(), ACCOUNT, f"http://127.0.0.1:{server.server_port}")
-    server.shutdown()
-    server.server_close()
-    assert not vtex.calls()
 
 
 def test_credentials_are_added_to_those_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,23 +75,6 @@ def test_an_interrupted_question_changes_nothing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(credentials, "from_environment", FakeDeployment)
     monkeypatch.setattr("builtins.input", interrupt)
     assert credentials.main() == 130
-
-
-@pytest.mark.parametrize(
-    ("decision", "said"),
-    [
-        ({"outcome": "ok", "problems": []}, "ok; problems: none"),
-        ({"outcome": "failing", "problems": ["missing"]}, "failing; problems: missing"),
-        ({"outcome": "other_marketplace", "is_suspect": True}, "smells of CNova"),
-        ({"retry": "VTEX answered 403"}, "VTEX answered 403"),
-        ({"dead": "not_found"}, "not_found"),
-        ({}, "does not know this order"),
-    ],
-)
-def test_a_decision_is_said_in_one_line(decision: dict[str, Any], said: str) -> None:
-    line = check.told({"account": ACCOUNT, "order_id": "VVJ-1-01", **decision})
-    assert said in line
-    assert "\n" not in line
 
 
 # ---- make deploy
@@ -306,22 +197,20 @@ def test_after_deploying_an_unconfirmed_subscription_stands_out() -> None:
 
 def test_after_deploying_the_next_step_depends_on_whether_credentials_are_kept() -> None:
     deployment = FakeDeployment()
-    assert "make credentials" not in deploy.next_steps(deployment, "dev")
+    assert "Next: .venv/bin/invoicekey doctor" in deploy.next_steps(deployment, "dev")
     deployment.secrets["VtexCredentialsSecretArn"] = {}
-    assert "1. make credentials" in deploy.next_steps(deployment, "dev")
+    assert "Next: make setup, then .venv/bin/invoicekey setup" in deploy.next_steps(deployment, "dev")
 
 
 def test_the_next_steps_lead_to_the_stack_and_the_region_of_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STACK", raising=False)
     monkeypatch.setenv("AWS_REGION", "sa-east-1")
     deployment = FakeDeployment()
-    assert "STACK=" not in deploy.next_steps(deployment, "production")
-    assert "AWS_REGION=" not in deploy.next_steps(deployment, "production")
+    assert "--stack" not in deploy.next_steps(deployment, "production")
+    assert "--region" not in deploy.next_steps(deployment, "production")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     deployment.stack = "invoicekey-dev"
-    assert "make hook ACCOUNT=your-account STACK=invoicekey-dev AWS_REGION=sa-east-1" in deploy.next_steps(
-        deployment, "dev"
-    )
+    assert "invoicekey doctor --stack invoicekey-dev --region sa-east-1" in deploy.next_steps(deployment, "dev")
 
 
 # ---- A deployed stack
@@ -422,8 +311,3 @@ def test_the_region_is_the_one_that_the_aws_cli_would_take(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert Deployment("invoicekey", region).region == expected
-
-
-def test_an_order_is_named_or_the_command_says_how(capsys: pytest.CaptureFixture[str]) -> None:
-    assert check.main() == 2
-    assert "ORDER=" in capsys.readouterr().err

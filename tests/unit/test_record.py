@@ -13,7 +13,7 @@ import pytest
 
 from invoicekey import record
 from invoicekey.order import Order
-from invoicekey.record import CloseReason, FailingRecord, RecordType, ResolvedRecord
+from invoicekey.record import CloseReason, ExpiredRecord, FailingRecord, RecordType, ResolvedRecord
 from invoicekey.verdict import Code, Problem, Severity, Suggestion, SuggestionSource
 from local import schemas
 from local.schemas import SCHEMAS
@@ -42,7 +42,12 @@ def resolved(*warnings: Problem, reason: CloseReason = CloseReason.OK, **changes
     return record.resolved(ACCOUNT, order, warnings, reason=reason, **known | changes)
 
 
-def sent(message: FailingRecord | ResolvedRecord) -> dict[str, Any]:
+def expired(*problems: Problem, **changes: Any) -> ExpiredRecord:
+    known: dict[str, Any] = {"report": 3, "first_seen_at": NOW, "now": NOW, "language": "pt-BR"}
+    return record.expired(ACCOUNT, Order.model_validate(cnova_order()), problems or [MISSING], **known | changes)
+
+
+def sent(message: FailingRecord | ResolvedRecord | ExpiredRecord) -> dict[str, Any]:
     """What a reader of the failure queue makes of the record."""
     return cast("dict[str, Any]", json.loads(message.model_dump_json()))
 
@@ -69,7 +74,7 @@ class TestTheCommittedSchemas:
     def test_are_all_that_lies_there(self) -> None:
         assert set(SCHEMAS.rglob("*.json")) == set(schemas.files())
 
-    @pytest.mark.parametrize("name", ["failing", "resolved"])
+    @pytest.mark.parametrize("name", ["failing", "resolved", "expired"])
     def test_are_schemas_of_2020_12_that_name_their_type(self, name: str) -> None:
         document = cast("dict[str, Any]", validator(name).schema)
         event_type = f"invoicekey.order.{name}.v1"
@@ -78,7 +83,7 @@ class TestTheCommittedSchemas:
         assert document["title"] == event_type
         assert document["properties"]["type"]["const"] == event_type
 
-    @pytest.mark.parametrize("name", ["failing", "resolved"])
+    @pytest.mark.parametrize("name", ["failing", "resolved", "expired"])
     def test_have_an_example_that_is_valid(self, name: str) -> None:
         validator(name).validate(json.loads((SCHEMAS / "examples" / f"{name}.v1.json").read_text("utf-8")))
 
@@ -90,15 +95,17 @@ class TestTheCommittedSchemas:
 
     @pytest.mark.parametrize("place", range(4))
     def test_let_no_field_be_taken_away(self, place: int) -> None:
-        for name, message in (("failing", failing()), ("resolved", resolved(NO_TRACKING))):
+        messages = (("failing", failing()), ("resolved", resolved(NO_TRACKING)), ("expired", expired()))
+        for name, message in messages:
             for field in parts(sent(message))[place]:
                 document = sent(message)
                 del parts(document)[place][field]
                 assert not validator(name).is_valid(document), field
 
     def test_tell_the_types_apart(self) -> None:
-        assert not validator("failing").is_valid(sent(resolved()))
-        assert not validator("resolved").is_valid(sent(failing()))
+        messages = {"failing": sent(failing()), "resolved": sent(resolved()), "expired": sent(expired())}
+        for name, document in messages.items():
+            assert [other for other in messages if validator(other).is_valid(document)] == [name]
 
     @pytest.mark.parametrize("code", Code)
     def test_know_every_problem(self, code: Code) -> None:
@@ -155,6 +162,21 @@ class TestTheContractsExample:
         document = sent(resolved(reason=CloseReason.CANCELED))
         assert document["data"]["problems"] == []
         assert document["data"]["problems_found"] == 0
+
+
+class TestAFailureThatIsGivenUp:
+    def test_is_told_with_what_is_still_wrong(self) -> None:
+        document = sent(expired(MISSING, NO_TRACKING))
+        validator("expired").validate(document)
+        assert document["type"] == "invoicekey.order.expired.v1"
+        assert [problem["code"] for problem in document["data"]["problems"]] == ["missing", "tracking_missing"]
+        assert document["data"]["report"] == 3
+
+    def test_may_be_told_with_nothing_where_the_order_is_not_the_shop_s_by_now(self) -> None:
+        known: dict[str, Any] = {"report": 3, "first_seen_at": NOW, "now": NOW, "language": "en"}
+        document = sent(record.expired(ACCOUNT, Order.model_validate(cnova_order()), (), **known))
+        validator("expired").validate(document)
+        assert document["data"]["problems"] == []
 
 
 class TestAnId:
@@ -289,6 +311,15 @@ class TestAProblem:
         assert reused.reused_in == "VVJ-975102-01"
         assert missing.reused_in is None
 
+    def test_names_the_other_order_that_owns_a_key(self) -> None:
+        (problem,) = failing(Problem(Code.REUSED, "1", KEY, reused_in="VVJ-1-01")).data.problems
+        assert problem.reused_in == "VVJ-1-01"
+        assert "VVJ-1-01" in problem.message
+
+    def test_of_tracking_is_an_error_once_it_is_overdue(self) -> None:
+        (problem,) = failing(Problem(Code.TRACKING_MISSING, "1", KEY, is_overdue=True)).data.problems
+        assert problem.severity is Severity.ERROR
+
     @pytest.mark.parametrize("code", Code)
     def test_has_its_severity_and_a_message_in_each_language(self, code: Code) -> None:
         (pt,) = failing(Problem(code, "643797", KEY), language="pt-BR").data.problems
@@ -364,14 +395,20 @@ class TestTheCustomer:
             known: dict[str, Any] = {"first_seen_at": NOW, "now": NOW, "language": language}
             told = record.failing(ACCOUNT, order, problems, report=1, **known)
             closed = record.resolved(ACCOUNT, order, problems, report=2, reason=CloseReason.OK, **known)
+            given_up = record.expired(ACCOUNT, order, problems, report=3, **known)
             assert "marker" in json.dumps(document)
             assert "marker" not in told.model_dump_json()
             assert "marker" not in closed.model_dump_json()
+            assert "marker" not in given_up.model_dump_json()
 
 
 class TestTypes:
     def test_are_those_of_the_contract(self) -> None:
-        assert list(RecordType) == ["invoicekey.order.failing.v1", "invoicekey.order.resolved.v1"]
+        assert [str(kind) for kind in RecordType] == [
+            "invoicekey.order.failing.v1",
+            "invoicekey.order.resolved.v1",
+            "invoicekey.order.expired.v1",
+        ]
         assert list(CloseReason) == ["ok", "canceled", "returned", "not_invoiced", "not_found", "dismissed"]
         assert list(Severity) == ["error", "warning"]
         assert list(SuggestionSource) == ["cleaned", "embedded_invoice", "invoice_url", "invoice_number"]

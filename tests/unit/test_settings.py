@@ -1,11 +1,23 @@
 """The functions' environments: what is read of each variable, and what a wrong one is told."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Protocol
 
 import pytest
 
-from invoicekey.policy import Policy
-from invoicekey.settings import CheckerSettings, ReceiverSettings, SettingsError
+from invoicekey.alert import Style
+from invoicekey.policy import Limit, Policy
+from invoicekey.settings import (
+    CheckerSettings,
+    DigestSettings,
+    DrainSettings,
+    GuardSettings,
+    ReceiverSettings,
+    RecheckSettings,
+    SettingsError,
+    VtexSettings,
+)
 from invoicekey.texts import LANGUAGES
 from tests.keys import make_cnpj, make_cpf
 
@@ -15,7 +27,16 @@ RECEIVER = {
     "VTEX_ACCOUNTS": "luxstore, Other ,,",
     "WATCHED_STATUSES": "Invoiced,payment-approved",
 }
+STYLE = {
+    "ALERT_LANGUAGE": "en",
+    "ALERT_TIMEZONE": "America/Sao_Paulo",
+    "INVOICE_GRACE_SECONDS": "600",
+    "CHAT_ALERTS": "yes",
+    "POWERTOOLS_SERVICE_NAME": "a-shop",
+    "DASHBOARD_URL": "https://dashboard.example",
+}
 CHECKER = {
+    **STYLE,
     "HOOK_QUEUE_URL": "https://sqs.example/hook",
     "HOOK_DEAD_LETTER_QUEUE_URL": "https://sqs.example/dead",
     "FAILURE_QUEUE_URL": "https://sqs.example/failures",
@@ -26,14 +47,61 @@ CHECKER = {
     "VTEX_REQUESTS_PER_MINUTE": "1200",
     "RETRY_BASE_SECONDS": "60",
     "FUNCTION_TIMEOUT_SECONDS": "30",
-    "ALERT_LANGUAGE": "en",
-    "ALERT_TIMEZONE": "America/Sao_Paulo",
     "CNOVA_AFFILIATE_IDS": "VVJ, luxstore:ABC, ,",
     "SELLER_TAX_IDS": "11.222.333/0001-81, 12abc34501de35",
-    "INVOICE_GRACE_SECONDS": "600",
     "KEY_GRACE_SECONDS": "0",
+    "TRACKING_GRACE_HOURS": "0",
+    "ALERT_BURST": "5",
+    "ALERT_WINDOW_MINUTES": "15",
+}
+RECHECK = {"HOOK_QUEUE_URL": "https://sqs.example/hook", "LEDGER_TABLE_NAME": "ledger"}
+OF_VTEX = {
+    "VTEX_BASE_URL": "https://{account}.vtexcommercestable.com.br",
+    "VTEX_CREDENTIALS_SECRET_ARN": "arn:credentials",
+    "VTEX_REQUESTS_PER_MINUTE": "1200",
+    "VTEX_ACCOUNTS": "luxstore",
+    "WATCHED_STATUSES": "invoiced",
+}
+DRAIN = {**OF_VTEX, **RECHECK, "RETRY_BASE_SECONDS": "60"}
+GUARD = {
+    **OF_VTEX,
+    "HOOK_URL": "https://api.example/hooks/vtex/orders",
+    "HOOK_SECRET_ARN": "arn:hook",
+    "LEDGER_TABLE_NAME": "ledger",
+    "ALERT_TOPIC_ARN": "arn:alerts",
+    "OPERATIONS_TOPIC_ARN": "arn:operations",
+    "ALERT_LANGUAGE": "en",
+}
+DIGEST = {
+    **STYLE,
+    "LEDGER_TABLE_NAME": "ledger",
+    "ALERT_TOPIC_ARN": "arn:alerts",
+    "VTEX_ACCOUNTS": "luxstore",
+    "FUNCTION_TIMEOUT_SECONDS": "60",
 }
 MAY_BE_EMPTY = {"VTEX_ACCOUNTS", "CNOVA_AFFILIATE_IDS", "SELLER_TAX_IDS"}
+
+
+class Settings(Protocol):
+    """What a function needs."""
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> object: ...
+
+
+FUNCTIONS: list[tuple[type[Settings], dict[str, str]]] = [
+    (ReceiverSettings, RECEIVER),
+    (CheckerSettings, CHECKER),
+    (RecheckSettings, RECHECK),
+    (DrainSettings, DRAIN),
+    (GuardSettings, GUARD),
+    (DigestSettings, DIGEST),
+]
+EVERY_VARIABLE = [
+    pytest.param(settings, environment, name, id=f"{settings.__name__}-{name}")
+    for settings, environment in FUNCTIONS
+    for name in sorted(environment.keys() - MAY_BE_EMPTY)
+]
 
 
 def read_checker(**changes: str) -> CheckerSettings:
@@ -64,14 +132,50 @@ def test_the_checker_s_environment_is_read() -> None:
         requests_per_minute=540,
         retry_base=timedelta(minutes=1),
         lease=timedelta(minutes=1),
-        language="en",
-        timezone="America/Sao_Paulo",
+        style=Style(
+            language="en",
+            timezone="America/Sao_Paulo",
+            invoice_grace=timedelta(minutes=10),
+            chat=True,
+            dashboard_url="https://dashboard.example",
+            stack="a-shop",
+        ),
+        limit=Limit(alerts=5, window=timedelta(minutes=15)),
         policy=Policy(
             affiliate_ids=frozenset({"vvj", "luxstore:abc"}),
             seller_tax_ids=frozenset({"11222333000181", "12ABC34501DE35"}),
             invoice_grace=timedelta(minutes=10),
             key_grace=timedelta(0),
+            tracking_grace=None,
         ),
+    )
+
+
+def test_the_other_functions_environments_are_read() -> None:
+    vtex = VtexSettings(
+        base_url="https://{account}.vtexcommercestable.com.br",
+        credentials_secret_arn="arn:credentials",
+        requests_per_minute=120,
+        accounts=frozenset({"luxstore"}),
+        watched_statuses=frozenset({"invoiced"}),
+    )
+    assert RecheckSettings.read(RECHECK) == RecheckSettings("https://sqs.example/hook", "ledger")
+    assert DrainSettings.read(DRAIN) == DrainSettings(vtex, "https://sqs.example/hook", "ledger", timedelta(minutes=1))
+    assert GuardSettings.read(GUARD) == GuardSettings(
+        vtex,
+        hook_url="https://api.example/hooks/vtex/orders",
+        hook_secret_arn="arn:hook",
+        ledger_table="ledger",
+        alert_topic_arn="arn:alerts",
+        operations_topic_arn="arn:operations",
+        language="en",
+    )
+    assert DigestSettings.read(DIGEST) == DigestSettings(
+        ledger_table="ledger",
+        alert_topic_arn="arn:alerts",
+        style=CheckerSettings.read(CHECKER).style,
+        accounts=frozenset({"luxstore"}),
+        lease=timedelta(minutes=2),
     )
 
 
@@ -82,22 +186,15 @@ def test_other_variables_are_nobody_s_business() -> None:
 # ---- What is missing
 
 
-@pytest.mark.parametrize("name", sorted(RECEIVER.keys() - MAY_BE_EMPTY))
+@pytest.mark.parametrize(("settings", "environment", "name"), EVERY_VARIABLE)
 @pytest.mark.parametrize("value", [None, "", "  "], ids=["absent", "empty", "blank"])
-def test_the_receiver_names_the_variable_that_is_not_set(name: str, value: str | None) -> None:
-    environment = {**RECEIVER, name: value}
+def test_a_function_names_the_variable_that_is_not_set(
+    settings: type[Settings], environment: dict[str, str], name: str, value: str | None
+) -> None:
+    given = {**environment, name: value}
 
     with pytest.raises(SettingsError, match=f"^{name}: expected"):
-        ReceiverSettings.read({known: text for known, text in environment.items() if text is not None})
-
-
-@pytest.mark.parametrize("name", sorted(CHECKER.keys() - MAY_BE_EMPTY))
-@pytest.mark.parametrize("value", [None, "", "  "], ids=["absent", "empty", "blank"])
-def test_the_checker_names_the_variable_that_is_not_set(name: str, value: str | None) -> None:
-    environment = {**CHECKER, name: value}
-
-    with pytest.raises(SettingsError, match=f"^{name}: expected"):
-        CheckerSettings.read({known: text for known, text in environment.items() if text is not None})
+        settings.read({known: text for known, text in given.items() if text is not None})
 
 
 def test_with_no_account_named_any_is_taken() -> None:
@@ -132,6 +229,9 @@ def test_a_receiver_that_would_watch_nothing_does_not_start() -> None:
         "FUNCTION_TIMEOUT_SECONDS",
         "INVOICE_GRACE_SECONDS",
         "KEY_GRACE_SECONDS",
+        "TRACKING_GRACE_HOURS",
+        "ALERT_BURST",
+        "ALERT_WINDOW_MINUTES",
     ],
 )
 @pytest.mark.parametrize("value", ["-1", "+1", "1.5", "1e3", "ten", "٣", "²", "1_000", "9" * 10])
@@ -140,7 +240,16 @@ def test_a_number_that_is_none_is_refused(name: str, value: str) -> None:
         read_checker(**{name: value})
 
 
-@pytest.mark.parametrize("name", ["VTEX_REQUESTS_PER_MINUTE", "RETRY_BASE_SECONDS", "FUNCTION_TIMEOUT_SECONDS"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "VTEX_REQUESTS_PER_MINUTE",
+        "RETRY_BASE_SECONDS",
+        "FUNCTION_TIMEOUT_SECONDS",
+        "ALERT_BURST",
+        "ALERT_WINDOW_MINUTES",
+    ],
+)
 def test_zero_is_refused_where_it_makes_no_sense(name: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name}: expected a whole number from 1 on, got '0'"):
         read_checker(**{name: "0"})
@@ -153,9 +262,25 @@ def test_a_grace_may_be_zero(name: str) -> None:
     assert timedelta(0) in (policy.invoice_grace, policy.key_grace)
 
 
+@pytest.mark.parametrize(("hours", "grace"), [("0", None), ("1", timedelta(hours=1)), ("72", timedelta(days=3))])
+def test_the_grace_of_tracking_is_in_hours_and_off_by_default(hours: str, grace: timedelta | None) -> None:
+    assert read_checker(TRACKING_GRACE_HOURS=hours).policy.tracking_grace == grace
+
+
+@pytest.mark.parametrize(("text", "chat"), [("yes", True), ("no", False)])
+def test_a_chat_application_listens_or_does_not(text: str, chat: bool) -> None:
+    assert read_checker(CHAT_ALERTS=text).style.chat is chat
+
+
+@pytest.mark.parametrize("text", ["true", "Yes", "1"])
+def test_what_is_neither_yes_nor_no_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"^CHAT_ALERTS: expected one of yes, no, got"):
+        read_checker(CHAT_ALERTS=text)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_each_language_of_the_texts_can_be_set(language: str) -> None:
-    assert read_checker(ALERT_LANGUAGE=language).language == language
+    assert read_checker(ALERT_LANGUAGE=language).style.language == language
 
 
 @pytest.mark.parametrize("language", ["pt", "PT-BR", "pt_BR", "EN", "es"])
@@ -186,6 +311,12 @@ def test_a_tax_id_of_another_length_or_with_a_wrong_digit_is_refused(tax_id: str
 @pytest.mark.parametrize(("of_the_stack", "of_this_environment"), [("1200", 540), ("10", 4), ("6000", 2700), ("1", 1)])
 def test_an_environment_has_half_of_nine_tenths_of_the_pace(of_the_stack: str, of_this_environment: int) -> None:
     assert read_checker(VTEX_REQUESTS_PER_MINUTE=of_the_stack).requests_per_minute == of_this_environment
+
+
+@pytest.mark.parametrize(("of_the_stack", "of_the_visitors"), [("1200", 120), ("19", 1), ("6000", 600), ("1", 1)])
+def test_the_drain_and_the_guard_have_what_the_checkers_leave_over(of_the_stack: str, of_the_visitors: int) -> None:
+    settings = VtexSettings.read(OF_VTEX | {"VTEX_REQUESTS_PER_MINUTE": of_the_stack})
+    assert settings.requests_per_minute == of_the_visitors
 
 
 # ---- VTEX's address

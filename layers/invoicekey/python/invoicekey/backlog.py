@@ -126,13 +126,14 @@ class Backlog:
 
     def take_up(self, alert: HeldAlert, digest: int) -> bool:
         """Note that a run takes up an alert for its digest; say whether it is still the one that was listed."""
-        is_as_listed = "attribute_not_exists(digest)" if alert.digest is None else "digest = :before"
+        # The SDK repeats a write of which it lost the answer, and must not meet its own.
+        was_taken_up_by = "attribute_not_exists(digest)" if alert.digest is None else "digest = :before"
         before = {} if alert.digest is None else {"before": alert.digest}
         try:
             self._table.update(
                 _held_key(alert.ref),
                 "SET digest = :digest",
-                f"list_at = :since AND kind = :kind AND {is_as_listed}",
+                f"list_at = :since AND kind = :kind AND ({was_taken_up_by} OR digest = :digest)",
                 digest=digest,
                 since=_text(alert.since),
                 kind=alert.kind,

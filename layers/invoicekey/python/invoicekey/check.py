@@ -197,8 +197,8 @@ class OrderCheck:
                 self._pass_over(before, _followed_on(entry))
             case Outcome.OK:
                 self._ledger.write(_settled(entry, verdict))
-            case Outcome.FAILING:
-                self._ledger.write(_followed_on(entry))
+            case Outcome.FAILING:  # pragma: no branch - mypy sees that there is no other outcome
+                self._ledger.write(replace(_followed_on(entry), errors=_shown(verdict)))
         return Finding(verdict)
 
     def _pass_over(self, before: Entry, entry: Entry) -> None:

@@ -104,20 +104,19 @@ class Table:
     def _delete(self, key: str, condition: str | None, values: Mapping[str, object]) -> dict[str, Any]:
         return {"TableName": self._name, "Key": _typed({"pk": key}), **_conditions(condition, values)}
 
-    def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        for tries_left in reversed(range(_TRIES_BESIDE_A_TRANSACTION)):
-            try:
-                answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
-            except ClientError as error:
-                # A note of what was sent must not get lost because a transaction has the item just then.
-                if not (tries_left and _code(error) == "TransactionConflictException"):
-                    raise _meaning(error) from error
-            except BotoCoreError as error:
-                raise TryAgainLater(f"the ledger gave no answer: {type(error).__name__}") from error
-            else:
-                break
-            time.sleep(_A_TRANSACTION_TAKES_SECONDS)
-        return answer
+    def _call(self, operation: str, tries_left: int = _TRIES_BESIDE_A_TRANSACTION, **arguments: Any) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = getattr(self._client, operation)(**arguments)
+        except ClientError as error:
+            if _code(error) != "TransactionConflictException" or tries_left == 1:
+                raise _meaning(error) from error
+        except BotoCoreError as error:
+            raise TryAgainLater(f"the ledger gave no answer: {type(error).__name__}") from error
+        else:
+            return answer
+        # A note of what was sent must not get lost because a transaction has the item just now.
+        time.sleep(_A_TRANSACTION_TAKES_SECONDS)
+        return self._call(operation, tries_left - 1, **arguments)
 
 
 def _code(error: ClientError) -> str:

@@ -1,0 +1,357 @@
+"""Digests: each alert that is held back is told once, whatever dies, fails, lags or comes at the same time.
+
+A run in a play is a thread that goes on only when it is told to, from one moment before or after a call to the next, so
+every play can be repeated. What a digest tells is compared with what was held back, alert by alert.
+"""
+
+import itertools
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from invoicekey import summary
+from invoicekey.alert import Alert, Style
+from invoicekey.digest import DIGEST, Tellings
+from invoicekey.errors import TryAgainLater
+from invoicekey.summary import Held
+from tests.fakes_digest import SHOP, DigestShop, die, fail, repeat
+from tests.fakes_outside import Crash
+
+ORDERS = ("VVJ-1-01", "VVJ-2-01", "VVJ-3-01")
+KINDS = ("failing", "resolved", "expired")
+TIMEOUT = timedelta(seconds=60)
+MOST_RUNS = 3
+ENOUGH_RUNS = 4
+"""So many, one after the other with nothing failing, tell and forget whatever is left over."""
+MOST_MOMENTS = 36
+"""A run that tells three alerts has no more."""
+
+one_of = st.sampled_from
+type Told = tuple[str, str, str]
+"""An alert that was held back: its order, kind and time."""
+
+
+def written_plainly(account: str, held: Sequence[Held], style: Style) -> Alert:
+    """Write a digest from which a test can read what it tells."""
+    told = [(alert.order_id, alert.kind, alert.since.isoformat()) for alert in held]
+    return Alert("digest", json.dumps(told), "sms", "digest", {"type": "digest", "account": account})
+
+
+@dataclass
+class Run:
+    """A run of the function, in a thread that goes on only when `go_on` says so."""
+
+    shop: DigestShop
+    began: datetime = field(init=False)
+    is_over: bool = False
+    error: BaseException | None = None
+    is_unlucky: bool = False
+    """It died, or something that it did took effect without its knowing."""
+
+    def __post_init__(self) -> None:
+        self.began = self.shop.now
+        self._may_go = threading.Semaphore(0)
+        self._stands = threading.Semaphore(0)
+        self._happening: Callable[[], None] | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def go_on(self, happening: Callable[[], None] | None = None) -> None:
+        """Let it go on to its next moment, or let something happen to it where it stands."""
+        self._happening = happening
+        self.is_unlucky |= happening is not None
+        self._may_go.release()
+        self._stands.acquire()
+        if self.is_over:
+            self._thread.join()
+        if self.error:
+            raise self.error
+
+    def stand(self, moment: str) -> None:
+        """Wait, in its own thread, until it may go on."""
+        self._stands.release()
+        self._may_go.acquire()
+        happening = self._happening
+        if happening and (happening is not repeat or moment.startswith("after")):
+            happening()
+
+    def _run(self) -> None:
+        self._may_go.acquire()
+        try:
+            if self._happening is None:
+                self.shop.digests().send_digests(self._seconds_left, lambda: self.began)
+        except (Crash, TryAgainLater):
+            pass
+        except BaseException as error:  # noqa: BLE001 - to be raised where the play is
+            self.error = error
+        finally:
+            self.is_over = True
+            self._stands.release()
+
+    def _seconds_left(self) -> float:
+        return (self.began + TIMEOUT - self.shop.now).total_seconds()
+
+
+class Play:
+    """A shop, and the runs over it. It asserts what holds at any time."""
+
+    def __init__(self) -> None:
+        self.shop = DigestShop()
+        self.shop.backlog.note_accounts([SHOP])
+        self.shop.dynamodb.lags = True
+        self.shop.moments.happens = self._stand
+        self.runs: list[Run] = []
+        self.current: Run | None = None
+        self.held: dict[str, Told] = {}
+        """By order, the alert that is still to be told, or was told."""
+        self.ever_held: set[Told] = set()
+        self.publishers: dict[str, Run] = {}
+        self.told: set[Told] = set()
+        self.seen = 0
+
+    def hold_back(self, order: str, kind: str) -> None:
+        """Hold an alert back, in the place of an older one of the order."""
+        self.shop.now += timedelta(microseconds=1)
+        self.shop.hold_back(order, kind)
+        self.held[order] = (order, kind, self.shop.now.isoformat())
+        self.ever_held.add(self.held[order])
+
+    def publish_alert(self, order: str) -> None:
+        """Let a newer alert of the order go out at once."""
+        self.shop.publish_alert(order)
+        del self.held[order]
+
+    def advance(self, time: timedelta) -> None:
+        """Let time pass. No run outlives its timeout."""
+        self.shop.wait(time)
+        for run in list(self.runs):
+            if self.shop.now - run.began >= TIMEOUT:
+                self.go_on(run, die)
+
+    def begin(self) -> Run:
+        """Let a run begin. Nothing is done yet."""
+        run = Run(self.shop)
+        self.runs.append(run)
+        return run
+
+    def go_on(self, run: Run, happening: Callable[[], None] | None = None) -> None:
+        """Let a run go on to its next moment, or let something happen to it."""
+        self.current = run
+        run.go_on(happening)
+        self.current = None
+        self._look_at_what_was_told(run)
+        if run.is_over:
+            self.runs.remove(run)
+
+    def go_far(self, run: Run, moments: int) -> None:
+        """Let a run go on for so many moments; not further than to its end."""
+        for _ in range(moments):
+            if not run.is_over:
+                self.go_on(run)
+
+    def finish(self, run: Run) -> None:
+        """Let a run go on to its end."""
+        while not run.is_over:
+            self.go_on(run)
+
+    def drain(self) -> None:
+        """Let everything come to its end with nothing failing any more: then all is told and forgotten."""
+        for run in list(self.runs):
+            self.finish(run)
+        self.shop.topic.refused.clear()
+        for _ in range(ENOUGH_RUNS):
+            self.advance(timedelta(minutes=15))
+            self.shop.dynamodb.catch_up()
+            self.finish(self.begin())
+        assert set(self.held.values()) <= self.told
+        assert not self.shop.held
+        assert Tellings(self.shop.dynamodb.table).read(SHOP, DIGEST).alert is None
+
+    def close(self) -> None:
+        """End every thread."""
+        for run in list(self.runs):
+            run.go_on(die)
+
+    def _stand(self, moment: str) -> None:
+        assert self.current
+        self.current.stand(moment)
+
+    def _look_at_what_was_told(self, run: Run) -> None:
+        """A digest tells what was held back and not yet told; the same one comes again only where its sender failed."""
+        published = self.shop.topic.published
+        for digest in published[self.seen :]:
+            text = json.dumps(digest.entry)
+            if text in self.publishers:
+                assert self.publishers[text].is_unlucky, "told again, though its sender could note it"
+            else:
+                alerts = [_as_told(alert) for alert in json.loads(digest.body)]
+                assert alerts
+                assert len(alerts) == len(set(alerts))
+                assert self.ever_held.issuperset(alerts)
+                assert self.told.isdisjoint(alerts), "told in two digests"
+                self.told.update(alerts)
+            self.publishers[text] = run
+        self.seen = len(published)
+
+
+def _as_told(alert: Any) -> Told:
+    order, kind, since = alert
+    return order, kind, since
+
+
+class DigestMachine(RuleBasedStateMachine):
+    """Anything happens, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plainly = patch.object(summary, "digest", written_plainly)
+        self.plainly.start()
+        self.play = Play()
+
+    @rule(order=one_of(ORDERS), kind=one_of(KINDS))
+    def an_alert_is_held_back(self, order: str, kind: str) -> None:
+        self.play.hold_back(order, kind)
+
+    @precondition(lambda self: self.play.held)
+    @rule(data=st.data())
+    def a_newer_alert_goes_out_at_once(self, data: st.DataObject) -> None:
+        self.play.publish_alert(data.draw(one_of(sorted(self.play.held))))
+
+    @rule(order=one_of(ORDERS))
+    def the_index_catches_up_with(self, order: str) -> None:
+        self.play.shop.dynamodb.catch_up(f"held#{SHOP}#{order}")
+
+    @rule()
+    def the_index_catches_up(self) -> None:
+        self.play.shop.dynamodb.catch_up()
+
+    @rule(order=one_of(ORDERS))
+    def the_index_does_not_show(self, order: str) -> None:
+        self.play.shop.dynamodb.hide(f"held#{SHOP}#{order}")
+
+    @rule(seconds=one_of([1, 30, 70, 130, 900]))
+    def time_passes(self, seconds: int) -> None:
+        self.play.advance(timedelta(seconds=seconds))
+
+    @precondition(lambda self: len(self.play.runs) < MOST_RUNS)
+    @rule(moments=st.integers(0, MOST_MOMENTS))
+    def a_run_begins(self, moments: int) -> None:
+        self.play.go_far(self.play.begin(), moments)
+
+    @precondition(lambda self: self.play.runs)
+    @rule(which=st.integers(0, MOST_RUNS), moments=st.integers(1, 8))
+    def a_run_goes_on(self, which: int, moments: int) -> None:
+        self.play.go_far(self._run(which), moments)
+
+    @precondition(lambda self: self.play.runs)
+    @rule(which=st.integers(0, MOST_RUNS))
+    def a_run_ends(self, which: int) -> None:
+        self.play.finish(self._run(which))
+
+    @precondition(lambda self: self.play.runs)
+    @rule(which=st.integers(0, MOST_RUNS), happening=one_of([die, fail, repeat]))
+    def something_happens_to_a_run(self, which: int, happening: Callable[[], None]) -> None:
+        self.play.go_on(self._run(which), happening)
+
+    @rule(refused=st.booleans())
+    def the_topic_refuses_or_not(self, refused: bool) -> None:
+        self.play.shop.topic.refused = {SHOP} if refused else set()
+
+    @rule()
+    def everything_is_drained(self) -> None:
+        self.play.drain()
+
+    @invariant()
+    def what_is_to_be_told_waits_or_was_told(self) -> None:
+        waiting = {*self.play.shop.held}
+        assert all(order in waiting or alert in self._told_or_written for order, alert in self.play.held.items())
+
+    def teardown(self) -> None:
+        try:
+            self.play.drain()
+        finally:
+            self.play.close()
+            self.plainly.stop()
+
+    @property
+    def _told_or_written(self) -> set[Told]:
+        written = Tellings(self.play.shop.dynamodb.table).read(SHOP, DIGEST).alert
+        left = json.loads(json.loads(json.loads(written)["Message"])["default"]) if written else []
+        return self.play.told | {_as_told(alert) for alert in left}
+
+    def _run(self, which: int) -> Run:
+        return self.play.runs[which % len(self.play.runs)]
+
+
+TestDigests = DigestMachine.TestCase
+TestDigests.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+
+
+@pytest.fixture
+def _plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summary, "digest", written_plainly)
+
+
+BEFORE, AFTER = range(1, MOST_MOMENTS, 2), range(2, MOST_MOMENTS, 2)
+"""After so many moments a run stands before a call, and after one."""
+
+
+@pytest.mark.usefixtures("_plainly")
+@pytest.mark.parametrize(("happening", "moments"), [(die, BEFORE), (fail, BEFORE), (fail, AFTER), (repeat, AFTER)])
+def test_two_things_may_happen_to_two_runs_at_any_moments(happening: Callable[[], None], moments: range) -> None:
+    for first, second in itertools.product(moments, repeat=2):
+        play = Play()
+        for order in ORDERS[:2]:
+            play.hold_back(order, "failing")
+        play.shop.dynamodb.catch_up()
+        _goes_so_far(play, first, happening)
+        play.hold_back(ORDERS[2], "failing")
+        play.shop.dynamodb.catch_up(f"held#{SHOP}#{ORDERS[2]}")
+        play.advance(timedelta(minutes=15))
+        _goes_so_far(play, second, happening)
+        play.drain()
+
+
+@pytest.mark.usefixtures("_plainly")
+def test_two_runs_may_overtake_each_other_at_any_moment() -> None:
+    for first_stands, second_stands in itertools.product(BEFORE, repeat=2):
+        play = Play()
+        play.hold_back(ORDERS[0], "failing")
+        play.shop.dynamodb.catch_up()
+        first = play.begin()
+        play.go_far(first, first_stands)
+        play.hold_back(ORDERS[0], "resolved")
+        play.hold_back(ORDERS[1], "failing")
+        play.shop.dynamodb.catch_up(f"held#{SHOP}#{ORDERS[1]}")
+        play.go_far(play.begin(), second_stands)
+        play.finish(first)
+        play.drain()
+
+
+@pytest.mark.usefixtures("_plainly")
+def test_a_run_has_no_more_moments_than_these() -> None:
+    play = Play()
+    for order in ORDERS:
+        play.hold_back(order, "failing")
+    play.shop.dynamodb.catch_up()
+    run = play.begin()
+    play.go_far(run, MOST_MOMENTS)
+    assert run.is_over
+
+
+def _goes_so_far(play: Play, moments: int, happening: Callable[[], None]) -> None:
+    """Let something happen to a run at a moment, where it comes so far, and let it end."""
+    run = play.begin()
+    play.go_far(run, moments)
+    if not run.is_over:
+        play.go_on(run, happening)
+    play.finish(run)

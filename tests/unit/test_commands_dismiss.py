@@ -1,0 +1,111 @@
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from unittest import mock
+
+import pytest
+
+from invoicekey.errors import Conflict
+from invoicekey.ledger import Ledger
+from invoicekey.notification import OrderRef
+from tests.desk import Desk, at_a_desk
+from tests.orders import sale
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with at_a_desk() as desk:
+        desk.check(*(desk.invoice(f"VVJ-{number}-01", sale(str(number), None)) for number in (1, 2)))
+        desk.check(desk.invoice("VVJ-3-01", sale()))
+        desk.messages("FailureQueueUrl")
+        yield desk
+
+
+def set_aside(desk: Desk, order_id: str) -> str | None:
+    ref = OrderRef("luxstore", order_id)
+    return desk.shop.ledger.read([ref]).entries[ref].set_aside
+
+
+def test_each_order_is_dismissed_and_told_in_a_line(desk: Desk) -> None:
+    said = desk.run("dismiss VVJ-1-01 VVJ-2-01 --reason 'updated in the portal'")
+
+    assert said.code == 0
+    assert [line.split(":")[0] for line in said.out.splitlines()] == ["VVJ-1-01", "VVJ-2-01"]
+    assert {set_aside(desk, "VVJ-1-01"), set_aside(desk, "VVJ-2-01")} == {"dismissed"}
+    reasons = [json.loads(message["Body"])["data"]["reason"] for message in desk.messages("FailureQueueUrl")]
+    assert reasons == ["dismissed", "dismissed"]
+
+
+def test_what_is_not_failing_or_unknown_is_told_and_the_others_are_done(desk: Desk) -> None:
+    said = desk.run("dismiss VVJ-3-01 VVJ-9-01 VVJ-1-01 --reason x")
+
+    assert said.code == 1
+    assert "VVJ-3-01: it is not failing" in said.err
+    assert "VVJ-9-01: nobody here has heard of it" in said.err
+    assert set_aside(desk, "VVJ-1-01") == "dismissed"
+
+
+def test_a_second_dismissal_says_when_and_why_the_first_one_was(desk: Desk) -> None:
+    desk.run("dismiss VVJ-1-01 --reason 'updated in the portal'")
+    said = desk.run("dismiss VVJ-1-01 --reason again")
+    assert said.code == 1
+    assert "updated in the portal" in said.err
+
+
+def test_a_dismissal_is_taken_back_and_the_order_checked_at_once(desk: Desk) -> None:
+    desk.run("dismiss VVJ-1-01 --reason x")
+
+    said = desk.run("undismiss VVJ-1-01 VVJ-2-01")
+
+    assert said.code == 1
+    assert "VVJ-1-01: followed again" in said.out
+    assert "VVJ-2-01: it is open since" in said.err
+    assert set_aside(desk, "VVJ-1-01") is None
+    (message,) = desk.messages("HookQueueUrl")
+    assert json.loads(message["Body"])["OrderId"] == "VVJ-1-01"
+    assert message["MessageAttributes"]["source"]["StringValue"] == "undismiss"
+
+
+def test_an_id_that_is_none_stops_it_before_anything_is_done(desk: Desk) -> None:
+    said = desk.run("dismiss VVJ-1-01 seq77 --reason x")
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert set_aside(desk, "VVJ-1-01") is None
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 201, "a\x1bb"])
+def test_a_reason_is_a_few_visible_words(desk: Desk, reason: str) -> None:
+    said = desk.run(["dismiss", "VVJ-1-01", "--reason", reason])
+    assert said.code == 1
+    assert set_aside(desk, "VVJ-1-01") is None
+
+
+def test_without_a_reason_the_command_is_not_understood(desk: Desk) -> None:
+    assert desk.run("dismiss VVJ-1-01").code == 2
+
+
+def test_an_order_that_the_stack_writes_to_again_and_again_is_told_busy(desk: Desk) -> None:
+    with mock.patch.object(Ledger, "write", side_effect=Conflict):
+        said = desk.run("dismiss VVJ-1-01 --reason x")
+    assert said.code == 1
+    assert "Try again in a minute" in said.err
+
+
+def test_a_report_under_way_is_told_busy(desk: Desk) -> None:
+    ref = OrderRef("luxstore", "VVJ-1-01")
+    ledger = desk.shop.ledger
+    entry = ledger.read([ref]).entries[ref]
+    assert entry.report
+    ledger.write(replace(entry, report=replace(entry.report, alerted=False)))
+
+    assert "being told at this moment" in desk.run("dismiss VVJ-1-01 --reason x").err
+
+
+def test_a_queue_that_takes_nothing_leaves_it_to_the_next_recheck_and_logs_nothing_on_the_screen(desk: Desk) -> None:
+    desk.run("dismiss VVJ-1-01 --reason x")
+    desk.deployment.outputs["HookQueueUrl"] += "-gone"
+
+    said = desk.run("undismiss VVJ-1-01")
+
+    assert said.code == 0
+    assert "the next re-check reads it" in said.out
+    assert "{" not in said.all

@@ -1,0 +1,365 @@
+"""`invoicekey doctor`: each line a tick or what to do, and an exit code that says which."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from invoicekey.ledger import Entry, Ledger
+from invoicekey.notification import OrderRef
+from invoicekey.table import Table
+from local import events
+from local.vtex_simulator import Fault
+from operations import health_at_vtex
+from operations.findings import Finding, Section, State, show
+from tests.operated import ACCOUNT, APP_KEY, APP_TOKEN, CURRENT, KEYS, RESOURCES, Operated, Told, denied, operated
+
+ALERTS, OPERATIONS = "AlertTopicArn", "OperationsTopicArn"
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Operated]:
+    """Return a stack with which all is well."""
+    with operated(monkeypatch) as made:
+        made.subscribe(ALERTS)
+        made.subscribe(OPERATIONS)
+        made.run("hook", "install")
+        invoiced(made, "VVJ", count=3)
+        made.tell("cloudwatch", get_metric_statistics={"Datapoints": [{"Timestamp": NOW, "Sum": 3.0}]})
+        yield made
+
+
+def invoiced(
+    stack: Operated, affiliate: str, count: int = 1, channel: events.Channel = events.CNOVA, days_ago: float = 1
+) -> None:
+    """Let VTEX have orders of an affiliate id that were invoiced of late."""
+    document = events.order_document(replace(events.BY_NAME["good-key"], channel=channel))
+    for number in range(count):
+        at = (NOW - timedelta(days=days_ago, minutes=number)).isoformat()
+        order_id = f"{affiliate or 'v'}-{number}-01"
+        stack.vtex.put_order({**document, "orderId": order_id, "affiliateId": affiliate, "invoicedDate": at})
+
+
+def findings(stack: Operated, capsys: pytest.CaptureFixture[str], code: int) -> list[dict[str, Any]]:
+    """Run doctor for machines, and return what it found."""
+    capsys.readouterr()
+    assert stack.run("doctor", "--json") == code
+    shown = capsys.readouterr().out
+    assert not [secret for secret in (APP_KEY, APP_TOKEN, CURRENT) if secret in shown]
+    found: list[dict[str, Any]] = json.loads(shown)["findings"]
+    return found
+
+
+def to_do(found: list[dict[str, Any]]) -> list[str]:
+    return [f"{one['says']} → {one['to_do']}" for one in found if one["state"] == "to_do"]
+
+
+@pytest.fixture
+def left_to_do(stack: Operated, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Return what runs doctor and returns the one thing that it says is to be done."""
+
+    def run() -> str:
+        (only,) = to_do(findings(stack, capsys, 3))
+        return only
+
+    return run
+
+
+def test_where_all_is_well_nothing_is_to_do(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    found = findings(stack, capsys, 0)
+    assert not [one for one in found if one["state"] in {"to_do", "unknown"}]
+    assert {one["section"] for one in found} == {
+        "AWS",
+        "Who is told",
+        "Secrets",
+        "Queues",
+        "Orders",
+        f"{ACCOUNT} at VTEX",
+    }
+
+
+def test_people_read_the_same_lines(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    says = [one["says"] for one in findings(stack, capsys, 0)]
+    assert stack.run("doctor") == 0
+    text = capsys.readouterr().out
+    assert not [line for line in says if line not in text]
+
+
+def test_nothing_is_changed_by_looking(stack: Operated) -> None:
+    stack.vtex.requests.clear()
+    stack.run("doctor")
+    assert {call.method for call in stack.vtex.calls()} == {"GET"}
+
+
+def test_a_stack_that_is_not_there_is_said_in_one_line(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    del stack.deployment.__dict__["outputs"]
+    stack.deployment.told["cloudformation"] = Told(describe_stacks=denied("DescribeStacks"))
+    capsys.readouterr()
+    assert stack.run("doctor") == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+# ---- AWS
+
+
+def test_a_function_that_did_not_update_is_named(stack: Operated, left_to_do: Callable[[], str]) -> None:
+    whole = stack.deployment.told["lambda"].answers["get_function_configuration"]
+
+    def broken(**named: str) -> Any:
+        failed = {"LastUpdateStatus": "Failed", "LastUpdateStatusReason": "no such layer"}
+        return whole(**named) | (failed if named["FunctionName"] == "GuardHookFunction" else {})
+
+    stack.tell("lambda", get_function_configuration=broken)
+    assert "GuardHookFunction is Active, its last update Failed: no such layer" in left_to_do()
+
+
+def test_a_disabled_event_source_is_told_with_its_cure(stack: Operated, left_to_do: Callable[[], str]) -> None:
+    stack.tell("lambda", get_event_source_mapping={"State": "Disabled"})
+    assert "aws lambda update-event-source-mapping --enabled" in left_to_do()
+
+
+def test_a_disabled_schedule_is_named(stack: Operated, left_to_do: Callable[[], str]) -> None:
+    stack.tell("scheduler", get_schedule={"State": "DISABLED"})
+    assert "GuardHookFunctionGuard" in left_to_do()
+
+
+def test_an_alarm_that_rings_is_told_with_its_section(stack: Operated, left_to_do: Callable[[], str]) -> None:
+    alarm = {
+        "AlarmName": "DeadLettersAlarm",
+        "AlarmDescription": "Events wait for a person. See docs/runbook.md#dead-letters",
+        "AlarmActions": ["arn"],
+    }
+    part = {"AlarmName": "NothingHeard", "AlarmDescription": "A part.", "AlarmActions": []}
+    stack.tell("cloudwatch", describe_alarms={"MetricAlarms": [alarm, part], "CompositeAlarms": []})
+    assert left_to_do() == "DeadLettersAlarm: Events wait for a person. → see docs/runbook.md#dead-letters"
+
+
+@pytest.mark.parametrize(("seconds", "is_told"), [(5, False), (200, True), (-200, True)])
+def test_clocks_that_differ_are_told(
+    seconds: int, is_told: bool, stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+    listed = stack.deployment.told["cloudformation"].answers["list_stack_resources"]
+    stack.tell("cloudformation", list_stack_resources={**listed, "ResponseMetadata": {"HTTPHeaders": {"date": date}}})
+    told = to_do(findings(stack, capsys, 3 if is_told else 0))
+    assert [("behind" if seconds > 0 else "ahead of") in line for line in told] == [True] * is_told
+
+
+def test_what_may_not_be_looked_at_exits_1(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.tell("scheduler", get_schedule=denied("GetSchedule"))
+    (unknown,) = [one for one in findings(stack, capsys, 1) if one["state"] == "unknown"]
+    assert "GetSchedule" in unknown["says"]
+    assert "may not do that" in unknown["says"]
+
+
+def test_without_the_right_to_read_the_secrets_the_rest_is_looked_at(
+    stack: Operated, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack.deployment.client("secretsmanager"), "get_secret_value", refusing)
+    found = findings(stack, capsys, 1)
+    assert "all 3 functions are active" in [one["says"] for one in found]
+    assert [one["section"] for one in found if one["state"] == "unknown"] == ["Secrets", "Secrets"]
+
+
+def refusing(**_: object) -> None:
+    raise denied("GetSecretValue")
+
+
+def test_resources_are_listed_page_by_page(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = stack.deployment.told["cloudformation"].answers["list_stack_resources"]
+    first, *rest = listed["StackResourceSummaries"]
+
+    def paged(**named: str) -> Any:
+        page = {"StackResourceSummaries": rest} if "NextToken" in named else {
+            "StackResourceSummaries": [first], "NextToken": "2"
+        }  # fmt: skip
+        return {**page, "ResponseMetadata": {}}
+
+    stack.tell("cloudformation", list_stack_resources=paged)
+    functions = sum(kind == "AWS::Lambda::Function" for kind in RESOURCES.values())
+    assert f"all {functions} functions are active" in [one["says"] for one in findings(stack, capsys, 0)]
+
+
+# ---- Who is told, and by which secrets
+
+
+def test_a_topic_that_nobody_hears_is_told(
+    stack: Operated, left_to_do: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = stack.deployment.subscriptions
+    monkeypatch.setattr(stack.deployment, "subscriptions", lambda topic: heard(topic) if topic == ALERTS else [])
+    assert "OperationsEmail" in left_to_do()
+
+
+def test_an_empty_hook_secret_is_told_with_its_cure(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.keep("HookSecretArn", {"current": "  ", "previous": ""})
+    assert "invoicekey secrets rotate" in to_do(findings(stack, capsys, 3))[0]
+
+
+@pytest.mark.parametrize(
+    ("accounts", "kept", "told"),
+    [
+        ("luxstore,othershop", {}, "VtexAccounts names othershop"),
+        ("othershop", {"othershop": KEYS}, "its events are refused"),
+        ("", {"othershop": {"app_key": "with a blank", "app_token": "x"}}, "could not be sent"),
+    ],
+)
+def test_accounts_and_credentials_that_do_not_fit_are_told(
+    accounts: str, kept: dict[str, Any], told: str, stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.environments["GuardHookFunction"]["VTEX_ACCOUNTS"] = accounts
+    stack.keep("VtexCredentialsSecretArn", {ACCOUNT: KEYS, **kept})
+    assert told in " ".join(to_do(findings(stack, capsys, 3)))
+
+
+def test_without_any_credentials_setup_is_what_is_next(stack: Operated, left_to_do: Callable[[], str]) -> None:
+    stack.keep("VtexCredentialsSecretArn", {})
+    assert "→ invoicekey setup" in left_to_do()
+
+
+# ---- Queues and orders
+
+
+def test_dead_letters_are_told_by_reason_and_can_be_received_after_it(
+    stack: Operated, left_to_do: Callable[[], str]
+) -> None:
+    sqs, url = stack.deployment.client("sqs"), stack.deployment.output("HookDeadLetterQueueUrl")
+    for reason in (*["gave_up"] * 11, "malformed"):
+        attributes = {"reason": {"DataType": "String", "StringValue": reason}}
+        sqs.send_message(QueueUrl=url, MessageBody="{}", MessageAttributes=attributes)
+    assert left_to_do().startswith("dead letters: 12 (gave_up 11, malformed 1) → invoicekey redrive")
+    assert len(sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]) == 10
+
+
+def test_open_failures_are_told_with_the_oldest_and_are_no_trouble_of_the_system(
+    stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = Ledger(Table(stack.deployment.client("dynamodb"), "ledger"))
+    for number, days in enumerate((2, 5)):
+        opened = NOW - timedelta(days=days)
+        ledger.write(
+            Entry(
+                OrderRef(ACCOUNT, f"VVJ-{number}-01"), first_heard_at=opened, checked_at=NOW, outcome="failing",
+                errors_told="f" * 64, opened_at=opened, recheck_at=NOW,
+            )
+        )  # fmt: skip
+    assert f"open failures: {ACCOUNT} 2; the oldest for 5 days" in [one["says"] for one in findings(stack, capsys, 0)]
+
+
+def test_a_hook_that_was_long_quiet_is_told(stack: Operated, left_to_do: Callable[[], str]) -> None:
+    heard = [{"Timestamp": NOW - timedelta(hours=hours), "Sum": 1.0} for hours in (90, 50)]
+    stack.tell("cloudwatch", get_metric_statistics={"Datapoints": heard})
+    assert "72 hours" in left_to_do()
+
+
+def test_a_new_shop_that_heard_nothing_yet_is_well(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.tell("cloudwatch", get_metric_statistics={"Datapoints": []})
+    assert "no hook was heard yet" in " ".join(one["says"] for one in findings(stack, capsys, 0))
+
+
+def test_where_cloudwatch_knows_of_no_hook_the_last_check_is_told(
+    stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.tell("cloudwatch", get_metric_statistics={"Datapoints": []})
+    ref = OrderRef(ACCOUNT, "VVJ-1-01")
+    stack.shop.ledger.write(Entry(ref, first_heard_at=NOW, checked_at=NOW, outcome="ok"))
+    assert "the last check of an order was" in " ".join(one["says"] for one in findings(stack, capsys, 0))
+
+
+# ---- At VTEX
+
+
+@pytest.mark.parametrize(
+    ("route", "permission"),
+    [("list", "List Orders"), ("order", "View order"), ("hook_config", "Feed v3 and Hook Admin")],
+)
+def test_a_permission_that_is_missing_is_named(
+    route: str, permission: str, stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.vtex.fail(Fault("status", status=403, route=route))
+    told = to_do(findings(stack, capsys, 3))
+    assert len(told) == 1
+    assert told[0].count(f"“{permission}”") == 2
+
+
+def test_credentials_that_vtex_does_not_take_are_told_once(stack: Operated, left_to_do: Callable[[], str]) -> None:
+    for route in ("list", "order", "hook_config"):
+        stack.vtex.fail(Fault("status", status=401, route=route))
+    assert "make credentials" in left_to_do()
+
+
+def test_vtex_down_exits_1(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    for route in ("list", "order", "hook_config"):
+        stack.vtex.fail(Fault("status", status=500, route=route))
+    unknown = [one for one in findings(stack, capsys, 1) if one["state"] == "unknown"]
+    assert all("VTEX answered 500" in one["says"] for one in unknown)
+
+
+def test_a_hook_that_is_gone_is_told_with_its_cure(stack: Operated, left_to_do: Callable[[], str]) -> None:
+    del stack.vtex.hooks[APP_KEY]
+    assert left_to_do().endswith(f"invoicekey hook install --account {ACCOUNT}")
+
+
+def test_orders_are_told_by_affiliate_and_which_are_cnova_s(
+    stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    invoiced(stack, "CSB", 2, events.CNOVA_BY_ITS_APP)
+    invoiced(stack, "MBS", 4, events.ANOTHER_MARKETPLACE)
+    invoiced(stack, "", 1, events.OWN_SHOP)
+    says = " ".join(one["says"] for one in findings(stack, capsys, 0))
+    assert "10 orders were invoiced in the last seven days" in says
+    assert "VVJ, 3 orders: they count as CNova's, for CnovaAffiliateIds names it" in says
+    assert "CSB, 2 orders: they count as CNova's by their app" in says
+    assert "not CNova's: MBS 4, own sales 1" in says
+
+
+def test_orders_that_smell_of_cnova_are_told_with_the_exact_parameter(
+    stack: Operated, left_to_do: Callable[[], str]
+) -> None:
+    invoiced(stack, "CSB", 2, events.CNOVA_UNKNOWN_TO_THE_SETTING)
+    assert 'CnovaAffiliateIds="VVJ,CSB"' in left_to_do()
+
+
+def test_none_of_cnova_among_many_is_told(stack: Operated, left_to_do: Callable[[], str]) -> None:
+    invoiced(stack, "VVJ", 3, days_ago=30)
+    invoiced(stack, "MBS", health_at_vtex.ENOUGH_ORDERS, events.ANOTHER_MARKETPLACE)
+    assert "none of these orders is CNova's" in left_to_do()
+
+
+def test_an_account_without_orders_is_no_trouble(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.keep("VtexCredentialsSecretArn", {"newshop": {"app_key": "another-key", "app_token": "t"}})
+    stack.run("hook", "install")
+    says = [one["says"] for one in findings(stack, capsys, 0)]
+    assert "no order was invoiced in the last seven days" in says
+    assert "the appKey may “View order”" in says
+
+
+def test_one_account_alone_may_be_looked_at(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.keep("VtexCredentialsSecretArn", {ACCOUNT: KEYS, "newshop": {"app_key": "another-key", "app_token": "t"}})
+    assert stack.run("doctor", "--account", ACCOUNT) == 0
+    assert "newshop at VTEX" not in capsys.readouterr().out
+    assert stack.run("doctor", "--account", "lixstore") == 1
+
+
+# ---- On a screen
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_on_a_terminal_each_line_fits_and_what_to_do_stands_below(columns: int) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=columns, soft_wrap=True)
+    wrong = Finding(State.TO_DO, "a [bold]foreign[/] text " * 6, "what to do " * 12)
+
+    show(console, Section("A place", (wrong,)))
+
+    lines = Text.from_ansi(console.file.getvalue()).plain.splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= columns
+    assert "[bold]foreign[/]" in " ".join(lines)
+    assert [line for line in lines if line.strip().startswith("→ what to do")]

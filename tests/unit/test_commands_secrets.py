@@ -1,0 +1,147 @@
+"""`invoicekey secrets rotate`: at no moment is the secret refused that VTEX sends, and none is ever shown."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from local.vtex_simulator import Fault
+from operations.registration import digest
+from tests.operated import APP_KEY, CURRENT, PREVIOUS, Operated, denied, operated
+
+HOOK = "HookSecretArn"
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Operated]:
+    with operated(monkeypatch) as made:
+        assert made.run("hook", "install") == 0
+        made.tell("lambda", invoke=lambda **_: guard(made))
+        yield made
+
+
+def guard(stack: Operated) -> dict[str, Any]:
+    """Do as the guard does: register the current secret, and note it."""
+    current = stack.secret(HOOK)["current"]
+    stack.vtex.hooks[APP_KEY]["hook"]["headers"] = {"X-Hook-Secret": current}
+    stack.notes.write(replace(stack.noted(), hook_secret=digest(current)))
+    return {"StatusCode": 200, "Payload": io.BytesIO(b"{}")}
+
+
+def carried(stack: Operated) -> str:
+    """Return the secret that VTEX sends."""
+    return str(stack.vtex.hooks[APP_KEY]["hook"]["headers"]["X-Hook-Secret"])
+
+
+def test_the_new_secret_is_current_and_the_old_one_previous(stack: Operated) -> None:
+    assert stack.run("secrets", "rotate") == 0
+    secret = stack.secret(HOOK)
+    assert secret["previous"] == CURRENT
+    assert secret["current"] not in {CURRENT, ""}
+    assert len(secret["current"]) >= 40
+
+
+def test_the_guard_gives_it_to_vtex_at_once(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    assert stack.run("secrets", "rotate") == 0
+    assert carried(stack) == stack.secret(HOOK)["current"]
+    assert "carries the new secret" in capsys.readouterr().out
+
+
+def test_no_secret_is_shown(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.run("secrets", "rotate")
+    stack.run("secrets", "rotate")
+    text = "".join(capsys.readouterr())
+    assert not [secret for secret in (CURRENT, *stack.secret(HOOK).values()) if secret in text]
+
+
+def test_without_the_guard_vtex_goes_on_with_the_old_one(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    assert stack.run("secrets", "rotate", "--no-guard") == 0
+    assert carried(stack) == stack.secret(HOOK)["previous"]
+    assert "next run" in capsys.readouterr().out
+
+
+def test_a_second_rotation_is_refused_while_vtex_sends_the_old_one(
+    stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.run("secrets", "rotate", "--no-guard")
+    before = stack.secret(HOOK)
+    assert stack.run("secrets", "rotate") == 1
+    assert stack.secret(HOOK) == before
+    assert "Nothing was changed" in capsys.readouterr().err
+
+
+def test_it_may_be_forced(stack: Operated) -> None:
+    stack.run("secrets", "rotate", "--no-guard")
+    assert stack.run("secrets", "rotate", "--force") == 0
+    assert CURRENT not in stack.secret(HOOK).values()
+
+
+def test_once_vtex_sends_the_new_one_it_may_be_rotated_again(stack: Operated) -> None:
+    assert [stack.run("secrets", "rotate"), stack.run("secrets", "rotate")] == [0, 0]
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_where_vtex_shows_no_secret_or_is_down_the_guard_s_note_counts(hidden: bool, stack: Operated) -> None:
+    if hidden:
+        stack.vtex.hooks[APP_KEY]["hook"]["headers"] = {"X-Hook-Secret": "********"}
+    else:
+        stack.vtex.fail(Fault("status", status=500, route="hook_config"))
+    stack.keep(HOOK, {"current": "registered-by-nobody", "previous": CURRENT})
+    assert stack.run("secrets", "rotate") == 1
+    stack.keep(HOOK, {"current": CURRENT, "previous": PREVIOUS})
+    assert stack.run("secrets", "rotate") == 0
+
+
+def test_another_system_s_hook_does_not_keep_from_rotating(stack: Operated) -> None:
+    stack.keep(HOOK, {"current": "registered-by-nobody", "previous": PREVIOUS})
+    stack.vtex.hooks[APP_KEY] = {"filter": {}, "hook": {"url": "https://erp.example/in", "headers": {}}}
+    assert stack.run("secrets", "rotate", "--no-guard") == 0
+
+
+def test_an_empty_current_secret_costs_the_previous_one_nothing(stack: Operated) -> None:
+    stack.keep(HOOK, {"current": "", "previous": PREVIOUS})
+    assert stack.run("secrets", "rotate") == 0
+    assert stack.secret(HOOK)["previous"] == PREVIOUS
+
+
+def test_what_else_the_secret_holds_stays(stack: Operated) -> None:
+    stack.keep(HOOK, {"current": CURRENT, "previous": "", "note": "ours"})
+    stack.run("secrets", "rotate")
+    assert stack.secret(HOOK)["note"] == "ours"
+
+
+def test_a_guard_that_may_not_be_run_leaves_both_accepted(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.tell("lambda", invoke=denied("Invoke"))
+    assert stack.run("secrets", "rotate") == 0
+    assert stack.secret(HOOK)["previous"] == CURRENT
+    text = capsys.readouterr().out
+    assert "AccessDenied" in text
+    assert "still accepted" in text
+
+
+def test_a_guard_that_fails_is_something_to_do(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.tell("lambda", invoke={"StatusCode": 200, "FunctionError": "Unhandled", "Payload": io.BytesIO(b"{}")})
+    assert stack.run("secrets", "rotate") == 3
+    assert "the guard failed" in capsys.readouterr().out
+
+
+def test_an_interruption_while_vtex_is_told_loses_nothing(stack: Operated) -> None:
+    stack.tell("lambda", invoke=interrupted)
+    assert stack.run("secrets", "rotate") == 130
+    assert carried(stack) == stack.secret(HOOK)["previous"]
+
+
+def interrupted(**_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_secret_that_cannot_be_written_is_as_it_was(stack: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack.deployment.client("secretsmanager"), "put_secret_value", refusing)
+    assert stack.run("secrets", "rotate") == 1
+    assert stack.secret(HOOK) == {"current": CURRENT, "previous": ""}
+
+
+def refusing(**_: object) -> None:
+    raise denied("PutSecretValue")

@@ -1,0 +1,598 @@
+"""Each alert that was held back is told in one digest, and each account is reminded of what is open, each once."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from invoicekey import digest, telemetry
+from invoicekey.alert import Style
+from invoicekey.digest import FORGETTING_SECONDS, MOST_TOLD, TELLING_SECONDS, Digests, Tellings
+from invoicekey.errors import TryAgainLater
+from invoicekey.ledger import DISMISSED, EXPIRED, Shown
+from invoicekey.outlets import AlertTopic
+from tests.fakes_digest import LEASE, OTHER, PLENTY, SHOP, TUESDAY, DigestShop, at, die, fail, repeat, when
+from tests.fakes_outside import Crash
+
+HOUR, DAY, SECOND = timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
+A, B, C = "VVJ-1-01", "VVJ-2-01", "VVJ-3-01"
+MONDAY_AT_9 = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
+MOST_MOMENTS = 60
+"""A digest of two alerts has no more moments than this."""
+
+
+@pytest.fixture
+def shop() -> DigestShop:
+    return DigestShop()
+
+
+def moments_of(run: Callable[[DigestShop], object], make: Callable[[], DigestShop]) -> Iterator[tuple[int, DigestShop]]:
+    """Yield a shop for each moment of a run, before it runs."""
+    shop = make()
+    run(shop)
+    count = len(shop.moments.passed)
+    assert count < MOST_MOMENTS
+    for number in range(count):
+        yield number, make()
+
+
+def with_two_alerts() -> DigestShop:
+    shop = DigestShop()
+    shop.hold_back(A)
+    shop.hold_back(B, "resolved")
+    return shop
+
+
+class TestDigest:
+    def test_all_that_is_held_back_is_told_by_account(self, shop: DigestShop) -> None:
+        shop.hold_back(A, "failing", "missing")
+        shop.hold_back(B, "resolved")
+        shop.hold_back(C, "expired", account=OTHER)
+        assert shop.tell() == 2
+        assert [(told.type, told.account, told.orders) for told in shop.topic.published] == [
+            ("digest", SHOP, [A, B]),
+            ("digest", OTHER, [C]),
+        ]
+        assert not shop.held
+
+    def test_where_nothing_is_held_back_nothing_is_told_and_nothing_written(self, shop: DigestShop) -> None:
+        shop.backlog.note_accounts([SHOP])
+        assert shop.tell() == 0
+        assert {moment.split()[1] for moment in shop.moments.passed} == {"query", "batch_get_item"}
+
+    def test_what_was_told_is_not_told_again(self, shop: DigestShop) -> None:
+        shop.hold_back(A)
+        assert [shop.tell(), shop.tell()] == [1, 0]
+        assert shop.told == [[A]]
+
+    def test_what_is_held_back_later_is_told_by_the_next_run(self, shop: DigestShop) -> None:
+        shop.hold_back(A)
+        shop.tell()
+        shop.hold_back(A)
+        shop.hold_back(B)
+        assert shop.tell() == 1
+        assert shop.told == [[A], [A, B]]
+
+    def test_a_failure_that_was_resolved_meanwhile_is_told_as_resolved_alone(self, shop: DigestShop) -> None:
+        shop.hold_back(A)
+        shop.hold_back(A, "resolved")
+        assert shop.tell() == 1
+        assert shop.told == [[A]]
+        assert shop.topic.published[0].severity == "info"
+
+    def test_an_alert_that_is_held_back_while_a_digest_is_under_way_is_told_by_the_next(self) -> None:
+        for number, shop in moments_of(DigestShop.tell, with_two_alerts):
+            shop.moments.happens = at(number, partial(shop.hold_back, C))
+            shop.tell()
+            shop.tell()
+            assert Counter(order for told in shop.told for order in told) == {A: 1, B: 1, C: 1}
+
+    def test_an_order_whose_alert_is_replaced_while_a_digest_is_under_way_is_told_as_it_is(self) -> None:
+        for number, shop in moments_of(DigestShop.tell, with_two_alerts):
+            # Were it told first, its replacement would come in a second digest; else it comes in its place.
+            shop.moments.happens = at(number, partial(shop.hold_back, A, "resolved", since=TUESDAY + SECOND))
+            shop.tell()
+            shop.tell()
+            last = next(told for told in reversed(shop.topic.published) if A in told.orders)
+            assert A in last.body.partition("Resolvidos")[2]
+            assert not shop.held
+
+    def test_the_alerts_of_a_digest_that_could_not_be_sent_may_be_gone_when_it_is(self, shop: DigestShop) -> None:
+        shop.backlog.note_accounts([SHOP])
+        shop.hold_back(A)
+        shop.topic.refused = {SHOP}
+        shop.tell()
+        shop.publish_alert(A)
+        assert not shop.held
+
+        shop.topic.refused.clear()
+        shop.wait()
+        assert [shop.tell(), shop.tell()] == [1, 0]
+        assert shop.told == [[A]]
+
+    def test_only_so_many_digests_are_remembered(self, shop: DigestShop) -> None:
+        for _ in range(MOST_TOLD + 2):
+            shop.hold_back(A)
+            shop.tell()
+        assert len(Tellings(shop.dynamodb.table).read(SHOP, "digest").told) == MOST_TOLD
+        assert len(shop.topic.published) == MOST_TOLD + 2
+
+
+class TestDigestsThatFail:
+    def test_what_sns_refuses_is_told_by_the_next_run(self, shop: DigestShop) -> None:
+        shop.hold_back(A)
+        shop.topic.refused = {SHOP}
+        assert shop.tell() == 0
+        shop.topic.refused.clear()
+        shop.hold_back(B)
+        shop.wait()
+        assert [shop.tell(), shop.tell()] == [2, 0]
+        assert shop.told == [[A], [B]]
+
+    def test_a_run_that_died_keeps_the_account_to_itself_until_its_lease_is_over(self, shop: DigestShop) -> None:
+        shop.hold_back(A)
+        shop.moments.happens = when("before publish", die)
+        with pytest.raises(Crash):
+            shop.tell()
+        shop.wait(LEASE - SECOND)
+        assert shop.tell() == 0
+        shop.wait(SECOND)
+        assert shop.tell() == 1
+        assert shop.told == [[A]]
+
+    def test_a_run_may_die_at_any_moment(self) -> None:
+        for number, shop in moments_of(DigestShop.tell, with_two_alerts):
+            shop.moments.happens = at(number, die)
+            with pytest.raises(Crash):
+                shop.tell()
+            died_at = shop.moments.passed[-1]
+            was_published = bool(shop.told)
+            shop.wait()
+            shop.tell()
+            shop.wait()
+            assert shop.tell() == 0
+            first, *again = shop.topic.published
+            assert sorted(first.orders) == [A, B]
+            if again:
+                assert was_published
+                assert died_at in {"after publish", "before put_item"}, "between sending and noting"
+                assert again == [first]
+            assert not shop.held
+
+    def test_any_call_may_get_no_answer_whether_it_took_effect_or_not(self) -> None:
+        for number, shop in moments_of(DigestShop.tell, with_two_alerts):
+            shop.moments.happens = at(number, fail)
+            with suppress(Exception):  # the function fails, or does not
+                shop.tell()
+            for _ in range(2):
+                shop.wait()
+                shop.tell()
+            first, *again = shop.topic.published
+            assert sorted(first.orders) == [A, B]
+            assert again in ([], [first])
+            assert not shop.held
+
+    def test_any_call_may_be_repeated_by_the_sdk(self) -> None:
+        for number, shop in moments_of(DigestShop.tell, with_two_alerts):
+            if number % 2 == 0:  # before a call: there is nothing to repeat
+                continue
+            shop.moments.happens = at(number, repeat)
+            shop.tell()
+            for _ in range(2):
+                shop.wait()
+                shop.tell()
+            first, *again = shop.topic.published
+            assert sorted(first.orders) == [A, B]
+            assert again in ([], [first])
+            assert not shop.held
+
+    def test_of_two_runs_at_once_one_has_the_account(self) -> None:
+        for number, shop in moments_of(DigestShop.tell, with_two_alerts):
+            shop.moments.happens = at(number, shop.tell)
+            shop.tell()
+            assert [sorted(told) for told in shop.told] == [[A, B]]
+            shop.tell()
+            assert len(shop.told) == 1
+            assert not shop.held
+
+    def test_a_run_that_sends_what_was_left_over_keeps_the_account_to_itself(self) -> None:
+        def left_over() -> DigestShop:
+            shop = DigestShop()
+            shop.hold_back(A)
+            shop.topic.refused = {SHOP}
+            shop.tell()
+            shop.topic.refused.clear()
+            shop.wait()
+            shop.hold_back(B)
+            shop.moments.passed.clear()
+            return shop
+
+        def other_run_with_an_older_list(shop: DigestShop) -> None:
+            shop.dynamodb.lags = True
+            shop.tell()
+            shop.dynamodb.lags = False
+
+        for number, shop in moments_of(DigestShop.tell, left_over):
+            shop.dynamodb.catch_up()
+            shop.hold_back(C)
+            shop.moments.happens = at(number, partial(other_run_with_an_older_list, shop))
+            shop.tell()
+            shop.wait()
+            shop.tell()
+            assert Counter(order for told in shop.told for order in told) == {A: 1, B: 1, C: 1}
+            assert not shop.held
+
+    def test_what_one_account_meets_is_not_the_others_trouble(self, shop: DigestShop) -> None:
+        shop.hold_back(A)
+        shop.hold_back(B, account=OTHER)
+        shop.topic.refused = {SHOP}
+        assert shop.tell() == 1
+        assert [told.account for told in shop.topic.published] == [OTHER]
+
+    def test_a_fault_of_ours_fails_the_function_when_the_others_were_told(self, shop: DigestShop) -> None:
+        shop.hold_back(A, "failing", "no_such_code")
+        shop.hold_back(B, account=OTHER)
+        with pytest.raises(ExceptionGroup, match="could not be told") as raised:
+            shop.tell()
+        assert [type(fault) for fault in raised.value.exceptions] == [ValueError]
+        assert [told.account for told in shop.topic.published] == [OTHER]
+        assert shop.held == [A]
+
+    def test_a_list_that_can_t_be_read_fails_the_function(self, shop: DigestShop) -> None:
+        shop.moments.happens = when("before query", fail)
+        with pytest.raises(TryAgainLater):
+            shop.tell()
+
+    def test_what_came_of_a_run_is_counted(self, shop: DigestShop, monkeypatch: pytest.MonkeyPatch) -> None:
+        counted: list[str] = []
+        monkeypatch.setattr(telemetry, "count", counted.append)
+        shop.hold_back(A)
+        shop.hold_back(B, account=OTHER)
+        shop.topic.refused = {OTHER}
+        shop.tell()
+        assert counted == ["digest_published", "digest_postponed"]
+
+
+class TestAnIndexThatLags:
+    def test_an_alert_that_it_still_shows_is_not_told_again(self, shop: DigestShop) -> None:
+        shop.hold_back(A)
+        shop.dynamodb.catch_up()
+        shop.dynamodb.lags = True
+        assert [shop.tell(), shop.tell()] == [1, 0]
+        assert shop.told == [[A]]
+
+    def test_an_alert_that_it_shows_as_it_was_before_is_told_as_it_is_when_it_catches_up(
+        self, shop: DigestShop
+    ) -> None:
+        shop.hold_back(A)
+        shop.dynamodb.catch_up()
+        shop.dynamodb.lags = True
+        shop.wait()
+        shop.hold_back(A, "resolved")
+        assert shop.tell() == 0
+        shop.dynamodb.catch_up()
+        assert [shop.tell(), shop.tell()] == [1, 0]
+        assert shop.topic.published[0].severity == "info"
+
+    def test_an_alert_that_it_does_not_show_yet_is_told_when_it_catches_up(self, shop: DigestShop) -> None:
+        shop.hold_back(A)
+        shop.dynamodb.catch_up()
+        shop.dynamodb.lags = True
+        shop.hold_back(B)
+        shop.tell()
+        shop.dynamodb.catch_up()
+        shop.tell()
+        assert shop.told == [[A], [B]]
+
+    @pytest.mark.parametrize("is_seen_as_before", [True, False], ids=["seen as before", "not seen"])
+    def test_an_alert_that_a_dead_run_took_up_and_that_the_next_does_not_see_so_is_not_lost(
+        self, shop: DigestShop, is_seen_as_before: bool
+    ) -> None:
+        shop.hold_back(A)
+        shop.dynamodb.catch_up()
+        shop.dynamodb.lags = True
+        shop.moments.happens = when("after update_item", die)
+        with pytest.raises(Crash):
+            shop.tell()
+        shop.hold_back(B)
+        shop.dynamodb.catch_up(f"held#luxstore#{B}")
+        if not is_seen_as_before:
+            shop.dynamodb.hide(f"held#luxstore#{A}")
+        shop.wait()
+        shop.tell()
+        shop.dynamodb.catch_up()
+        shop.wait()
+        shop.tell()
+        assert shop.told == [[B], [A]]
+        assert not shop.held
+
+    def test_an_alert_that_was_told_and_could_not_be_forgotten_is_not_told_again_however_late_it_is_seen(
+        self, shop: DigestShop
+    ) -> None:
+        shop.hold_back(A)
+        shop.moments.happens = when("before delete_item", die)
+        with pytest.raises(Crash):
+            shop.tell()
+        shop.dynamodb.lags = True
+        for number in range(3, 10):
+            shop.hold_back(f"VVJ-{number}-01")
+            shop.dynamodb.catch_up(f"held#luxstore#VVJ-{number}-01")
+            shop.tell()
+        shop.dynamodb.lags = False
+        assert shop.tell() == 0
+        assert Counter(order for told in shop.told for order in told)[A] == 1
+        assert not shop.held
+
+
+class TestManyAlerts:
+    def test_ten_thousand_are_told_at_once_in_an_alert_of_a_few_kilobytes(self, shop: DigestShop) -> None:
+        shop.dynamodb.page = 10_000
+        for number in range(10_000):
+            shop.hold_back(f"VVJ-{number}-01")
+        sizes: list[int] = []
+        shop.moments.happens = when("before publish", lambda: sizes.append(size(shop)))
+        assert shop.tell() == 1
+        assert "10000 pedidos" in shop.topic.published[0].body
+        assert sizes[0] < 20_000
+        assert Counter(shop.moments.passed)["before update_item"] == 10_000
+        assert Counter(shop.moments.passed)["before delete_item"] == 10_000
+
+    def test_with_little_time_left_the_rest_is_told_by_the_next_run(self, shop: DigestShop) -> None:
+        for number in range(digest.AT_ONCE + 5):
+            shop.hold_back(f"VVJ-{number}-01")
+        left = iter([PLENTY, PLENTY, TELLING_SECONDS - 1])
+        shop.digests().send_digests(lambda: next(left, PLENTY), lambda: shop.now)
+        assert len(shop.held) == 5
+        shop.tell()
+        assert len(shop.told) == 2
+        assert not shop.held
+
+    def test_with_too_little_time_an_account_is_not_begun(self, shop: DigestShop) -> None:
+        shop.hold_back(A)
+        shop.left = TELLING_SECONDS - 1
+        assert shop.tell() == 0
+        shop.left = PLENTY
+        assert shop.tell() == 1
+
+    def test_where_no_time_is_left_to_forget_what_was_told_the_next_run_does(self, shop: DigestShop) -> None:
+        shop.hold_back(A)
+        shop.moments.happens = when("after publish", lambda: setattr(shop, "left", FORGETTING_SECONDS - 1))
+        assert shop.tell() == 1
+        assert shop.held == [A]
+        shop.left = PLENTY
+        assert shop.tell() == 0
+        assert not shop.held
+
+
+def size(shop: DigestShop) -> int:
+    (item,) = shop.dynamodb.items("told#")
+    return len(str(item))
+
+
+class TestReminder:
+    def test_what_is_open_is_told_the_oldest_first(self, shop: DigestShop) -> None:
+        shop.keep(A, opened_at=TUESDAY - HOUR)
+        shop.keep(B, opened_at=TUESDAY - 3 * DAY)
+        shop.keep(C, account=OTHER)
+        assert shop.remind() == 2
+        assert [(told.type, told.account, told.orders) for told in shop.topic.published] == [
+            ("reminder", SHOP, [B, A]),
+            ("reminder", OTHER, [C]),
+        ]
+
+    @pytest.mark.parametrize("set_aside", [DISMISSED, EXPIRED])
+    def test_what_is_set_aside_is_not(self, shop: DigestShop, set_aside: str) -> None:
+        shop.keep(A, set_aside=set_aside)
+        shop.keep(B, set_aside=set_aside, recheck_at=None)
+        shop.keep(C)
+        shop.remind()
+        assert shop.told == [[C]]
+
+    def test_a_row_is_about_the_first_error(self, shop: DigestShop) -> None:
+        errors = (Shown("malformed", "643811", has_suggestion=True), Shown("missing", "643812", has_suggestion=False))
+        shop.keep(A, errors=errors)
+        shop.remind()
+        (row,) = [line for line in shop.topic.published[0].body.splitlines() if A in line]
+        assert "643811 | com chave fora do formato, há chave sugerida" in row
+
+    def test_a_failure_of_the_first_version_is_listed_all_the_same(self, shop: DigestShop) -> None:
+        shop.keep(A, errors=())
+        shop.remind()
+        assert shop.told == [[A]]
+
+    def test_the_first_reminder_compares_with_none(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        shop.remind()
+        assert "Desde" not in shop.topic.published[0].body
+
+    def test_it_says_what_came_and_went_since_the_last_one(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        shop.keep("VVJ-10-01")
+        shop.keep_good("VVJ-11-01", mended_at=shop.now - SECOND)
+        shop.wait(SECOND)
+        shop.remind()
+        shop.wait(HOUR)
+        shop.keep(B)
+        shop.keep_good("VVJ-10-01", mended_at=shop.now)
+        shop.keep_good("VVJ-12-01", mended_at=shop.now, recheck_at=shop.now + DAY)
+        shop.keep_good("VVJ-13-01", mended_at=None)
+        shop.wait(DAY)
+        shop.keep("VVJ-14-01", mended_at=shop.now)  # came back, so it is open
+        shop.remind()
+        assert ": 2 entraram na lista, 2 resolvidos." in shop.topic.published[-1].body
+
+    def test_what_comes_while_it_is_written_belongs_to_the_next_one(self, shop: DigestShop) -> None:
+        shop.keep(A, opened_at=TUESDAY - HOUR)
+        clock = iter([shop.now, shop.now + 2 * SECOND])
+        shop.moments.happens = when("after query", lambda: shop.keep(B, opened_at=shop.now + SECOND))
+        shop.digests().send_reminders(lambda: PLENTY, None, lambda: next(clock))
+        shop.wait(DAY)
+        shop.remind()
+        assert ": 1 entrou na lista" in shop.topic.published[-1].body
+
+    def test_orders_that_only_lack_their_tracking_are_counted_and_not_listed(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        shop.keep_good(B, recheck_at=shop.now + DAY)
+        shop.keep_good(C, recheck_at=shop.now + DAY)
+        shop.keep("VVJ-4-01", set_aside=DISMISSED)
+        shop.keep("VVJ-5-01", errors_told=None, errors=(), opened_at=None)  # taken back, and not read yet
+        shop.remind()
+        assert shop.told == [[A]]
+        assert ": 2 pedidos." in shop.topic.published[0].body
+
+    def test_who_is_reminded_by_hand_always_is(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        assert [shop.remind(), shop.remind()] == [1, 1]
+
+    def test_a_scheduler_that_calls_twice_for_one_occasion_reminds_once(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        assert [shop.remind("Tuesday"), shop.remind(), shop.remind("Tuesday"), shop.remind("Wednesday")] == [1, 1, 0, 1]
+
+    def test_of_two_calls_at_once_one_reminds(self) -> None:
+        def with_one() -> DigestShop:
+            shop = DigestShop()
+            shop.keep(A)
+            return shop
+
+        for number, shop in moments_of(lambda shop: shop.remind("Tuesday"), with_one):
+            shop.moments.happens = at(number, partial(shop.remind, "Tuesday"))
+            shop.remind("Tuesday")
+            assert shop.told == [[A]]
+
+    def test_it_may_die_at_any_moment(self) -> None:
+        def with_one() -> DigestShop:
+            shop = DigestShop()
+            shop.keep(A)
+            return shop
+
+        for number, shop in moments_of(lambda shop: shop.remind("Tuesday"), with_one):
+            shop.moments.happens = at(number, die)
+            with pytest.raises(Crash):
+                shop.remind("Tuesday")
+            shop.wait()
+            shop.remind("Tuesday")
+            first, *again = shop.topic.published
+            assert first.orders == [A]
+            assert again in ([], [first])
+
+    def test_one_that_could_not_be_sent_is_sent_by_the_next_digest_run(self, shop: DigestShop) -> None:
+        shop.backlog.note_accounts([SHOP])
+        shop.keep(A)
+        shop.topic.refused = {SHOP}
+        assert shop.remind("Tuesday") == 0
+        shop.topic.refused.clear()
+        shop.wait()
+        assert shop.tell() == 0
+        assert [told.type for told in shop.topic.published] == ["reminder"]
+        assert shop.remind("Tuesday") == 0
+
+    def test_one_that_could_not_be_sent_does_not_take_the_place_of_the_next_one(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        shop.topic.refused = {SHOP}
+        shop.remind("Tuesday")
+        shop.topic.refused.clear()
+        shop.wait(DAY)
+        shop.keep(B)
+        assert shop.remind("Wednesday") == 2
+        assert sorted(shop.told, key=len) == [[A], [A, B]]
+
+    def test_one_that_could_not_be_sent_is_no_trouble_of_the_digest(self, shop: DigestShop) -> None:
+        shop.backlog.note_accounts([SHOP])
+        shop.keep(A)
+        shop.moments.happens = when("before publish", fail)
+        shop.remind()
+        shop.wait()
+        shop.hold_back(B)
+        shop.moments.happens = when("before publish", fail)
+        assert shop.tell() == 1
+        assert shop.told == [[B]]
+
+    def test_one_account_s_trouble_is_not_another_s(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        shop.keep(B, account=OTHER, errors=(Shown("no_such_code", None, has_suggestion=False),))
+        shop.keep(C, account="third")
+        shop.topic.refused = {SHOP}
+        with pytest.raises(ExceptionGroup, match="could not be told"):
+            shop.remind()
+        assert shop.told == [[C]]
+
+    def test_with_too_little_time_it_is_not_begun(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        shop.left = TELLING_SECONDS - 1
+        assert shop.remind("Tuesday") == 0
+        shop.left = PLENTY
+        assert shop.remind("Tuesday") == 1
+
+
+class TestSignOfLife:
+    def test_on_mondays_every_account_hears_even_where_nothing_is_open(self, shop: DigestShop) -> None:
+        shop.backlog.note_accounts([SHOP, OTHER])
+        shop.now = MONDAY_AT_9
+        shop.keep(A, account=OTHER)
+        shop.keep_good(B, mended_at=shop.now - DAY)
+        shop.keep_good(C, recheck_at=shop.now + DAY, checked_at=shop.now - HOUR, mended_at=shop.now - HOUR)
+        shop.keep_good("VVJ-4-01", checked_at=shop.now - 8 * DAY, mended_at=shop.now - 8 * DAY)
+        assert shop.remind() == 2
+        well, other = shop.topic.published
+        assert (well.account, well.severity) == (SHOP, "info")
+        assert well.subject == "luxstore: tudo em dia - 2 pedidos Casas Bahia verificados em 7 dias"
+        assert "2 foram corrigidos" in well.body
+        assert (other.account, other.severity) == (OTHER, "error")
+
+    def test_a_week_in_which_nothing_was_read_is_told_too(self, shop: DigestShop) -> None:
+        shop.backlog.note_accounts([SHOP])
+        shop.now = MONDAY_AT_9
+        assert shop.remind() == 1
+        assert "nenhum pedido" in shop.topic.published[0].subject
+
+    def test_accounts_that_are_set_count_instead_of_those_that_were_noted(self, shop: DigestShop) -> None:
+        shop.backlog.note_accounts([OTHER])
+        shop.now = MONDAY_AT_9
+        shop.remind(accounts=[SHOP])
+        assert [told.account for told in shop.topic.published] == [SHOP]
+
+    @pytest.mark.parametrize("day", range(1, 7))
+    def test_on_other_days_nobody_hears_where_nothing_is_open(self, shop: DigestShop, day: int) -> None:
+        shop.backlog.note_accounts([SHOP])
+        shop.now = MONDAY_AT_9 + day * DAY
+        assert shop.remind() == 0
+        assert not shop.dynamodb.items("told#")
+
+    @pytest.mark.parametrize(
+        ("now", "timezone", "count"),
+        [
+            ("2026-03-08T23:30:00+00:00", "America/Sao_Paulo", 0),
+            ("2026-03-09T02:59:59+00:00", "America/Sao_Paulo", 0),
+            ("2026-03-09T03:00:00+00:00", "America/Sao_Paulo", 1),
+            ("2026-03-10T02:00:00+00:00", "America/Sao_Paulo", 1),
+            ("2026-03-10T03:00:00+00:00", "America/Sao_Paulo", 0),
+            ("2026-03-08T23:30:00+00:00", "UTC", 0),
+            ("2026-03-08T23:30:00+00:00", "Asia/Tokyo", 1),
+        ],
+    )
+    def test_it_is_monday_where_the_shop_is(self, shop: DigestShop, now: str, timezone: str, count: int) -> None:
+        shop.backlog.note_accounts([SHOP])
+        shop.now = datetime.fromisoformat(now)
+        assert shop.remind(style=Style(timezone=timezone)) == count
+
+    def test_a_scheduler_that_calls_twice_is_told_once(self, shop: DigestShop) -> None:
+        shop.backlog.note_accounts([SHOP])
+        shop.now = MONDAY_AT_9
+        assert [shop.remind("Monday"), shop.remind("Monday")] == [1, 0]
+
+
+def test_the_alerts_of_an_account_are_written_side_by_side() -> None:
+    """Its own pool, and no fake: what the function has."""
+    shop = DigestShop()
+    shop.hold_back(A)
+    shop.hold_back(B)
+    topic: Any = shop.topic
+    table = shop.dynamodb.table
+    digests = Digests(shop.backlog, Tellings(table), AlertTopic(topic, "arn"), Style(), LEASE)
+    assert digests.send_digests(lambda: PLENTY) == 1
+    assert digests.send_reminders(lambda: PLENTY) == 0
+    assert not shop.held

@@ -1,0 +1,347 @@
+"""Dismissals: the machines are told, people are left alone, and a change of the errors brings the order back."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from invoicekey.backlog import Backlog
+from invoicekey.dismissal import Dismissals, Dismissed
+from invoicekey.errors import Conflict, TryAgainLater
+from invoicekey.ledger import DISMISSED, EXPIRED, Entry, HeldBack, Report
+from invoicekey.record import ResolvedRecord
+from invoicekey.schedule import FOLLOWED_FOR
+from tests.fakes_outside import ACCOUNT, GRACE, LEASE, NOON, REF, Crash, Outside, Sent, unreachable
+from tests.keys import make_key
+from tests.orders import KEY, cnova_order, sale
+
+DAY = timedelta(days=1)
+KEYLESS = cnova_order(sale(key=None))
+OTHER_KEY = make_key(tax_id="11222333000181", month=3, number=643798)
+HALF_GOOD = cnova_order(sale(key=None), sale("643798", OTHER_KEY))
+GOOD = cnova_order(sale())
+WHY = "mended in the back office"
+
+
+@pytest.fixture
+def outside() -> Outside:
+    return Outside()
+
+
+def dismissals(outside: Outside) -> Dismissals:
+    return Dismissals(outside.ledger, outside.outlets, LEASE, "pt-BR")
+
+
+def dismiss(outside: Outside) -> Dismissed:
+    return dismissals(outside).dismiss(REF, WHY, outside.time.now)
+
+
+def take_back(outside: Outside) -> Dismissed:
+    return dismissals(outside).take_back(REF, outside.time.now)
+
+
+def check(outside: Outside, document: dict[str, Any] | None = None) -> None:
+    if document is not None:
+        outside.vtex.put(document)
+    assert outside.check(outside.message()) == set()
+
+
+def held(outside: Outside) -> Entry:
+    return outside.ledger.entries[REF]
+
+
+def records(outside: Outside) -> list[tuple[str, int]]:
+    return [(record.type, record.number) for record in outside.outlets.records]
+
+
+def due(outside: Outside) -> list[str]:
+    backlog = Backlog(outside.ledger.dynamodb.table)
+    return [order.ref.order_id for order in backlog.followed(outside.time.now)]
+
+
+class TestDismissing:
+    def test_the_machines_are_told_and_people_are_not(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        assert dismiss(outside) is Dismissed.DONE
+        assert records(outside) == [("failing", 1), ("resolved", 2)]
+        assert outside.outlets.records[-1].data["reason"] == "dismissed"
+        assert len(outside.outlets.alerts) == 1
+        assert report(outside).is_told
+
+    def test_the_record_says_of_the_order_what_the_last_one_said(self, outside: Outside) -> None:
+        check(outside, cnova_order(sale(key=None), marketplaceOrderId="9" * 80))
+        outside.time.advance(DAY)
+        dismiss(outside)
+        failing, dismissed = (record.data for record in outside.outlets.records)
+        told = {name: value for name, value in failing.items() if name not in {"report", "problems", "problems_found"}}
+        assert dismissed == told | {"report": 2, "problems": [], "problems_found": 0, "reason": "dismissed"}
+        ResolvedRecord.model_validate_json(outside.outlets.records[-1].text)
+
+    def test_the_order_is_not_read_at_vtex(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        outside.vtex.documents.clear()
+        assert dismiss(outside) is Dismissed.DONE
+        assert outside.vtex.reads[REF] == 1
+
+    def test_who_dismissed_it_why_and_when_is_kept(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        dismiss(outside)
+        assert (held(outside).set_aside, held(outside).set_aside_why) == (DISMISSED, f"{NOON.isoformat()} {WHY}")
+
+    def test_what_sqs_would_refuse_is_written_so_that_it_takes_it(self, outside: Outside) -> None:
+        check(outside, cnova_order(sale(key=None), marketplaceOrderId="a\ufffe\uffff"))
+        dismiss(outside)
+        record = outside.outlets.records[-1]
+        assert record.text.isascii()
+        assert record.data["marketplace_order_id"] == "a\ufffe\uffff"
+
+    def test_its_keys_are_free(self, outside: Outside) -> None:
+        check(outside, HALF_GOOD)
+        assert outside.ledger.owners == {OTHER_KEY: REF.order_id}
+        dismiss(outside)
+        assert outside.ledger.owners == {}
+        check(outside)
+        assert outside.ledger.owners == {}
+
+    def test_an_alert_that_waits_for_a_digest_is_forgotten(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        outside.ledger.note_held_back(held(outside), HeldBack("failing", NOON, ("missing",)))
+        assert dismiss(outside) is Dismissed.DONE
+        assert outside.ledger.held_back == {}
+        assert not held(outside).is_in_digests
+
+    def test_a_failure_of_which_no_report_was_kept_can_be_dismissed(self, outside: Outside) -> None:
+        outside.ledger.write(Entry(REF, outcome="failing", errors_told="f" * 64))
+        assert dismiss(outside) is Dismissed.DONE
+        assert outside.outlets.records[-1].data["marketplace_order_id"] is None
+
+    def test_where_the_ledger_gives_no_answer_nothing_is_done(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        outside.steps.before("write", unreachable())
+        with pytest.raises(TryAgainLater):
+            dismiss(outside)
+        assert held(outside).has_open_failure
+        assert len(outside.outlets.records) == 1
+
+
+class TestWhatIsNotOpen:
+    def test_an_order_that_nobody_heard_of(self, outside: Outside) -> None:
+        assert dismiss(outside) is Dismissed.NOT_OPEN
+        assert not outside.ledger.entries
+
+    def test_an_order_that_is_good(self, outside: Outside) -> None:
+        check(outside, GOOD)
+        assert dismiss(outside) is Dismissed.NOT_OPEN
+
+    def test_an_order_that_is_dismissed_already(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        dismiss(outside)
+        assert dismiss(outside) is Dismissed.NOT_OPEN
+        assert len(outside.outlets.records) == 2
+
+    def test_an_order_that_was_given_up_for_no_list_and_no_reminder_holds_it(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        outside.time.advance(FOLLOWED_FOR)
+        check(outside)
+        assert held(outside).set_aside == EXPIRED
+        assert dismiss(outside) is Dismissed.NOT_OPEN
+        assert held(outside).set_aside == EXPIRED
+
+
+class TestOthersAtWork:
+    def test_while_its_last_report_is_being_told_nothing_is_done(self, outside: Outside) -> None:
+        outside.vtex.put(KEYLESS)
+        outside.steps.before("send_records", lambda: outcomes.append(dismiss(outside)))
+        outcomes: list[Dismissed] = []
+        check(outside)
+        assert outcomes == [Dismissed.BUSY]
+        assert records(outside) == [("failing", 1)]
+        assert dismiss(outside) is Dismissed.DONE
+
+    def test_an_order_that_is_read_meanwhile_is_dismissed_all_the_same(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        outside.steps.before("write", lambda: check(outside))
+        assert dismiss(outside) is Dismissed.DONE
+        assert held(outside).set_aside == DISMISSED
+
+    def test_an_order_that_is_mended_meanwhile_is_not(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        outside.steps.before("write", lambda: check(outside, GOOD))
+        assert dismiss(outside) is Dismissed.NOT_OPEN
+        assert held(outside).set_aside is None
+        assert records(outside) == [("failing", 1), ("resolved", 2)]
+
+    def test_an_order_that_others_write_again_and_again_is_for_later(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        outside.steps.before("write", Conflict(), times=None)
+        assert dismiss(outside) is Dismissed.BUSY
+        assert take_back(outside) is Dismissed.NOT_OPEN
+
+    @pytest.mark.parametrize("step", ["note_recorded", "note_alerted"])
+    @pytest.mark.parametrize("trouble", [unreachable(), Conflict()])
+    def test_a_record_that_could_not_be_noted_is_sent_once_more_at_the_most(
+        self, outside: Outside, step: str, trouble: Exception
+    ) -> None:
+        check(outside, KEYLESS)
+        outside.ledger.note_held_back(held(outside), HeldBack("failing", NOON, ("missing",)))
+        outside.steps.before(step, trouble)
+        assert dismiss(outside) is Dismissed.DONE
+        outside.time.advance(LEASE)
+        check(outside)
+        dismissed, *again = outside.outlets.records[1:]
+        assert again in ([], [dismissed])
+        assert report(outside).is_told
+
+
+class TestDying:
+    @pytest.mark.parametrize("dies", ["before", "after"])
+    def test_who_dies_as_the_record_is_sent_leaves_it_to_the_next_check(self, outside: Outside, dies: str) -> None:
+        check(outside, KEYLESS)
+        plan: Callable[..., None] = getattr(outside.steps, dies)
+        plan("send_records", Crash())
+        with pytest.raises(Crash):
+            dismiss(outside)
+        assert due(outside) == []
+
+        outside.time.advance(LEASE)
+        assert due(outside) == [REF.order_id]
+        check(outside)
+        first, *again = outside.outlets.records[1:]
+        assert (first.type, first.data["reason"]) == ("resolved", "dismissed")
+        assert again == ([first] if dies == "after" else [])
+        assert len(outside.outlets.alerts) == 1
+
+    def test_a_record_that_sqs_refuses_is_sent_by_the_next_check(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        outside.outlets.refuse("send_records")
+        with pytest.raises(TryAgainLater, match="next check sends it"):
+            dismiss(outside)
+        outside.time.advance(LEASE)
+        check(outside)
+        assert records(outside) == [("failing", 1), ("resolved", 2)]
+
+    def test_who_dies_before_writing_has_done_nothing(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        outside.steps.before("write", Crash())
+        with pytest.raises(Crash):
+            dismiss(outside)
+        assert held(outside).has_open_failure
+
+    def test_after_the_next_check_it_is_in_no_list_of_what_is_read_again(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        dismiss(outside)
+        outside.time.advance(LEASE)
+        check(outside)
+        outside.time.advance(FOLLOWED_FOR)
+        assert due(outside) == []
+        assert held(outside).set_aside == DISMISSED
+
+
+class TestAfterwards:
+    def test_the_same_errors_are_not_told_again(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        dismiss(outside)
+        for _ in range(2):
+            outside.time.advance(DAY)
+            check(outside)
+        assert len(outside.outlets.records) == 2
+        assert len(outside.outlets.alerts) == 1
+
+    def test_other_errors_open_it_again(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        dismiss(outside)
+        outside.time.advance(GRACE)
+        check(outside, cnova_order(sale(key=KEY[:-1])))
+        assert records(outside) == [("failing", 1), ("resolved", 2), ("failing", 3)]
+        assert held(outside).has_open_failure
+        assert held(outside).opened_at == outside.time.now
+
+    def test_an_order_that_is_good_by_then_is_told_to_nobody(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        dismiss(outside)
+        check(outside, GOOD)
+        assert len(outside.outlets.records) == 2
+        assert held(outside).set_aside is None
+
+
+class TestTakingBack:
+    def test_it_is_due_at_once_and_told_anew_with_a_higher_number(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        dismiss(outside)
+        outside.time.advance(DAY)
+        assert take_back(outside) is Dismissed.DONE
+        assert due(outside) == [REF.order_id]
+
+        check(outside)
+        assert records(outside) == [("failing", 1), ("resolved", 2), ("failing", 3)]
+        assert len({record.document["id"] for record in outside.outlets.records}) == 3
+        assert len(outside.outlets.alerts) == 2
+        assert held(outside).opened_at == outside.time.now
+
+    def test_until_then_no_list_shows_it_as_open(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        dismiss(outside)
+        take_back(outside)
+        (order,) = Backlog(outside.ledger.dynamodb.table).followed()
+        assert (order.is_open, order.is_good) == (False, False)
+
+    def test_it_owns_its_keys_again(self, outside: Outside) -> None:
+        check(outside, HALF_GOOD)
+        dismiss(outside)
+        take_back(outside)
+        check(outside)
+        assert outside.ledger.owners == {OTHER_KEY: REF.order_id}
+
+    def test_an_order_that_is_good_by_then_is_told_to_nobody(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        dismiss(outside)
+        take_back(outside)
+        check(outside, GOOD)
+        assert len(outside.outlets.records) == 2
+
+    def test_it_can_be_dismissed_again(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        dismiss(outside)
+        take_back(outside)
+        assert dismiss(outside) is Dismissed.NOT_OPEN
+        check(outside)
+        assert dismiss(outside) is Dismissed.DONE
+        assert records(outside)[-1] == ("resolved", 4)
+
+    @pytest.mark.parametrize("document", [KEYLESS, GOOD])
+    def test_what_is_not_dismissed_is_not_taken_back(self, outside: Outside, document: dict[str, Any]) -> None:
+        check(outside, document)
+        version = held(outside).version
+        assert take_back(outside) is Dismissed.NOT_OPEN
+        assert held(outside).version == version
+
+    def test_a_failure_that_was_given_up_is_not_taken_back(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        outside.time.advance(FOLLOWED_FOR)
+        check(outside)
+        assert take_back(outside) is Dismissed.NOT_OPEN
+
+    def test_a_dismissal_that_was_not_told_yet_is_told_before_the_failure_is_told_anew(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        outside.outlets.refuse("send_records")
+        with pytest.raises(TryAgainLater):
+            dismiss(outside)
+        take_back(outside)
+        outside.time.advance(LEASE)
+        check(outside)
+        assert records(outside) == [("failing", 1), ("resolved", 2), ("failing", 3)]
+
+
+def report(outside: Outside) -> Report:
+    found = held(outside).report
+    assert found
+    return found
+
+
+def test_the_account_is_the_order_s(outside: Outside) -> None:
+    check(outside, KEYLESS)
+    dismiss(outside)
+    sent: Sent = outside.outlets.records[-1]
+    assert json.loads(sent.text)["source"] == f"https://{ACCOUNT}.myvtex.com"

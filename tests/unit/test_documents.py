@@ -1,0 +1,169 @@
+"""What the documents name exists: tests, files, headings, make targets, commands, alarms, metrics, modules.
+
+Whether what they say is true no machine can tell; that what they point at is there, this one does.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from operations import __main__ as command_line
+from operations.cli import app
+from tests.unit.test_template import ROOT, template
+
+assert command_line.__all__, "importing it is what adds the commands to the app"
+
+DOCUMENTS = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md")])
+PARTS = "Alarm|Function|Queue|Topic|Table|Secret|Schedule|Schedules|Email|Seconds|Hours|Minutes|Statuses|Accounts|Ids"
+METRICS = "hook|feed|check|alert|report|vtex|recheck|guard|digest|reminder|configuration|topic|cnova|dead_letter|oldest"
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+@cache
+def text_of(document: Path) -> str:
+    return document.read_text(encoding="utf-8")
+
+
+def code_of(document: Path) -> list[str]:
+    """Return what stands as code: the lines of fenced blocks, and the spans between backticks."""
+    text = text_of(document)
+    blocks = re.findall(r"^ *```\w*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    # A command that goes on behind a backslash is one line.
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").split("\n")]
+    return lines + [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
+
+
+def words_of(document: Path) -> set[str]:
+    return set(re.findall(r"\b\w+\b", text_of(document)))
+
+
+# ---- Links
+
+
+def anchors_of(document: Path) -> set[str]:
+    """Return the headings' anchors, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text_of(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links_of(document: Path) -> Iterator[tuple[str, str]]:
+    """Yield file and anchor of each link that stays within the project."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", text_of(document)):
+        if "://" not in target and not target.startswith("mailto:"):
+            file, _, anchor = target.partition("#")
+            yield file, anchor
+
+
+@every_document
+def test_a_link_leads_to_a_file_and_to_a_heading_in_it(document: Path) -> None:
+    for file, anchor in links_of(document):
+        there = (document.parent / file).resolve() if file else document
+        assert there.exists(), file
+        assert not anchor or anchor in anchors_of(there), f"{file}#{anchor}"
+
+
+# ---- Commands
+
+
+@cache
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+@every_document
+def test_a_make_target_is_in_the_makefile(document: Path) -> None:
+    named = [target for code in code_of(document) for target in re.findall(r"\bmake ([a-z][a-z-]*)", code)]
+
+    assert [target for target in named if target not in targets()] == []
+
+
+def command_of(words: list[str]) -> tuple[Any, list[str]]:
+    """Return the command that words name, and what is left of them; what is no command is left."""
+    command: Any = typer.main.get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
+
+
+def calls_of(document: Path) -> Iterator[list[str]]:
+    """Yield the words behind `invoicekey` wherever a command is written down."""
+    for code in code_of(document):
+        for call in re.findall(r"(?:^|[;&] *|/)invoicekey ((?:[a-z]|--)[^|>;&#]*)", code.strip()):
+            yield call.split()
+
+
+@every_document
+def test_a_command_is_one_of_the_command_line_and_takes_these_options(document: Path) -> None:
+    everywhere = {"--help", *(name for option in typer.main.get_command(app).params for name in option.opts)}
+    for words in calls_of(document):
+        command, rest = command_of(words)
+        taken = {name for option in command.params for name in [*option.opts, *option.secondary_opts]}
+        assert not hasattr(command, "commands") or (rest and rest[0].startswith("--")), " ".join(words)
+        options = {word.partition("=")[0] for word in rest if word.startswith("--")}
+        assert options <= taken | everywhere, " ".join(words)
+
+
+# ---- Names of the template, of metrics and of modules
+
+
+@every_document
+def test_what_looks_like_a_name_of_the_template_is_one(document: Path) -> None:
+    names = {name for section in ("Parameters", "Resources", "Outputs") for name in template()[section]}
+    looks = {word for word in words_of(document) if re.fullmatch(rf"(?:[A-Z][a-z]+)+(?:{PARTS})", word)}
+
+    assert looks - names == set()
+
+
+@cache
+def metrics() -> set[str]:
+    """Return every metric that the dashboard shows, that an alarm watches, or that the code counts by a fixed name."""
+    shown = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    found = set(re.findall(r'"InvoiceKey", "(\w+)"', shown)) | set(re.findall(r"MetricName: (\w+)", shown))
+    code = (ROOT / "layers" / "invoicekey" / "python" / "invoicekey").glob("*.py")
+    return found | {name for file in code for name in re.findall(r'"([a-z]+(?:_[a-z0-9]+)+)"', file.read_text("utf-8"))}
+
+
+@every_document
+def test_what_looks_like_a_metric_is_counted(document: Path) -> None:
+    looks = {code for code in code_of(document) if re.fullmatch(rf"(?:{METRICS})(?:_[a-z0-9]+)+", code)}
+
+    assert looks - metrics() == set()
+
+
+def test_every_module_has_its_place_in_the_architecture_in_the_order_of_imports() -> None:
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = [set(layer.split(" | ")) for layer in contract[0]["layers"]]
+    table = text_of(ROOT / "docs" / "architecture.md").partition("| module | knows |")[2].partition("\n\n")[0]
+    rows = [set(re.findall(r"`(\w+)`", row.split("|")[1])) for row in table.strip().split("\n") if "`" in row]
+
+    assert [row for row in rows if row] == layers[::-1]
+
+
+# ---- Security: each threat names its test
+
+
+NAMED = sorted({code for code in code_of(ROOT / "docs" / "security.md") if code.startswith("tests/")})
+
+
+@pytest.mark.parametrize("named", NAMED)
+def test_a_test_that_security_names_exists(named: str) -> None:
+    file, _, name = named.partition("::")
+
+    assert (ROOT / file).is_file()
+    assert not name or re.search(rf"^ *def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_every_threat_names_what_shows_that_it_is_stopped() -> None:
+    threats = text_of(ROOT / "docs" / "security.md").partition("| threat | what stops it | shown by |")[2]
+    rows = [row for row in threats.partition("\n\n")[0].split("\n") if row.startswith("| ") and "---" not in row]
+
+    assert len(rows) > 20
+    assert [row for row in rows if not re.search(r"`(tests/|make )[^`]+`[^|]*\|$", row)] == []
