@@ -15,7 +15,7 @@ from invoicekey.verdict import Outcome
 from operations.backfilling import NOT_FOUND, UNREAD, Chosen, Found
 from operations.deployment import Trouble
 from operations.notes import About
-from operations.plain import as_csv, line
+from operations.plain import as_csv, line, orders
 
 COLUMNS = ("order", "invoices", "codes", "suggestion", "known", "link")
 _MOST_AFFILIATES = 5
@@ -63,13 +63,13 @@ def summary(result: Result) -> list[str]:
     outcomes = result.outcomes
     told = [f"{outcomes[name]:,} {words}" for name, words in _OUTCOMES.items() if outcomes[name]]
     lines = [
-        f"{len(result.found):,} orders read: {', '.join(told)}." if told else "No order of CNova was invoiced then."
+        f"{orders(len(result.found))} read: {', '.join(told)}." if told else "No order of CNova was invoiced then."
     ]
     if result.chosen.skipped:
         lines.append(f"Skipped, for their affiliate is not CNova's by the setting: {_skipped(result.chosen.skipped)}.")
     if result.chosen.unlisted:
         lines.append(
-            f"VTEX's list counts {result.chosen.unlisted:,} orders more than it shows: what is listed here is not all. "
+            f"VTEX's list counts {orders(result.chosen.unlisted)} more than it shows: what is listed here is not all. "
             "Run it again."
         )
     if outcomes[UNREAD]:

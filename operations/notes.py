@@ -112,8 +112,6 @@ def _read(file: IO[str], path: Path, about: About, now: datetime) -> Notes:
     lines = file.read().split("\n")
     if lines == [""]:
         return Notes(path, now)
-    if lines[-1]:
-        file.write("\n")  # the last line was cut: what follows is not to be glued to it
     try:
         head = json.loads(lines[0])
         former, began_at = About(**head["backfill"]), datetime.fromisoformat(head["began_at"])
@@ -128,6 +126,8 @@ def _read(file: IO[str], path: Path, about: About, now: datetime) -> Notes:
         return Notes(path, now, why_anew="the stack's settings were changed since")
     if now - began_at > FRESH:
         return Notes(path, now, why_anew="it began more than a day ago")
+    if lines[-1]:
+        file.write("\n")  # the last line was cut: what follows is not to be glued to it
     found = {one.order_id: one for one in _found(lines[1:])}
     return Notes(path, began_at, found, is_worth_keeping=bool(found))
 

@@ -82,6 +82,11 @@ def short_age(span: timedelta) -> str:
     return f"{minutes // size} {name}"
 
 
+def orders(number: int) -> str:
+    """Write a number of orders."""
+    return f"{number:,} order{'' if number == 1 else 's'}"
+
+
 def line(text: str | None, longest: int = texts.LONGEST_NUMBER) -> str:
     """Return a foreign text as one short line; `-` where there is none."""
     return texts.plain(text, longest) or "-"

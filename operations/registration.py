@@ -4,7 +4,6 @@ The rules are those of the stack's guard: what is another system's is neither wr
 where the guard notes it, so that its next run knows what it meets.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -24,8 +23,8 @@ from invoicekey.configurations import (
     hook_differences,
     ownership,
 )
-from invoicekey.guarded import Guarded, GuardNotes
-from invoicekey.secrets import hook_secrets
+from invoicekey.guarded import Guarded, GuardNotes, digest
+from invoicekey.secrets import hook_secrets, vtex_credentials
 from invoicekey.vtex import Vtex
 from operations.deployment import Trouble
 from operations.findings import Finding, note, to_do, well
@@ -89,16 +88,22 @@ class Registration:
         return Standing(
             wanted=WantedHook(settings.hook_url, current, settings.vtex.watched_statuses),
             previous_secret=str(secret.get("previous") or ""),
-            noted=self._notes.read([account])[account],
+            noted=self._notes.read([account])[account].of_app_key(self._app_key(account)),
             hook=hook,
             feed=feed,
         )
 
-    def install(self, account: str) -> list[Finding]:
-        """Register hook and feed, also where they are as they should be; return what was done."""
+    def install(self, account: str, instead_of: str | None = None) -> list[Finding]:
+        """Register hook and feed, also where they are as they should be; return what was done.
+
+        Another system's hook is overwritten only where a person named its host in `instead_of`.
+        """
         standing = self.read(account)
-        if isinstance(standing.whose, OtherSystem):
-            raise Trouble(f"{_elsewhere(standing.whose)}. Nothing was changed: {_own_app_key(self._again(account))}")
+        if isinstance(standing.whose, OtherSystem) and standing.whose.host != instead_of:
+            raise Trouble(
+                f"{_elsewhere(standing.whose)}. Nothing was changed: {_own_app_key(self._again(account))}. If that "
+                f"host is an old deployment of this very stack: {self._again(account)} --instead-of HOST"
+            )
         with needing(HOOK_ADMIN, account):
             self._install_hook(standing)
             done = [well(f"VTEX tells {standing.wanted.url} of the orders that become {_listed(standing)}")]
@@ -151,6 +156,9 @@ class Registration:
             f"deployed? {self._shop.command('doctor')} says what is wrong with it."
         )
 
+    def _app_key(self, account: str) -> str:
+        return digest(vtex_credentials(self._shop.credentials, account).app_key)
+
     def _again(self, account: str) -> str:
         return self._shop.command(f"hook install --account {account}")
 
@@ -167,11 +175,6 @@ def findings(standing: Standing, install: str) -> Iterator[Finding]:
         case _:
             yield from _of_our_hook(standing, install)
     yield _of_feed(standing, install)
-
-
-def digest(secret: str) -> str:
-    """Return the SHA-256 by which the guard notes a secret."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _of_our_hook(standing: Standing, install: str) -> Iterator[Finding]:

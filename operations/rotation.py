@@ -10,12 +10,12 @@ from contextlib import suppress
 
 from invoicekey.configurations import Different, Ours
 from invoicekey.errors import TryAgainLater
-from invoicekey.guarded import GuardNotes
+from invoicekey.guarded import GuardNotes, digest
 from invoicekey.secrets import hook_secrets
 from invoicekey.visits import accounts_served
 from operations.deployment import Trouble
 from operations.findings import Finding, note, to_do, well
-from operations.registration import Registration, digest
+from operations.registration import Registration
 from operations.shop import HOOK_SECRET, Shop
 from operations.visit import visiting
 

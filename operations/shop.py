@@ -19,8 +19,9 @@ from invoicekey.notification import AccountRefused, Malformed, OrderRef, order_r
 from invoicekey.outlets import HookQueue, Outlets
 from invoicekey.policy import Policy
 from invoicekey.secrets import Credentials, vtex_credentials
-from invoicekey.settings import CheckerSettings, GuardSettings, SettingsError
+from invoicekey.settings import COMMANDS_SHARE, CheckerSettings, GuardSettings, SettingsError
 from invoicekey.table import Table
+from invoicekey.visits import accounts_served
 from invoicekey.vtex import Pace, Vtex
 from operations.deployment import DEFAULT_STACK, Deployment, Trouble
 
@@ -66,8 +67,8 @@ class Shop:
 
     @cached_property
     def requests_per_minute(self) -> int:
-        """Return what the functions leave over of VtexRequestsPerMinute: a tenth."""
-        return max(1, int(self.environment["VTEX_REQUESTS_PER_MINUTE"]) // 10)
+        """Return the commands' share of VtexRequestsPerMinute, which the functions leave over."""
+        return max(1, int(int(self.environment["VTEX_REQUESTS_PER_MINUTE"]) * COMMANDS_SHARE))
 
     @cached_property
     def most_requests_per_minute(self) -> int:
@@ -81,8 +82,8 @@ class Shop:
 
     @property
     def accounts(self) -> list[str]:
-        """List the accounts that have credentials."""
-        return sorted(self.credentials)
+        """List the accounts that have credentials, and a name that may become part of a host's."""
+        return accounts_served(self.credentials)
 
     def account(self, named: str | None) -> str:
         """Return the account that is meant: the one that was named, or the only one there is."""

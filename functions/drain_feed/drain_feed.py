@@ -9,12 +9,13 @@ import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.config import Config
 
-from invoicekey.drain import DrainFeed
+from invoicekey.configurations import Configurations
+from invoicekey.drain import DrainFeed, OwnFeeds
 from invoicekey.feed import Feed
 from invoicekey.guarded import GuardNotes
 from invoicekey.ledger import Ledger
 from invoicekey.outlets import HookQueue
-from invoicekey.secrets import CachedSecret, vtex_credentials
+from invoicekey.secrets import CachedSecret, Credentials, vtex_credentials
 from invoicekey.settings import DrainSettings
 from invoicekey.table import Table
 from invoicekey.telemetry import metrics
@@ -31,7 +32,7 @@ def build(settings: DrainSettings) -> DrainFeed:
     """Put the parts together."""
     vtex = Vtex(
         settings.vtex.base_url,
-        credentials=lambda account: vtex_credentials(credentials.value(), account),
+        credentials=_credentials_of,
         pace=Pace(settings.vtex.requests_per_minute),
         usual_silence=settings.retry_base.total_seconds(),
     )
@@ -40,9 +41,13 @@ def build(settings: DrainSettings) -> DrainFeed:
         Feed(vtex),
         HookQueue(boto3.client("sqs", config=_AWS), settings.hook_queue_url, delay=settings.retry_base),
         Visits(vtex, Ledger(table), table),
-        GuardNotes(table),
+        OwnFeeds(Configurations(vtex), GuardNotes(table), _credentials_of, settings.vtex.watched_statuses),
         settings.vtex.watched_statuses,
     )
+
+
+def _credentials_of(account: str) -> Credentials:
+    return vtex_credentials(credentials.value(), account)
 
 
 drain_feed = build(settings)

@@ -26,7 +26,7 @@ from operations.deployment import Trouble
 from operations.judging import claims_of
 from operations.notes import About, Notes
 from operations.period import Period, period
-from operations.plain import Format, as_json, plainly, queue, say, show, write
+from operations.plain import Format, as_json, orders, plainly, queue, say, show, write
 from operations.shop import Shop
 
 SOURCE = "backfill"
@@ -47,7 +47,7 @@ def backfill(
         Format.TABLE
     ),
     csv: Annotated[Path | None, typer.Option(help="The CSV file that is written beside the table.")] = None,
-    pace: Annotated[int | None, typer.Option(min=1, help="Requests a minute; else a tenth of the stack's.")] = None,
+    pace: Annotated[int | None, typer.Option(min=1, help="Requests a minute; else a twentieth of the stack's.")] = None,
     state: Annotated[Path | None, typer.Option(help="Where its progress is kept until it is done.")] = None,
 ) -> int:
     """Read all invoiced CNova orders of a period at VTEX, and list those that are failing. It only lists.
@@ -111,7 +111,7 @@ def _run(of: Shop, account: str, days: Period, requests_per_minute: int, kept: N
                 )
             _read(backfill, account, requests_per_minute, kept, result)
     except (KeyboardInterrupt, Stopped):
-        err.print(f"\nInterrupted after {len(result.found):,} orders. The same command goes on from there.")
+        err.print(f"\nInterrupted after {orders(len(result.found))}. The same command goes on from there.")
         raise typer.Exit(INTERRUPTED) from None
     except Trouble as trouble:
         how = "The same command goes on where this one stopped." if result.found else "Nothing was read."
@@ -220,4 +220,5 @@ def _open(of: Shop, account: str, result: Result) -> None:
     if len(taken) < len(events):
         raise Trouble(f"The hook queue took {len(taken)} of {len(events)} orders. Run the same command again.")
     if events:
-        say(err, f"{len(events):,} orders are queued for a check; what fails is told as usual.")
+        are = "is" if len(events) == 1 else "are"
+        say(err, f"{orders(len(events))} {are} queued for a check; what fails is told as usual.")

@@ -36,15 +36,21 @@ def status(
 
 
 @hook.command()
-def install(context: typer.Context, account: Account = None) -> int:
+def install(
+    context: typer.Context,
+    account: Account = None,
+    instead_of: Annotated[
+        str | None, typer.Option(help="The host that the hook points at now, where you have decided to overwrite it.")
+    ] = None,
+) -> int:
     """Register hook and feed at VTEX; safe to repeat, and VTEX pings the address anew.
 
-    Another system's hook or feed is never overwritten. Exit code 3 where the feed was left alone.
+    Another system's hook or feed is not overwritten. Exit code 3 where the feed was left alone.
     """
     of = shop(context)
     name = of.account(account)
     with plainly(), visiting(of, [name]) as vtex, err.status("asking VTEX"):
-        section = Section(name, tuple(Registration(of, vtex).install(name)))
+        section = Section(name, tuple(Registration(of, vtex).install(name, instead_of)))
     show(out, section)
     return exit_code([section])
 

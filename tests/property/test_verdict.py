@@ -15,7 +15,16 @@ from invoicekey import record
 from invoicekey.order import Order
 from invoicekey.policy import Policy
 from invoicekey.record import FailingRecord
-from invoicekey.verdict import Circumstances, Code, Outcome, Severity, SuggestionSource, Verdict, judge
+from invoicekey.verdict import (
+    NOT_ON_ITS_WAY,
+    Circumstances,
+    Code,
+    Outcome,
+    Severity,
+    SuggestionSource,
+    Verdict,
+    judge,
+)
 from tests.keys import make_cnpj, make_key, make_xml
 from tests.orders import ABSENT, KEY, PERSONAL, cnova_order, custom_apps, own_order, returned, sale
 from tests.property.second_opinion import opinion
@@ -113,6 +122,7 @@ policies = st.builds(
     affiliate_ids=st.sampled_from([frozenset({"vvj"}), frozenset({"luxstore:vvj", "abc"}), frozenset()]),
     seller_tax_ids=st.sampled_from([frozenset(), frozenset({"11222333000181"}), frozenset({make_cnpj()})]),
     key_grace=st.sampled_from([timedelta(0), HOUR]),
+    tracking_grace=st.sampled_from([None, None, HOUR]),
 )
 circumstances = st.builds(
     Circumstances,
@@ -120,6 +130,7 @@ circumstances = st.builds(
     now=st.sampled_from([HEARD, HEARD + timedelta(seconds=600), HEARD + HOUR, HEARD + 24 * HOUR]),
     first_heard_at=st.just(HEARD),
     has_open_failure=st.booleans(),
+    owners=st.dictionaries(st.sampled_from(KEYS), st.just("VVJ-1-01"), max_size=1),
 )
 cnova = Policy(affiliate_ids=frozenset({"vvj"}))
 the_day_after = Circumstances("luxstore", HEARD + 24 * HOUR, HEARD)
@@ -177,6 +188,7 @@ class TestAnyOrder:
     ) -> None:
         verdict = judged(order, policy, given)
         assert bool(verdict.errors) == (verdict.outcome in {Outcome.FAILING, Outcome.WAITING})
+        assert all(problem.is_overdue for problem in verdict.errors if problem.code in NOT_ON_ITS_WAY)
         assert all(error.severity is Severity.ERROR for error in verdict.errors)
         assert not verdict.problems or verdict.outcome in {Outcome.FAILING, Outcome.WAITING, Outcome.OK}
         assert len(verdict.errors) + len(verdict.warnings) == len(verdict.problems)
@@ -228,7 +240,8 @@ class TestEachError:
         verdict = judged(order, policy)
         assume(verdict.outcome in {Outcome.OK, Outcome.FAILING})
         assume({error.code for error in verdict.errors} != {Code.NO_INVOICE})
-        told = [error.code.value for error in verdict.errors if error.code not in {Code.ISSUER_MISMATCH, Code.REUSED}]
+        others = {Code.ISSUER_MISMATCH, Code.REUSED} | NOT_ON_ITS_WAY
+        told = [error.code.value for error in verdict.errors if error.code not in others]
         assert told == [code for code in map(expected_code, sales_in(order)) if code is not None]
 
     @no_deadline
@@ -253,6 +266,48 @@ def expected_code(package: dict[str, Any]) -> str | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return "missing"
     return opinion(value, YEAR)
+
+
+class TestTheKeysOfItsOwn:
+    @settings(no_deadline, max_examples=200)
+    @given(mutated(), policies, circumstances)
+    def test_are_valid_and_shown_and_no_other_order_owns_them(
+        self, order: dict[str, Any], policy: Policy, given: Circumstances
+    ) -> None:
+        own_keys = judged(order, policy, given).own_keys
+        assert len(set(own_keys)) == len(own_keys)
+        assert given.owners.keys().isdisjoint(own_keys)
+        assert all(opinion(key, YEAR) is None for key in own_keys)
+        assert set(own_keys) <= {json.dumps(sale.get("invoiceKey"))[1:-1] for sale in sales_in(order)}
+
+    @no_deadline
+    @given(mutated(), policies, circumstances)
+    def test_are_all_those_of_an_order_that_is_ok(
+        self, order: dict[str, Any], policy: Policy, given: Circumstances
+    ) -> None:
+        verdict = judged(order, policy, given)
+        if verdict.outcome is Outcome.OK:
+            assert set(verdict.own_keys) == {key for _, key in verdict.keys}
+
+    @no_deadline
+    @given(mutated(), policies, circumstances)
+    def test_and_the_keys_told_as_another_order_s_are_never_the_same(
+        self, order: dict[str, Any], policy: Policy, given: Circumstances
+    ) -> None:
+        verdict = judged(order, policy, given)
+        for problem in verdict.problems:
+            if problem.reused_in is not None:
+                assert problem.code is Code.REUSED
+                assert given.owners[problem.key_as_it_came] == problem.reused_in
+                assert problem.key_as_it_came not in verdict.own_keys
+
+
+class TestEachInvoice:
+    @settings(no_deadline, max_examples=200)
+    @given(st.lists(packages | good_packages, min_size=1, max_size=4), policies, circumstances)
+    def test_has_one_error_at_the_most(self, found: list[dict[str, Any]], policy: Policy, given: Circumstances) -> None:
+        errors = judged(cnova_order(*found), policy, given).errors
+        assert len(errors) <= max(1, len(sales_in(cnova_order(*found))))
 
 
 class TestASuggestion:

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from invoicekey.guarded import digest
 from local.vtex_routes import Feed
 from local.vtex_simulator import Fault
-from operations.registration import digest
 from tests.operated import ACCOUNT, APP_KEY, APP_TOKEN, CURRENT, PREVIOUS, Operated, operated
 
 OTHER = {

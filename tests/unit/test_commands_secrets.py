@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from invoicekey.guarded import digest
 from local.vtex_simulator import Fault
-from operations.registration import digest
 from tests.operated import APP_KEY, CURRENT, PREVIOUS, Operated, denied, operated
 
 HOOK = "HookSecretArn"

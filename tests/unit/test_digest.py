@@ -248,13 +248,24 @@ class TestDigestsThatFail:
             shop.tell()
 
     def test_what_came_of_a_run_is_counted(self, shop: DigestShop, monkeypatch: pytest.MonkeyPatch) -> None:
-        counted: list[str] = []
-        monkeypatch.setattr(telemetry, "count", counted.append)
+        counted = Counter[str]()
+        monkeypatch.setattr(telemetry, "count", lambda name, number=1: counted.update({name: number}))
         shop.hold_back(A)
         shop.hold_back(B, account=OTHER)
         shop.topic.refused = {OTHER}
         shop.tell()
-        assert counted == ["digest_published", "digest_postponed"]
+        shop.keep(C)
+        shop.remind()
+        assert counted == {"digest_published": 1, "digest_postponed": 1, "reminder_published": 2}
+
+    def test_a_run_that_has_nothing_to_tell_shows_that_it_ran(
+        self, shop: DigestShop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        counted: list[tuple[str, int]] = []
+        monkeypatch.setattr(telemetry, "count", lambda name, number=1: counted.append((name, number)))
+        shop.tell()
+        shop.remind()
+        assert counted == [("digest_published", 0), ("reminder_published", 0)]
 
 
 class TestAnIndexThatLags:

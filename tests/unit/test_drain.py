@@ -11,17 +11,18 @@ import httpx
 import pytest
 
 from invoicekey import telemetry
-from invoicekey.drain import Drained, DrainFeed, Ended
+from invoicekey.configurations import Configurations
+from invoicekey.drain import Drained, DrainFeed, Ended, OwnFeeds
 from invoicekey.errors import TryAgainLater
 from invoicekey.feed import Feed
-from invoicekey.guarded import Guarded, GuardNotes
+from invoicekey.guarded import Guarded, GuardNotes, digest
 from invoicekey.ledger import Ledger
 from invoicekey.notification import event_id
 from invoicekey.outlets import FEED
 from invoicekey.visits import Visits, accounts_served
 from invoicekey.vtex import Pace, Vtex
 from local.vtex_simulator import Fault, VtexSimulator
-from tests.fakes_visits import OTHER, SHOP, Figures, MemoryQueue, MemoryTable, a_vtex, app_key, headers
+from tests.fakes_visits import OTHER, SHOP, Figures, MemoryQueue, MemoryTable, a_vtex, app_key, credentials, headers
 
 A_MINUTE = 60.0
 
@@ -39,16 +40,24 @@ class Shop:
     def __post_init__(self) -> None:
         self.vtex = a_vtex(self.simulator.url)
 
-    def configure(self, account: str = SHOP, status: tuple[str, ...] = ("invoiced", "handling", "unknow")) -> None:
-        config = {"filter": {"type": "FromWorkflow", "status": list(status)}}
+    def configure(
+        self, account: str = SHOP, status: tuple[str, ...] = ("invoiced", "handling", "unknow"), **more: Any
+    ) -> None:
+        config = {"filter": {"type": "FromWorkflow", "status": list(status)}, **more}
         url = f"{self.simulator.url}/{account}/api/orders/feed/config"
         httpx.post(url, json=config, headers=headers(account)).raise_for_status()
 
     def drain(self, *accounts: str, seconds_left: Callable[[], float] = lambda: A_MINUTE) -> Drained:
         visits = Visits(self.vtex, Ledger(self.table), self.table)
         feed, watched = Feed(self.vtex), frozenset({"invoiced"})
-        drain = DrainFeed(feed, self.queue, visits, GuardNotes(self.table), watched)
+        own_feeds = OwnFeeds(Configurations(self.vtex), GuardNotes(self.table), credentials, watched)
+        drain = DrainFeed(feed, self.queue, visits, own_feeds, watched)
         return drain.run(accounts or (SHOP,), seconds_left)
+
+    def knows_as_ours(self, *accounts: str) -> None:
+        for account in accounts:
+            known = Guarded(account, app_key=digest(app_key(account)), feed_installed=True)
+            GuardNotes(self.table).write(known)
 
     def left(self, account: str = SHOP) -> list[str]:
         return [event["orderId"] for event in self.simulator.feeds[app_key(account)].uncommitted()]
@@ -66,6 +75,7 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     with VtexSimulator() as simulator:
         shop = Shop(simulator, figures)
         shop.configure()
+        shop.knows_as_ours(SHOP, OTHER)
         simulator.requests.clear()
         yield shop
 
@@ -230,7 +240,7 @@ def test_when_the_time_is_up_no_page_is_begun(shop: Shop) -> None:
 
 def test_a_run_that_is_interrupted_loses_nothing(shop: Shop) -> None:
     put(shop, 25)
-    left = iter([A_MINUTE, A_MINUTE, A_MINUTE, 19.0])
+    left = iter([A_MINUTE, A_MINUTE, A_MINUTE, A_MINUTE, 19.0])
 
     drained = shop.drain(seconds_left=lambda: next(left))
 
@@ -240,7 +250,7 @@ def test_a_run_that_is_interrupted_loses_nothing(shop: Shop) -> None:
 
 def test_a_page_that_is_queued_when_the_time_is_up_comes_again(shop: Shop) -> None:
     put(shop, 1)
-    left = iter([A_MINUTE, A_MINUTE, 1.0])
+    left = iter([A_MINUTE, A_MINUTE, A_MINUTE, 1.0])
 
     drained = shop.drain(seconds_left=lambda: next(left))
 
@@ -302,12 +312,40 @@ def test_an_account_without_credentials_does_not_stop_another(two: Shop) -> None
 
 
 def test_a_feed_that_may_be_another_system_s_is_not_read(two: Shop) -> None:
-    GuardNotes(two.table).write(Guarded(SHOP, feed_left_alone=True))
+    GuardNotes(two.table).write(Guarded(SHOP, app_key=digest(app_key(SHOP)), feed_left_alone=True))
 
     drained = two.drain(SHOP, OTHER)
 
     assert drained.ended == {SHOP: Ended.LEFT_ALONE, OTHER: Ended.EMPTY}
     assert two.asked(SHOP) == []
+
+
+@pytest.mark.parametrize(
+    "known",
+    [Guarded(SHOP), Guarded(SHOP, app_key=digest("the appKey before this one"), feed_installed=True)],
+    ids=["before the guard's first run", "with a new appKey"],
+)
+def test_a_feed_that_the_guard_has_not_seen_is_read_only_where_it_is_as_ours_would_be(
+    shop: Shop, known: Guarded
+) -> None:
+    GuardNotes(shop.table).write(known)
+    put(shop, 3)
+
+    assert shop.drain().ended == {SHOP: Ended.LEFT_ALONE}
+    assert len(shop.left()) == 3
+
+    queue = {"visibilityTimeoutInSeconds": 240, "MessageRetentionPeriodInSeconds": 1_209_600}
+    shop.configure(status=("invoiced",), queue=queue)
+    assert shop.drain().ended == {SHOP: Ended.EMPTY}
+    assert shop.left() == []
+
+
+def test_where_there_is_no_feed_yet_nothing_is_read(shop: Shop) -> None:
+    GuardNotes(shop.table).write(Guarded(SHOP))
+    shop.simulator.feeds.clear()
+
+    assert shop.drain().ended == {SHOP: Ended.NOT_CONFIGURED}
+    assert shop.asked() == []
 
 
 def test_no_account_is_no_trouble(shop: Shop) -> None:
@@ -316,7 +354,7 @@ def test_no_account_is_no_trouble(shop: Shop) -> None:
         Feed(shop.vtex),
         shop.queue,
         Visits(shop.vtex, Ledger(shop.table), shop.table),
-        GuardNotes(shop.table),
+        OwnFeeds(Configurations(shop.vtex), GuardNotes(shop.table), credentials, frozenset()),
         frozenset(),
     )
     assert drain.run([], lambda: A_MINUTE) == Drained()

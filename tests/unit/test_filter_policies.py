@@ -147,7 +147,9 @@ class Subscribers:
 @pytest.fixture(scope="module")
 def received() -> Iterator[list[set[str]]]:
     """Publish everything; return what came to each subscriber."""
-    with mock_aws():
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
+            patch.delenv(name, raising=False)
         subscribers = Subscribers()
         came = {name: subscribers.got(told) for name, told in SENT.items()}
         yield [{name for name, got in came.items() if got[number]} for number in range(len(POLICIES))]

@@ -1,6 +1,7 @@
 """The functions' environments: what is read of each variable, and what a wrong one is told."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -9,6 +10,10 @@ import pytest
 from invoicekey.alert import Style
 from invoicekey.policy import Limit, Policy
 from invoicekey.settings import (
+    CHECKER_SHARE,
+    COMMANDS_SHARE,
+    DRAIN_SHARE,
+    GUARD_SHARE,
     CheckerSettings,
     DigestSettings,
     DrainSettings,
@@ -155,14 +160,14 @@ def test_the_other_functions_environments_are_read() -> None:
     vtex = VtexSettings(
         base_url="https://{account}.vtexcommercestable.com.br",
         credentials_secret_arn="arn:credentials",
-        requests_per_minute=120,
+        requests_per_minute=48,
         accounts=frozenset({"luxstore"}),
         watched_statuses=frozenset({"invoiced"}),
     )
     assert RecheckSettings.read(RECHECK) == RecheckSettings("https://sqs.example/hook", "ledger")
     assert DrainSettings.read(DRAIN) == DrainSettings(vtex, "https://sqs.example/hook", "ledger", timedelta(minutes=1))
     assert GuardSettings.read(GUARD) == GuardSettings(
-        vtex,
+        replace(vtex, requests_per_minute=12),
         hook_url="https://api.example/hooks/vtex/orders",
         hook_secret_arn="arn:hook",
         ledger_table="ledger",
@@ -313,10 +318,20 @@ def test_an_environment_has_half_of_nine_tenths_of_the_pace(of_the_stack: str, o
     assert read_checker(VTEX_REQUESTS_PER_MINUTE=of_the_stack).requests_per_minute == of_this_environment
 
 
-@pytest.mark.parametrize(("of_the_stack", "of_the_visitors"), [("1200", 120), ("19", 1), ("6000", 600), ("1", 1)])
-def test_the_drain_and_the_guard_have_what_the_checkers_leave_over(of_the_stack: str, of_the_visitors: int) -> None:
-    settings = VtexSettings.read(OF_VTEX | {"VTEX_REQUESTS_PER_MINUTE": of_the_stack})
-    assert settings.requests_per_minute == of_the_visitors
+def test_no_share_of_the_pace_is_given_out_twice() -> None:
+    assert pytest.approx(1) == 2 * CHECKER_SHARE + DRAIN_SHARE + GUARD_SHARE + COMMANDS_SHARE
+
+
+@pytest.mark.parametrize(
+    ("of_the_stack", "of_the_drain", "of_the_guard"), [("1200", 48, 12), ("6000", 240, 60), ("1", 1, 1)]
+)
+def test_the_drain_and_the_guard_have_shares_of_what_the_checkers_leave_over(
+    of_the_stack: str, of_the_drain: int, of_the_guard: int
+) -> None:
+    pace = {"VTEX_REQUESTS_PER_MINUTE": of_the_stack}
+
+    assert DrainSettings.read(DRAIN | pace).vtex.requests_per_minute == of_the_drain
+    assert GuardSettings.read(GUARD | pace).vtex.requests_per_minute == of_the_guard
 
 
 # ---- VTEX's address

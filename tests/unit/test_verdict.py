@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import pytest
@@ -35,6 +35,7 @@ CNPJ, OTHER_CNPJ = "11222333000181", make_cnpj()
 POLICY = Policy(affiliate_ids=frozenset({"vvj"}))
 OF_THE_SELLER = Policy(affiliate_ids=frozenset({"vvj"}), seller_tax_ids=frozenset({CNPJ}))
 WITH_KEY_GRACE = Policy(affiliate_ids=frozenset({"vvj"}), key_grace=HOUR)
+WITH_TRACKING_GRACE = Policy(affiliate_ids=frozenset({"vvj"}), tracking_grace=DAY)
 NO_GRACE = Policy(affiliate_ids=frozenset({"vvj"}), invoice_grace=timedelta(0))
 
 SPACED_KEY = "NFe 3526 0311 2223 3300 0181 5500 1000 6437 9717 3219 4052"
@@ -56,8 +57,9 @@ def judged(
     now: datetime = HEARD + DAY,
     open_failure: bool = False,
     account: str = ACCOUNT,
+    owners: Mapping[str, str] | None = None,
 ) -> Verdict:
-    given = Circumstances(account, now, first_heard_at=HEARD, has_open_failure=open_failure)
+    given = Circumstances(account, now, HEARD, has_open_failure=open_failure, owners=owners or {})
     return judge(Order.model_validate(order), policy, given)
 
 
@@ -116,7 +118,7 @@ class TestOutcomesInTheOrderOfTheTable:
 
     def test_an_order_whose_sale_invoice_carries_a_good_key_is_ok(self) -> None:
         verdict = judged(cnova_order(sale()))
-        assert verdict == Verdict(Outcome.OK, keys=(("643797", KEY),))
+        assert verdict == Verdict(Outcome.OK, keys=(("643797", KEY),), own_keys=(KEY,))
         assert not verdict.errors
         assert not verdict.warnings
 
@@ -534,6 +536,162 @@ class TestAReusedKey:
             ("643798", Code.REUSED),
             ("8", Code.REUSED),
         ]
+
+
+class TestAKeyThatAnotherOrderOwns:
+    OWNERS: ClassVar = {KEY: "VVJ-1-01"}
+
+    def test_is_an_error_that_names_the_order(self) -> None:
+        verdict = judged(cnova_order(sale()), owners=self.OWNERS)
+        assert verdict == Verdict(Outcome.FAILING, (Problem(Code.REUSED, "643797", KEY, reused_in="VVJ-1-01"),))
+
+    def test_is_one_of_each_invoice_that_has_it(self) -> None:
+        errors = judged(cnova_order(sale(), sale()), owners=self.OWNERS).errors
+        assert [(error.code, error.reused_in) for error in errors] == [(Code.REUSED, "VVJ-1-01")] * 2
+
+    def test_is_told_by_the_invoice_of_this_order_where_that_has_it_too(self) -> None:
+        errors = judged(cnova_order(sale("1"), sale("2")), owners=self.OWNERS).errors
+        assert [(error.reused_on, error.reused_in) for error in errors] == [("2", None), ("1", None)]
+
+    def test_is_the_same_error_whoever_owns_it(self) -> None:
+        one = judged(cnova_order(sale()), owners=self.OWNERS).errors
+        other = judged(cnova_order(sale()), owners={KEY: "VVJ-2-01"}).errors
+        assert [error.identity for error in one] == [error.identity for error in other]
+
+    @pytest.mark.parametrize(
+        ("key", "code"),
+        [(None, Code.MISSING), (f" {KEY}", Code.MALFORMED), (WRONG_KEY, Code.INVALID_CHECK_DIGIT)],
+    )
+    def test_is_told_of_a_sound_key_alone(self, key: str | None, code: Code) -> None:
+        verdict = judged(cnova_order(sale(key=key)), owners={str(key): "VVJ-1-01"} | self.OWNERS)
+        assert [error.code for error in verdict.errors] == [code]
+
+    def test_is_told_after_another_issuer_s(self) -> None:
+        key = a_key(tax_id=OTHER_CNPJ)
+        (error,) = judged(cnova_order(sale(key=key)), OF_THE_SELLER, owners={key: "VVJ-1-01"}).errors
+        assert (error.code, error.reused_in) == (Code.ISSUER_MISMATCH, None)
+
+    def test_may_have_another_one_suggested(self) -> None:
+        (error,) = judged(cnova_order(sale(invoiceUrl=a_key())), owners=self.OWNERS).errors
+        assert error.suggestion == (a_key(), SuggestionSource.INVOICE_URL)
+
+    def test_leaves_the_other_invoices_as_they_are(self) -> None:
+        verdict = judged(cnova_order(sale(), sale(key=a_key())), owners=self.OWNERS)
+        assert [(error.code, error.key_as_it_came) for error in verdict.errors] == [(Code.REUSED, KEY)]
+
+    def test_does_not_matter_where_the_order_needs_none(self) -> None:
+        for order in (cnova_order(sale(), status="canceled"), cnova_order(sale(), returned()), own_order(sale())):
+            assert not judged(order, owners=self.OWNERS).problems
+
+    def test_ends_the_grace_of_a_missing_one(self) -> None:
+        order = cnova_order(sale(), sale("1", None))
+        assert outcome(order, WITH_KEY_GRACE, now=HEARD, owners=self.OWNERS) is Outcome.FAILING
+
+
+class TestItsOwnKeys:
+    """Those that the order is to own: sound ones, and no other order's."""
+
+    def own(self, *packages: dict[str, Any], policy: Policy = POLICY, **given: Any) -> tuple[str, ...]:
+        return judged(cnova_order(*packages), policy, **given).own_keys
+
+    def test_are_each_one_once_in_the_order_of_its_invoices(self) -> None:
+        assert self.own(sale(key=a_key()), sale(), sale(key=a_key())) == (a_key(), KEY)
+
+    def test_are_those_of_a_failing_order_too(self) -> None:
+        assert self.own(sale(), sale("1", None)) == (KEY,)
+
+    @pytest.mark.parametrize("key", [None, "", "junk", WRONG_KEY, a_key(model="65"), 7, [KEY], {"a": KEY}])
+    def test_are_none_that_is_at_fault(self, key: object) -> None:
+        assert self.own(sale(key=key)) == ()
+
+    def test_are_none_of_another_issuer(self) -> None:
+        assert self.own(sale(key=a_key(tax_id=OTHER_CNPJ)), policy=OF_THE_SELLER) == ()
+
+    def test_are_none_that_another_order_owns(self) -> None:
+        assert self.own(sale(), sale(key=a_key()), owners={KEY: "VVJ-1-01"}) == (a_key(),)
+
+    def test_are_those_that_two_invoices_of_it_carry(self) -> None:
+        assert self.own(sale("1"), sale("2")) == (KEY,)
+
+    def test_are_those_that_only_a_warning_is_about(self) -> None:
+        assert self.own(sale("1", trackingNumber=None), policy=WITH_TRACKING_GRACE) == (KEY,)
+
+    def test_are_none_of_a_return(self) -> None:
+        assert self.own(sale(key=None), returned(1, invoiceKey=KEY)) == ()
+
+    @pytest.mark.parametrize(
+        "order",
+        [cnova_order(sale(), status="canceled"), cnova_order(sale(), returned()), own_order(sale()), cnova_order()],
+        ids=["canceled", "returned", "another marketplace's", "no invoice"],
+    )
+    def test_are_none_where_there_is_nothing_to_invoice(self, order: dict[str, Any]) -> None:
+        assert judged(order).own_keys == ()
+
+
+class TestTheGraceOfTracking:
+    NEITHER: ClassVar = sale(trackingNumber=None, courier=None)
+
+    def test_is_for_ever_unless_it_is_set(self) -> None:
+        verdict = judged(cnova_order(self.NEITHER), now=HEARD + 1000 * DAY)
+        assert (verdict.outcome, verdict.overdue_at) == (Outcome.OK, None)
+
+    def test_lasts_to_the_moment_before_its_end(self) -> None:
+        order = cnova_order(self.NEITHER)
+        assert outcome(order, WITH_TRACKING_GRACE, now=HEARD + DAY - MOMENT) is Outcome.OK
+        assert outcome(order, WITH_TRACKING_GRACE, now=HEARD + DAY) is Outcome.FAILING
+
+    def test_says_when_it_ends(self) -> None:
+        assert judged(cnova_order(self.NEITHER), WITH_TRACKING_GRACE, now=HEARD).overdue_at == HEARD + DAY
+
+    def test_has_no_end_where_nothing_is_missing(self) -> None:
+        order = cnova_order(sale("1", issuanceDate="2020-01-01T"))
+        assert judged(order, WITH_TRACKING_GRACE, now=HEARD).overdue_at is None
+        assert outcome(order, WITH_TRACKING_GRACE) is Outcome.OK
+
+    @pytest.mark.parametrize(
+        ("missing", "found"),
+        [
+            ({"trackingNumber": None}, [(Code.TRACKING_MISSING, Severity.ERROR)]),
+            ({"courier": None}, [(Code.COURIER_MISSING, Severity.ERROR)]),
+            (
+                {"trackingNumber": None, "courier": None},
+                [(Code.TRACKING_MISSING, Severity.ERROR), (Code.COURIER_MISSING, Severity.WARNING)],
+            ),
+        ],
+        ids=["tracking", "courier", "both"],
+    )
+    def test_makes_one_error_of_an_invoice_when_it_is_over(
+        self, missing: dict[str, Any], found: list[tuple[Code, Severity]]
+    ) -> None:
+        problems = judged(cnova_order(sale(**missing)), WITH_TRACKING_GRACE).problems
+        assert [(problem.code, problem.severity) for problem in problems] == found
+
+    def test_makes_an_error_of_each_invoice(self) -> None:
+        order = cnova_order(sale("1", a_key(1), courier=None), sale(), sale("2", a_key(2), trackingNumber=None))
+        errors = judged(order, WITH_TRACKING_GRACE).errors
+        assert [(error.invoice_number, error.code) for error in errors] == [
+            ("1", Code.COURIER_MISSING),
+            ("2", Code.TRACKING_MISSING),
+        ]
+
+    def test_makes_no_second_error_of_an_invoice_whose_key_is_at_fault(self) -> None:
+        verdict = judged(cnova_order(sale(key=None, trackingNumber=None)), WITH_TRACKING_GRACE)
+        assert [error.code for error in verdict.errors] == [Code.MISSING]
+        assert [warning.code for warning in verdict.warnings] == [Code.TRACKING_MISSING]
+
+    def test_leaves_the_other_warnings_what_they_are(self) -> None:
+        verdict = judged(cnova_order(sale("1", courier=None)), WITH_TRACKING_GRACE)
+        assert [error.code for error in verdict.errors] == [Code.COURIER_MISSING]
+        assert [warning.code for warning in verdict.warnings] == [Code.NUMBER_MISMATCH]
+
+    def test_waits_for_no_key_where_it_is_over(self) -> None:
+        policy = Policy(POLICY.affiliate_ids, key_grace=2 * DAY, tracking_grace=DAY)
+        assert outcome(cnova_order(sale("1", None), self.NEITHER), policy) is Outcome.FAILING
+        assert outcome(cnova_order(sale("1", None, courier=None), sale()), policy) is Outcome.WAITING
+
+    def test_is_not_the_one_of_an_open_failure_alone(self) -> None:
+        order = cnova_order(self.NEITHER)
+        assert outcome(order, WITH_TRACKING_GRACE, now=HEARD, open_failure=True) is Outcome.OK
 
 
 class TestWarnings:

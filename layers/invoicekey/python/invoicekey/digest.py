@@ -140,6 +140,7 @@ class Digests:
     ) -> int:
         """Tell what is held back; return how many digests went out."""
         run = _Run(now(), seconds_left)
+        telemetry.count("digest_published", 0)  # a run that has nothing to tell shows that it ran
         held = self._backlog.held_back()
         accounts = list(dict.fromkeys([*held, *self._known_accounts()]))  # first whose alerts have waited longest
         self._each(accounts, lambda account: self._send_left_over(account, run), run)
@@ -159,6 +160,7 @@ class Digests:
         With an occasion, the scheduled time as text, each account is reminded once for it; without one always.
         """
         run = _Run(now(), seconds_left)
+        telemetry.count("reminder_published", 0)
         by_account: dict[str, list[FollowedOrder]] = {account: [] for account in self._known_accounts()}
         for order in self._backlog.followed():
             by_account.setdefault(order.ref.account, []).append(order)

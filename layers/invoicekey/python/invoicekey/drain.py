@@ -12,11 +12,13 @@ from enum import StrEnum
 from uuid import uuid4
 
 from invoicekey import telemetry
+from invoicekey.configurations import Configurations, feed_differences
 from invoicekey.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.feed import Feed, FeedEvent, FeedNotConfigured
-from invoicekey.guarded import GuardNotes
+from invoicekey.guarded import Guarded, GuardNotes, digest
 from invoicekey.notification import is_watched
 from invoicekey.outlets import FEED, Event, HookQueue
+from invoicekey.secrets import Credentials
 from invoicekey.telemetry import logger
 from invoicekey.visits import Visits
 
@@ -55,16 +57,46 @@ class Drained:
     ended: dict[str, Ended] = field(default_factory=dict)
 
 
+class OwnFeeds:
+    """Says which feeds may be drained: what one system commits is gone for the others that use the appKey."""
+
+    def __init__(
+        self,
+        configurations: Configurations,
+        notes: GuardNotes,
+        credentials: Callable[[str], Credentials],
+        statuses: frozenset[str],
+    ) -> None:
+        self._configurations = configurations
+        self._notes = notes
+        self._credentials = credentials
+        self._statuses = statuses
+
+    def noted(self, accounts: Collection[str]) -> dict[str, Guarded]:
+        """Return what the guard knows of these accounts."""
+        return self._notes.read(accounts)
+
+    def refusal(self, noted: Guarded, time_left: float) -> Ended | None:
+        """Say why a feed is left alone; None for one that the guard knows as ours, or that is as ours would be."""
+        known = noted.of_app_key(digest(self._credentials(noted.account).app_key))
+        if known.feed_left_alone or known.feed_installed:
+            return Ended.LEFT_ALONE if known.feed_left_alone else None
+        config = self._configurations.feed(noted.account, time_left)
+        if config is None:
+            return Ended.NOT_CONFIGURED
+        return Ended.LEFT_ALONE if feed_differences(config, self._statuses) else None
+
+
 class DrainFeed:
     """Drains the accounts' feeds, one run after the other."""
 
     def __init__(
-        self, feed: Feed, queue: HookQueue, visits: Visits, notes: GuardNotes, watched_statuses: frozenset[str]
+        self, feed: Feed, queue: HookQueue, visits: Visits, own_feeds: OwnFeeds, watched_statuses: frozenset[str]
     ) -> None:
         self._feed = feed
         self._queue = queue
         self._visits = visits
-        self._notes = notes
+        self._own_feeds = own_feeds
         self._watched = watched_statuses
 
     def run(self, accounts: Collection[str], seconds_left: Callable[[], float]) -> Drained:
@@ -74,14 +106,13 @@ class DrainFeed:
         which feeds are not ours.
         """
         drained = Drained()
-        noted = self._notes.read(accounts)
+        noted = self._own_feeds.noted(accounts)
         with self._visits.to(accounts):
             turns = deque(sorted(accounts))
             while turns:
                 account = turns.popleft()
-                ended = (
-                    Ended.LEFT_ALONE if noted[account].feed_left_alone else self._turn(account, drained, seconds_left)
-                )
+                begins = noted.pop(account, None)
+                ended = self._turn(account, begins, drained, seconds_left)
                 if ended:
                     drained.ended[account] = ended
                 else:
@@ -89,12 +120,15 @@ class DrainFeed:
         _count(drained)
         return drained
 
-    def _turn(self, account: str, drained: Drained, seconds_left: Callable[[], float]) -> Ended | None:
-        """Drain a page; say why no other is to follow, where none is."""
+    def _turn(
+        self, account: str, begins: Guarded | None, drained: Drained, seconds_left: Callable[[], float]
+    ) -> Ended | None:
+        """Drain a page, the first one only of a feed of ours; say why no other is to follow, where none is."""
         if seconds_left() < PAGE_SECONDS:
             return Ended.TIME_UP
         try:
-            return self._drain_page(account, drained, seconds_left)
+            refusal = self._own_feeds.refusal(begins, seconds_left() - SENDING_SECONDS) if begins else None
+            return refusal or self._drain_page(account, drained, seconds_left)
         except FeedNotConfigured:
             logger.warning("the appKey has no feed; the guard will register it", extra={"account": account})
             return Ended.NOT_CONFIGURED

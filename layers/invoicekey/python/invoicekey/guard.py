@@ -5,7 +5,6 @@ appKey. What is another system's is never overwritten: a person decides, and is 
 be another's, for what one system commits is gone for the others. The steps of an account's turn stand in `_guard`.
 """
 
-import hashlib
 import random
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -27,7 +26,7 @@ from invoicekey.configurations import (
     ownership,
 )
 from invoicekey.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
-from invoicekey.guarded import Guarded, GuardNotes, Told
+from invoicekey.guarded import Guarded, GuardNotes, Told, digest
 from invoicekey.secrets import CachedSecret, Credentials
 from invoicekey.settings import GuardSettings
 from invoicekey.telemetry import logger
@@ -141,7 +140,7 @@ class HookGuard:
         return turn.events
 
     def _guard_hook(self, turn: _Turn) -> None:
-        turn.noted = turn.noted.of_app_key(_digest(self._credentials(turn.account).app_key))
+        turn.noted = turn.noted.of_app_key(digest(self._credentials(turn.account).app_key))
         config = self._configurations.hook(turn.account, turn.time_for_vtex())
         whose = ownership(config, self._settings.hook_url, was_ours=turn.noted.hook_installed)
         if isinstance(whose, OtherSystem):
@@ -164,10 +163,10 @@ class HookGuard:
     def _keep_hook(self, turn: _Turn, config: HookConfig | None) -> None:
         """Register the hook where there is none, or where it is not as it is to be."""
         wanted = WantedHook(self._settings.hook_url, self._current_secret(), self._settings.vtex.watched_statuses)
-        digest = _digest(wanted.secret)
-        kept = replace(turn.noted, hook_secret=digest, hook_installed=True, hook_told=None)
+        secret = digest(wanted.secret)
+        kept = replace(turn.noted, hook_secret=secret, hook_installed=True, hook_told=None)
         differs = hook_differences(config, wanted) if config else ["gone"]
-        if config and config.secret is None and turn.noted.hook_secret != digest:
+        if config and config.secret is None and turn.noted.hook_secret != secret:
             differs.append("header")
         if not differs:
             self._note(turn, kept)
@@ -175,7 +174,7 @@ class HookGuard:
         self._configurations.install_hook(turn.account, wanted, turn.time_for_vtex())
         if not turn.noted.hook_installed:
             turn.happened(HOOK_INSTALLED)
-        elif differs == ["header"] and turn.noted.hook_secret != digest:
+        elif differs == ["header"] and turn.noted.hook_secret != secret:
             turn.happened(HOOK_SECRET_UPDATED)
         else:
             turn.happened(HOOK_RESTORED)
@@ -225,7 +224,8 @@ class HookGuard:
             turn.noted = noted
 
     def _current_secret(self) -> str:
-        secret = self._secret.value().get("current")
+        # Read anew, not as it was kept: a rotation is to reach VTEX by the next run.
+        secret = self._secret.value_read_again().get("current")
         if not isinstance(secret, str) or not re.fullmatch(r"[!-~]([ -~]*[!-~])?", secret):
             raise TryAgainLater("the hook's secret holds no `current` that a header can carry")
         return secret
@@ -257,10 +257,6 @@ class HookGuard:
         if not (told and told.covers(OPERATIONS, now)):
             self._topics.publish(self._settings.alert_topic_arn, notices.operations_unheard(self._settings.language))
             self._notes.write_topics_told(Told(OPERATIONS, now))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 _METRICS: Mapping[type[TryAgainLater], str] = {

@@ -1,5 +1,6 @@
 """What the guard notes of its work: beside the orders, one item an account and one about the topics."""
 
+import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -83,6 +84,11 @@ class GuardNotes:
     def write_topics_told(self, told: Told | None) -> None:
         """Note it; None where there is no trouble any more."""
         self._table.put({"pk": _TOPICS, "told": _told_item(told)})
+
+
+def digest(text: str) -> str:
+    """Return what is kept of an appKey or a secret: its SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _key(account: str) -> str:

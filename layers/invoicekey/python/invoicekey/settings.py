@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "host.docker.internal"})
 CPF_LENGTH = 11
 _LANGUAGES = ("pt-BR", "en")
+CHECKER_SHARE, DRAIN_SHARE, GUARD_SHARE, COMMANDS_SHARE = 0.45, 0.04, 0.01, 0.05
+"""Of VtexRequestsPerMinute: two checkers may run at once, one of each of the others. Together they are all of it."""
 
 
 class SettingsError(ValueError):
@@ -80,7 +82,7 @@ class CheckerSettings:
             ledger_table=reader.text("LEDGER_TABLE_NAME"),
             credentials_secret_arn=reader.text("VTEX_CREDENTIALS_SECRET_ARN"),
             vtex_base_url=reader.base_url("VTEX_BASE_URL"),
-            requests_per_minute=max(1, reader.number("VTEX_REQUESTS_PER_MINUTE") * 9 // 20),
+            requests_per_minute=max(1, int(reader.number("VTEX_REQUESTS_PER_MINUTE") * CHECKER_SHARE)),
             retry_base=reader.seconds("RETRY_BASE_SECONDS"),
             lease=2 * reader.seconds("FUNCTION_TIMEOUT_SECONDS"),
             style=reader.style(),
@@ -116,19 +118,19 @@ class VtexSettings:
     base_url: str
     credentials_secret_arn: str
     requests_per_minute: int
-    """A tenth of the stack's VtexRequestsPerMinute: what the checkers leave over."""
+    """Of this function: its share of the tenth of VtexRequestsPerMinute that the checkers leave over."""
     accounts: frozenset[str]
     """The accounts that are served; empty: all that have credentials."""
     watched_statuses: frozenset[str]
 
     @classmethod
-    def read(cls, environment: Mapping[str, str]) -> "VtexSettings":
+    def read(cls, environment: Mapping[str, str], share: float) -> "VtexSettings":
         """Read the environment, raising SettingsError."""
         reader = _Reader(environment)
         return cls(
             base_url=reader.base_url("VTEX_BASE_URL"),
             credentials_secret_arn=reader.text("VTEX_CREDENTIALS_SECRET_ARN"),
-            requests_per_minute=max(1, reader.number("VTEX_REQUESTS_PER_MINUTE") // 10),
+            requests_per_minute=max(1, int(reader.number("VTEX_REQUESTS_PER_MINUTE") * share)),
             accounts=reader.names("VTEX_ACCOUNTS"),
             watched_statuses=reader.states("WATCHED_STATUSES"),
         )
@@ -149,7 +151,7 @@ class DrainSettings:
         """Read the environment, raising SettingsError."""
         reader = _Reader(environment)
         return cls(
-            vtex=VtexSettings.read(environment),
+            vtex=VtexSettings.read(environment, DRAIN_SHARE),
             hook_queue_url=reader.text("HOOK_QUEUE_URL"),
             ledger_table=reader.text("LEDGER_TABLE_NAME"),
             retry_base=reader.seconds("RETRY_BASE_SECONDS"),
@@ -173,7 +175,7 @@ class GuardSettings:
         """Read the environment, raising SettingsError."""
         reader = _Reader(environment)
         return cls(
-            vtex=VtexSettings.read(environment),
+            vtex=VtexSettings.read(environment, GUARD_SHARE),
             hook_url=reader.text("HOOK_URL"),
             hook_secret_arn=reader.text("HOOK_SECRET_ARN"),
             ledger_table=reader.text("LEDGER_TABLE_NAME"),

@@ -1,0 +1,169 @@
+"""The digest's entry file, with AWS in this process: from the table's lists to what subscribers get."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from invoicekey.backlog import Backlog
+from invoicekey.ledger import Entry, HeldBack, Ledger, Report, Shown
+from invoicekey.notification import OrderRef
+from invoicekey.settings import SettingsError
+from invoicekey.table import Table
+from tests.fakes_visits import import_afresh
+from tests.ledger_table import NAME, make_ledger_table
+
+ENTRY = Path(__file__).parents[2] / "functions/send_digest/send_digest.py"
+SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
+ENVIRONMENT = {
+    "ALERT_LANGUAGE": "pt-BR",
+    "ALERT_TIMEZONE": "America/Sao_Paulo",
+    "CHAT_ALERTS": "yes",
+    "DASHBOARD_URL": "https://console.example/dashboard",
+    "FUNCTION_TIMEOUT_SECONDS": "60",
+    "INVOICE_GRACE_SECONDS": "600",
+    "LEDGER_TABLE_NAME": NAME,
+    "POWERTOOLS_SERVICE_NAME": "invoicekey",
+    "VTEX_ACCOUNTS": "",
+}
+
+
+class Context:
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+
+@dataclass
+class Stack:
+    """The function, what it was given, and the queue of a subscriber."""
+
+    table: Table
+    topic: str
+    ear: str
+    entry: ModuleType
+
+    def keep(self, order_id: str, **changes: Any) -> Entry:
+        now = datetime.now(UTC)
+        given: dict[str, Any] = {
+            "checked_at": now,
+            "outcome": "failing",
+            "errors_told": "f" * 64,
+            "errors": (Shown("malformed", "643811", has_suggestion=True),),
+            "opened_at": now - DAY,
+            "recheck_at": now + HOUR,
+            "report": Report(1, "invoicekey.order.failing.v1", "{}", None, now, recorded=True, alerted=True),
+        }
+        return Ledger(self.table).write(Entry(OrderRef("luxstore", order_id), **given | changes))
+
+    def hold_back(self, order_id: str, kind: str, *codes: str) -> None:
+        ledger, ref = Ledger(self.table), OrderRef("luxstore", order_id)
+        entry = ledger.read([ref]).entries[ref]
+        ledger.note_held_back(entry if entry.version else self.keep(order_id), HeldBack(kind, datetime.now(UTC), codes))
+
+    def run(self, **event: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self.entry.handler(event, Context())
+        parsed: dict[str, Any] = json.loads(json.dumps(answer))
+        return parsed
+
+    def heard(self) -> list[dict[str, Any]]:
+        answer = boto3.client("sqs").receive_message(QueueUrl=self.ear, MaxNumberOfMessages=10)
+        return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        make_ledger_table()
+        sns, sqs = boto3.client("sns"), boto3.client("sqs")
+        topic = sns.create_topic(Name="alerts")["TopicArn"]
+        ear = sqs.create_queue(QueueName="ear")["QueueUrl"]
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint="arn:aws:sqs:us-east-1:123456789012:ear")
+        for name, value in {**ENVIRONMENT, "ALERT_TOPIC_ARN": topic}.items():
+            monkeypatch.setenv(name, value)
+        yield Stack(Table(boto3.client("dynamodb"), NAME), topic, ear, import_afresh(ENTRY))
+
+
+def attributes(heard: dict[str, Any]) -> dict[str, str]:
+    return {name: value["Value"] for name, value in heard["MessageAttributes"].items()}
+
+
+def test_what_is_held_back_is_told_once(stack: Stack) -> None:
+    stack.hold_back("VVJ-1-01", "failing", "missing")
+    stack.hold_back("VVJ-2-01", "failing", "malformed", "missing")
+    stack.hold_back("VVJ-2-01", "resolved")
+    assert [stack.run(), stack.run()] == [{"digests": 1}, {"digests": 0}]
+    (heard,) = stack.heard()
+    assert attributes(heard) == {"type": "digest", "account": "luxstore", "severity": "error", "codes": '["missing"]'}
+    assert "VVJ-1-01" in heard["Message"]
+    assert "VVJ-2-01" in heard["Message"]
+    assert not Backlog(stack.table).held_back()
+
+
+def test_what_a_run_took_up_is_still_held_back_for_the_next(stack: Stack) -> None:
+    backlog = Backlog(stack.table)
+    stack.hold_back("VVJ-1-01", "expired", "missing")
+    (alert,) = backlog.held_back()["luxstore"]
+    assert [backlog.take_up(alert, 7), backlog.take_up(alert, 7), backlog.take_up(alert, 8)] == [True, True, False]
+    assert backlog.held_back() == {"luxstore": [replace(alert, digest=7)]}
+    assert stack.run() == {"digests": 1}
+
+
+def test_what_is_open_is_told_once_an_occasion(stack: Stack) -> None:
+    stack.keep("VVJ-1-01")
+    stack.keep("VVJ-2-01", set_aside="dismissed")
+    occasion = {"reminder": True, "scheduled": "2026-03-09T12:00:00Z"}
+    assert [stack.run(**occasion), stack.run(**occasion)] == [{"reminders": 1}, {"reminders": 0}]
+    (heard,) = stack.heard()
+    assert attributes(heard)["type"] == "reminder"
+    assert "1 dia | VVJ-1-01 | nota 643811 | com chave fora do formato, há chave sugerida" in heard["Message"]
+    assert "VVJ-2-01" not in heard["Message"]
+
+
+def test_by_hand_it_is_told_each_time(stack: Stack) -> None:
+    stack.keep("VVJ-1-01")
+    assert [stack.run(reminder=True), stack.run(reminder=True)] == 2 * [{"reminders": 1}]
+
+
+def test_the_index_shows_what_a_reminder_counts(stack: Stack) -> None:
+    good = {"outcome": "ok", "errors_told": None, "errors": (), "opened_at": None}
+    stack.keep("VVJ-1-01")
+    stack.run(reminder=True)
+    stack.heard()
+    mended_at = datetime.now(UTC) + SECOND
+    stack.keep("VVJ-2-01", **good, checked_at=mended_at, mended_at=mended_at, recheck_at=None)
+    stack.keep("VVJ-3-01", **good, checked_at=mended_at, mended_at=mended_at)
+    stack.run(reminder=True)
+    (heard,) = stack.heard()
+    assert ": nenhum entrou na lista, 2 resolvidos." in heard["Message"]
+    assert ": 1 pedido." in heard["Message"]
+
+
+def test_a_topic_that_is_gone_leaves_the_digest_to_the_next_run(
+    stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.hold_back("VVJ-1-01", "failing", "missing")
+    boto3.client("sns").delete_topic(TopicArn=stack.topic)
+    assert stack.run() == {"digests": 0}
+    assert Backlog(stack.table).held_back()
+    out = capsys.readouterr().out
+    (line,) = [json.loads(line) for line in out.splitlines() if '"CloudWatchMetrics"' in line]
+    assert line["digest_postponed"] == [1.0]
+    assert "VVJ-1-01" not in out
+
+
+@pytest.mark.parametrize("name", sorted(ENVIRONMENT.keys() - {"VTEX_ACCOUNTS"}))
+def test_a_wrong_deployment_fails_at_once_and_says_which_variable(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(SettingsError, match=name):
+        import_afresh(ENTRY)

@@ -1,0 +1,140 @@
+"""The operators' commands, as they are typed, against the deployed stack: its ledger, logs and queues."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import events
+from local.stack import KEYS, ROOT, STACK_NAME, LocalStack
+from local.watch import Watch, until
+from tests.stack.shop import Shop
+
+pytestmark = pytest.mark.stack
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Return what was written for machines."""
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Somebody at a shell, who has the AWS keys of the stack."""
+
+    stack: LocalStack
+    home: Path
+
+    def types(self, *arguments: str, **environment: str) -> Said:
+        """Run `invoicekey …` to its end."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        ended = subprocess.run(
+            [sys.executable, "-m", "operations", "--stack", STACK_NAME, *arguments],
+            cwd=self.home,
+            env={
+                **own, **KEYS, "AWS_ENDPOINT_URL": self.stack.endpoint, "AWS_CONFIG_FILE": os.devnull,
+                "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true",
+                "XDG_STATE_HOME": str(self.home), "PYTHONPATH": f"{ROOT}:{ROOT / 'layers/invoicekey/python'}",
+                **environment,
+            },
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        return Said(ended.returncode, ended.stdout, ended.stderr)
+
+
+@pytest.fixture
+def operator(stack: LocalStack, tmp_path: Path) -> Operator:
+    return Operator(stack, tmp_path)
+
+
+@pytest.fixture
+def failing(shop: Shop, watch: Watch) -> str:
+    """Return an order that is failing, and told."""
+    order_id = shop.invoice()
+    shop.notify(order_id)
+    until(lambda: watch.ledger_item(order_id).get("report", {}).get("alerted"), f"the report about {order_id}")
+    return order_id
+
+
+def test_an_operator_finds_explains_and_dismisses_a_failure(operator: Operator, failing: str, watch: Watch) -> None:
+    account = ("--account", events.ACCOUNT)
+
+    checked = operator.types("check", failing, *account)
+    listed = until(lambda: [one for one in _failures(operator) if one["order"] == failing], "the index")
+    explained = operator.types("explain", failing, *account)
+    dismissed = operator.types("dismiss", failing, "--reason", "updated in the portal", *account)
+    taken_back = operator.types("undismiss", failing, *account)
+
+    assert checked.code == 3
+    assert "✗ there" in checked.out
+    assert listed[0]["codes"] == ["missing"]
+    assert "VTEX's hook brought an event" in explained.out
+    assert "read at VTEX and judged: failing (missing); reported as number 1" in explained.out
+    assert (explained.code, dismissed.code, taken_back.code) == (0, 0, 0)
+    # Number 2 told machines that it was dismissed; by number 3 it is told anew.
+    until(lambda: watch.ledger_item(failing)["report"]["number"] == 3, "the report after the dismissal was taken back")
+
+
+def _failures(operator: Operator) -> list[dict[str, Any]]:
+    said = operator.types("failures", "--format", "json")
+    assert said.code == 0, said.err
+    failures: list[dict[str, Any]] = said.json
+    return failures
+
+
+def test_a_backfill_lists_what_is_stuck_and_open_has_it_checked(operator: Operator, shop: Shop, watch: Watch) -> None:
+    order_id = shop.invoice(invoicedDate="2026-09-05T12:00:00.0000000+00:00")
+
+    said = operator.types(
+        "backfill", "--from", "2026-09-01", "--to", "2026-09-30", "--account", events.ACCOUNT, "--open",
+        "--format", "json",
+    )  # fmt: skip
+
+    assert said.code == 3, said.err
+    assert [one["order_id"] for one in said.json["failing"]] == [order_id]
+    until(lambda: watch.checks(order_id), "a check of it")
+
+
+def test_a_dead_letter_is_counted_then_moved_and_checked(
+    operator: Operator, stack: LocalStack, shop: Shop, watch: Watch
+) -> None:
+    order_id = shop.invoice()
+    body = json.dumps(events.notification(order_id))
+    attributes = {"reason": {"DataType": "String", "StringValue": "gave_up"}}
+    queue = stack.outputs["HookDeadLetterQueueUrl"]
+    stack.client("sqs").send_message(QueueUrl=queue, MessageBody=body, MessageAttributes=attributes)
+
+    counted = operator.types("redrive", "--reason", "gave_up")
+    moved = operator.types("redrive", "--reason", "gave_up", "--yes")
+
+    assert "To move 1: invoicekey redrive --reason gave_up --yes" in counted.err
+    assert moved.out.startswith("1 message moved (1 gave_up)")
+    until(lambda: watch.checks(order_id), "a check of it")
+
+
+def test_whoever_may_not_is_told_so_in_one_line(operator: Operator) -> None:
+    stranger = {"AWS_ACCESS_KEY_ID": "AKIASTRANGER00000000", "AWS_SECRET_ACCESS_KEY": "no"}
+    said = operator.types("failures", **stranger)
+    print(said.err)
+    assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+    assert "Traceback" not in said.err
+
+
+def test_an_unknown_stack_is_told_so_in_one_line(operator: Operator) -> None:
+    said = operator.types("failures", "--stack", "no-such-stack")
+    print(said.err)
+    assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
