@@ -86,8 +86,8 @@ class Deployment:
 
     def _where_else(self) -> str:
         return (
-            f"there is none of that name in {self.region} of this account. STACK, AWS_REGION and AWS_PROFILE lead "
-            "elsewhere (make deploy says which it needs); make deploy makes one"
+            f"there is none of that name in {self.region} of this account. --stack, --region and --profile lead "
+            "elsewhere (with make: STACK, AWS_REGION, AWS_PROFILE); make deploy makes one"
         )
 
 

@@ -34,7 +34,7 @@ def text_of(document: Path) -> str:
 def code_of(document: Path) -> list[str]:
     """Return what stands as code: the lines of fenced blocks, and the spans between backticks."""
     text = text_of(document)
-    blocks = re.findall(r"^ *```\w*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^ *```[^\n]*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
     prose = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
     # A command that goes on behind a backslash is one line.
     lines = [line for block in blocks for line in block.replace("\\\n", " ").split("\n")]

@@ -52,7 +52,7 @@ _HOOK_BODY = Said(
     """\
 Crie uma appKey só para este sistema: o hook de pedidos da conta {account} aponta para {place}.
 
-1. Na VTEX, crie uma appKey com acesso a pedidos e o recurso Feed v3 and Hook Admin (License Manager, produto OMS).
+1. Na VTEX, crie uma appKey com os recursos View order e Feed v3 and Hook Admin (License Manager, produto OMS).
 2. Grave a appKey e o appToken novos no lugar dos atuais: make credentials
 3. Confira: invoicekey hook status
 
@@ -61,7 +61,7 @@ Até lá, podemos não saber dos pedidos faturados desta conta.""",
     """\
 Create an appKey for this system alone: the order hook of account {account} points at {place}.
 
-1. In VTEX, create an appKey that may see orders and has the resource Feed v3 and Hook Admin (License Manager, OMS).
+1. In VTEX, create an appKey with the resources View order and Feed v3 and Hook Admin (License Manager, OMS).
 2. Keep the new appKey and appToken in place of the present ones: make credentials
 3. See whether it is well: invoicekey hook status
 
@@ -75,7 +75,7 @@ _FEED_BODY = Said(
     """\
 Crie uma appKey só para este sistema: a appKey da conta {account} já tem um feed que não é como o nosso.
 
-1. Na VTEX, crie uma appKey com acesso a pedidos e o recurso Feed v3 and Hook Admin (License Manager, produto OMS).
+1. Na VTEX, crie uma appKey com os recursos View order e Feed v3 and Hook Admin (License Manager, produto OMS).
 2. Grave a appKey e o appToken novos no lugar dos atuais: make credentials
 Se nenhum outro sistema usa esse feed, basta apagar a configuração dele na VTEX: DELETE /api/orders/feed/config
 
@@ -84,7 +84,7 @@ esse feed. O hook continua a avisar; falta a segunda fonte.""",
     """\
 Create an appKey for this system alone: the appKey of account {account} has a feed already, unlike ours.
 
-1. In VTEX, create an appKey that may see orders and has the resource Feed v3 and Hook Admin (License Manager, OMS).
+1. In VTEX, create an appKey with the resources View order and Feed v3 and Hook Admin (License Manager, OMS).
 2. Keep the new appKey and appToken in place of the present ones: make credentials
 If no other system uses that feed, it is enough to remove its configuration in VTEX: DELETE /api/orders/feed/config
 
