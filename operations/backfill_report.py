@@ -65,6 +65,12 @@ def summary(result: Result) -> list[str]:
     lines = [
         f"{orders(len(result.found))} read: {', '.join(told)}." if told else "No order of CNova was invoiced then."
     ]
+    if suspects := Counter(one.suspect for one in result.found.values() if one.suspect):
+        affiliates = ", ".join(line(name, 30) for name in suspects)
+        lines.append(
+            f"{orders(suspects.total())} of {affiliates} may be CNova's, by their marketplace: if so, set "
+            "CnovaAffiliateIds and deploy."
+        )
     if result.chosen.skipped:
         lines.append(f"Skipped, for their affiliate is not CNova's by the setting: {_skipped(result.chosen.skipped)}.")
     if result.chosen.unlisted:

@@ -283,6 +283,8 @@ class Found:
     """Of the keys that it owns, so that a run that goes on knows them."""
     why: str | None = None
     """Why it could not be read."""
+    suspect: str | None = None
+    """With other_marketplace: its affiliateId, where it smells of CNova."""
 
     @classmethod
     def of(cls, judged: Judged) -> "Found":
@@ -294,6 +296,7 @@ class Found:
             verdict.outcome,
             tuple(FoundProblem.of(error, order_id) for error in errors),
             tuple(map(digest_of, verdict.own_keys)),
+            suspect=record.shown(judged.order.affiliate_id) if verdict.is_suspect else None,
         )
 
     @classmethod

@@ -5,6 +5,7 @@ heard of, and which other orders own its keys.
 """
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from invoicekey.table import Table
 from invoicekey.verdict import Circumstances, Outcome, Verdict, judge
 
 _OWNS_NOTHING = frozenset({Outcome.CANCELED, Outcome.RETURNED, Outcome.NOT_INVOICED, Outcome.OTHER_MARKETPLACE})
-_MOST_KEYS = 100
+_MOST_KEYS, _MOST_THREADS = 100, 8
 
 type Read = Callable[[OrderRef], Order]
 type Claims = Callable[[str, Iterable[str]], Mapping[str, Claim]]
@@ -113,13 +114,16 @@ def heard_at(entry: Entry, order: Order, now: datetime) -> datetime:
 
 
 def claims_of(table: Table) -> Claims:
-    """Return what reads claims from the ledger's table."""
+    """Return what reads claims from the ledger's table; few threads at once, as boto3 keeps few connections."""
+    turns = threading.BoundedSemaphore(_MOST_THREADS)
 
     def read(account: str, keys: Iterable[str]) -> dict[str, Claim]:
         by_item = {claim_key(account, key): key for key in keys}
         found = {}
         for some in batched(by_item, _MOST_KEYS, strict=False):
-            for name, item in table.get(some).items():
+            with turns:
+                items = table.get(some)
+            for name, item in items.items():
                 found[by_item[name]] = Claim(item["order_id"], datetime.fromtimestamp(int(item["expires_at"]), UTC))
         return found
 

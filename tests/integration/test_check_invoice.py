@@ -13,6 +13,7 @@ from botocore.hooks import HierarchicalEmitter
 from moto import mock_aws
 
 from local.vtex_simulator import Fault, VtexSimulator
+from tests.ledger_table import NAME, make_ledger_table
 from tests.one_at_a_time import calls_pass_one_at_a_time
 from tests.orders import cnova_order, sale
 
@@ -53,7 +54,7 @@ class Stack:
 
     def items(self, prefix: str) -> list[Any]:
         """List the ledger's items whose keys begin so."""
-        items = boto3.resource("dynamodb").Table("ledger").scan()["Items"]
+        items = boto3.resource("dynamodb").Table(NAME).scan()["Items"]
         return [item for item in items if str(item["pk"]).startswith(prefix)]
 
     def messages(self, queue: str) -> list[Any]:
@@ -72,12 +73,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     with mock_aws(config={"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1.*"]}}}), VtexSimulator() as vtex:
         sqs, secrets = boto3.client("sqs"), boto3.client("secretsmanager")
         queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("hooks", "dead", "failures")}
-        boto3.client("dynamodb").create_table(
-            TableName="ledger",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-        )
+        make_ledger_table()
         secret = secrets.create_secret(
             Name="vtex", SecretString=json.dumps({ACCOUNT: {"app_key": "key", "app_token": "token"}})
         )
@@ -86,7 +82,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
             "HOOK_DEAD_LETTER_QUEUE_URL": queues["dead"],
             "FAILURE_QUEUE_URL": queues["failures"],
             "ALERT_TOPIC_ARN": boto3.client("sns").create_topic(Name="alerts")["TopicArn"],
-            "LEDGER_TABLE_NAME": "ledger",
+            "LEDGER_TABLE_NAME": NAME,
             "VTEX_CREDENTIALS_SECRET_ARN": secret["ARN"],
             "VTEX_BASE_URL": vtex.url + "/{account}",
             "VTEX_REQUESTS_PER_MINUTE": "6000",

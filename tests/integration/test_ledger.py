@@ -26,8 +26,9 @@ from invoicekey.ledger import (
 )
 from invoicekey.notification import OrderRef
 from invoicekey.policy import Limit
-from invoicekey.table import LISTS, Table, TransactionRefused
+from invoicekey.table import Table, TransactionRefused
 from tests.fake_dynamodb import FakeDynamoDb
+from tests.ledger_table import NAME, make_ledger_table
 
 REF, OTHER, THIRD = (OrderRef("luxstore", f"VVJ-{number}-01") for number in (1, 2, 3))
 NOW = datetime(2026, 3, 3, 14, 54, 1, tzinfo=UTC)
@@ -54,27 +55,11 @@ LIMIT = Limit(2, 15 * MINUTE)
 
 @pytest.fixture
 def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
     with mock_aws():
-        client = boto3.client("dynamodb", region_name="us-east-1")
-        client.create_table(
-            TableName="ledger",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "list", "list_at")],
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": LISTS,
-                    "KeySchema": [
-                        {"AttributeName": "list", "KeyType": "HASH"},
-                        {"AttributeName": "list_at", "KeyType": "RANGE"},
-                    ],
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-            ],
-        )
-        yield Table(client, "ledger")
+        make_ledger_table()
+        yield Table(boto3.client("dynamodb"), NAME)
 
 
 @pytest.fixture(params=["dynamodb", "fake"])
@@ -491,7 +476,7 @@ def test_the_bytes_of_an_alert_are_kept_until_it_is_told(dynamodb_ledger: Ledger
 
 
 def test_a_table_that_is_not_there_is_trouble_for_later(dynamodb_ledger: Ledger) -> None:
-    dynamodb_ledger._table._client.delete_table(TableName="ledger")
+    dynamodb_ledger._table._client.delete_table(TableName=NAME)
     with pytest.raises(TryAgainLater, match="ResourceNotFoundException"):
         read(dynamodb_ledger)
 

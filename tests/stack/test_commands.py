@@ -129,12 +129,10 @@ def test_a_dead_letter_is_counted_then_moved_and_checked(
 def test_whoever_may_not_is_told_so_in_one_line(operator: Operator) -> None:
     stranger = {"AWS_ACCESS_KEY_ID": "AKIASTRANGER00000000", "AWS_SECRET_ACCESS_KEY": "no"}
     said = operator.types("failures", **stranger)
-    print(said.err)
     assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
     assert "Traceback" not in said.err
 
 
 def test_an_unknown_stack_is_told_so_in_one_line(operator: Operator) -> None:
     said = operator.types("failures", "--stack", "no-such-stack")
-    print(said.err)
     assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)

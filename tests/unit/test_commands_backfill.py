@@ -140,6 +140,18 @@ def test_orders_of_other_affiliates_are_not_read_and_counted(desk: Desk) -> None
     assert {call.order_id for call in desk.vtex.calls(route="order")} == {"VVJ-1-01"}
 
 
+def test_where_no_affiliate_is_configured_all_are_read_and_those_that_smell_of_cnova_are_named(desk: Desk) -> None:
+    desk.environment["CNOVA_AFFILIATE_IDS"] = ""
+    invoice(desk, 1, sale("1", None), affiliateId="CSB")
+    invoice(desk, 2, affiliateId="")
+
+    said = desk.run(OCTOBER)
+
+    assert said.code == 0
+    assert "1 order of CSB may be CNova's" in said.err
+    assert "1 no affiliate" in said.err
+
+
 def test_json_holds_the_suggested_keys_and_csv_where_they_were_found(desk: Desk) -> None:
     key = make_key(number=9, month=10)
     invoice(desk, 9, sale("9", f"NFe {key}"))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from operations.plain import short_age
 from tests.desk import Desk, Said, at_a_desk
 from tests.keys import make_key
 from tests.orders import sale
@@ -103,6 +104,14 @@ def test_no_cell_of_the_csv_is_a_formula(desk: Desk) -> None:
     desk.check(desk.invoice("VVJ-4-01", sale('=HYPERLINK("http://x")', None)), at=NOW)
     rows = {row["order"]: row for row in csv.DictReader(io.StringIO(desk.run("failures --format csv").out))}
     assert not rows["VVJ-4-01"]["invoices"].startswith("=")
+
+
+@pytest.mark.parametrize(
+    ("span", "told"),
+    [({"seconds": 59}, "0 min"), ({"minutes": 59}, "59 min"), ({"hours": 23}, "23 h"), ({"hours": 50}, "2 d")],
+)
+def test_an_age_is_told_in_its_largest_unit(span: dict[str, int], told: str) -> None:
+    assert short_age(timedelta(**span)) == told
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,7 @@ def deployment() -> StubbedDeployment:
 
 def test_a_stack_that_is_not_there_is_said_to_be_elsewhere_or_not_deployed(deployment: StubbedDeployment) -> None:
     deployment.stubs["cloudformation"].add_client_error("describe_stacks", "ValidationError")
-    with pytest.raises(Trouble, match=r"invoicekey.*us-east-1.*STACK, AWS_REGION and AWS_PROFILE"):
+    with pytest.raises(Trouble, match=r"invoicekey.*us-east-1.*--stack, --region and --profile"):
         deployment.output("HookUrl")
 
 

@@ -207,10 +207,9 @@ def test_a_function_is_given_the_variables_that_it_reads_and_no_others(function:
     assert environment.names - EVERYWHERE == variables(function).keys()
 
 
-def test_the_checker_is_told_its_own_timeout() -> None:
-    timeout = properties("CheckInvoiceFunction")["Timeout"]
-
-    assert variables("CheckInvoiceFunction")["FUNCTION_TIMEOUT_SECONDS"] == str(timeout)
+@pytest.mark.parametrize("function", ["CheckInvoiceFunction", "SendDigestFunction"])
+def test_a_function_whose_leases_follow_its_timeout_is_told_it(function: str) -> None:
+    assert variables(function)["FUNCTION_TIMEOUT_SECONDS"] == str(properties(function)["Timeout"])
 
 
 def test_the_emulator_s_address_is_absent_where_it_is_empty() -> None:

@@ -212,7 +212,10 @@ class Digests:
         return sent
 
     def _take_up(self, held: Sequence[HeldAlert], number: int, run: _Run) -> list[HeldAlert]:
-        """Take alerts up, those that are held back longest first; return those that are to be told, with the number."""
+        """Take alerts up, those that are held back longest first; return those that are to be told, with the number.
+
+        Raises TryAgainLater where one gave no answer: it may have the number now, so no digest may be written of it.
+        """
         taken_up: list[HeldAlert] = []
         for alerts in batched(held, AT_ONCE, strict=False):
             if run.seconds_left() < TELLING_SECONDS:
