@@ -582,14 +582,15 @@ def test_whose_failing_was_held_back_is_given_up_in_a_digest_too(outside: Outsid
     assert alerted(outside) == []
 
 
-def test_a_close_without_an_alert_takes_no_turn(outside: Outside) -> None:
+def test_a_close_without_an_alert_takes_no_turn_and_calls_off_what_was_held_back(outside: Outside) -> None:
     held_back(outside)
     at_vtex(outside, sale(key=None), status="canceled")
     outside.steps.taken.clear()
     outside.check(outside.message())
 
     assert "take_turns" not in outside.steps.taken
-    assert outside.ledger.held_back == {ORDER_ID: "failing"}
+    assert alerted(outside) == []
+    assert outside.ledger.held_back == {}
 
 
 def test_once_the_storm_is_over_a_failure_that_changes_is_told_at_once_and_the_old_one_not_at_all(
@@ -971,3 +972,13 @@ def test_a_suspect_of_cnova_is_said(outside: Outside, caplog: pytest.LogCaptureF
 
 def test_an_empty_batch_is_no_trouble(outside: Outside) -> None:
     assert outside.check() == set()
+
+
+def test_an_item_that_somebody_spoilt_is_no_trouble_of_the_other_orders(outside: Outside) -> None:
+    at_vtex(outside, sale())
+    outside.ledger.dynamodb.table.put({"pk": "order#luxstore#SPOILT-1", "version": 1, "checked_at": "yesterday"})
+
+    put_back = outside.check(outside.message("SPOILT-1"), outside.message())
+
+    assert put_back == {"message-SPOILT-1"}
+    assert dict(outside.vtex.reads) == {OrderRef("luxstore", ORDER_ID): 1}

@@ -739,6 +739,7 @@ class TestClaims:
         tell(outside, SAME_KEY)
         outside.ledger.write(replace(held(outside, OTHER), set_aside=DISMISSED))
         tell(outside, SAME_KEY)
+        assert (held(outside, OTHER).outcome, held(outside, OTHER).set_aside) == ("failing", DISMISSED)
         assert len(outside.outlets.records) == 1
         tell(outside, CANCELED)
         tell(outside, SAME_KEY)

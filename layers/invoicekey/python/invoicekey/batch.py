@@ -6,7 +6,7 @@ here but for the pace of VTEX.
 
 import random
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -130,15 +130,25 @@ class BatchCheck:
         try:
             page = self._ledger.read(by_order, often)
         except TryAgainLater as trouble:
-            for ref, group in by_order.items():
-                self._settle(Case(ref, group, Entry(ref)), Finding(retry=trouble), set(), clock, waits)
+            self._postpone(by_order, trouble, clock, waits)
             return []
         for account, until in page.silent_until.items():
             self._vtex.be_silent(account, until)
-        cases = [Case(ref, group, page.entries[ref]) for ref, group in by_order.items()]
+        spoilt = {ref: group for ref, group in by_order.items() if ref not in page.entries}
+        self._postpone(spoilt, TryAgainLater("the order's item in the ledger is spoilt: mend it"), clock, waits)
+        cases = [Case(ref, by_order[ref], entry) for ref, entry in page.entries.items()]
         for case in cases:
             _count_feed(case)
         return self._suspect_alone([case for case in cases if not case.is_known], page, clock, waits)
+
+    def _postpone(
+        self, by_order: Mapping[OrderRef, list[Message]], trouble: TryAgainLater, clock: Clock, waits: _Waits
+    ) -> None:
+        """Put back the messages of orders that are not checked for something in the ledger."""
+        for ref, group in by_order.items():
+            case, finding = Case(ref, group, Entry(ref)), Finding(retry=trouble)
+            _log(case, finding)
+            self._settle(case, finding, set(), clock, waits)
 
     def _suspect_alone(self, cases: list[Case], page: Page, clock: Clock, waits: _Waits) -> list[Case]:
         """Where a message has killed the function twice, keep its order alone; the others go back before it is checked.
@@ -183,10 +193,12 @@ class BatchCheck:
         recorded = self._noted(self._outlets.send_records(unrecorded), self._ledger.note_recorded)
         told -= {entry.ref for entry in unrecorded} - recorded
         unalerted = [entry for entry in entries if entry.report and not entry.report.alerted and entry.ref in told]
-        going_out, held_back = self._share_turns(unalerted, clock)
+        silent = [entry for entry in unalerted if entry.report and entry.report.alert is None]
+        going_out, held_back = self._share_turns([entry for entry in unalerted if entry not in silent], clock)
         alerted = self._noted(self._outlets.publish_alerts(going_out), self._ledger.note_alerted)
+        called_off = self._noted(silent, self._ledger.note_alerted)
         held = self._noted(held_back, lambda entry: self._ledger.note_held_back(entry, _held_back(entry, clock)))
-        told -= {entry.ref for entry in unalerted} - alerted - held
+        told -= {entry.ref for entry in unalerted} - alerted - held - called_off
         telemetry.count("report_recorded", len(recorded))
         telemetry.count("alert_published", len(alerted))
         telemetry.count("alert_held_back", len(held))

@@ -266,7 +266,7 @@ class OrderCheck:
             record=_as_sqs_takes_it(sent),
             alert=alert_entry(told.subject, told.message(chat=style.chat), told.attributes) if told else None,
             lease_until=_checked(entry) + self._rules.lease,
-            alerted=told is None,
+            alerted=told is None and not entry.is_in_digests,  # else there may be older news to be called off
         )
         return replace(entry, report=report)
 

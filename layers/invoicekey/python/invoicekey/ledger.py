@@ -157,6 +157,7 @@ class Page:
     """What one read of the ledger gave."""
 
     entries: dict[OrderRef, Entry]
+    """Those that can be read: an item that somebody spoilt by hand is left out, and is nobody else's trouble."""
     silent_until: dict[str, float]
     """Until when, in seconds since 1970, nothing of an account may be read."""
     put_back: dict[str, int]
@@ -175,8 +176,9 @@ class Ledger:
         accounts = {f"silence#{ref.account}": ref.account for ref in orders.values()}
         messages = {f"message#{message_id}": message_id for message_id in message_ids}
         items = self._table.get([*orders, *accounts, *messages])
+        entries = {ref: _readable(ref, items.get(key)) for key, ref in orders.items()}
         return Page(
-            entries={ref: entry_of(ref, items.get(key)) for key, ref in orders.items()},
+            entries={ref: entry for ref, entry in entries.items() if entry},
             silent_until={account: float(items[key]["until"]) for key, account in accounts.items() if key in items},
             put_back={message: int(items[key]["put_back"]) for key, message in messages.items() if key in items},
         )
@@ -404,6 +406,13 @@ def _report_item(report: Report) -> Item:
         "recorded": report.recorded,
         "alerted": report.alerted,
     }
+
+
+def _readable(ref: OrderRef, item: Item | None) -> Entry | None:
+    try:
+        return entry_of(ref, item)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def entry_of(ref: OrderRef, item: Item | None) -> Entry:
