@@ -72,7 +72,10 @@ def summary(result: Result) -> list[str]:
             "CnovaAffiliateIds and deploy."
         )
     if result.chosen.skipped:
-        lines.append(f"Skipped, for their affiliate is not CNova's by the setting: {_skipped(result.chosen.skipped)}.")
+        lines.append(
+            f"Skipped, for their affiliate is not CNova's by the setting: {_skipped(result.chosen.skipped)}. "
+            "--every-affiliate reads those too that have one."
+        )
     if result.chosen.unlisted:
         lines.append(
             f"VTEX's list counts {orders(result.chosen.unlisted)} more than it shows: what is listed here is not all. "

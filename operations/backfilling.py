@@ -13,7 +13,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -93,11 +93,19 @@ class Backfill:
         self._asking.stop()
         self._pool.shutdown(cancel_futures=True)
 
-    def pick(self, begin: datetime, end: datetime, tell: Callable[[int], object] = lambda _: None) -> Chosen:
+    def pick(
+        self,
+        begin: datetime,
+        end: datetime,
+        tell: Callable[[int], object] = lambda _: None,
+        *,
+        every_affiliate: bool = False,
+    ) -> Chosen:
         """List the orders invoiced between two times that may be CNova's; raises Trouble where the appKey may not."""
         with needing(LIST_ORDERS, self._account):
             listed = list_orders(self._page, begin, end, self._pool, tell)
-        return choose(listed, self._account, self._policy)
+        configured = frozenset[str]() if every_affiliate else self._policy.affiliate_ids
+        return choose(listed, self._account, replace(self._policy, affiliate_ids=configured))
 
     def remember(self, found: "Found") -> None:
         """Take note of what a former run found: who showed which key first."""

@@ -48,6 +48,9 @@ def backfill(
     ),
     csv: Annotated[Path | None, typer.Option(help="The CSV file that is written beside the table.")] = None,
     pace: Annotated[int | None, typer.Option(min=1, help="Requests a minute; else a twentieth of the stack's.")] = None,
+    every_affiliate: Annotated[
+        bool, typer.Option("--every-affiliate", help="Read other affiliates' orders too: some name CNova's app alone.")
+    ] = False,
     state: Annotated[Path | None, typer.Option(help="Where its progress is kept until it is done.")] = None,
 ) -> int:
     """Read all invoiced CNova orders of a period at VTEX, and list those that are failing. It only lists.
@@ -63,7 +66,7 @@ def backfill(
         requests_per_minute = _pace(of, pace)
         path = state or notes.usual_folder() / about.file_name
         with notes.opened(path, about, datetime.now(UTC)) as kept:
-            result = _run(of, about.account, days, requests_per_minute, kept)
+            result = _run(of, about.account, days, requests_per_minute, kept, every_affiliate=every_affiliate)
             result.known = _known(of, about.account, result)
             _tell(result, about, form, csv)
             if open_:
@@ -98,7 +101,9 @@ def _pace(of: Shop, pace: int | None) -> int:
     return pace or of.requests_per_minute
 
 
-def _run(of: Shop, account: str, days: Period, requests_per_minute: int, kept: Notes) -> Result:
+def _run(
+    of: Shop, account: str, days: Period, requests_per_minute: int, kept: Notes, *, every_affiliate: bool
+) -> Result:
     """List and read; whatever ends it early says how to go on."""
     if kept.why_anew:
         err.print(f"What a former run found does not count, for {kept.why_anew}: everything is read anew.")
@@ -107,7 +112,10 @@ def _run(of: Shop, account: str, days: Period, requests_per_minute: int, kept: N
         with _beginning(of, account, requests_per_minute) as backfill:
             with err.status("listing orders") as status:
                 result.chosen = backfill.pick(
-                    days.begin, days.end, lambda rows: status.update(f"listing orders: {rows:,}")
+                    days.begin,
+                    days.end,
+                    lambda rows: status.update(f"listing orders: {rows:,}"),
+                    every_affiliate=every_affiliate,
                 )
             _read(backfill, account, requests_per_minute, kept, result)
     except (KeyboardInterrupt, Stopped):

@@ -140,6 +140,15 @@ def test_orders_of_other_affiliates_are_not_read_and_counted(desk: Desk) -> None
     assert {call.order_id for call in desk.vtex.calls(route="order")} == {"VVJ-1-01"}
 
 
+def test_with_every_affiliate_an_order_that_names_cnovas_app_alone_is_found(desk: Desk) -> None:
+    app = {"customApps": [{"id": "cn-viavarejo-integration", "fields": {}}]}
+    invoice(desk, 1, sale("1", None), affiliateId="MBS", customData=app)
+
+    said = desk.run(f"{OCTOBER} --every-affiliate --format csv")
+
+    assert "VVJ-1-01" in said.out
+
+
 def test_where_no_affiliate_is_configured_all_are_read_and_those_that_smell_of_cnova_are_named(desk: Desk) -> None:
     desk.environment["CNOVA_AFFILIATE_IDS"] = ""
     invoice(desk, 1, sale("1", None), affiliateId="CSB")
