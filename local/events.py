@@ -2,9 +2,10 @@
 
 `python -m local.events` writes events/ anew from the tables here:
 
-    events/orders   order documents as VTEX answers them, without anybody's data
-    events/hooks    hook calls as the HTTP API hands them to ReceiveHookFunction
-    events/checks   SQS events for CheckInvoiceFunction
+    events/orders     order documents as VTEX answers them, without anybody's data
+    events/hooks      hook calls as the HTTP API hands them to ReceiveHookFunction
+    events/checks     SQS events for CheckInvoiceFunction
+    events/schedules  what the scheduler hands to the other functions
 
 tests/unit/test_events.py holds the files to these tables and the code to what the tables expect. The demo and the tests
 of the deployed stack post the same cases. All of it is made up; the shapes are those of VTEX's Orders API.
@@ -133,6 +134,8 @@ class CheckCase:
     """The reason, where one goes to the dead-letter queue."""
     sent_at: datetime | None = None
     """When they were queued; None leaves it out, which counts as now."""
+    source: str | None = None
+    """Where they come from, where that is not the hook."""
 
 
 def sale(key: object, number: str | None = None, value: int = _VALUE, **changes: object) -> Json:
@@ -374,6 +377,7 @@ def _message(name: str) -> str:
     return json.dumps(BY_NAME[name].notification)
 
 
+_RECHECK = json.dumps({"OrderId": BY_NAME["key-missing"].order_id, "Origin": {"Account": ACCOUNT}})
 CHECKS = (
     *(CheckCase(case.name, (_message(case.name),), (0,) if case.outcome == "waiting" else ()) for case in ORDERS),
     CheckCase("no-invoice-after-the-grace", (_message("no-invoice-yet"),), sent_at=_LONG_AGO),
@@ -386,7 +390,18 @@ CHECKS = (
         (*(_message(name) for name in ("good-key", "key-missing", "no-invoice-yet", "returned")), "not a notification"),
         put_back=(2,), dead="malformed",
     ),
+    CheckCase("from-the-feed", (_message("key-missing"),), source="feed"),
+    CheckCase("read-again", (_RECHECK,), source="recheck"),
 )  # fmt: skip
+SCHEDULES: Mapping[str, Json] = {
+    "recheck-what-is-due": {},
+    "recheck-all": {"all": True},
+    "drain-feed": {},
+    "guard-hook": {},
+    "send-digest": {},
+    "send-reminder": {"reminder": True},
+}
+"""What RecheckFailuresFunction, DrainFeedFunction, GuardHookFunction and SendDigestFunction are called with."""
 
 
 # ---- The files
@@ -398,6 +413,7 @@ def files() -> dict[str, Json]:
         **{f"orders/{case.name}.json": order_document(case) for case in ORDERS},
         **{f"hooks/{case.name}.json": hook_event(case) for case in HOOKS},
         **{f"checks/{case.name}.json": check_event(case) for case in CHECKS},
+        **{f"schedules/{name}.json": event for name, event in SCHEDULES.items()},
     }
 
 
@@ -443,6 +459,7 @@ def hook_event(case: HookCase) -> Json:
 def check_event(case: CheckCase) -> Json:
     """Return a batch as SQS hands it over; without SentTimestamp where the messages are to count as new."""
     sent = {} if case.sent_at is None else {"SentTimestamp": str(_milliseconds(case.sent_at))}
+    source = {"source": {"stringValue": case.source, "dataType": "String"}} if case.source else {}
     return {
         "Records": [
             {
@@ -450,7 +467,7 @@ def check_event(case: CheckCase) -> Json:
                 "receiptHandle": "a-handle-that-sqs-refuses",
                 "body": body,
                 "attributes": {"ApproximateReceiveCount": "1", **sent},
-                "messageAttributes": {},
+                "messageAttributes": source,
                 "eventSource": "aws:sqs",
                 "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:invoicekey-HookQueue",
                 "awsRegion": "us-east-1",

@@ -29,7 +29,6 @@ from invoicekey.notification import OrderRef
 from invoicekey.order import Order
 from invoicekey.outlets import Message, Outlets
 from invoicekey.policy import Limit, Policy
-from invoicekey.table import Item
 from invoicekey.vtex import Vtex
 from tests.fake_dynamodb import FakeDynamoDb
 
@@ -193,11 +192,8 @@ class FakeLedger(Ledger):
     @property
     def put_backs(self) -> Counter[str]:
         """Return how often messages were put back."""
-        return Counter({item["pk"].removeprefix("message#"): int(item["put_back"]) for item in self._messages})
-
-    @property
-    def _messages(self) -> list[Item]:
-        return self.dynamodb.items("message#")
+        items = self.dynamodb.items("message#")
+        return Counter({item["pk"].removeprefix("message#"): int(item["put_back"]) for item in items})
 
     def read(self, refs: Iterable[OrderRef], message_ids: Iterable[str] = ()) -> Page:
         with self._steps.taking("read"):

@@ -110,6 +110,20 @@ def test_two_orders_may_be_checked_at_once_at_any_moment(history: tuple[str, str
         play.drain()
 
 
+@pytest.mark.parametrize("state", [CANCELED, KEYLESS, GONE])
+def test_a_check_of_the_owner_may_be_under_way_when_it_loses_its_key(state: str) -> None:
+    for moment in range(MOST_MOMENTS):
+        play = _told(OWN_KEY, CANCELED)
+        first = _hears_of(play, FIRST, OWN_KEY)
+        play.go_on(first, moment)
+        play.change(FIRST, state)
+        play.finish(_hears_of(play, SECOND, SHARED))
+        play.finish(first)
+        play.check_what_always_holds()
+        play.post(FIRST)
+        play.drain()
+
+
 @pytest.mark.parametrize("state", [state for state in STATES if state != SHARED])
 def test_a_batch_that_takes_a_key_over_may_die_at_any_moment(state: str) -> None:
     for moment in range(MOST_MOMENTS):

@@ -99,6 +99,18 @@ def test_a_sample_batch_gives_back_what_has_to_wait_and_buries_what_is_dead(sett
     assert [letter.attributes["reason"] for letter in watch.dead_letters()] == [case.dead]
 
 
+def test_what_is_open_is_read_again_and_reminded_of(settings: list[str], watch: Watch) -> None:
+    case = BY_NAME["key-of-an-nfce"]
+
+    queued = invoke("RecheckFailuresFunction", "schedules/recheck-all.json", settings)
+    reminded = invoke("SendDigestFunction", "schedules/send-reminder.json", settings)
+
+    assert queued["queued"] >= 1
+    assert reminded["reminders"] == 1
+    (reminder,) = until(lambda: watch.emails(kind="reminder"), "the reminder")
+    assert case.order_id in reminder.text
+
+
 def test_the_api_takes_a_hook_call(settings: list[str], stack: LocalStack, watch: Watch) -> None:
     (port,) = processes.free_ports(1)
     case = BY_NAME["unknown-state"]

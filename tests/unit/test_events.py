@@ -242,7 +242,13 @@ def test_one_failure_record_comes_of_a_failing_order_and_none_of_another(
 
 @pytest.mark.parametrize(
     ("check", "found"),
-    [("one-order-twice", ["missing"]), ("no-invoice-after-the-grace", ["no_invoice"]), ("batch-of-five", ["missing"])],
+    [
+        ("one-order-twice", ["missing"]),
+        ("no-invoice-after-the-grace", ["no_invoice"]),
+        ("batch-of-five", ["missing"]),
+        ("from-the-feed", ["missing"]),
+        ("read-again", ["missing"]),
+    ],
 )
 def test_one_failure_record_comes_of_a_batch_with_one_failing_order(
     check: str, found: list[str], endings: dict[str, Ending]
