@@ -63,13 +63,13 @@ test: test-fast test-stack test-sam ## run all tests
 
 test-fast: $(DEV) ## run the tests that need no stack: unit, property, integration
 	@echo "tests: unit, property, integration"
-	@$(ISOLATED) $(IN_DEV)pytest tests/unit tests/property tests/integration --cov
+	@$(ISOLATED) $(IN_DEV)pytest --numprocesses auto tests/unit tests/property tests/integration --cov
 	@echo "tests: every branch of the key's rules and of the judgement"
 	@$(IN_DEV)coverage report --include='*/access_key.py,*/verdict.py' --fail-under=100
 
 test-stack: $(DEV) $(TOOLS) ## run the tests of the deployed stack, in the emulator
 	@echo "tests: stack"
-	@$(ISOLATED) $(IN_DEV)pytest tests/stack
+	@$(ISOLATED) $(IN_DEV)pytest --numprocesses 2 --dist loadfile tests/stack
 
 test-sam: $(DEV) $(TOOLS) ## run the tests under sam local, where Docker is
 	@echo "tests: sam_local"

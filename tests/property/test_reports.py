@@ -216,6 +216,19 @@ def test_a_batch_may_die_at_any_moment(start: Callable[[str], Play], history: st
     assert invocation.went_back is not None, "it never came to its end: there are more moments"
 
 
+@pytest.mark.parametrize("history", [None, "good", "no key"])
+@pytest.mark.parametrize("state", STATES)
+def test_what_the_feed_alone_knew_is_told_though_a_batch_dies_at_any_moment(history: str | None, state: str) -> None:
+    for moment in range(0, MOST_MOMENTS, 2):
+        play = _told(history) if history else Play()
+        play.change(FIRST, state)
+        play.post(FIRST, source=FEED, last_change="now")
+        invocation = play.begin()
+        play.go_on(invocation, moment)
+        play.go_on(invocation, dies=True)
+        play.drain()
+
+
 @pytest.mark.parametrize(("history", "state"), [("good", "no key"), ("no key", "good"), ("no key", "canceled")])
 def test_any_two_things_may_fail(history: str, state: str) -> None:
     for faults in itertools.combinations(FAULTS, 2):

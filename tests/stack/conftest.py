@@ -1,6 +1,7 @@
 """One deployed stack for all tests here: the emulator with IAM enforced, the VTEX simulator, the real template."""
 
 import json
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -25,7 +26,8 @@ PARAMETERS = {
 @pytest.fixture(scope="session")
 def stack() -> Iterator[LocalStack]:
     emulator_port, vtex_port = processes.free_ports(2)
-    with LocalStack(emulator_port, vtex_port, STATE / "tests", PARAMETERS, hook_secret=events.HOOK_SECRET) as running:
+    home = STATE / f"tests-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    with LocalStack(emulator_port, vtex_port, home, PARAMETERS, hook_secret=events.HOOK_SECRET) as running:
         running.client("secretsmanager").put_secret_value(
             SecretId=running.outputs["VtexCredentialsSecretArn"],
             SecretString=json.dumps(
