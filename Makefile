@@ -67,7 +67,7 @@ test-fast: $(DEV) ## run the tests that need no stack: unit, property, integrati
 	@echo "tests: every branch of the key's rules and of the judgement"
 	@$(IN_DEV)coverage report --include='*/access_key.py,*/verdict.py' --fail-under=100
 
-test-stack: $(DEV) $(TOOLS) ## run the tests of the deployed stack, in the emulator
+test-stack: $(DEV) $(TOOLS) $(COMMAND) ## run the tests of the deployed stack, in the emulator
 	@echo "tests: stack"
 	@$(ISOLATED) $(IN_DEV)pytest --numprocesses 2 --dist loadfile tests/stack
 

@@ -18,7 +18,7 @@ PARAMETERS = {
     "VtexAccounts": ",".join([*WITH_CREDENTIALS, STRANGER]),
     "VtexRequestsPerMinute": "6000",
     "RetryBaseSeconds": "1",
-    "InvoiceGraceSeconds": "5",
+    "InvoiceGraceSeconds": "12",
     "AlertBurst": str(ALERT_BURST),
 }
 
