@@ -295,6 +295,9 @@ class Play:
         self.outside.outlets.forget_plans()
         self._empty_the_queue()
         self.recheck(everything=True)
+        for ref, entry in self.outside.ledger.entries.items():
+            if entry.set_aside:  # of a key that its owner let go it hears only when it is read for another reason
+                self.post(ref.order_id)
         self._empty_the_queue()
         self.send_digest()
         self.check_what_always_holds()

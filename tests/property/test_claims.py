@@ -72,9 +72,8 @@ def _told(first: str, second: str) -> Play:
     """Return a play in which the two orders are so, and were checked in this order."""
     play = Play()
     for order_id, state in ((FIRST, first), (SECOND, second)):
-        play.change(order_id, state)
-        play.post(order_id)
-        play.drain()
+        play.finish(_hears_of(play, order_id, state))
+    assert not play.queue
     return play
 
 

@@ -179,8 +179,9 @@ def _told(state: str) -> Play:
     play = Play()
     play.change(FIRST, state)
     play.post(FIRST)
-    play.drain()
+    play.finish(play.begin())
     play.advance(GRACE)
+    assert not play.queue
     return play
 
 
