@@ -97,7 +97,7 @@ def _hears_of(play: Play, order_id: str, state: str) -> Invocation:
     ids=str,
 )
 def test_two_orders_may_be_checked_at_once_at_any_moment(history: tuple[str, str], change: tuple[str, str]) -> None:
-    # After a step is as good as before the next one, and what is neither read nor written changes nothing.
+    # After a step is as good as before the next one: every second moment will do.
     for first_stands, second_stands in itertools.product(range(0, 24, 2), repeat=2):
         play = _told(*history)
         first = _hears_of(play, FIRST, change[0])
