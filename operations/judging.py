@@ -19,9 +19,8 @@ from invoicekey.notification import OrderRef
 from invoicekey.order import Order
 from invoicekey.policy import Policy
 from invoicekey.table import Table
-from invoicekey.verdict import Circumstances, Outcome, Verdict, judge
+from invoicekey.verdict import OWNS_NO_KEY, Circumstances, Outcome, Verdict, judge
 
-_OWNS_NOTHING = frozenset({Outcome.CANCELED, Outcome.RETURNED, Outcome.NOT_INVOICED, Outcome.OTHER_MARKETPLACE})
 _MOST_KEYS, _MOST_THREADS = 100, 8
 
 type Read = Callable[[OrderRef], Order]
@@ -95,7 +94,7 @@ class Judging:
             owner = self._read(OrderRef(given.account, claim.order_id))
         except OrderNotFound:
             return False
-        if judge(owner, self._policy, given).outcome in _OWNS_NOTHING:
+        if judge(owner, self._policy, given).outcome in OWNS_NO_KEY:
             return False
         return any(sale.invoice_key == key for sale in owner.sale_invoices)
 

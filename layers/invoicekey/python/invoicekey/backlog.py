@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from invoicekey.errors import Conflict
-from invoicekey.ledger import FOLLOWED, HELD_BACK, Shown, checked_list, order_key, ref_of
+from invoicekey.ledger import FOLLOWED, HELD_BACK, Shown, checked_list, held_key, order_key, ref_of
 from invoicekey.notification import OrderRef
 from invoicekey.table import Item, Table
 
@@ -131,7 +131,7 @@ class Backlog:
         before = {} if alert.digest is None else {"before": alert.digest}
         try:
             self._table.update(
-                _held_key(alert.ref),
+                held_key(alert.ref),
                 "SET digest = :digest",
                 f"list_at = :since AND kind = :kind AND ({was_taken_up_by} OR digest = :digest)",
                 digest=digest,
@@ -146,7 +146,7 @@ class Backlog:
     def drop(self, alert: HeldAlert) -> None:
         """Forget an alert that the digest has told which took it up, unless the order has another one by now."""
         with suppress(Conflict):
-            self._table.delete(_held_key(alert.ref), "digest = :digest", digest=alert.digest)
+            self._table.delete(held_key(alert.ref), "digest = :digest", digest=alert.digest)
 
     def note_accounts(self, accounts: Iterable[str]) -> None:
         """Keep which accounts are served, for those who may not read the credentials."""
@@ -166,10 +166,6 @@ def _held(item: Item) -> HeldAlert:
         since=datetime.fromisoformat(item["list_at"]),
         digest=int(item["digest"]) if "digest" in item else None,
     )
-
-
-def _held_key(ref: OrderRef) -> str:
-    return f"held#{ref.account}#{ref.order_id}"
 
 
 def _text(moment: datetime) -> str:

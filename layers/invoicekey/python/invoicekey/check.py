@@ -19,14 +19,13 @@ from invoicekey.outlets import alert_entry
 from invoicekey.policy import Policy
 from invoicekey.record import CloseReason
 from invoicekey.schedule import FOLLOWED_FOR, next_reading
-from invoicekey.verdict import Circumstances, Outcome, Verdict, judge
+from invoicekey.verdict import OWNS_NO_KEY, Circumstances, Outcome, Verdict, judge
 from invoicekey.vtex import Vtex
 
 REPORTING_SECONDS = 5.0
 """Kept free at the end of an invocation for writing, sending and noting."""
 _TRIES_ON_CONFLICT = 3
 _TRIES_ON_TAKEN_KEYS = 3
-_OWNS_NOTHING = frozenset({Outcome.CANCELED, Outcome.RETURNED, Outcome.NOT_INVOICED, Outcome.OTHER_MARKETPLACE})
 
 
 class DeadLetterReason(StrEnum):
@@ -175,7 +174,7 @@ class OrderCheck:
         if claim.until <= given.now:
             return False
         owner = self._read(OrderRef(given.account, claim.order_id), clock)
-        if owner is None or judge(owner, self._rules.policy, given).outcome in _OWNS_NOTHING:
+        if owner is None or judge(owner, self._rules.policy, given).outcome in OWNS_NO_KEY:
             return False
         return any(sale.invoice_key == key for sale in owner.sale_invoices)
 
@@ -263,7 +262,7 @@ class OrderCheck:
         report = Report(
             number=sent.data.report,
             type=sent.type,
-            record=_as_sqs_takes_it(sent),
+            record=record.as_sqs_takes_it(sent),
             alert=alert_entry(told.subject, told.message(chat=style.chat), told.attributes) if told else None,
             lease_until=_checked(entry) + self._rules.lease,
             alerted=told is None and not entry.is_in_digests,  # else there may be older news to be called off
@@ -319,11 +318,6 @@ def _shown(verdict: Verdict) -> tuple[Shown, ...]:
 def _expect_time_to_report(clock: Clock) -> None:
     if clock.seconds_left() < REPORTING_SECONDS / 2:
         raise OutOfTime("too little time is left to write down and tell what was found")
-
-
-def _as_sqs_takes_it(sent: record.Record) -> str:
-    """Return a record as JSON, with the two characters escaped that are JSON as they are, and that SQS refuses."""
-    return sent.model_dump_json().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
 def _first_heard(entry: Entry) -> datetime:

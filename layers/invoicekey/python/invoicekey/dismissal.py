@@ -83,7 +83,7 @@ class Dismissals:
             language=self._language, reason=CloseReason.DISMISSED,
         )  # fmt: skip
         report = Report(
-            number, sent.type, _as_sqs_takes_it(sent), alert=None, lease_until=now + self._lease, alerted=True
+            number, sent.type, record.as_sqs_takes_it(sent), alert=None, lease_until=now + self._lease, alerted=True
         )
         return replace(
             entry,
@@ -101,11 +101,6 @@ def _taken_back(entry: Entry, now: datetime) -> Entry | Dismissed:
     return replace(
         entry, errors_told=None, errors=(), set_aside=None, set_aside_why=None, opened_at=None, recheck_at=now
     )
-
-
-def _as_sqs_takes_it(sent: record.Record) -> str:
-    """Return a record as JSON in ASCII: SQS refuses some characters that JSON takes as they are."""
-    return json.dumps(sent.model_dump(mode="json"))
 
 
 def _as_told(entry: Entry) -> Order:

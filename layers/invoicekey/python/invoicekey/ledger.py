@@ -173,7 +173,7 @@ class Ledger:
     def read(self, refs: Iterable[OrderRef], message_ids: Iterable[str] = ()) -> Page:
         """Read up to 40 orders, their accounts' silences and the notes of messages, consistently, in one request."""
         orders = {order_key(ref): ref for ref in refs}
-        accounts = {f"silence#{ref.account}": ref.account for ref in orders.values()}
+        accounts = {silence_key(ref.account): ref.account for ref in orders.values()}
         messages = {f"message#{message_id}": message_id for message_id in message_ids}
         items = self._table.get([*orders, *accounts, *messages])
         entries = {ref: _readable(ref, items.get(key)) for key, ref in orders.items()}
@@ -224,14 +224,14 @@ class Ledger:
         """
         noted = _noted(entry, _ALERTED, in_digests=False)
         if entry.is_in_digests:
-            self._together(self._table.to_update(**noted), self._table.to_delete(_held_key(entry.ref)))
+            self._together(self._table.to_update(**noted), self._table.to_delete(held_key(entry.ref)))
         else:
             self._table.update(**noted)
 
     def note_held_back(self, entry: Entry, held: HeldBack) -> None:
         """Note that a digest is to tell the alert of the entry's report, in the place of an older one of the order."""
         noted = self._table.to_update(**_noted(entry, _ALERTED, in_digests=True))
-        self._together(noted, self._table.to_update(_held_key(entry.ref), **_held(held)))
+        self._together(noted, self._table.to_update(held_key(entry.ref), **_held(held)))
 
     def take_turns(self, account: str, kind: str, wanted: int, now: datetime, limit: Limit) -> int:
         """Return how many of the wanted alerts may go out now: never more than the limit within its window."""
@@ -255,7 +255,7 @@ class Ledger:
 
     def note_silence(self, account: str, until: float) -> None:
         """Note until when, in seconds since 1970, nothing of an account may be read; a longer silence stays."""
-        item = {"pk": f"silence#{account}", "until": int(until) + 1, "expires_at": int(until) + _DAY}
+        item = {"pk": silence_key(account), "until": int(until) + 1, "expires_at": int(until) + _DAY}
         with contextlib.suppress(Conflict):
             self._table.put(item, "attribute_not_exists(pk) OR #until < :until", until=item["until"])
 
@@ -302,6 +302,11 @@ def claim_key(account: str, key: str) -> str:
     return f"key#{account}#{key}"
 
 
+def silence_key(account: str) -> str:
+    """Return the key of the item that says until when an account wants silence."""
+    return f"silence#{account}"
+
+
 def ref_of(item_key: str) -> OrderRef:
     """Return the order of an item's key, `order#…` or `held#…`."""
     _, account, order_id = item_key.split("#")
@@ -334,7 +339,8 @@ def _claim_of(item: Item) -> Claim:
     return Claim(item["order_id"], datetime.fromtimestamp(int(item["expires_at"]), UTC))
 
 
-def _held_key(ref: OrderRef) -> str:
+def held_key(ref: OrderRef) -> str:
+    """Return the key of the item that keeps what a digest is to tell of an order."""
     return f"held#{ref.account}#{ref.order_id}"
 
 

@@ -181,6 +181,11 @@ def resolved(
     return ResolvedRecord(**_envelope(RecordType.RESOLVED, data, now), data=data)
 
 
+def as_sqs_takes_it(sent: Record) -> str:
+    """Return a record as JSON, with the two characters escaped that are JSON as they are, and that SQS refuses."""
+    return sent.model_dump_json().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+
+
 def order_url(account: str, order_id: str) -> str:
     """Return the address of the order in VTEX's Admin."""
     return f"https://{account}.myvtex.com/admin/orders/{order_id}"

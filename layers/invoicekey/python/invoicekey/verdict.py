@@ -38,6 +38,10 @@ class Outcome(StrEnum):
     FAILING = "failing"
 
 
+OWNS_NO_KEY = frozenset({Outcome.CANCELED, Outcome.RETURNED, Outcome.NOT_INVOICED, Outcome.OTHER_MARKETPLACE})
+"""What an order came to that owns no key, whichever it shows (contract, `reused`)."""
+
+
 class Severity(StrEnum):
     """Errors make an order failing; warnings ride along."""
 

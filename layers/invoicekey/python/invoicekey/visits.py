@@ -7,7 +7,7 @@ from typing import Any
 
 from invoicekey import telemetry
 from invoicekey.errors import TryAgainLater
-from invoicekey.ledger import Ledger
+from invoicekey.ledger import Ledger, silence_key
 from invoicekey.notification import AccountRefused, order_ref
 from invoicekey.table import Table
 from invoicekey.telemetry import logger
@@ -51,7 +51,7 @@ class Visits:
             self._count_answers()
 
     def _silences(self, accounts: Iterable[str]) -> Iterator[tuple[str, float]]:
-        by_key = {f"silence#{account}": account for account in accounts}
+        by_key = {silence_key(account): account for account in accounts}
         for keys in batched(by_key, _MOST_KEYS, strict=False):
             for key, item in self._table.get(keys).items():
                 yield by_key[key], float(item["until"])
