@@ -268,6 +268,27 @@ def test_a_new_secret_is_registered_and_is_no_alarm(guarded: Shop) -> None:
     assert guarded.guard() == []
 
 
+def test_a_secret_rotated_moments_after_a_run_is_registered_by_the_next_run(guarded: Shop) -> None:
+    guard = guarded.hook_guard()
+    guard.run((SHOP,), lambda: A_MINUTE)
+    guarded.rotate("HUSH-2")
+
+    guard.run((SHOP,), lambda: A_MINUTE)
+
+    assert guarded.hook == a_hook(secret="HUSH-2")
+
+
+def test_while_the_secret_cannot_be_read_no_outdated_one_is_registered(guarded: Shop) -> None:
+    guard = guarded.hook_guard()
+    guard.run((SHOP,), lambda: A_MINUTE)
+    guarded.rotate("HUSH-2")
+    guarded.put_hook(a_hook(secret="HUSH-2"))
+    guarded.manager.trouble = UNREACHABLE
+
+    assert guard.run((SHOP,), lambda: A_MINUTE).accounts[SHOP] == ["guard_failed"]
+    assert guarded.hook == a_hook(secret="HUSH-2")
+
+
 def test_a_new_secret_is_registered_where_vtex_does_not_show_the_header(guarded: Shop) -> None:
     guarded.put_hook(a_hook(secret=None))
     guarded.rotate("HUSH-2")

@@ -163,6 +163,23 @@ def test_asking_again_in_vain_gives_the_kept_one(read: Given) -> None:
     assert read.secret.value_read_again() == {"current": "old"}
 
 
+# ---- Passing it on
+
+
+def test_who_passes_the_secret_on_gets_it_as_it_is_now(read: Given) -> None:
+    read.put({"current": "new"})
+
+    assert read.secret.value_now() == {"current": "new"}
+
+
+@BOTH_TROUBLES
+def test_who_passes_the_secret_on_never_gets_the_kept_one(read: Given, trouble: Trouble) -> None:
+    read.manager.trouble = trouble
+
+    with pytest.raises(TryAgainLater):
+        read.secret.value_now()
+
+
 # ---- A secret that somebody broke
 
 GARBAGE = {
@@ -189,6 +206,14 @@ def test_a_binary_secret_keeps_the_last_good_one(read: Given) -> None:
     read.clock.now += 5 * MINUTE
 
     assert read.secret.value() == {"current": "old"}
+
+
+@ALL_GARBAGE
+def test_garbage_is_not_passed_on_nor_is_what_was_kept_before(read: Given, garbage: str) -> None:
+    read.manager.secrets[ARN] = garbage
+
+    with pytest.raises(TryAgainLater):
+        read.secret.value_now()
 
 
 @ALL_GARBAGE

@@ -224,8 +224,8 @@ class HookGuard:
             turn.noted = noted
 
     def _current_secret(self) -> str:
-        # Read anew, not as it was kept: a rotation is to reach VTEX by the next run.
-        secret = self._secret.value_read_again().get("current")
+        # Never as it was kept: this run may be the one that follows a rotation, moments after another run.
+        secret = self._secret.value_now().get("current")
         if not isinstance(secret, str) or not re.fullmatch(r"[!-~]([ -~]*[!-~])?", secret):
             raise TryAgainLater("the hook's secret holds no `current` that a header can carry")
         return secret

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 300
 USABLE_SECONDS = 3600
 READ_AGAIN_SECONDS = 30
+_NOT_GIVEN = "Secrets Manager did not give the secret"
 
 
 class CachedSecret:
@@ -44,22 +45,34 @@ class CachedSecret:
             self._read()
         return self._usable()
 
+    def value_now(self) -> dict[str, Any]:
+        """Return the secret as it is now, for a caller who passes it on: an outdated one would undo a change.
+
+        Raises TryAgainLater when Secrets Manager does not give it, whatever was read before.
+        """
+        if not self._read():
+            raise TryAgainLater(_NOT_GIVEN)
+        return self._usable()
+
     def _may_read_again(self) -> bool:
         return self._clock() - self._tried_at >= READ_AGAIN_SECONDS
 
     def _usable(self) -> dict[str, Any]:
         if self._value is None or self._clock() - self._read_at >= USABLE_SECONDS:
-            raise TryAgainLater("Secrets Manager did not give the secret")
+            raise TryAgainLater(_NOT_GIVEN)
         return self._value
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Read the secret, and say whether there was one; else what was read before stays."""
         self._tried_at = self._clock()
         try:
             value = json.loads(self._client.get_secret_value(SecretId=self._arn)["SecretString"])
         except (BotoCoreError, ClientError, KeyError, ValueError, RecursionError):
-            return
-        if isinstance(value, dict):
-            self._value, self._read_at = value, self._clock()
+            return False
+        if not isinstance(value, dict):
+            return False
+        self._value, self._read_at = value, self._clock()
+        return True
 
 
 @dataclass(frozen=True, slots=True)
