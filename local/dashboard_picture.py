@@ -36,6 +36,8 @@ LEVELS: Mapping[str, Mapping[str, float]] = {
     "Problems found, by code": {"missing": 0.9, "malformed": 0.5, "wrong model": 0.1, "tracking missing": 1.1},
 }
 """How high a line runs on an ordinary afternoon, by widget and label; any other stays at nought."""
+MEASURED = ("VTEX latency in seconds",)
+"""What these show are measures; all others show counts or whole seconds."""
 
 
 def widgets() -> list[dict[str, Any]]:
@@ -66,7 +68,7 @@ def _widget(widget: dict[str, Any]) -> str:
     columns = 3 if len(series) > TWO_COLUMNS else 2
     rows = math.ceil(len(series) / columns)
     chart_top, chart_height = top + 26, height - 40 - 12 * rows
-    most = max(max(values) for values in series.values()) or 1.0
+    top_value = _round_top(max(max(values) for values in series.values()))
     parts = [
         f'<rect x="{left}" y="{top}" width="{width}" height="{height}" rx="3" fill="#fff" stroke="#d5dbdb"/>',
         f'<text x="{left + 8}" y="{top + 17}" font-size="12" font-weight="bold">'
@@ -75,12 +77,12 @@ def _widget(widget: dict[str, Any]) -> str:
     for share in (0.0, 0.5, 1.0):
         y = chart_top + chart_height * (1 - share)
         parts.append(f'<line x1="{left + 34}" x2="{left + width - 8}" y1="{y}" y2="{y}" stroke="#eaeded"/>')
-        parts.append(f'<text x="{left + 30}" y="{y + 3}" text-anchor="end" fill="#687078">{most * share:.3g}</text>')
+        parts.append(f'<text x="{left + 30}" y="{y + 3}" text-anchor="end" fill="#687078">{top_value * share:g}</text>')
     for number, (label, values) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
         step = (width - 42) / (POINTS - 1)
         points = " ".join(
-            f"{left + 34 + index * step:.1f},{chart_top + chart_height * (1 - value / most):.1f}"
+            f"{left + 34 + index * step:.1f},{chart_top + chart_height * (1 - value / top_value):.1f}"
             for index, value in enumerate(values)
         )
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.4"/>')
@@ -100,8 +102,17 @@ def _labels(widget: dict[str, Any]) -> Iterator[str]:
 
 def _sample(title: str, label: str) -> list[float]:
     level = LEVELS.get(title, {}).get(label, 0.0)
-    source = random.Random(label)
-    return [level * (0.6 + 0.4 * math.sin(index / 9)) * source.uniform(0.7, 1.3) for index in range(POINTS)]
+    source = random.Random(title)  # the same for all lines of a widget: what is heard is queued
+    means = [level * (0.6 + 0.4 * math.sin(index / 9)) for index in range(POINTS)]
+    if title in MEASURED:
+        return [mean * source.uniform(0.7, 1.3) for mean in means]
+    return [float(source.binomialvariate(1000, mean / 1000)) for mean in means]
+
+
+def _round_top(highest: float) -> float:
+    """Return the next of 1, 2, 4, 6, 8, 10, 20 and so on, up or down: half of it is round too."""
+    scale = 10.0 ** math.floor(math.log10(highest or 1))
+    return next(scale * digit for digit in (1, 2, 4, 6, 8, 10) if scale * digit >= highest)
 
 
 if __name__ == "__main__":
