@@ -324,7 +324,16 @@ def test_what_is_open_to_the_public_and_what_only_sends_cannot_read_the_credenti
     assert readers == {"CheckInvoiceRole", "DrainFeedRole", "GuardHookRole"}
 
 
-@pytest.mark.parametrize("policy", ["QueuePolicy", "AlertTopicPolicy", "OperationsTopicPolicy"])
+POLICIES = (
+    "HookQueuePolicy",
+    "HookDeadLetterQueuePolicy",
+    "FailureQueuePolicy",
+    "AlertTopicPolicy",
+    "OperationsTopicPolicy",
+)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
 def test_nothing_gets_in_but_over_tls(policy: str) -> None:
     denied = [s for s in properties(policy)["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
 
@@ -334,8 +343,15 @@ def test_nothing_gets_in_but_over_tls(policy: str) -> None:
 @pytest.mark.parametrize("queue", ["HookQueue", "HookDeadLetterQueue", "FailureQueue"])
 def test_a_queue_is_encrypted_and_its_policy_outlives_the_stack_with_it(queue: str) -> None:
     assert properties(queue)["SqsManagedSseEnabled"] is True
-    assert {"Ref": queue} in properties("QueuePolicy")["Queues"]
-    assert template()["Resources"]["QueuePolicy"]["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert properties(f"{queue}Policy")["Queues"] == [{"Ref": queue}]
+    assert template()["Resources"][f"{queue}Policy"]["DeletionPolicy"] == "RetainExceptOnCreate"
+
+
+@pytest.mark.parametrize("queue", ["HookQueue", "HookDeadLetterQueue", "FailureQueue"])
+def test_a_queue_s_policy_names_that_queue_alone_as_sqs_wants_it(queue: str) -> None:
+    (statement,) = properties(f"{queue}Policy")["PolicyDocument"]["Statement"]
+
+    assert statement["Resource"] == {"Fn::GetAtt": f"{queue}.Arn"}
 
 
 def test_topics_are_encrypted() -> None:
@@ -413,3 +429,19 @@ def test_alarms_may_use_the_key_of_the_operations_topic() -> None:
     assert {"kms:Decrypt", "kms:GenerateDataKey*"} in [
         set(one["Action"]) for one in statements if one["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
     ]
+
+
+# ---- Composite alarms: CloudWatch looks at what spans more than a day once an hour, each at a minute of its own
+
+
+@pytest.mark.parametrize("composite", ["QuietAlarm", "NoCnovaAlarm"])
+def test_a_composite_is_kept_still_by_what_came_before_its_parts_were_looked_at(composite: str) -> None:
+    rule = properties(composite)["AlarmRule"]["Fn::Sub"]
+    parts = re.findall(r'(NOT )?ALARM\("\$\{(\w+)\}"\)', rule)
+    (stilling,) = [properties(name) for negated, name in parts if negated]
+    ringing = [properties(name) for negated, name in parts if not negated]
+
+    assert " OR " not in rule
+    assert {alarm["MetricName"] for alarm in ringing} == {stilling["MetricName"]}
+    assert 2 * 3600 < stilling["Period"] * stilling["EvaluationPeriods"] <= 86_400
+    assert stilling["DatapointsToAlarm"] == 1
