@@ -81,6 +81,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
             "HOOK_URL": URL,
             "LEDGER_TABLE_NAME": "ledger",
             "OPERATIONS_TOPIC_ARN": topics["operations"],
+            "POWERTOOLS_SERVICE_NAME": "invoicekey",
             "VTEX_ACCOUNTS": SHOP,
             "VTEX_BASE_URL": vtex.url + "/{account}",
             "VTEX_CREDENTIALS_SECRET_ARN": credentials,

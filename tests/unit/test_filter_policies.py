@@ -82,6 +82,7 @@ SENT: Mapping[str, Alert] = {
     "reminder: no key": reminder(Code.MISSING),
     "reminder: another issuer's key": reminder(Code.ISSUER_MISMATCH),
     "reminder: all is well": summary.all_well(ACCOUNT, Week(143, 4, NOW), STYLE),
+    "reminder: no order was read": summary.all_well(ACCOUNT, Week(0, 0, None), STYLE),
     "test": summary.trial(ACCOUNT, STYLE),
 }
 

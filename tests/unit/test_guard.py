@@ -45,6 +45,7 @@ SETTINGS = GuardSettings(
     alert_topic_arn=ALERTS,
     operations_topic_arn=OPERATIONS,
     language="en",
+    stack="invoicekey",
 )
 BY_STATUS = {"type": "FromWorkflow", "status": ["invoiced"]}
 QUEUE = {"visibilityTimeoutInSeconds": 240, "MessageRetentionPeriodInSeconds": 1_209_600}
@@ -361,7 +362,7 @@ def test_a_person_is_told_where_the_hook_points(shop: Shop) -> None:
     ((topic, notice, account),) = shop.topics.told
     assert (topic, account) == (OPERATIONS, SHOP)
     assert "erp.example.com" in notice.body
-    assert "invoicekey hook status" in notice.body
+    assert f"invoicekey hook install --account {SHOP}" in notice.body
 
 
 def test_a_person_is_told_once(shop: Shop) -> None:
@@ -649,7 +650,7 @@ def test_a_topic_that_does_not_answer_is_told_so(trouble: Exception) -> None:
     with pytest.raises(TryAgainLater):
         Topics(client).is_heard(ALERTS)
     with pytest.raises(TryAgainLater):
-        Topics(client).publish(ALERTS, notices.operations_unheard("en"))
+        Topics(client).publish(ALERTS, notices.operations_unheard("en", "invoicekey"))
 
 
 # ---- What is told and noted
@@ -683,9 +684,9 @@ def test_what_was_noted_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize("account", ["luxstore", "x" * 63])
 def test_a_notice_is_short_and_says_first_what_to_do(language: str, account: str) -> None:
     given = [
-        notices.hook_elsewhere(account, "erp.example.com", language),
-        notices.feed_left_alone(account, language),
-        notices.operations_unheard(language),
+        notices.hook_elsewhere(account, "erp.example.com", language, "invoicekey"),
+        notices.feed_left_alone(account, language, "invoicekey"),
+        notices.operations_unheard(language, "invoicekey"),
     ]
 
     for notice in given:
@@ -694,3 +695,15 @@ def test_a_notice_is_short_and_says_first_what_to_do(language: str, account: str
         assert len(notice.body.splitlines()) <= 14
         assert notice.body.split()[0] in {"Crie", "Assine", "Create", "Subscribe"}
         assert "{" not in notice.body
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_notice_s_commands_lead_to_the_stack_that_sends_it(language: str) -> None:
+    elsewhere = notices.hook_elsewhere(SHOP, None, language, "invoicekey-dev").body
+    left_alone = notices.feed_left_alone(SHOP, language, "invoicekey-dev").body
+
+    for body in (elsewhere, left_alone):
+        assert "make credentials STACK=invoicekey-dev\n" in body
+        assert f"invoicekey hook install --account {SHOP} --stack invoicekey-dev\n" in body
+    assert " invoicekey-dev)" in notices.operations_unheard(language, "invoicekey-dev").body
+    assert "--stack" not in notices.hook_elsewhere(SHOP, None, language, "invoicekey").body

@@ -76,6 +76,7 @@ GUARD = {
     "ALERT_TOPIC_ARN": "arn:alerts",
     "OPERATIONS_TOPIC_ARN": "arn:operations",
     "ALERT_LANGUAGE": "en",
+    "POWERTOOLS_SERVICE_NAME": "invoicekey",
 }
 DIGEST = {
     **STYLE,
@@ -174,6 +175,7 @@ def test_the_other_functions_environments_are_read() -> None:
         alert_topic_arn="arn:alerts",
         operations_topic_arn="arn:operations",
         language="en",
+        stack="invoicekey",
     )
     assert DigestSettings.read(DIGEST) == DigestSettings(
         ledger_table="ledger",

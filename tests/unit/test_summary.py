@@ -191,7 +191,9 @@ def test_one_is_never_told_in_the_plural_nor_many_in_the_singular(told: Alert) -
 
 @pytest.mark.parametrize("told", ALERTS)
 def test_only_summaries_that_call_for_work_are_errors(told: Alert) -> None:
-    calls_for_work = re.search(r"problem|sem corre|a corrigir|sem chave|fixed|without a valid", told.subject)
+    calls_for_work = re.search(
+        r"problem|sem corre|a corrigir|sem chave|fixed|without a valid|confira|please check", told.subject
+    )
 
     assert told.attributes["severity"] == ("error" if calls_for_work else "info")
     assert told.order_id is None

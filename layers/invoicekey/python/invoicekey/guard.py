@@ -156,7 +156,7 @@ class HookGuard:
         if told and told.covers(other.host, now):
             return
         host = None if other.host == UNKNOWN_HOST else other.host
-        notice = notices.hook_elsewhere(turn.account, host, self._settings.language)
+        notice = notices.hook_elsewhere(turn.account, host, self._settings.language, self._settings.stack)
         self._topics.publish(self._settings.operations_topic_arn, notice, turn.account)
         self._note(turn, replace(turn.noted, hook_told=Told(other.host, now)))
 
@@ -212,7 +212,7 @@ class HookGuard:
         told, left = turn.noted.feed_told, replace(turn.noted, feed_left_alone=True)
         # Whose hook points elsewhere was told the same already.
         if HOOK_ELSEWHERE not in turn.events and not (told and told.covers(FEED_LEFT_ALONE, now)):
-            notice = notices.feed_left_alone(turn.account, self._settings.language)
+            notice = notices.feed_left_alone(turn.account, self._settings.language, self._settings.stack)
             self._topics.publish(self._settings.operations_topic_arn, notice, turn.account)
             left = replace(left, feed_told=Told(FEED_LEFT_ALONE, now))
         self._note(turn, left)
@@ -255,7 +255,8 @@ class HookGuard:
                 self._notes.write_topics_told(None)
             return
         if not (told and told.covers(OPERATIONS, now)):
-            self._topics.publish(self._settings.alert_topic_arn, notices.operations_unheard(self._settings.language))
+            notice = notices.operations_unheard(self._settings.language, self._settings.stack)
+            self._topics.publish(self._settings.alert_topic_arn, notice)
             self._notes.write_topics_told(Told(OPERATIONS, now))
 
 

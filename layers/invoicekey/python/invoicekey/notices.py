@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from invoicekey.texts import Said
+from invoicekey.texts import Said, leading_to
 
 LONGEST_ACCOUNT_SHOWN = 40
 
@@ -16,26 +16,27 @@ class Notice:
     body: str
 
 
-def hook_elsewhere(account: str, host: str | None, language: str) -> Notice:
+def hook_elsewhere(account: str, host: str | None, language: str, stack: str) -> Notice:
     """Say that the hook points at another system; `host` is None where its address can't be read."""
     place = f"«{host}»" if host else _UNREADABLE.to(language)
-    return _notice(_HOOK_SUBJECT, _HOOK_BODY, language, account=account, place=place)
+    return _notice(_HOOK_SUBJECT, _HOOK_BODY, language, stack, account=account, place=place)
 
 
-def feed_left_alone(account: str, language: str) -> Notice:
+def feed_left_alone(account: str, language: str, stack: str) -> Notice:
     """Say that the feed of the appKey may be another system's."""
-    return _notice(_FEED_SUBJECT, _FEED_BODY, language, account=account)
+    return _notice(_FEED_SUBJECT, _FEED_BODY, language, stack, account=account)
 
 
-def operations_unheard(language: str) -> Notice:
+def operations_unheard(language: str, stack: str) -> Notice:
     """Say, on the alert topic, that nobody hears the alarms."""
-    return _notice(_UNHEARD_SUBJECT, _UNHEARD_BODY, language)
+    return _notice(_UNHEARD_SUBJECT, _UNHEARD_BODY, language, stack)
 
 
-def _notice(subject: Said, body: Said, language: str, **values: str) -> Notice:
+def _notice(subject: Said, body: Said, language: str, stack: str, **values: str) -> Notice:
     account = values.get("account", "")
     shown = account if len(account) <= LONGEST_ACCOUNT_SHOWN else f"{account[: LONGEST_ACCOUNT_SHOWN - 3]}..."
-    told = body.to(language).format(**values) + "\n\n" + _AGAIN.to(language)
+    commands = {"of_stack": leading_to(stack), "make_of_stack": leading_to(stack, " STACK="), "stack": stack}
+    told = body.to(language).format(**commands, **values) + "\n\n" + _AGAIN.to(language)
     return Notice(subject.to(language).format(account=shown), told)
 
 
@@ -53,8 +54,8 @@ _HOOK_BODY = Said(
 Crie uma appKey só para este sistema: o hook de pedidos da conta {account} aponta para {place}.
 
 1. Na VTEX, crie uma appKey com os recursos View order e Feed v3 and Hook Admin (License Manager, produto OMS).
-2. Grave a appKey e o appToken novos no lugar dos atuais: make credentials
-3. Confira: invoicekey hook status
+2. Grave a appKey e o appToken novos no lugar dos atuais: make credentials{make_of_stack}
+3. Instale o hook: invoicekey hook install --account {account}{of_stack}
 
 A VTEX guarda um hook por appKey, e gravar o nosso apagaria o do outro sistema. Por isso não mudamos nada.
 Até lá, podemos não saber dos pedidos faturados desta conta.""",
@@ -62,8 +63,8 @@ Até lá, podemos não saber dos pedidos faturados desta conta.""",
 Create an appKey for this system alone: the order hook of account {account} points at {place}.
 
 1. In VTEX, create an appKey with the resources View order and Feed v3 and Hook Admin (License Manager, OMS).
-2. Keep the new appKey and appToken in place of the present ones: make credentials
-3. See whether it is well: invoicekey hook status
+2. Keep the new appKey and appToken in place of the present ones: make credentials{make_of_stack}
+3. Install the hook: invoicekey hook install --account {account}{of_stack}
 
 VTEX keeps one hook an appKey, and writing ours would erase the other system's. So nothing was changed.
 Until then, we may not hear of this account's invoiced orders.""",
@@ -76,7 +77,8 @@ _FEED_BODY = Said(
 Crie uma appKey só para este sistema: a appKey da conta {account} já tem um feed que não é como o nosso.
 
 1. Na VTEX, crie uma appKey com os recursos View order e Feed v3 and Hook Admin (License Manager, produto OMS).
-2. Grave a appKey e o appToken novos no lugar dos atuais: make credentials
+2. Grave a appKey e o appToken novos no lugar dos atuais: make credentials{make_of_stack}
+3. Instale hook e feed: invoicekey hook install --account {account}{of_stack}
 Se nenhum outro sistema usa esse feed, basta apagar a configuração dele na VTEX: DELETE /api/orders/feed/config
 
 A VTEX guarda um feed por appKey, e o que um sistema lê e confirma some para os outros. Por isso não lemos nem mudamos
@@ -85,7 +87,8 @@ esse feed. O hook continua a avisar; falta a segunda fonte.""",
 Create an appKey for this system alone: the appKey of account {account} has a feed already, unlike ours.
 
 1. In VTEX, create an appKey with the resources View order and Feed v3 and Hook Admin (License Manager, OMS).
-2. Keep the new appKey and appToken in place of the present ones: make credentials
+2. Keep the new appKey and appToken in place of the present ones: make credentials{make_of_stack}
+3. Install hook and feed: invoicekey hook install --account {account}{of_stack}
 If no other system uses that feed, it is enough to remove its configuration in VTEX: DELETE /api/orders/feed/config
 
 VTEX keeps one feed an appKey, and what one system reads and commits is gone for the others. So that feed is neither
@@ -98,14 +101,14 @@ _UNHEARD_BODY = Said(
     """\
 Assine os alarmes deste sistema: o tópico de operações não tem nenhuma assinatura confirmada.
 
-1. Na AWS, abra o SNS, o tópico de operações (a saída OperationsTopicArn da stack) e crie uma assinatura de e-mail.
+1. Na AWS, abra o SNS, o tópico de operações (a saída OperationsTopicArn da stack {stack}) e crie uma assinatura de e-mail.
 2. Confirme no e-mail que chegar. Um clique em "unsubscribe" numa mensagem encerra a assinatura.
 
 Sem ela, ninguém fica sabendo quando o próprio sistema para. Este aviso veio pelos alertas de pedidos.""",
     """\
 Subscribe to the alarms of this system: the operations topic has no confirmed subscription.
 
-1. In AWS, open SNS, the operations topic (the stack's output OperationsTopicArn), and create an e-mail subscription.
+1. In AWS, open SNS, the operations topic (output OperationsTopicArn of the stack {stack}), and create an e-mail subscription.
 2. Confirm it in the e-mail that comes. One click on "unsubscribe" in a message ends a subscription.
 
 Without one, nobody knows when the system itself stops. This notice came by the alerts about orders.""",

@@ -169,6 +169,8 @@ class GuardSettings:
     alert_topic_arn: str
     operations_topic_arn: str
     language: str
+    stack: str
+    """The stack's name, for the commands in what people are told."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "GuardSettings":
@@ -182,6 +184,7 @@ class GuardSettings:
             alert_topic_arn=reader.text("ALERT_TOPIC_ARN"),
             operations_topic_arn=reader.text("OPERATIONS_TOPIC_ARN"),
             language=reader.one_of("ALERT_LANGUAGE", _LANGUAGES),
+            stack=reader.text("POWERTOOLS_SERVICE_NAME"),
         )
 
 

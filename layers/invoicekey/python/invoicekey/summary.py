@@ -148,7 +148,7 @@ def reminder(
 
 
 def all_well(account: str, week: Week, style: Style) -> Alert:
-    """Write the sign of life of a week at whose end nothing is open."""
+    """Write the sign of life of a week at whose end nothing is open; where nothing was read, it asks for a look."""
     language = style.language
     last_checked_at = _local_date(week.last_checked_at, style) if week.last_checked_at else None
     if week.checked:
@@ -165,7 +165,8 @@ def all_well(account: str, week: Week, style: Style) -> Alert:
         mended=week.mended,
         last_checked_at=last_checked_at,
     )
-    return _summary(account, "reminder", "info", [*ways, briefly.to(language)], body, style)
+    severity = "info" if week.checked else "error"
+    return _summary(account, "reminder", severity, [*ways, briefly.to(language)], body, style)
 
 
 def trial(account: str, style: Style) -> Alert:
@@ -274,5 +275,4 @@ def _local_date(moment: datetime, style: Style) -> str:
 
 def _command(arguments: str, style: Style) -> str:
     """Return a command of the operators, for the stack that sends the text."""
-    stack = "" if style.stack == Style().stack else f" --stack {style.stack}"
-    return f"invoicekey {arguments}{stack}"
+    return f"invoicekey {arguments}{texts.leading_to(style.stack)}"

@@ -20,6 +20,8 @@ from invoicekey.access_key import Mangling
 from invoicekey.verdict import NOT_ON_ITS_WAY, Code, Problem, SuggestionSource
 
 LANGUAGES = ("pt-BR", "en")
+DEFAULT_STACK = "invoicekey"
+"""Commands lead to this stack where they name none."""
 LONGEST_NUMBER = 20
 LONGEST_ORDER_ID = 64
 LONGEST_VALUE = 60
@@ -327,6 +329,11 @@ _READ_ON_A_DAY = Said("em {day}, entre {first} e {last}", "on {day}, between {fi
 _READ_BETWEEN = Said("entre {first} e {last}", "between {first} and {last}")
 _PERIOD = Said("de {opened}, até {closed}", "from {opened} to {closed}")
 _ENGLISH_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def leading_to(stack: str, by: str = " --stack ") -> str:
+    """Return what leads a command to a stack: nothing where it goes there by itself."""
+    return "" if stack == DEFAULT_STACK else f"{by}{stack}"
 
 
 def problem_message(problem: Problem, order_id: str, language: str) -> str:
