@@ -68,7 +68,7 @@ NOTES = (
     "manage stays due, and the next one takes it.",
     f"The backfill is the very command, `invoicekey backfill --pace {PACES[0]}`, as a process of its own; {STUCK} of "
     "the orders are stuck. Its rate is that of its calls, the pages of the list among them, from the first to the "
-    "last. Its usual pace is a tenth of VtexRequestsPerMinute, which is easier to reach.",
+    "last. Its usual pace is a twentieth of VtexRequestsPerMinute, which is easier to reach.",
 )
 
 

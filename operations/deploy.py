@@ -55,9 +55,13 @@ def deploy(profile: str) -> Deployment:
 def next_steps(deployment: Deployment, profile: str) -> str:
     """Say who will be told, whether the subscriptions are confirmed, and what to do next."""
     lines = []
-    for topic, what in (("AlertTopicArn", "Alerts about orders"), ("OperationsTopicArn", "Trouble of the system")):
+    for topic, what, setting in (
+        ("AlertTopicArn", "Alerts about orders", "AlertEmail"),
+        ("OperationsTopicArn", "Trouble of the system", "OperationsEmail or AlertEmail"),
+    ):
         told = deployment.subscriptions(topic)
-        lines.append(f"{what}:" if told else f"{what}: NOBODY is told. Set AlertEmail and deploy again.")
+        unheard = f"{what}: NOBODY is told. Set {setting} and deploy again; where it is set, subscribe it again in SNS."
+        lines.append(f"{what}:" if told else unheard)
         for protocol, endpoint, confirmed in told:
             state = "confirmed" if confirmed else "NOT CONFIRMED: open the e-mail from AWS and confirm"
             lines.append(f"  {protocol} {endpoint}: {state}")

@@ -40,7 +40,7 @@ def listeners(of: Shop, topic: str) -> Iterator[Finding]:
     subscriptions = of.deployment.subscriptions(topic)
     if not any(is_confirmed for _, _, is_confirmed in subscriptions):
         setting = "AlertEmail" if topic == ALERTS else "OperationsEmail"
-        how = "" if subscriptions else f"set {setting} in samconfig.toml and make deploy, or subscribe somebody in SNS"
+        how = "" if subscriptions else _subscribe_again(setting)
         yield to_do(f"nobody hears the {TOPICS[topic]}", how or "confirm a subscription below")
     for protocol, endpoint, is_confirmed in subscriptions:
         listener = f"{protocol} {_shown(protocol, endpoint)}"
@@ -52,6 +52,11 @@ def listeners(of: Shop, topic: str) -> Iterator[Finding]:
                 "open the e-mail “AWS Notification - Subscription Confirmation” there (look in spam too), and click; "
                 "after three days ask SNS for a new one",
             )
+
+
+def _subscribe_again(setting: str) -> str:
+    # Once somebody has unsubscribed, the template that names the address is as it was: a deployment changes nothing.
+    return f"where {setting} is empty, set it in samconfig.toml and make deploy; else subscribe the address again in SNS"
 
 
 def _shown(protocol: str, endpoint: str) -> str:

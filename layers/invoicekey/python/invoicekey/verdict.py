@@ -1,7 +1,7 @@
 """The judgement: an order, a policy and a clock give an outcome and its problems.
 
-Pure: no AWS, no network, no log. Everything that it can say is a value with a code; contract.md and
-docs/architecture.md list them. VTEX's FAQ 715 is the reason for all of it: without a good key in invoiceKey a CNova
+Pure: no AWS, no network, no log. Everything that it can say is a value with a code; docs/architecture.md lists the
+outcomes, docs/schemas/ the codes. VTEX's FAQ 715 is the reason for all of it: without a good key in invoiceKey a CNova
 order stays where it was at the marketplace.
 """
 
