@@ -20,7 +20,9 @@ from invoicekey.configurations import (
     Ownership,
     WantedHook,
     feed_differences,
+    first_seen,
     hook_differences,
+    is_feed_ours,
     ownership,
 )
 from invoicekey.guarded import Guarded, GuardNotes, digest
@@ -60,11 +62,8 @@ class Standing:
 
     @property
     def feed_is_ours(self) -> bool:
-        """Say whether the feed may be written: as the guard sees it (guard.py)."""
-        if self.feed is None or self.noted.feed_installed or not feed_differences(self.feed, self.wanted.statuses):
-            return True
-        was_ours_before = self.noted.hook_installed or not isinstance(self.whose, Gone)
-        return was_ours_before and not isinstance(self.whose, OtherSystem) and not self.noted.feed_left_alone
+        """Say whether the feed may be written; where there is none, one may be registered."""
+        return self.feed is None or is_feed_ours(self.feed, self.wanted.statuses, self.noted, self.whose)
 
 
 class Registration:
@@ -85,13 +84,14 @@ class Registration:
         with needing(HOOK_ADMIN, account):
             hook = self._configurations.hook(account, SECONDS)
             feed = self._configurations.feed(account, SECONDS)
-        return Standing(
+        standing = Standing(
             wanted=WantedHook(settings.hook_url, current, settings.vtex.watched_statuses),
             previous_secret=str(secret.get("previous") or ""),
             noted=self._notes.read([account])[account].of_app_key(self._app_key(account)),
             hook=hook,
             feed=feed,
         )
+        return replace(standing, noted=first_seen(standing.noted, standing.whose))
 
     def install(self, account: str, instead_of: str | None = None) -> list[Finding]:
         """Register hook and feed, also where they are as they should be; return what was done.
@@ -104,10 +104,11 @@ class Registration:
                 f"{_elsewhere(standing.whose)}. Nothing was changed: {_own_app_key(self._again(account))}. If that "
                 f"host is an old deployment of this very stack: {self._again(account)} --instead-of HOST"
             )
+        self._notes.write(standing.noted)  # before a hook of ours is there: it is no proof that the feed is ours
         with needing(HOOK_ADMIN, account):
             self._install_hook(standing)
             done = [well(f"VTEX tells {standing.wanted.url} of the orders that become {_listed(standing)}")]
-            return [*done, self._install_feed(standing)]
+            return [*done, self._install_feed(replace(standing, hook=HookConfig(standing.wanted.url)))]
 
     def remove(self, account: str) -> list[Finding]:
         """Remove hook and feed; return what was done."""
@@ -116,7 +117,8 @@ class Registration:
             raise Trouble(f"{_elsewhere(standing.whose)}. Nothing was changed: it is for that system to remove it.")
         with needing(HOOK_ADMIN, account):
             self._configurations.remove_hook(account, SECONDS)
-            noted = replace(standing.noted, hook_secret=None, hook_installed=False)
+            # The appKey may be another system's from now on, and then so is its feed.
+            noted = replace(standing.noted, hook_secret=None, hook_installed=False, own_app_key=False)
             self._notes.write(noted)
             done = [well("there was no hook" if isinstance(standing.whose, Gone) else "the hook is removed")]
             return [*done, self._remove_feed(standing, noted)]

@@ -41,7 +41,13 @@ def build(settings: DrainSettings) -> DrainFeed:
         Feed(vtex),
         HookQueue(boto3.client("sqs", config=_AWS), settings.hook_queue_url, delay=settings.retry_base),
         Visits(vtex, Ledger(table), table),
-        OwnFeeds(Configurations(vtex), GuardNotes(table), _credentials_of, settings.vtex.watched_statuses),
+        OwnFeeds(
+            Configurations(vtex),
+            GuardNotes(table),
+            _credentials_of,
+            hook_url=settings.hook_url,
+            statuses=settings.vtex.watched_statuses,
+        ),
         settings.vtex.watched_statuses,
     )
 

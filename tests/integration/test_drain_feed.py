@@ -71,6 +71,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         )
         environment = {
             "HOOK_QUEUE_URL": queue_url,
+            "HOOK_URL": "https://abc123.execute-api.us-east-1.amazonaws.com/hooks/vtex/orders",
             "LEDGER_TABLE_NAME": "ledger",
             "RETRY_BASE_SECONDS": "1",
             "VTEX_ACCOUNTS": "",
@@ -140,7 +141,7 @@ def test_a_page_of_ten_costs_one_read_one_batch_and_one_commit(stack: Stack, mon
     stack.run()
 
     # Until the guard has noted the feed as ours, each run looks whether it is.
-    assert [call.route for call in stack.vtex.calls()] == ["feed_config", "feed", "commit", "feed"]
+    assert [call.route for call in stack.vtex.calls()] == ["feed_config", "hook_config", "feed", "commit", "feed"]
     assert len(stack.messages()) == 10
 
 
@@ -200,7 +201,9 @@ def test_a_run_is_counted_in_one_line_of_metrics_and_tells_no_secret(
         assert secret not in out + caplog.text
 
 
-@pytest.mark.parametrize("name", ["HOOK_QUEUE_URL", "LEDGER_TABLE_NAME", "WATCHED_STATUSES", "RETRY_BASE_SECONDS"])
+@pytest.mark.parametrize(
+    "name", ["HOOK_URL", "HOOK_QUEUE_URL", "LEDGER_TABLE_NAME", "WATCHED_STATUSES", "RETRY_BASE_SECONDS"]
+)
 def test_a_wrong_deployment_fails_at_once_and_says_which_variable(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

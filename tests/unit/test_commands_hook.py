@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from invoicekey.guarded import digest
+from invoicekey.guarded import Guarded, digest
 from local.vtex_routes import Feed
 from local.vtex_simulator import Fault
 from tests.operated import ACCOUNT, APP_KEY, APP_TOKEN, CURRENT, PREVIOUS, Operated, operated
@@ -75,6 +75,27 @@ def test_a_feed_that_may_be_another_system_s_is_left_alone(stack: Operated, caps
     assert stack.run("hook", "install") == 3
     assert "left alone" in said(capsys)
     assert stack.vtex.feeds[APP_KEY].config == OTHER_FEED
+
+
+def test_a_feed_that_was_left_alone_stays_so_however_often_one_installs(stack: Operated) -> None:
+    stack.vtex.feeds[APP_KEY] = Feed(APP_KEY, ACCOUNT, OTHER_FEED)
+    assert [stack.run("hook", "install") for _ in range(3)] == [3, 3, 3]
+    assert stack.vtex.feeds[APP_KEY].config == OTHER_FEED
+    assert stack.noted().own_app_key is False
+
+
+def test_an_old_deployment_s_feed_is_taken_over_with_its_hook(installed: Operated) -> None:
+    installed.vtex.hooks[APP_KEY]["hook"]["url"] = "https://old.example/hooks/vtex/orders"
+    installed.notes.write(Guarded(ACCOUNT))
+    assert installed.run("hook", "install", "--instead-of", "old.example") == 0
+    assert installed.noted().feed_installed
+
+
+def test_a_removed_hook_is_no_proof_that_the_next_feed_is_ours(installed: Operated) -> None:
+    assert installed.run("hook", "remove", "--yes") == 0
+    installed.vtex.feeds[APP_KEY] = Feed(APP_KEY, ACCOUNT, OTHER_FEED)
+    assert installed.run("hook", "install") == 3
+    assert installed.vtex.feeds[APP_KEY].config == OTHER_FEED
 
 
 def test_a_stack_that_does_not_answer_the_ping_is_said_to_be_the_cause(

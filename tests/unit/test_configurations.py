@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,6 +117,22 @@ def test_removing_what_is_not_there_is_no_trouble(configurations: Configurations
     simulator.fail(Fault("status", status=404, route="hook_config"))
 
     configurations.remove_hook(SHOP, TIME_ENOUGH)
+
+
+@pytest.mark.parametrize("status", [204, 404])
+def test_where_vtex_says_that_nothing_is_there_there_is_no_hook_and_no_feed(status: int) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(status))
+    configurations = Configurations(a_vtex("http://localhost", transport=transport))
+
+    assert configurations.hook(SHOP, TIME_ENOUGH) is None
+    assert configurations.feed(SHOP, TIME_ENOUGH) is None
+
+
+def test_an_answer_whose_body_got_lost_is_not_taken_for_no_hook() -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200))
+
+    with pytest.raises(TryAgainLater):
+        Configurations(a_vtex("http://localhost", transport=transport)).hook(SHOP, TIME_ENOUGH)
 
 
 def test_no_text_and_no_log_has_the_secret(

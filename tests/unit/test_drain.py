@@ -27,6 +27,15 @@ from tests.fakes_visits import OTHER, SHOP, Figures, MemoryQueue, MemoryTable, a
 A_MINUTE = 60.0
 
 
+QUEUE = {"visibilityTimeoutInSeconds": 240, "MessageRetentionPeriodInSeconds": 1_209_600}
+HOOK_URL = "https://api.example/hooks/vtex/orders"
+
+
+def own_feeds_of(vtex: Vtex, table: MemoryTable) -> OwnFeeds:
+    notes, statuses = GuardNotes(table), frozenset({"invoiced"})
+    return OwnFeeds(Configurations(vtex), notes, credentials, hook_url=HOOK_URL, statuses=statuses)
+
+
 @dataclass
 class Shop:
     """A drain, and what stands around it."""
@@ -50,7 +59,7 @@ class Shop:
     def drain(self, *accounts: str, seconds_left: Callable[[], float] = lambda: A_MINUTE) -> Drained:
         visits = Visits(self.vtex, Ledger(self.table), self.table)
         feed, watched = Feed(self.vtex), frozenset({"invoiced"})
-        own_feeds = OwnFeeds(Configurations(self.vtex), GuardNotes(self.table), credentials, watched)
+        own_feeds = own_feeds_of(self.vtex, self.table)
         drain = DrainFeed(feed, self.queue, visits, own_feeds, watched)
         return drain.run(accounts or (SHOP,), seconds_left)
 
@@ -334,10 +343,19 @@ def test_a_feed_that_the_guard_has_not_seen_is_read_only_where_it_is_as_ours_wou
     assert shop.drain().ended == {SHOP: Ended.LEFT_ALONE}
     assert len(shop.left()) == 3
 
-    queue = {"visibilityTimeoutInSeconds": 240, "MessageRetentionPeriodInSeconds": 1_209_600}
-    shop.configure(status=("invoiced",), queue=queue)
+    shop.configure(status=("invoiced",), queue=QUEUE)
     assert shop.drain().ended == {SHOP: Ended.EMPTY}
     assert shop.left() == []
+
+
+def test_a_feed_just_like_ours_is_not_read_beside_another_system_s_hook(shop: Shop) -> None:
+    GuardNotes(shop.table).write(Guarded(SHOP))
+    shop.configure(status=("invoiced",), queue=QUEUE)
+    shop.simulator.hooks[app_key(SHOP)] = {"hook": {"url": "https://production.example/hooks/vtex/orders"}}
+    put(shop, 3)
+
+    assert shop.drain().ended == {SHOP: Ended.LEFT_ALONE}
+    assert len(shop.left()) == 3
 
 
 def test_where_there_is_no_feed_yet_nothing_is_read(shop: Shop) -> None:
@@ -354,7 +372,7 @@ def test_no_account_is_no_trouble(shop: Shop) -> None:
         Feed(shop.vtex),
         shop.queue,
         Visits(shop.vtex, Ledger(shop.table), shop.table),
-        OwnFeeds(Configurations(shop.vtex), GuardNotes(shop.table), credentials, frozenset()),
+        own_feeds_of(shop.vtex, shop.table),
         frozenset(),
     )
     assert drain.run([], lambda: A_MINUTE) == Drained()

@@ -455,6 +455,50 @@ def test_a_feed_that_was_left_alone_stays_so_and_is_told_once_in_seven_days(shop
     assert shop.feed == OTHER_FEED
 
 
+@pytest.mark.parametrize("feed_step", ["feed_config", "hook_config"])
+def test_a_first_run_that_fails_midway_makes_no_proof_of_our_own_hook(shop: Shop, feed_step: str) -> None:
+    shop.put_feed(OTHER_FEED)
+    shop.simulator.fail(Fault("status", status=500, route=feed_step, times=1))
+    shop.run(SHOP)
+
+    assert shop.guard()[-1] == "feed_left_alone"
+    assert shop.feed == OTHER_FEED
+
+
+def test_a_hook_whose_registration_gave_no_answer_is_no_proof_either(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install = Configurations.install_hook
+
+    def without_an_answer(*given: Any) -> None:
+        install(*given)
+        raise TryAgainLater("VTEX gave no answer")
+
+    shop.put_feed(OTHER_FEED)
+    with monkeypatch.context() as patch:
+        patch.setattr(Configurations, "install_hook", without_an_answer)
+        assert shop.guard() == ["guard_failed", "feed_left_alone"]
+
+    assert shop.hook == a_hook()
+    assert shop.guard() == ["feed_left_alone"]
+    assert shop.feed == OTHER_FEED
+
+
+def test_a_feed_just_like_ours_beside_a_hook_elsewhere_is_left_alone(shop: Shop) -> None:
+    shop.put_hook(a_hook(ELSEWHERE))
+    shop.put_feed(OUR_FEED)
+
+    assert shop.guard() == ["hook_elsewhere", "feed_left_alone"]
+    assert shop.noted.feed_left_alone
+
+
+def test_a_feed_just_like_ours_is_ours_where_no_other_system_has_the_hook(shop: Shop) -> None:
+    shop.put_feed(OUR_FEED)
+
+    assert shop.guard() == ["hook_installed"]
+    assert shop.noted.feed_installed
+
+
 def test_a_feed_that_was_left_alone_and_is_gone_is_registered(shop: Shop) -> None:
     shop.put_feed(OTHER_FEED)
     shop.run(SHOP)

@@ -67,7 +67,7 @@ OF_VTEX = {
     "VTEX_ACCOUNTS": "luxstore",
     "WATCHED_STATUSES": "invoiced",
 }
-DRAIN = {**OF_VTEX, **RECHECK, "RETRY_BASE_SECONDS": "60"}
+DRAIN = {**OF_VTEX, **RECHECK, "RETRY_BASE_SECONDS": "60", "HOOK_URL": "https://api.example/hooks/vtex/orders"}
 GUARD = {
     **OF_VTEX,
     "HOOK_URL": "https://api.example/hooks/vtex/orders",
@@ -166,7 +166,13 @@ def test_the_other_functions_environments_are_read() -> None:
         watched_statuses=frozenset({"invoiced"}),
     )
     assert RecheckSettings.read(RECHECK) == RecheckSettings("https://sqs.example/hook", "ledger")
-    assert DrainSettings.read(DRAIN) == DrainSettings(vtex, "https://sqs.example/hook", "ledger", timedelta(minutes=1))
+    assert DrainSettings.read(DRAIN) == DrainSettings(
+        vtex,
+        hook_url="https://api.example/hooks/vtex/orders",
+        hook_queue_url="https://sqs.example/hook",
+        ledger_table="ledger",
+        retry_base=timedelta(minutes=1),
+    )
     assert GuardSettings.read(GUARD) == GuardSettings(
         replace(vtex, requests_per_minute=12),
         hook_url="https://api.example/hooks/vtex/orders",

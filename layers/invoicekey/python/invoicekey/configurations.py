@@ -8,13 +8,14 @@ and what it does not show counts neither for nor against it. (developers.vtex.co
 import hmac
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 
 from invoicekey.errors import TryAgainLater
+from invoicekey.guarded import Guarded
 from invoicekey.vtex import Vtex
 
 HOOK_ROUTE, FEED_ROUTE = "/api/orders/hook/config", "/api/orders/feed/config"
@@ -27,6 +28,8 @@ RETENTION_SECONDS = 1_209_600
 UNKNOWN_HOST = "unknown"
 LONGEST_HOST = 100
 _PORTS = {"http": 80, "https": 443}
+_NOTHING_THERE = (httpx.codes.NOT_FOUND, httpx.codes.NO_CONTENT)
+"""An empty 200 is none of them: whoever lost the body on its way must not cost another system its hook."""
 _MASKS = ("**", "••")
 
 
@@ -140,6 +143,24 @@ def feed_differences(config: FeedConfig, statuses: Collection[str]) -> list[str]
     return [name for name, is_other in differs.items() if is_other]
 
 
+def first_seen(noted: Guarded, whose_hook: Ownership) -> Guarded:
+    """Return what is to be noted of an appKey at its first sight; a hook that is registered after it proves nothing."""
+    if noted.own_app_key is not None:
+        return noted
+    return replace(noted, own_app_key=isinstance(whose_hook, Ours | Different))
+
+
+def is_feed_ours(feed: FeedConfig, statuses: Collection[str], noted: Guarded, whose_hook: Ownership) -> bool:
+    """Say whether a feed may be written and drained: what one system commits is gone for the others.
+
+    Ours is one that was registered by us; and, where no other system has the hook, one just like ours, or any of an
+    appKey that was ours alone when it was first seen.
+    """
+    if noted.feed_installed or isinstance(whose_hook, OtherSystem):
+        return noted.feed_installed
+    return noted.own_app_key is True or not feed_differences(feed, statuses)
+
+
 class Configurations:
     """Reads and writes them. All methods raise TryAgainLater and its kinds as `Vtex.call` does."""
 
@@ -193,8 +214,8 @@ class Configurations:
         self._remove(account, FEED_ROUTE, time_left)
 
     def _read(self, account: str, route: str, time_left: float) -> Any:
-        answer = self._vtex.call(account, "GET", route, time_left=time_left, tells={httpx.codes.NOT_FOUND})
-        return None if answer.status == httpx.codes.NOT_FOUND else answer.document
+        answer = self._vtex.call(account, "GET", route, time_left=time_left, tells=_NOTHING_THERE)
+        return None if answer.status in _NOTHING_THERE else answer.document
 
     def _write(self, account: str, route: str, body: object, time_left: float) -> None:
         tells = {httpx.codes.BAD_REQUEST, httpx.codes.CONFLICT}

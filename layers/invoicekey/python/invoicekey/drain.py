@@ -12,7 +12,7 @@ from enum import StrEnum
 from uuid import uuid4
 
 from invoicekey import telemetry
-from invoicekey.configurations import Configurations, feed_differences
+from invoicekey.configurations import Configurations, feed_differences, is_feed_ours, ownership
 from invoicekey.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.feed import Feed, FeedEvent, FeedNotConfigured
 from invoicekey.guarded import Guarded, GuardNotes, digest
@@ -65,11 +65,14 @@ class OwnFeeds:
         configurations: Configurations,
         notes: GuardNotes,
         credentials: Callable[[str], Credentials],
+        *,
+        hook_url: str,
         statuses: frozenset[str],
     ) -> None:
         self._configurations = configurations
         self._notes = notes
         self._credentials = credentials
+        self._hook_url = hook_url
         self._statuses = statuses
 
     def noted(self, accounts: Collection[str]) -> dict[str, Guarded]:
@@ -77,14 +80,18 @@ class OwnFeeds:
         return self._notes.read(accounts)
 
     def refusal(self, noted: Guarded, time_left: float) -> Ended | None:
-        """Say why a feed is left alone; None for one that the guard knows as ours, or that is as ours would be."""
+        """Say why a feed is left alone; None for one that the guard knows as ours, or will know as ours by its look."""
         known = noted.of_app_key(digest(self._credentials(noted.account).app_key))
         if known.feed_left_alone or known.feed_installed:
             return Ended.LEFT_ALONE if known.feed_left_alone else None
         config = self._configurations.feed(noted.account, time_left)
         if config is None:
             return Ended.NOT_CONFIGURED
-        return Ended.LEFT_ALONE if feed_differences(config, self._statuses) else None
+        if feed_differences(config, self._statuses):
+            return Ended.LEFT_ALONE
+        hook = self._configurations.hook(noted.account, time_left)
+        whose = ownership(hook, self._hook_url, was_ours=known.hook_installed)
+        return None if is_feed_ours(config, self._statuses, known, whose) else Ended.LEFT_ALONE
 
 
 class DrainFeed:

@@ -17,12 +17,15 @@ from invoicekey.configurations import (
     UNKNOWN_HOST,
     ConfigurationRefused,
     Configurations,
-    Gone,
+    FeedConfig,
     HookConfig,
     OtherSystem,
+    Ownership,
     WantedHook,
     feed_differences,
+    first_seen,
     hook_differences,
+    is_feed_ours,
     ownership,
 )
 from invoicekey.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
@@ -62,8 +65,8 @@ class _Turn:
 
     noted: Guarded
     seconds_left: Callable[[], float]
-    has_own_app_key: bool | None = None
-    """Whether the hook shows that the appKey is ours alone; None until it was seen."""
+    whose_hook: Ownership | None = None
+    """None until the hook was seen."""
     events: list[str] = field(default_factory=list)
 
     @property
@@ -143,12 +146,13 @@ class HookGuard:
         turn.noted = turn.noted.of_app_key(digest(self._credentials(turn.account).app_key))
         config = self._configurations.hook(turn.account, turn.time_for_vtex())
         whose = ownership(config, self._settings.hook_url, was_ours=turn.noted.hook_installed)
+        turn.whose_hook = whose
+        # Noted before anything is registered: an answer that is lost must not make our own doing a proof.
+        self._note(turn, first_seen(turn.noted, whose))
         if isinstance(whose, OtherSystem):
-            turn.has_own_app_key = False
             self._leave_hook_alone(turn, whose)
-            return
-        turn.has_own_app_key = turn.noted.hook_installed or not isinstance(whose, Gone)
-        self._keep_hook(turn, config)
+        else:
+            self._keep_hook(turn, config)
 
     def _leave_hook_alone(self, turn: _Turn, other: OtherSystem) -> None:
         turn.happened(HOOK_ELSEWHERE)
@@ -185,26 +189,22 @@ class HookGuard:
         """Register the feed where there is none, or where one of ours is not as it is to be."""
         statuses = self._settings.vtex.watched_statuses
         config = self._configurations.feed(turn.account, turn.time_for_vtex())
-        differs = feed_differences(config, statuses) if config else ["gone"]
-        if config and differs and not self._is_feed_ours(turn):
+        if config and not self._is_feed_ours(turn, config):
             self._leave_feed_alone(turn)
             return
+        differs = feed_differences(config, statuses) if config else ["gone"]
         if differs:
             self._configurations.install_feed(turn.account, statuses, turn.time_for_vtex())
             turn.happened(FEED_RESTORED if turn.noted.feed_installed else FEED_INSTALLED)
             logger.warning("the feed was registered", extra={"account": turn.account, "differed": differs})
         self._note(turn, replace(turn.noted, feed_installed=True, feed_left_alone=False, feed_told=None))
 
-    def _is_feed_ours(self, turn: _Turn) -> bool:
-        """Say whether a feed unlike ours is ours all the same: registered by us, or on an appKey of our own.
-
-        One that was left alone stays so: the hook that was registered since proves nothing.
-        """
-        if turn.noted.feed_installed or turn.noted.feed_left_alone:
-            return turn.noted.feed_installed
-        if turn.has_own_app_key is None:
-            raise TryAgainLater("a feed unlike ours is not judged before the hook was seen")
-        return turn.has_own_app_key
+    def _is_feed_ours(self, turn: _Turn, config: FeedConfig) -> bool:
+        if turn.noted.feed_installed:
+            return True
+        if turn.whose_hook is None:
+            raise TryAgainLater("a feed that we did not register is not judged before the hook was seen")
+        return is_feed_ours(config, self._settings.vtex.watched_statuses, turn.noted, turn.whose_hook)
 
     def _leave_feed_alone(self, turn: _Turn) -> None:
         turn.happened(FEED_LEFT_ALONE)

@@ -37,6 +37,8 @@ class Guarded:
     """The SHA-256 of the secret in the hook's header, as last registered or seen."""
     hook_installed: bool = False
     """Whether the hook has been ours at some time."""
+    own_app_key: bool | None = None
+    """Whether a hook of ours was there when the appKey was first seen: then its feed is ours too. None before that."""
     feed_installed: bool = False
     """Whether the feed has been ours at some time."""
     feed_left_alone: bool = False
@@ -70,6 +72,7 @@ class GuardNotes:
             "app_key": guarded.app_key,
             "hook_secret": guarded.hook_secret,
             "hook_installed": guarded.hook_installed,
+            "own_app_key": guarded.own_app_key,
             "feed_installed": guarded.feed_installed,
             "feed_left_alone": guarded.feed_left_alone,
             "hook_told": _told_item(guarded.hook_told),
@@ -101,6 +104,7 @@ def _guarded(account: str, item: Item) -> Guarded:
         app_key=item.get("app_key"),
         hook_secret=item.get("hook_secret"),
         hook_installed=item.get("hook_installed", False),
+        own_app_key=item.get("own_app_key"),
         feed_installed=item.get("feed_installed", False),
         feed_left_alone=item.get("feed_left_alone", False),
         hook_told=_told(item.get("hook_told")),

@@ -101,14 +101,14 @@ _UNHEARD_BODY = Said(
     """\
 Assine os alarmes deste sistema: o tópico de operações não tem nenhuma assinatura confirmada.
 
-1. Na AWS, abra o SNS, o tópico de operações (a saída OperationsTopicArn da stack {stack}) e crie uma assinatura de e-mail.
+1. Na AWS, abra o SNS e o tópico de operações (saída OperationsTopicArn da stack {stack}); crie uma assinatura de e-mail.
 2. Confirme no e-mail que chegar. Um clique em "unsubscribe" numa mensagem encerra a assinatura.
 
 Sem ela, ninguém fica sabendo quando o próprio sistema para. Este aviso veio pelos alertas de pedidos.""",
     """\
 Subscribe to the alarms of this system: the operations topic has no confirmed subscription.
 
-1. In AWS, open SNS, the operations topic (output OperationsTopicArn of the stack {stack}), and create an e-mail subscription.
+1. In AWS, open SNS and the operations topic (output OperationsTopicArn of the stack {stack}); subscribe an e-mail.
 2. Confirm it in the e-mail that comes. One click on "unsubscribe" in a message ends a subscription.
 
 Without one, nobody knows when the system itself stops. This notice came by the alerts about orders.""",

@@ -141,6 +141,8 @@ class DrainSettings:
     """What DrainFeedFunction needs."""
 
     vtex: VtexSettings
+    hook_url: str
+    """Where our hook points: beside another system's hook, a feed is another system's too."""
     hook_queue_url: str
     ledger_table: str
     retry_base: timedelta
@@ -152,6 +154,7 @@ class DrainSettings:
         reader = _Reader(environment)
         return cls(
             vtex=VtexSettings.read(environment, DRAIN_SHARE),
+            hook_url=reader.text("HOOK_URL"),
             hook_queue_url=reader.text("HOOK_QUEUE_URL"),
             ledger_table=reader.text("LEDGER_TABLE_NAME"),
             retry_base=reader.seconds("RETRY_BASE_SECONDS"),
