@@ -1,7 +1,10 @@
 """The secrets: how long a read one serves, what happens while Secrets Manager fails, and that nothing shows them."""
 
+import os
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -64,6 +67,29 @@ def test_the_secret_is_not_read_again_within_five_minutes(read: Given) -> None:
     read.secret.value()
 
     assert read.manager.reads == 1
+
+
+def test_checks_that_begin_side_by_side_read_it_once(given: Given) -> None:
+    read, together = given.manager.get_secret_value, Barrier(10)
+
+    def slowly(**asked: str) -> dict[str, Any]:
+        yield_to_others()
+        return read(**asked)
+
+    def first_check(_: int) -> dict[str, Any]:
+        together.wait()
+        return given.secret.value()
+
+    given.manager.get_secret_value = slowly  # type: ignore[method-assign]
+    with ThreadPoolExecutor(10) as pool:
+        assert list(pool.map(first_check, range(10))) == [{"current": "old"}] * 10
+    assert given.manager.reads == 1
+
+
+def yield_to_others() -> None:
+    """Let every other thread run that can."""
+    for _ in range(100):
+        os.sched_yield()
 
 
 def test_a_change_is_taken_up_after_five_minutes(read: Given) -> None:

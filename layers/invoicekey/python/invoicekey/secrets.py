@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -31,13 +32,15 @@ class CachedSecret:
         self._clock = clock
         self._value: dict[str, Any] | None = None
         self._read_at = self._tried_at = float("-inf")
+        self._one_reads = Lock()
 
     def value(self) -> dict[str, Any]:
         """Return the secret, at most five minutes old, an hour when Secrets Manager fails; else raise TryAgainLater."""
-        age = self._clock() - self._read_at
-        if self._value is None or age >= USABLE_SECONDS or (age >= FRESH_SECONDS and self._may_read_again()):
-            self._read()
-        return self._usable()
+        with self._one_reads:  # ten checks begin side by side
+            age = self._clock() - self._read_at
+            if self._value is None or age >= USABLE_SECONDS or (age >= FRESH_SECONDS and self._may_read_again()):
+                self._read()
+            return self._usable()
 
     def value_read_again(self) -> dict[str, Any]:
         """Return the secret as it is now, for a caller whom the kept one did not serve; at most every 30 s."""
