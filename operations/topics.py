@@ -56,7 +56,9 @@ def listeners(of: Shop, topic: str) -> Iterator[Finding]:
 
 def _subscribe_again(setting: str) -> str:
     # Once somebody has unsubscribed, the template that names the address is as it was: a deployment changes nothing.
-    return f"where {setting} is empty, set it in samconfig.toml and make deploy; else subscribe the address again in SNS"
+    return (
+        f"where {setting} is empty, set it in samconfig.toml and make deploy; else subscribe the address again in SNS"
+    )
 
 
 def _shown(protocol: str, endpoint: str) -> str:
