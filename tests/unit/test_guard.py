@@ -717,7 +717,7 @@ def test_no_log_no_note_and_no_message_has_a_secret(
 def test_what_was_noted_is_read_as_it_was_written() -> None:
     notes = GuardNotes(MemoryTable())
     told = Told("erp.example.com", datetime(2026, 3, 3, 15, 0, tzinfo=UTC))
-    everything = Guarded(SHOP, "key", "digest", True, True, True, told, told)
+    everything = Guarded(SHOP, "key", "digest", True, False, True, True, told, told)
 
     notes.write(everything)
 

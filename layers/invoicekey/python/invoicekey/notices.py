@@ -101,7 +101,7 @@ _UNHEARD_BODY = Said(
     """\
 Assine os alarmes deste sistema: o tópico de operações não tem nenhuma assinatura confirmada.
 
-1. Na AWS, abra o SNS e o tópico de operações (saída OperationsTopicArn da stack {stack}); crie uma assinatura de e-mail.
+1. Na AWS, abra o SNS e o tópico de operações (saída OperationsTopicArn da stack {stack}); inscreva um e-mail.
 2. Confirme no e-mail que chegar. Um clique em "unsubscribe" numa mensagem encerra a assinatura.
 
 Sem ela, ninguém fica sabendo quando o próprio sistema para. Este aviso veio pelos alertas de pedidos.""",
