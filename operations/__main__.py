@@ -1,6 +1,12 @@
 """`invoicekey`: the operators' command."""
 
+import os
+import signal
 import sys
+
+if __name__ == "__main__":
+    # To import the rest takes a second, in which nothing is done yet that Ctrl-C could interrupt.
+    usual = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
 from operations.cli import run
 from operations.commands import (
@@ -32,4 +38,5 @@ __all__ = [
 ]
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, usual)
     sys.exit(run(sys.argv[1:]))

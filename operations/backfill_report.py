@@ -15,7 +15,7 @@ from invoicekey.verdict import Outcome
 from operations.backfilling import NOT_FOUND, UNREAD, Chosen, Found
 from operations.deployment import Trouble
 from operations.notes import About
-from operations.plain import as_csv, line, orders
+from operations.plain import as_csv, in_one_cell, line, orders
 
 COLUMNS = ("order", "invoices", "codes", "suggestion", "known", "link")
 _MOST_AFFILIATES = 5
@@ -95,7 +95,7 @@ def csv(result: Result, account: str) -> str:
 def save(path: Path, text: str) -> None:
     """Write a file, raising Trouble."""
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8-sig")  # without the mark Excel shows no accents
     except OSError as error:
         raise Trouble(f"{path} cannot be written: {error.strerror}. Name another file: --csv FILE") from None
 
@@ -131,7 +131,7 @@ def table(result: Result, account: str) -> Table:
     for one in result.failing:
         row = _row(one, result, account)
         order = Text(one.order_id, style=f"link {row['link']}")
-        cells = (row[name].replace(";", ", ") or "-" for name in COLUMNS[1:-1])
+        cells = (row[name] or "-" for name in COLUMNS[1:-1])
         drawn.add_row(order, *map(Text, cells))
     return drawn
 
@@ -141,10 +141,10 @@ def _row(found: Found, result: Result, account: str) -> dict[str, str]:
     sources = dict.fromkeys(error.suggested_from for error in found.errors if error.suggested_from)
     return {
         "order": found.order_id,
-        "invoices": ";".join(line(number, texts.LONGEST_VALUE) for number in numbers),
-        "codes": ";".join(dict.fromkeys(error.code for error in found.errors)),
+        "invoices": in_one_cell(line(number, texts.LONGEST_VALUE) for number in numbers),
+        "codes": in_one_cell(dict.fromkeys(error.code for error in found.errors)),
         # Where it was found, and not the key: a spreadsheet makes 3.5E+43 of it, and somebody would paste that.
-        "suggestion": ";".join(sources),
+        "suggestion": in_one_cell(sources),
         "known": result.known.get(found.order_id, ""),
         "link": order_url(account, found.order_id),
     }

@@ -4,6 +4,9 @@ Exit codes: 0 done; 1 something is in the way, and nothing was changed; 2 the co
 asked about is failing (see each command's help); 130 interrupted.
 """
 
+import io
+import os
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -24,8 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Watches that every CNova order invoiced at VTEX carries a good NF-e access key. This is for its operators.",
 )
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# Without emoji: the `:secret:` of an ARN is no picture.
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 @app.callback()
@@ -45,8 +49,16 @@ def shop(context: typer.Context) -> Shop:
     return made
 
 
+def can_ask() -> bool:
+    """Say whether somebody is there who could answer a question."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code; whatever is in the way is told in one line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a tick where there is only Latin-1
     try:
         code = app(_general_first(arguments), prog_name="invoicekey", standalone_mode=False)
     except typer.TyperException as misunderstood:
@@ -59,7 +71,18 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         err.print("\ninterrupted")
         return INTERRUPTED
+    except OSError as error:
+        return _refused_by_the_system(error)
     return code if isinstance(code, int) else 0
+
+
+def _refused_by_the_system(error: OSError) -> int:
+    """Tell it, as of a full disk; what could not be written is not tried again at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _in_the_way(f"{error.filename or 'The output'} cannot be read or written: {error.strerror or error}.")
 
 
 def _in_the_way(what: str) -> int:

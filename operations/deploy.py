@@ -95,12 +95,27 @@ def _leading_to(deployment: Deployment) -> str:
 
 def architecture_of(settings: Settings) -> str:
     """Return the architecture that a profile of samconfig.toml deploys for."""
-    answers = dict(answer.partition("=")[::2] for answer in shlex.split(settings.get(ANSWERS, "")))
-    return answers.get("Architecture", DEFAULT_ARCHITECTURE)
+    kept = settings.get(ANSWERS, "")
+    try:
+        answers = shlex.split(" ".join(kept if isinstance(kept, list) else [kept]))  # sam takes both
+    except (TypeError, ValueError):
+        raise Trouble(
+            f"{ANSWERS} of samconfig.toml cannot be read. Expected a text as 'VtexAccounts=\"luxstore\" …', every "
+            "quote closed, or a list of such texts. Mend it, and make deploy again."
+        ) from None
+    return dict(answer.partition("=")[::2] for answer in answers).get("Architecture", DEFAULT_ARCHITECTURE)
 
 
 def _settings(profile: str) -> Settings:
-    settings: Settings = tomllib.loads(CONFIG.read_text()).get(profile, {}).get("deploy", {}).get("parameters", {})
+    try:
+        settings: Settings = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Trouble(f"samconfig.toml cannot be read: {error}. Mend it, and make deploy again.") from None
+    for name in (profile, "deploy", "parameters"):
+        found = settings.get(name, {})
+        if not isinstance(found, dict):
+            raise Trouble(f"samconfig.toml: {name} of [{profile}.deploy.parameters] is no table. Mend it.")
+        settings = found
     return settings
 
 

@@ -2,8 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +14,20 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 DEFAULT_STACK = "invoicekey"
+_SET_UP = (
+    "Name a profile and a region (--profile, --region; with make: AWS_PROFILE, AWS_REGION), or run aws configure or "
+    "aws sso login"
+)
+_REFUSED_KEYS = (
+    "ExpiredToken", "IncompleteSignature", "InvalidClientTokenId", "InvalidSignature", "MissingAuthenticationToken",
+    "RequestExpired", "SignatureDoesNotMatch", "UnrecognizedClient",
+)  # fmt: skip
+_REFUSED_RIGHTS = ("Denied", "Authoriz", "UnauthorizedOperation")
+_NO_WAY_THERE = (
+    "ConnectTimeoutError", "ConnectionClosedError", "EndpointConnectionError", "HTTPClientError",
+    "ProxyConnectionError", "ReadTimeoutError", "SSLError",
+)  # fmt: skip
+"""botocore's names; httpx, which asks VTEX, has others."""
 
 
 class Trouble(Exception):
@@ -18,14 +35,18 @@ class Trouble(Exception):
 
 
 class Deployment:
-    """One stack, in the AWS account that the environment names and in the region given, else in the environment's."""
+    """One stack, in the AWS account and the region that are given, else in those of the environment."""
 
-    def __init__(self, stack: str, region: str | None = None) -> None:
+    def __init__(self, stack: str, region: str | None = None, profile: str | None = None) -> None:
+        if not stack:
+            raise Trouble(f"A stack has a name: --stack NAME (with make: STACK=NAME), or nothing for {DEFAULT_STACK}.")
         self.stack = stack
+        self._given = (profile, region)
         # The AWS CLI knows AWS_REGION; boto3 knows AWS_DEFAULT_REGION and the profile's region alone.
         region = region or os.environ.get("AWS_REGION") or None
-        with _explained("AWS cannot be called"):
-            self._session: Any = boto3.session.Session(region_name=region)
+        with explained():
+            # A profile that is given wins over AWS_ACCESS_KEY_ID, as with the AWS CLI; AWS_PROFILE does not.
+            self._session: Any = boto3.session.Session(region_name=region, profile_name=profile)
 
     @property
     def region(self) -> str | None:
@@ -33,15 +54,42 @@ class Deployment:
         region: str | None = self._session.region_name
         return region
 
+    # ---- What leads here, for the commands that people are told to type
+
+    @property
+    def aws_options(self) -> str:
+        """Return the options that were given, for the AWS CLI: ` --profile shop --region sa-east-1`, or nothing."""
+        profile, region = self._given
+        return _written(" --{} {}", profile=profile, region=region)
+
+    @property
+    def options(self) -> str:
+        """Return the same for a command of ours, with the stack."""
+        return _written(" --{} {}", stack=self._other_stack) + self.aws_options
+
+    @property
+    def variables(self) -> str:
+        """Return the same for make: ` STACK=invoicekey-dev AWS_PROFILE=shop`, or nothing."""
+        profile, region = self._given
+        variables = _written(" {}={}", STACK=self._other_stack, AWS_PROFILE=profile, AWS_REGION=region)
+        # With a key in the environment, AWS_PROFILE would change nothing.
+        return f"{variables} AWS_ACCESS_KEY_ID=" if profile and os.environ.get("AWS_ACCESS_KEY_ID") else variables
+
+    @property
+    def _other_stack(self) -> str | None:
+        return None if self.stack == DEFAULT_STACK else self.stack
+
+    # ---- What it consists of
+
     def client(self, service: str) -> Any:
         """Make a client of an AWS service."""
-        with _explained("AWS cannot be called"):
+        with explained():
             return self._session.client(service)
 
     @cached_property
     def outputs(self) -> dict[str, str]:
         """Return the stack's outputs."""
-        with _explained(f"The stack {self.stack} cannot be described", {"ValidationError": self._where_else()}):
+        with explained(f"The stack {self.stack} cannot be described", {"ValidationError": self._where_else()}):
             (stack,) = self.client("cloudformation").describe_stacks(StackName=self.stack)["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
@@ -57,7 +105,7 @@ class Deployment:
     def read_secret(self, output: str) -> dict[str, Any]:
         """Return a secret's JSON object."""
         arn = self.output(output)
-        with _explained(f"The secret {arn} cannot be read"):
+        with explained(f"The secret {arn} cannot be read"):
             text = self.client("secretsmanager").get_secret_value(SecretId=arn).get("SecretString", "")
         try:
             secret = json.loads(text)
@@ -70,13 +118,13 @@ class Deployment:
     def write_secret(self, output: str, secret: dict[str, Any]) -> None:
         """Write a secret's JSON object."""
         arn = self.output(output)
-        with _explained(f"The secret {arn} cannot be written, and is as it was"):
+        with explained(f"The secret {arn} cannot be written, and is as it was"):
             self.client("secretsmanager").put_secret_value(SecretId=arn, SecretString=json.dumps(secret))
 
     def subscriptions(self, output: str) -> list[tuple[str, str, bool]]:
         """List protocol, endpoint and whether it is confirmed, of a topic's subscriptions."""
         topic = self.output(output)
-        with _explained(f"The subscriptions of {topic} cannot be listed"):
+        with explained(f"The subscriptions of {topic} cannot be listed"):
             pages = list(self.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic))
         return [
             (entry["Protocol"], entry["Endpoint"], entry["SubscriptionArn"].startswith("arn:"))
@@ -97,15 +145,54 @@ def from_environment() -> Deployment:
 
 
 @contextmanager
-def _explained(what: str, reasons: dict[str, str] | None = None) -> Iterator[None]:
-    """Turn what AWS refuses, and what hinders calling it, into Trouble."""
+def explained(what: str | None = None, reasons: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Turn what AWS refuses, and what hinders calling it, into Trouble: what could not be done, why, and what to do.
+
+    `reasons` are those that a code of AWS' has just here.
+    """
+    said = f"{what}: " if what else ""
     try:
         yield
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        reason = (reasons or {}).get(code) or f"AWS answered {code} to {error.operation_name}"
-        raise Trouble(f"{what}: {reason}.") from None
+        answer = f"AWS answered {code} to {error.operation_name}"
+        how = remedy(code)
+        why = (reasons or {}).get(code) or (f"{answer}: {how}" if how else answer)
+        raise Trouble(f"{said}{why}.") from None
     except BotoCoreError as error:
-        raise Trouble(
-            f"{what}: {str(error).rstrip('.')}. Set AWS_PROFILE and AWS_REGION, or run aws configure or aws sso login."
-        ) from None
+        why = " ".join(str(error).split()).rstrip(".")
+        if how := remedy(type(error).__name__):
+            raise Trouble(f"{said}{why}: {how}.") from None
+        raise Trouble(f"AWS cannot be called: {why}. {_SET_UP}.") from None
+
+
+def remedy(said: str) -> str | None:
+    """Say what to do about what AWS answered, or about what was met on the way to it, by the error's name in a text."""
+    if any(name in said for name in _REFUSED_KEYS):
+        return "log in again (aws sso login, aws configure), or name another profile (--profile, AWS_PROFILE)"
+    if any(name in said for name in _REFUSED_RIGHTS):
+        return "your AWS identity may not do that; --profile names another"
+    if any(name in said for name in _NO_WAY_THERE):
+        emulator = os.environ.get("AWS_ENDPOINT_URL")
+        there = f"the emulator runs at {emulator} (AWS_ENDPOINT_URL)" if emulator else "the region is right"
+        return f"see whether the network is there, and {there}"
+    return None
+
+
+def time_of(answer: Mapping[str, Any]) -> datetime | None:
+    """Return when AWS gave an answer, to the second and by its own clock; None where it does not say."""
+    return time_in(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date"))
+
+
+def time_in(date_header: str | None) -> datetime | None:
+    """Return the time in an answer's header Date."""
+    try:
+        time = parsedate_to_datetime(date_header or "")
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _written(form: str, **given: str | None) -> str:
+    """Write what was given as words for a shell."""
+    return "".join(form.format(name, shlex.quote(value)) for name, value in given.items() if value)

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from invoicekey.errors import TryAgainLater
 from operations.cli import FAILING, IN_THE_WAY
-from operations.deployment import Trouble
+from operations.deployment import Trouble, remedy
 from operations.visit import Refused
 
 
@@ -75,7 +75,7 @@ def looked(what: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
     except Trouble as trouble:
         return [unknown(f"{what}: {trouble}")]
     except TryAgainLater as trouble:
-        return [unknown(f"{what}: {trouble.why}", "try again later")]
+        return [unknown(f"{what}: {trouble.why}", remedy(trouble.why) or "try again later")]
 
 
 def worst(sections: Iterable[Section]) -> State:

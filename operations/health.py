@@ -6,13 +6,13 @@ Nothing is changed by looking; but the first dead letters are out of sight for a
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any
 
 from invoicekey import texts
 from invoicekey.errors import CredentialsRefused
 from invoicekey.secrets import hook_secrets, vtex_credentials
+from operations.deployment import time_in
 from operations.findings import Finding, Section, looked, note, to_do, well
 from operations.plain import LANGUAGE, date
 from operations.shop import HOOK_SECRET, Shop
@@ -104,7 +104,8 @@ class StackHealth:
             if state in {"Disabled", "Disabling"}:
                 yield to_do(
                     "the checker takes no events: its event source is disabled",
-                    f"aws lambda update-event-source-mapping --enabled --uuid {uuid}",
+                    "aws lambda update-event-source-mapping --enabled --uuid "
+                    f"{uuid}{self._shop.deployment.aws_options}",
                 )
             else:
                 yield well("the checker takes events from the hook queue")
@@ -290,11 +291,8 @@ def clock_findings(whose: str, their_lead: timedelta | None) -> Iterator[Finding
 
 def ahead(date_header: str | None) -> timedelta | None:
     """Return how far another clock is ahead of this machine's, by the Date header of an answer that came just now."""
-    try:
-        theirs = parsedate_to_datetime(date_header or "")
-    except ValueError:
-        return None
-    return (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC)) - datetime.now(UTC)
+    theirs = time_in(date_header)
+    return theirs - datetime.now(UTC) if theirs else None
 
 
 _TOPICS = (("who is told of orders", ALERTS), ("who is told of trouble", OPERATIONS))

@@ -84,7 +84,7 @@ class AccountHealth:
     def _hook_and_feed(self, vtex: Vtex) -> Iterator[Finding]:
         standing = Registration(self._shop, vtex).read(self._account)
         yield well(f"the appKey may see hook and feed (“{HOOK_ADMIN}”, or the view alone)")
-        yield from findings(standing, self._shop.command(f"hook install --account {self._account}"))
+        yield from findings(standing, self._shop)
 
     def _affiliates(self, vtex: Vtex, week: Week) -> Iterator[Finding]:
         if not week.total:

@@ -1,7 +1,7 @@
 """What a backfill has found so far, in a file, so that an interrupted one goes on where it stopped.
 
-A line of JSON an order, written as soon as it is judged: ids, codes, invoice numbers and suggested keys; nothing of a
-customer.
+A line of JSON an order, written as soon as it is judged: the time, ids, codes, invoice numbers and suggested keys;
+nothing of a customer.
 """
 
 import fcntl
@@ -19,7 +19,7 @@ from operations.backfilling import UNREAD, Found
 from operations.deployment import Trouble
 
 FRESH = timedelta(hours=24)
-"""What is older is read anew: a person may have mended it since."""
+"""An order that was read longer ago is read anew: a person may have mended it since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,6 @@ class Notes:
     """The file of one backfill, held by one run at a time."""
 
     path: Path
-    began_at: datetime
     found: dict[str, Found] = field(default_factory=dict)
     """What former runs found, by order."""
     why_anew: str | None = None
@@ -56,10 +55,10 @@ class Notes:
     is_worth_keeping: bool = False
     """Whether it holds an order."""
 
-    def add(self, found: Found) -> None:
+    def add(self, found: Found, read_at: datetime) -> None:
         """Write down what an order came to; one that could not be read is to be read again."""
         if found.outcome != UNREAD:
-            self._write(asdict(found))
+            self._write({"read_at": read_at.isoformat(), **asdict(found)})
             self.is_worth_keeping = True
 
     def remove(self) -> None:
@@ -93,7 +92,7 @@ def opened(path: Path, about: About, now: datetime) -> Iterator[Notes]:
         if not notes.found:
             file.seek(0)
             file.truncate()
-            notes._write({"backfill": asdict(about), "began_at": notes.began_at.isoformat()})
+            notes._write({"backfill": asdict(about)})
         try:
             yield notes
         finally:
@@ -111,10 +110,9 @@ def _hold(file: IO[str], path: Path) -> None:
 def _read(file: IO[str], path: Path, about: About, now: datetime) -> Notes:
     lines = file.read().split("\n")
     if lines == [""]:
-        return Notes(path, now)
+        return Notes(path)
     try:
-        head = json.loads(lines[0])
-        former, began_at = About(**head["backfill"]), datetime.fromisoformat(head["began_at"])
+        former = About(**json.loads(lines[0])["backfill"])
     except (ValueError, KeyError, TypeError):
         raise Trouble(f"{path} is no file of a backfill. Name another one: --state FILE") from None
     if former.file_name != about.file_name:
@@ -123,17 +121,19 @@ def _read(file: IO[str], path: Path, about: About, now: datetime) -> Notes:
             "delete it."
         )
     if former.policy != about.policy:
-        return Notes(path, now, why_anew="the stack's settings were changed since")
-    if now - began_at > FRESH:
-        return Notes(path, now, why_anew="it began more than a day ago")
+        return Notes(path, why_anew="the stack's settings were changed since")
+    found = {one.order_id: one for one in _found(lines[1:], now - FRESH)}
+    if not found:
+        return Notes(path, why_anew="it is more than a day old" if lines[1:-1] else None)
     if lines[-1]:
         file.write("\n")  # the last line was cut: what follows is not to be glued to it
-    found = {one.order_id: one for one in _found(lines[1:])}
-    return Notes(path, began_at, found, is_worth_keeping=bool(found))
+    return Notes(path, found, is_worth_keeping=True)
 
 
-def _found(lines: list[str]) -> Iterator[Found]:
+def _found(lines: list[str], oldest: datetime) -> Iterator[Found]:
     for line in lines:
         # One may be cut: its order is read once more.
         with suppress(ValueError, KeyError, TypeError):
-            yield Found.read(json.loads(line))
+            kept = json.loads(line)
+            if datetime.fromisoformat(kept.pop("read_at")) >= oldest:
+                yield Found.read(kept)

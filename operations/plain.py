@@ -23,14 +23,14 @@ from invoicekey import texts
 from invoicekey.errors import Conflict, OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.outlets import Event
 from invoicekey.telemetry import logger
-from operations.deployment import Trouble
+from operations.deployment import Trouble, remedy
 from operations.shop import Shop
 
 LANGUAGE = "en"
-WIDE = 100
-"""From so many columns on a table has room for what can be done without."""
+NOT_SENT = "if that repeats, your AWS identity may not send to it (--profile names another)"
+"""What to look at where the hook queue takes nothing."""
 _UNBOUNDED = 10_000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 class Format(StrEnum):
@@ -50,18 +50,22 @@ def plainly() -> Iterator[None]:
         yield
     except Conflict:
         raise Trouble("The stack wrote to the same order at the same moment. Nothing was changed; try again.") from None
-    except SilenceAsked as asked:
-        raise Trouble(f"{asked.why}: it wants to be left alone for {asked.wait or 60:.0f} s. Try again then.") from None
-    except OutOfTime as trouble:
-        raise Trouble(f"It is not our turn at VTEX: {trouble.why}. Try again in a minute.") from None
     except TryAgainLater as trouble:
-        if "AccessDenied" in trouble.why:
-            raise Trouble(
-                f"{trouble.why}: your AWS identity may not do that. Use a profile that may (--profile)."
-            ) from None
-        raise
+        raise Trouble(why_not_now(trouble)) from None
     finally:
         logger.setLevel(level)
+
+
+def why_not_now(trouble: TryAgainLater) -> str:
+    """Say why something cannot be done now, and what to do."""
+    match trouble:
+        case SilenceAsked():
+            return f"{trouble.why}: it wants to be left alone for {trouble.wait or 60:.0f} s. Try again then."
+        case OutOfTime():
+            return f"It is not our turn at VTEX: {trouble.why}. Try again in a minute."
+        case _:
+            how = remedy(trouble.why)
+            return f"{trouble.why}: {how}." if how else f"{trouble.why}. Try again later."
 
 
 def queue(shop: Shop, events: Sequence[Event]) -> list[Event]:
@@ -92,6 +96,11 @@ def line(text: str | None, longest: int = texts.LONGEST_NUMBER) -> str:
     return texts.plain(text, longest) or "-"
 
 
+def in_one_cell(several: Iterable[str]) -> str:
+    """Write several texts as one, and not with `;`: there Excel splits a row in countries that write 1,5."""
+    return " | ".join(several)
+
+
 def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
     """Write rows as a CSV with a heading line."""
     written = io.StringIO()
@@ -111,7 +120,12 @@ def show(console: Console, table: Table) -> None:
     if console.is_terminal:
         console.print(table, soft_wrap=False)
     else:
-        Console(file=console.file, width=_UNBOUNDED, color_system=None, highlight=False).print(table)
+        Console(file=console.file, width=_UNBOUNDED, color_system=None, highlight=False, emoji=False).print(table)
+
+
+def width(console: Console, table: Table) -> int:
+    """Return how many columns a table takes that is neither wrapped nor cut."""
+    return console.measure(table, options=console.options.update_width(_UNBOUNDED)).maximum
 
 
 def say(console: Console, text: str, *, indent: int = 0, style: str = "", lead: str = "") -> None:
@@ -134,5 +148,8 @@ def write(console: Console, text: str) -> None:
 
 
 def _cell(value: object) -> object:
-    """Disarm what a spreadsheet would take for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    """Disarm what a spreadsheet would take for a formula, and for the end of a cell or a row with a formula behind."""
+    if not isinstance(value, str):
+        return value
+    text = " ".join(value.replace(";", ",").split())
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,7 +1,8 @@
 """Dead letters, taken up again: received, sent to the hook queue, deleted, in that order, so that none can get lost.
 
 What is only looked at is made visible again. A message that is a dead letter again while others are still being moved
-is left alone: it would go round and round.
+is left alone: it would go round and round. One that was there before is another one's twin: a run that was interrupted
+between sending and deleting leaves such. What was sent for the other was sent for it.
 """
 
 import hashlib
@@ -10,17 +11,20 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import batched
 from typing import Any
 
 from invoicekey.outlets import MOST_ENTRIES, Event, HookQueue
+from operations.deployment import time_of
 
 SOURCE = "redrive"
 NO_REASON = "none"
 """SQS itself moved the message, after 200 receives: the function died with it."""
 HIDDEN_SECONDS = 600
 """So long a message is hidden from others that was received; it is made visible again as soon as possible."""
+CLOCKS_DIFFER = timedelta(seconds=5)
+"""Those of SQS' own machines, at the most."""
 _WAIT_SECONDS = 1
 
 type Ask = Callable[..., Any]
@@ -80,6 +84,8 @@ class DeadLetters:
         self._wait_seconds = wait_seconds
         self._held: dict[str, DeadLetter] = {}
         """Those that we keep hidden, and are to be made visible again."""
+        self.first_seen_at: datetime | None = None
+        """When the first of them were received, by SQS' own clock; None where it does not say."""
 
     @contextmanager
     def held(self) -> Iterator[Iterator[list[DeadLetter]]]:
@@ -109,6 +115,7 @@ class DeadLetters:
                 MessageAttributeNames=["All"],
                 AttributeNames=["SentTimestamp"],
             )
+            self.first_seen_at = self.first_seen_at or time_of(answer)
             letters = [DeadLetter.read(message) for message in answer.get("Messages", [])]
             if not letters:
                 return
@@ -160,7 +167,10 @@ class Redrive:
             for batch in batches:
                 wanted = [letter for letter in batch if letter.reason in reasons]
                 new = [letter for letter in wanted if letter.identity not in self._seen]
-                self.back_again += len(wanted) - len(new)
+                again = [letter for letter in wanted if letter.identity in self._seen]
+                twins = [letter for letter in again if self._was_there_before(letter)]
+                self.back_again += len(again) - len(twins)
+                self._delete(twins)
                 # So many at once that the pace is kept to the second.
                 for some in batched(new, max(1, min(MOST_ENTRIES, int(self._rate))), strict=False):
                     self._move(some)
@@ -175,6 +185,14 @@ class Redrive:
         taken = [letter for letter in letters if letter.identity in gone]
         self.refused += len(letters) - len(taken)
         self._seen |= gone
-        if taken:
-            self._letters.delete(taken)
-            self.moved.update(letter.reason for letter in taken)
+        self._delete(taken)
+
+    def _delete(self, sent: Sequence[DeadLetter]) -> None:
+        if sent:
+            self._letters.delete(sent)
+            self.moved.update(letter.reason for letter in sent)
+
+    def _was_there_before(self, letter: DeadLetter) -> bool:
+        """Say whether it was a dead letter before anything was sent: in doubt not, for then it may be the one sent."""
+        began_at = self._letters.first_seen_at
+        return began_at is not None and letter.sent_at < began_at - CLOCKS_DIFFER

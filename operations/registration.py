@@ -101,8 +101,9 @@ class Registration:
         standing = self.read(account)
         if isinstance(standing.whose, OtherSystem) and standing.whose.host != instead_of:
             raise Trouble(
-                f"{_elsewhere(standing.whose)}. Nothing was changed: {_own_app_key(self._again(account))}. If that "
-                f"host is an old deployment of this very stack: {self._again(account)} --instead-of HOST"
+                f"{_elsewhere(standing.whose)}. Nothing was changed: {_own_app_key(self._shop, account)}. If that "
+                f"host is an old deployment of this very stack: {install_command(self._shop, account)} --instead-of "
+                "HOST"
             )
         self._notes.write(standing.noted)  # before a hook of ours is there: it is no proof that the feed is ours
         with needing(HOOK_ADMIN, account):
@@ -135,7 +136,7 @@ class Registration:
         account = standing.noted.account
         if not standing.feed_is_ours:
             left = "the appKey has a feed that may be another system's; it was left alone"
-            return to_do(left, _own_app_key(self._again(account)))
+            return to_do(left, _own_app_key(self._shop, account))
         self._configurations.install_feed(account, standing.wanted.statuses, SECONDS)
         self._notes.write(replace(_with_hook(standing), feed_installed=True, feed_left_alone=False, feed_told=None))
         return well("VTEX's feed keeps the same events for two weeks, for those that the hook misses")
@@ -161,22 +162,26 @@ class Registration:
     def _app_key(self, account: str) -> str:
         return digest(vtex_credentials(self._shop.credentials, account).app_key)
 
-    def _again(self, account: str) -> str:
-        return self._shop.command(f"hook install --account {account}")
+
+def install_command(shop: Shop, account: str) -> str:
+    """Return the command that registers an account's hook and feed, for people to type."""
+    return shop.command(f"hook install --account {account}")
 
 
-def findings(standing: Standing, install: str) -> Iterator[Finding]:
-    """Tell how hook and feed stand, in words; `install` is the command that mends what can be mended by it."""
+def findings(standing: Standing, shop: Shop) -> Iterator[Finding]:
+    """Tell how hook and feed stand, in words, and what mends them."""
+    account = standing.noted.account
+    install, own_app_key = install_command(shop, account), _own_app_key(shop, account)
     match standing.whose:
         case Gone():
             yield to_do("there is no hook: VTEX tells us of no order", install)
         case OtherSystem() as other:
-            yield to_do(_elsewhere(other), _own_app_key(install))
+            yield to_do(_elsewhere(other), own_app_key)
         case Different():
             yield to_do("the hook points at this stack's host, but at another path", install)
         case _:
             yield from _of_our_hook(standing, install)
-    yield _of_feed(standing, install)
+    yield _of_feed(standing, install, own_app_key)
 
 
 def _of_our_hook(standing: Standing, install: str) -> Iterator[Finding]:
@@ -204,22 +209,23 @@ def _of_header(standing: Standing, hook: HookConfig, install: str) -> Finding:
     return to_do("its header X-Hook-Secret carries neither secret: each call is answered 401", install)
 
 
-def _of_feed(standing: Standing, install: str) -> Finding:
+def _of_feed(standing: Standing, install: str, own_app_key: str) -> Finding:
     feed = standing.feed
     if feed is None:
         return to_do("there is no feed, the second source for what the hook misses", install)
     if not feed_differences(feed, standing.wanted.statuses):
         return well(f"the feed keeps the same events: {_listed(standing)}")
     if not standing.feed_is_ours:
-        return to_do(
-            f"the feed ({_filter(feed.filter)}) may be another system's, and is left alone", _own_app_key(install)
-        )
+        return to_do(f"the feed ({_filter(feed.filter)}) may be another system's, and is left alone", own_app_key)
     return to_do(f"the feed is {_filter(feed.filter)}, and is to be {_listed(standing)}, kept for 14 days", install)
 
 
-def _own_app_key(then: str) -> str:
+def _own_app_key(shop: Shop, account: str) -> str:
     where = "VTEX Admin, Account settings, Application keys"
-    return f"create an appKey for this system alone ({where}), keep it with make credentials, then: {then}"
+    return (
+        f"create an appKey for this system alone ({where}), keep it with {shop.make_credentials}, then: "
+        f"{install_command(shop, account)}"
+    )
 
 
 def _with_hook(standing: Standing) -> Guarded:

@@ -15,7 +15,7 @@ from invoicekey.secrets import hook_secrets
 from invoicekey.visits import accounts_served
 from operations.deployment import Trouble
 from operations.findings import Finding, note, to_do, well
-from operations.registration import Registration
+from operations.registration import Registration, install_command
 from operations.shop import HOOK_SECRET, Shop
 from operations.visit import visiting
 
@@ -30,23 +30,26 @@ class Rotation:
         self._shop = shop
         self._notes = GuardNotes(shop.table)
         self._new = secrets.token_urlsafe(BYTES)
+        self._dropped: list[str] = []
+        """The accounts whose hooks carry what is no longer accepted, since the rotation was forced."""
 
     @property
     def accounts(self) -> list[str]:
         """List the accounts whose hooks the guard keeps."""
         return accounts_served(self._shop.credentials, self._shop.guard_settings.vtex.accounts)
 
-    def see_that_nothing_is_dropped(self) -> None:
-        """Raise Trouble where VTEX may still send the secret that the rotation would drop."""
+    def see_what_is_dropped(self, *, force: bool) -> None:
+        """Raise Trouble where VTEX may still send the secret that the rotation would drop; forced, remember where."""
         if len(hook_secrets(self._shop.deployment.read_secret(HOOK_SECRET))) <= 1:
             return
         behind = [account for account in self.accounts if not self._is_up_to_date(account)]
-        if behind:
-            how = self._shop.command(f"hook install --account {behind[0]}")
+        if behind and not force:
+            how = install_command(self._shop, behind[0])
             raise Trouble(
                 f"VTEX's hook of {', '.join(behind)} does not carry the current secret yet, and a rotation would refuse"
                 f" the one that it carries. Nothing was changed. First: {how}. (--force rotates all the same.)"
             )
+        self._dropped = behind
 
     def write(self) -> Finding:
         """Write the new secret beside the one that was current, in one write."""
@@ -60,24 +63,43 @@ class Rotation:
         """Let the guard give VTEX the new secret, and say what came of it."""
         yield from self._run_guard()
         noted = self._notes.read(self.accounts)
+        behind = []
         for account, guarded in noted.items():
             if guarded.hook_secret == digest(self._new):
                 yield well(f"{account}: VTEX's hook carries the new secret")
-            elif guarded.hook_installed:
-                at_once = self._shop.command(f"hook install --account {account}")
-                yield note(
-                    f"{account}: VTEX's hook does not carry the new secret yet; {_NEXT_RUN}", f"at once: {at_once}"
-                )
+            elif guarded.hook_installed or account in self._dropped:
+                behind.append(account)
             else:
                 yield note(f"{account}: no hook of this stack was ever at VTEX")
+        yield from self._left_behind(behind)
 
-    def leave_it_to_guard(self) -> Finding:
+    def leave_it_to_guard(self) -> Iterator[Finding]:
         """Say who gives VTEX the new secret."""
-        return note(_NEXT_RUN)
+        yield note(_NEXT_RUN)
+        yield from self._refused(self._dropped)
+
+    def _left_behind(self, accounts: list[str]) -> Iterator[Finding]:
+        """Say whose hooks do not carry the new secret yet, and what comes of that meanwhile."""
+        accepted = [account for account in accounts if account not in self._dropped]
+        if accepted:
+            yield note(f"not yet at VTEX's hook of {', '.join(accepted)}: {_NEXT_RUN}", self._at_once(accepted))
+        yield from self._refused([account for account in accounts if account in self._dropped])
+
+    def _refused(self, accounts: list[str]) -> Iterator[Finding]:
+        if accounts:
+            yield to_do(
+                f"VTEX's hook of {', '.join(accounts)} may carry neither secret: its calls are refused until it has "
+                "the new one",
+                self._at_once(accounts),
+            )
+
+    def _at_once(self, accounts: list[str]) -> str:
+        others = ", and so for each of them" if len(accounts) > 1 else ""
+        return f"at once: {install_command(self._shop, accounts[0])}{others}"
 
     def _is_up_to_date(self, account: str) -> bool:
         """Say whether VTEX sends the current secret, or none of ours; where it gives no answer, by the guard's note."""
-        with suppress(TryAgainLater), visiting(self._shop, [account]) as vtex:
+        with suppress(TryAgainLater, Trouble), visiting(self._shop, [account]) as vtex:
             standing = Registration(self._shop, vtex).read(account)
             return standing.carries_current_secret or not isinstance(standing.whose, Ours | Different)
         guarded = self._notes.read([account])[account]

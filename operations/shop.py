@@ -3,13 +3,11 @@
 Every setting comes from the deployed function's own environment, so that a command judges as the stack does.
 """
 
-import os
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 import httpx
-from botocore.exceptions import BotoCoreError, ClientError
 
 from invoicekey.alert import Style
 from invoicekey.backlog import Backlog
@@ -23,7 +21,7 @@ from invoicekey.settings import COMMANDS_SHARE, CheckerSettings, GuardSettings, 
 from invoicekey.table import Table
 from invoicekey.visits import accounts_served
 from invoicekey.vtex import Pace, Vtex
-from operations.deployment import DEFAULT_STACK, Deployment, Trouble
+from operations.deployment import Deployment, Trouble, explained
 
 VTEX_SECRET, HOOK_SECRET = "VtexCredentialsSecretArn", "HookSecretArn"
 
@@ -92,12 +90,12 @@ class Shop:
         if named is not None and named in self.accounts:
             return named
         if not self.accounts:
-            raise Trouble("There are no credentials of any VTEX account yet. Run make credentials.")
+            raise Trouble(f"There are no credentials of any VTEX account yet. Run {self.make_credentials}")
         known = ", ".join(self.accounts)
         if named is None:
             raise Trouble(f"Say which account: --account {known.replace(', ', ' or --account ')}")
         raise Trouble(
-            f"There are no credentials of {named}; there are of: {known}. Run make credentials for a new one."
+            f"There are no credentials of {named}; there are of: {known}. For a new one: {self.make_credentials}"
         )
 
     def order(self, account: str, order_id: str) -> OrderRef:
@@ -159,37 +157,34 @@ class Shop:
 
     def command(self, arguments: str) -> str:
         """Return a command about this stack, for people to type."""
-        stack = "" if self.deployment.stack == DEFAULT_STACK else f" --stack {self.deployment.stack}"
-        return f"invoicekey {arguments}{stack}"
+        return f"invoicekey {arguments}{self.deployment.options}"
+
+    @property
+    def make_credentials(self) -> str:
+        """Return what keeps an account's appKey and appToken in this stack, for people to type."""
+        return f"make credentials{self.deployment.variables}"
 
     def ask(self, service: str, operation: str, **arguments: Any) -> Any:
         """Ask an AWS service, raising Trouble where it gives no answer."""
-        try:
+        with explained():
             return getattr(self.deployment.client(service), operation)(**arguments)
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            why = " Your AWS identity may not do that; --profile names another." if _is_denial(code) else ""
-            raise Trouble(f"AWS answered {code} to {error.operation_name}.{why}") from None
-        except BotoCoreError as error:
-            raise Trouble(f"AWS gave no answer to {operation}: {error}") from None
 
     def resource(self, logical_id: str) -> str:
         """Return the physical id of one of the stack's resources."""
-        try:
+        stack = self.deployment.stack
+        _ = self.deployment.outputs  # so that a stack that is not there is said to be elsewhere
+        other_version = {"ValidationError": "it has none, so it is of another version. Run make deploy"}
+        with explained(f"{logical_id} of the stack {stack} cannot be found", other_version):
             answer = self.deployment.client("cloudformation").describe_stack_resource(
-                StackName=self.deployment.stack, LogicalResourceId=logical_id
+                StackName=stack, LogicalResourceId=logical_id
             )
-        except (BotoCoreError, ClientError) as error:
-            raise Trouble(f"{logical_id} of the stack {self.deployment.stack} cannot be found: {error}") from None
         return str(answer["StackResourceDetail"]["PhysicalResourceId"])
 
     def function_environment(self, logical_id: str) -> dict[str, str]:
         """Return the environment of one of the stack's functions."""
         name = self.resource(logical_id)
-        try:
+        with explained(f"{logical_id} cannot be looked at"):
             answer = self.deployment.client("lambda").get_function_configuration(FunctionName=name)
-        except (BotoCoreError, ClientError) as error:
-            raise Trouble(f"{logical_id} cannot be looked at: {error}") from None
         variables: dict[str, str] = answer.get("Environment", {}).get("Variables", {})
         return variables
 
@@ -200,15 +195,9 @@ class Shop:
         try:
             return vtex_credentials(self.credentials, account)
         except CredentialsRefused:
-            raise Trouble(f"There are no usable credentials of {account}. Run make credentials.") from None
-
-
-def _is_denial(code: str) -> bool:
-    return "Denied" in code or "Authoriz" in code
+            raise Trouble(f"There are no usable credentials of {account}. Run {self.make_credentials}") from None
 
 
 def shop_of(stack: str, profile: str | None, region: str | None) -> Shop:
     """Return the shop of a stack, with a profile and a region as the AWS CLI takes them."""
-    if profile:
-        os.environ["AWS_PROFILE"] = profile
-    return Shop(Deployment(stack, region))
+    return Shop(Deployment(stack, region or None, profile or None))

@@ -58,5 +58,5 @@ def _meaning(refused: CredentialsRefused, permission: str, account: str) -> Refu
         )
     return Refused(
         f"VTEX does not take the appKey and appToken of {account} ({refused.why})",
-        "they are wrong, or no longer active; run make credentials with the right ones",
+        "they are wrong, or no longer active; run make credentials (STACK=… AWS_PROFILE=… as here) with the right ones",
     )

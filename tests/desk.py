@@ -45,8 +45,10 @@ INDEXED = ("checked_at", "codes", "digest", "errors", "kind", "mended_at", "open
 class FakeDeployment(Deployment):
     """A stack whose outputs and secrets are known; the services are moto's."""
 
-    def __init__(self, outputs: dict[str, str], secrets: dict[str, dict[str, Any]]) -> None:
-        super().__init__("invoicekey", REGION)
+    def __init__(
+        self, outputs: dict[str, str], secrets: dict[str, dict[str, Any]], region_given: str | None = None
+    ) -> None:
+        super().__init__("invoicekey", region_given)
         self.__dict__["outputs"] = outputs
         self.secrets = secrets
 
@@ -124,6 +126,10 @@ class Desk:
             code = cli.run(arguments)
         return Said(code, _STYLE.sub("", out.getvalue()), _STYLE.sub("", err.getvalue()))
 
+    def is_given(self, region: str) -> None:
+        """Let a region be given to each command, though all services stay where they are."""
+        self.deployment = FakeDeployment(self.deployment.outputs, self.deployment.secrets, region)
+
     def invoice(self, order_id: str, *packages: Any, account: str = ACCOUNT, **changes: Any) -> OrderRef:
         """Put an order into VTEX."""
         self.vtex.put_order(cnova_order(*packages, orderId=order_id, hostname=account, **changes))
@@ -177,7 +183,7 @@ class Desk:
 @contextlib.contextmanager
 def at_a_desk(**settings: str) -> Iterator[Desk]:
     """Sit down: nothing is at VTEX, nothing in the ledger."""
-    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION}
     with mock.patch.dict(os.environ, keys), mock_aws(), VtexSimulator() as vtex:
         outputs = _outputs()
         secrets: dict[str, dict[str, Any]] = {

@@ -66,7 +66,7 @@ class OperatedDeployment(Deployment):
     """A stack that stands."""
 
     def __init__(self, stack: str = "invoicekey") -> None:
-        super().__init__(stack, REGION)
+        super().__init__(stack)
         self.told: dict[str, Told] = {}
 
     def client(self, service: str) -> Any:
@@ -134,6 +134,7 @@ class Operated:
 def operated(monkeypatch: pytest.MonkeyPatch) -> Iterator[Operated]:
     """Let a stack stand, with one account's credentials."""
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_REGION", REGION)
     with mock_aws(), VtexSimulator() as vtex, answering_pings() as hook_url:
         made = _operated(vtex, hook_url)
         monkeypatch.setattr(cli, "shop_of", lambda *_: _taken_apart(made))

@@ -26,7 +26,7 @@ from operations.deployment import Trouble
 from operations.judging import claims_of
 from operations.notes import About, Notes
 from operations.period import Period, period
-from operations.plain import Format, as_json, orders, plainly, queue, say, show, write
+from operations.plain import NOT_SENT, Format, as_json, orders, plainly, queue, say, show, write
 from operations.shop import Shop
 
 SOURCE = "backfill"
@@ -55,7 +55,7 @@ def backfill(
 ) -> int:
     """Read all invoiced CNova orders of a period at VTEX, and list those that are failing. It only lists.
 
-    Interrupted, the same command goes on where it stopped.
+    Interrupted, the same command goes on where it stopped; what was read more than a day before is read anew.
 
     Exit code 0 where none is failing, 3 where some are, 1 where some could not be read.
     """
@@ -119,10 +119,12 @@ def _run(
                 )
             _read(backfill, account, requests_per_minute, kept, result)
     except (KeyboardInterrupt, Stopped):
-        err.print(f"\nInterrupted after {orders(len(result.found))}. The same command goes on from there.")
+        err.print(
+            f"\nInterrupted after {orders(len(result.found))}. The same command goes on from there, within a day."
+        )
         raise typer.Exit(INTERRUPTED) from None
     except Trouble as trouble:
-        how = "The same command goes on where this one stopped." if result.found else "Nothing was read."
+        how = "The same command goes on where this one stopped, within a day." if result.found else "Nothing was read."
         raise Trouble(f"{str(trouble).rstrip('.')}. {how}") from None
     return result
 
@@ -151,7 +153,7 @@ def _read(backfill: Backfill, account: str, requests_per_minute: int, kept: Note
     left = [order_id for order_id in result.chosen.order_ids if order_id not in result.found]
     with _progress(result) as tell:
         for found in backfill.read(left):
-            kept.add(found)
+            kept.add(found, datetime.now(UTC))
             result.found[found.order_id] = found
             tell()
 
@@ -226,7 +228,9 @@ def _open(of: Shop, account: str, result: Result) -> None:
     events = [Event(own_event(OrderRef(account, name)), str(uuid.uuid4()), SOURCE) for name in order_ids]
     taken = queue(of, events)
     if len(taken) < len(events):
-        raise Trouble(f"The hook queue took {len(taken)} of {len(events)} orders. Run the same command again.")
+        raise Trouble(
+            f"The hook queue took {len(taken)} of {len(events)} orders. Run the same command again; {NOT_SENT}."
+        )
     if events:
         are = "is" if len(events) == 1 else "are"
         say(err, f"{orders(len(events))} {are} queued for a check; what fails is told as usual.")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from invoicekey import texts
-from invoicekey.errors import OrderNotFound
+from invoicekey.errors import CredentialsRefused, OrderNotFound, SilenceAsked, TryAgainLater
 from invoicekey.ledger import Entry
 from invoicekey.notification import OrderRef
 from invoicekey.record import order_url
@@ -15,7 +15,7 @@ from operations import checking
 from operations.checking import Invoice, Mark, Rule
 from operations.cli import FAILING, IN_THE_WAY, app, err, out, shop
 from operations.judging import Judged, Judging, claims_of, why_cnova
-from operations.plain import LANGUAGE, as_json, date, line, plainly, say, write
+from operations.plain import LANGUAGE, as_json, date, line, plainly, say, why_not_now, write
 from operations.shop import Shop
 from operations.story import set_aside
 from operations.visit import SECONDS, VIEW_ORDER, needing, visiting
@@ -35,6 +35,9 @@ _OUTCOMES: Mapping[Outcome, tuple[str, str]] = {
     Outcome.NOT_INVOICED: ("is not invoiced yet", "bold"),
     Outcome.OTHER_MARKETPLACE: ("is not CNova's", "bold"),
 }
+
+type Found = Judged | str
+"""What came of an order: the judgement, or why there is none."""
 
 
 @app.command()
@@ -58,21 +61,27 @@ def check(
         else:
             for ref, judged in found.items():
                 _tell(of, ref, judged)
-    if any(judged and judged.is_failing for judged in found.values()):
+    if any(isinstance(judged, Judged) and judged.is_failing for judged in found.values()):
         return FAILING
-    return IN_THE_WAY if None in found.values() else 0
+    return IN_THE_WAY if any(isinstance(judged, str) for judged in found.values()) else 0
 
 
-def _judge(of: Shop, account: str, refs: list[OrderRef]) -> dict[OrderRef, Judged | None]:
-    """Judge the orders; None for one that VTEX does not know."""
-    found: dict[OrderRef, Judged | None] = {}
+def _judge(of: Shop, account: str, refs: list[OrderRef]) -> dict[OrderRef, Found]:
+    """Judge the orders, each whatever came of the others; what VTEX refuses, it refuses for all of them."""
+    found: dict[OrderRef, Found] = {}
     with visiting(of, [account]) as vtex, err.status("reading at VTEX"), needing(VIEW_ORDER, account):
         judging = Judging(lambda ref: vtex.read_order(ref, SECONDS), claims_of(of.table), of.policy)
         for entry in _entries(of, refs):
             try:
                 found[entry.ref] = judging.judge(entry)
             except OrderNotFound:
-                found[entry.ref] = None
+                found[entry.ref] = (
+                    f"VTEX does not know it in the account {account}: is it another account's, or over two years old?"
+                )
+            except (CredentialsRefused, SilenceAsked):
+                raise
+            except TryAgainLater as trouble:
+                found[entry.ref] = why_not_now(trouble)
     return found
 
 
@@ -81,15 +90,15 @@ def _entries(of: Shop, refs: list[OrderRef]) -> list[Entry]:
     return [entry for page in pages for entry in page.values()]
 
 
-def _document(of: Shop, ref: OrderRef, judged: Judged | None) -> dict[str, object]:
-    if judged is None:
-        return {"account": ref.account, "order_id": ref.order_id, "outcome": None, "error": _unknown(ref)}
+def _document(of: Shop, ref: OrderRef, judged: Found) -> dict[str, object]:
+    if isinstance(judged, str):
+        return {"account": ref.account, "order_id": ref.order_id, "outcome": None, "error": judged}
     return checking.document(judged, of.policy)
 
 
-def _tell(of: Shop, ref: OrderRef, judged: Judged | None) -> None:
-    if judged is None:
-        say(err, _unknown(ref), style="red")
+def _tell(of: Shop, ref: OrderRef, judged: Found) -> None:
+    if isinstance(judged, str):
+        say(err, f"{ref.order_id}: {judged}", style="red")
         return
     verdict = judged.verdict
     words, style = _OUTCOMES[verdict.outcome]
@@ -154,10 +163,3 @@ def _standing(of: Shop, judged: Judged) -> str:
     if judged.verdict.wait_until:
         return "The stack has not checked it yet; the grace is counted from its invoicing"
     return "The stack has not checked it yet"
-
-
-def _unknown(ref: OrderRef) -> str:
-    return (
-        f"VTEX does not know the order {ref.order_id} in the account {ref.account}: is it another account's, or over "
-        "two years old?"
-    )

@@ -1,7 +1,7 @@
 """`invoicekey failures`: the open failures, oldest first."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -15,15 +15,32 @@ from invoicekey.ledger import FOLLOWED, Shown, checked_list, ref_of
 from invoicekey.notification import OrderRef
 from invoicekey.record import order_url, timestamp
 from invoicekey.table import Item
-from invoicekey.verdict import Code
+from invoicekey.verdict import NOT_ON_ITS_WAY, Code, Severity
 from operations.cli import app, err, out, shop
 from operations.deployment import Trouble
-from operations.plain import LANGUAGE, WIDE, Format, as_csv, as_json, date, line, plainly, short_age, show, write
+from operations.plain import (
+    LANGUAGE,
+    Format,
+    as_csv,
+    as_json,
+    date,
+    in_one_cell,
+    line,
+    plainly,
+    short_age,
+    show,
+    width,
+    write,
+)
 from operations.shop import Shop
 
 LOOK_BACK = timedelta(days=90)
 """So far back `--all` looks for failures that are set aside: they closed no list, and are found by their last check."""
 COLUMNS = ("account", "order", "opened", "age", "codes", "invoices", "suggestion", "next_reading", "link")
+_ERRORS = [code for code in Code if code.severity is Severity.ERROR or code in NOT_ON_ITS_WAY]
+"""The codes that can make an order failing; the last two by TrackingGraceHours alone."""
+_DISPENSABLE = ("opened", "suggestion", "next")
+"""The columns that are left out, one after the other, where the terminal is too narrow for all."""
 _SPAN = re.compile(r"([0-9]{1,5}) ?(m|min|h|d|w)")
 _UNITS = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -71,9 +88,11 @@ def failures(
     with plainly():
         name = of.account(account) if account else None
         with err.status("reading the ledger"):
-            found = [one for one in _found(of, name, now, everything=everything) if one.opened_at <= oldest]
-        found = [one for one in found if not codes or codes.intersection(one.codes)]
+            there = list(_found(of, name, now, everything=everything))
+        found = [one for one in there if one.opened_at <= oldest and (not codes or codes.intersection(one.codes))]
         _write(of, sorted(found, key=lambda one: (one.opened_at, one.ref.order_id)), form, now, everything=everything)
+        if not found:
+            err.print(_none(len(there), name, everything=everything))
     return 0
 
 
@@ -108,8 +127,9 @@ def _failure(item: Item) -> Failure:
 
 def _codes(named: Iterable[str]) -> set[str]:
     codes = {name.strip().casefold() for name in named}
-    if unknown := codes - set(Code):
-        raise Trouble(f"{', '.join(sorted(unknown))}: no such problem code. There are: {', '.join(Code)}")
+    if odd := codes - set(_ERRORS):
+        what = "no such problem code" if odd - set(Code) else "a warning, which opens no failure"
+        raise Trouble(f"{', '.join(sorted(odd))}: {what}. There are: {', '.join(_ERRORS)}")
     return codes
 
 
@@ -127,16 +147,23 @@ def _write(of: Shop, found: list[Failure], form: Format, now: datetime, *, every
         write(out, as_csv((*COLUMNS, "state") if everything else COLUMNS, [_row(one, now) for one in found]))
     elif found:
         show(out, _table(of, found, now, everything=everything))
-    if not found:
-        err.print("No failure is open." if not everything else "No failure is open, and none is set aside.")
-    elif form is Format.TABLE:
-        err.print(_sum(found))
+    if found and form is Format.TABLE:
+        err.print(_sum(of, found), markup=False)
 
 
-def _sum(found: list[Failure]) -> str:
+def _none(number: int, account: str | None, *, everything: bool) -> str:
+    """Say that none is listed: of so many, where only the filters leave none."""
+    whose = f" of {account}" if account else ""
+    if number:
+        open_ = "" if everything else "open "
+        return f"None of the {number} {open_}failure{'s' if number > 1 else ''}{whose} is like that."
+    return f"No failure{whose} is open{', and none is set aside' if everything else ''}."
+
+
+def _sum(of: Shop, found: list[Failure]) -> str:
     states = [one.state for one in found]
-    told = (f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states, reverse=True)))
-    return f"{', '.join(told)}. Why: invoicekey check ORDER. All that happened to one: invoicekey explain ORDER."
+    told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states, reverse=True)))
+    return f"{told}. Why: {of.command('check ORDER')}. All that happened to one: {of.command('explain ORDER')}."
 
 
 def _row(failure: Failure, now: datetime) -> dict[str, Any]:
@@ -146,8 +173,8 @@ def _row(failure: Failure, now: datetime) -> dict[str, Any]:
         "order": failure.ref.order_id,
         "opened": timestamp(failure.opened_at),
         "age": texts.duration(now - failure.opened_at, LANGUAGE),
-        "codes": ";".join(failure.codes),
-        "invoices": ";".join(line(number, 64) for number in numbers),
+        "codes": in_one_cell(failure.codes),
+        "invoices": in_one_cell(line(number, 64) for number in numbers),
         "suggestion": "yes" if failure.has_suggestion else "no",
         "next_reading": timestamp(failure.next_reading) if failure.next_reading else "",
         "link": order_url(failure.ref.account, failure.ref.order_id),
@@ -169,18 +196,28 @@ def _as_json(failure: Failure, now: datetime) -> dict[str, Any]:
 
 
 def _table(of: Shop, found: list[Failure], now: datetime, *, everything: bool) -> Table:
-    is_wide = not out.is_terminal or out.width >= WIDE
-    has_accounts = len({one.ref.account for one in found}) > 1
+    """Draw them, with as many columns as the terminal has room for."""
     columns = {
-        "account": has_accounts, "order": True, "opened": is_wide, "age": True, "problem": True, "invoice": True,
-        "suggestion": is_wide or not everything, "next": True, "state": everything, "link": not out.is_terminal,
+        "account": len({one.ref.account for one in found}) > 1, "order": True, "opened": True, "age": True,
+        "problem": True, "invoice": True, "suggestion": True, "next": True, "state": everything,
+        "link": not out.is_terminal,
     }  # fmt: skip
+    names = [name for name, is_there in columns.items() if is_there]
+    rows = [_cells(of, one, now) for one in found]
+    table = _drawn(names, rows)
+    for name in _DISPENSABLE if out.is_terminal else ():
+        if width(out, table) > out.width:
+            names.remove(name)
+            table = _drawn(names, rows)
+    return table
+
+
+def _drawn(names: Sequence[str], rows: Iterable[Mapping[str, Text]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in (name for name, is_there in columns.items() if is_there):
-        table.add_column(name, no_wrap=name != "invoice", overflow="fold")
-    for one in found:
-        cells = _cells(of, one, now)
-        table.add_row(*(cells[name] for name, is_there in columns.items() if is_there))
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(row[name] for name in names))
     return table
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from operations.cli import app, err, out, shop
+from operations.cli import app, can_ask, err, out, shop
 from operations.deployment import Trouble
 from operations.findings import Section, exit_code, looked, show
 from operations.plain import plainly, say
@@ -30,7 +30,7 @@ def status(
     of = shop(context)
     accounts = [of.account(account)] if account or not of.accounts else of.accounts
     with plainly(), visiting(of, accounts) as vtex, err.status("asking VTEX"):
-        sections = [_standing(Registration(of, vtex), name, _install_command(of, name)) for name in accounts]
+        sections = [_standing(of, Registration(of, vtex), name) for name in accounts]
     show(out, *sections)
     return exit_code(sections)
 
@@ -65,6 +65,8 @@ def remove(
 
     Another system's hook or feed is never removed.
     """
+    if not yes and not can_ask():
+        raise Trouble("It asks first: in a script say --yes. Nothing was changed.")
     of = shop(context)
     name = of.account(account)
     if not yes:
@@ -81,10 +83,6 @@ def remove(
     return 0
 
 
-def _standing(registration: Registration, account: str, install: str) -> Section:
-    found = looked("hook and feed", lambda: findings(registration.read(account), install))
+def _standing(of: Shop, registration: Registration, account: str) -> Section:
+    found = looked("hook and feed", lambda: findings(registration.read(account), of))
     return Section(account, tuple(found))
-
-
-def _install_command(of: Shop, account: str) -> str:
-    return of.command(f"hook install --account {account}")

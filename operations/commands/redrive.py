@@ -11,7 +11,7 @@ from rich.text import Text
 from invoicekey.check import DeadLetterReason
 from operations.cli import IN_THE_WAY, INTERRUPTED, app, err, out, shop
 from operations.deployment import Trouble
-from operations.plain import date, plainly, show
+from operations.plain import NOT_SENT, date, plainly, show
 from operations.redriving import NO_REASON, DeadLetters, Redrive, Tally, count
 from operations.shop import Shop
 
@@ -64,12 +64,13 @@ def _redrive(of: Shop, letters: DeadLetters, reasons: Collection[str], rate: int
         raise typer.Exit(INTERRUPTED) from None
     except Trouble as trouble:
         raise Trouble(f"{trouble} Until then: {_moved(redrive)}. Nothing is lost; run it again.") from None
-    out.print(f"{_moved(redrive)}. What comes of them: invoicekey explain ORDER.")
+    out.print(f"{_moved(redrive)}. What comes of them: {of.command('explain ORDER')}", markup=False)
     if redrive.back_again:
         err.print(f"{redrive.back_again} came back as dead letters at once, and stay there.")
     if redrive.refused:
         err.print(
-            f"{redrive.refused} were not taken by the hook queue, and stay dead letters. Run it again.", style="red"
+            f"{redrive.refused} were not taken by the hook queue, and stay dead letters. Run it again; {NOT_SENT}.",
+            style="red",
         )
         return IN_THE_WAY
     return 0

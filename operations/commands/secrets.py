@@ -27,13 +27,14 @@ def rotate(
     """Make a new secret for the hook; the one before it is accepted until the next rotation.
 
     No secret is shown. Refused while VTEX still sends the one that would no longer be accepted.
+
+    Exit code 0 where no call is refused, 3 where VTEX may send what is no longer accepted, or where the guard failed.
     """
     rotation = Rotation(shop(context))
     with plainly(), err.status("rotating"):
-        if not force:
-            rotation.see_that_nothing_is_dropped()
+        rotation.see_what_is_dropped(force=force)
         done = [rotation.write()]
-        done += rotation.tell_vtex() if guard else [rotation.leave_it_to_guard()]
+        done += rotation.tell_vtex() if guard else rotation.leave_it_to_guard()
     section = Section("", tuple(done))
     show(out, section)
     return exit_code([section])

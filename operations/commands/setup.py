@@ -1,6 +1,5 @@
 """`invoicekey setup`: takes a shop into operation, step by step."""
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +10,7 @@ import typer
 from invoicekey.errors import TryAgainLater
 from operations import credentials
 from operations.affiliates import last_week
-from operations.cli import FAILING, INTERRUPTED, app, err, out, shop
+from operations.cli import FAILING, INTERRUPTED, app, can_ask, err, out, shop
 from operations.commands.doctor import examine
 from operations.deployment import Trouble
 from operations.findings import Finding, Section, State, note, show, to_do, unknown, well, worst
@@ -56,7 +55,7 @@ def setup(
 
     Exit code 0 where nothing is left to do, 3 where something is, 130 where it was interrupted.
     """
-    if not sys.stdin.isatty():
+    if not can_ask():
         raise Trouble("setup asks questions and needs a terminal; in a script, use the single commands.")
     steps = Steps(shop(context), credentials.checked_account(account) if account else None)
     try:

@@ -1,3 +1,4 @@
+import codecs
 import csv
 import io
 import itertools
@@ -73,9 +74,20 @@ def test_a_periods_failing_orders_are_listed(desk: Desk, tmp_path: Path) -> None
     assert said.code == 3
     assert stuck in said.out
     assert "7 orders read: 2 failing, 5 good." in said.err
-    rows = list(csv.DictReader((tmp_path / "backfill-luxstore-2026-10-01-2026-10-31.csv").open()))
+    written = (tmp_path / "backfill-luxstore-2026-10-01-2026-10-31.csv").read_bytes()
+    rows = list(csv.DictReader(io.StringIO(written.decode("utf-8-sig"))))
     assert [(row["order"], row["codes"]) for row in rows] == [("VVJ-6-01", "missing"), ("VVJ-7-01", "missing")]
     assert states(tmp_path) == []
+
+
+def test_the_csv_file_shows_its_accents_in_excel_and_ends_no_cell_early(desk: Desk, tmp_path: Path) -> None:
+    invoice(desk, 1, sale("Nº 1;=HYPERLINK(A1)", None), sale("2", None))
+    desk.run(f"{OCTOBER} --csv stuck.csv")
+    written = (tmp_path / "stuck.csv").read_bytes()
+    assert written.startswith(codecs.BOM_UTF8)
+    assert b";" not in written
+    (row,) = csv.DictReader(io.StringIO(written.decode("utf-8-sig")))
+    assert row["invoices"] == "Nº 1,=HYPERLINK(A1) | 2"
 
 
 def test_none_failing_is_exit_code_0_and_no_file(desk: Desk, tmp_path: Path) -> None:
@@ -103,6 +115,15 @@ def test_with_open_the_failing_ones_are_queued_for_a_check(desk: Desk) -> None:
     assert json.loads(message["Body"])["OrderId"] == "VVJ-2-01"
     assert message["MessageAttributes"]["source"]["StringValue"] == "backfill"
     assert "1 order is queued" in said.err
+
+
+def test_a_queue_that_takes_nothing_is_told_with_what_to_look_at(desk: Desk) -> None:
+    invoice(desk, 2, sale("2", None))
+    desk.environment["HOOK_QUEUE_URL"] = desk.deployment.outputs["HookQueueUrl"] = "https://sqs.example/gone"
+    said = desk.run(f"{OCTOBER} --open")
+    assert said.code == 1
+    assert "took 0 of 1 orders" in said.err
+    assert "your AWS identity may not send to it" in said.err
 
 
 def test_of_two_orders_with_one_key_the_later_is_failing_and_both_are_queued_the_owner_first(desk: Desk) -> None:
@@ -183,7 +204,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(desk: Desk, tmp_path: Path)
     second = desk.run(f"{OCTOBER} --format json")
 
     assert first.code == 130
-    assert "The same command goes on" in first.err
+    assert "The same command goes on from there, within a day." in first.err
     assert 0 < noted < 30
     assert f"{noted} of them by a former run" in second.err
     assert failing(second) == [f"VVJ-{number}-01" for number in range(5, 31, 5)]
@@ -293,7 +314,7 @@ def test_vtex_down_ends_it_and_says_how_to_go_on(desk: Desk, monkeypatch: pytest
     said = desk.run(f"{OCTOBER} --pace 600")
 
     assert said.code == 1
-    assert "The same command goes on where this one stopped." in said.err.splitlines()[-1]
+    assert "The same command goes on where this one stopped, within a day." in said.err.splitlines()[-1]
     desk.vtex.faults.clear()
     assert desk.run(OCTOBER).code == 0
 
@@ -532,10 +553,10 @@ def test_today_and_the_day_two_years_ago_are_the_edges() -> None:
 ABOUT = About("invoicekey", "us-east-1", "luxstore", "2026-10-01", "2026-10-31", "policy")
 
 
-def write(path: Path, *order_ids: str) -> None:
-    with opened(path, ABOUT, NOW) as notes:
+def write(path: Path, *order_ids: str, at: datetime = NOW) -> None:
+    with opened(path, ABOUT, at) as notes:
         for order_id in order_ids:
-            notes.add(Found(order_id, "ok"))
+            notes.add(Found(order_id, "ok"), at)
 
 
 def test_a_line_that_was_cut_costs_that_order_alone(tmp_path: Path) -> None:
@@ -560,6 +581,15 @@ def test_what_is_old_or_was_judged_otherwise_does_not_count(tmp_path: Path, abou
     with opened(path, about, NOW + later) as notes:
         assert notes.found == {}
         assert notes.why_anew
+
+
+def test_each_order_counts_for_a_day_from_its_own_reading(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    write(path, "VVJ-1-01", "VVJ-2-01")
+    write(path, "VVJ-2-01", "VVJ-3-01", at=NOW + timedelta(hours=20))
+    with opened(path, ABOUT, NOW + timedelta(hours=30)) as notes:
+        assert set(notes.found) == {"VVJ-2-01", "VVJ-3-01"}
+        assert notes.why_anew is None
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:

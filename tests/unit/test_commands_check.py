@@ -148,8 +148,44 @@ def test_an_unknown_order_is_told_and_the_others_are_still_judged(desk: Desk) ->
     said = desk.run("check VVJ-9-01 VVJ-1-01")
 
     assert said.code == 1
-    assert "VTEX does not know the order VVJ-9-01" in said.err
+    assert "VVJ-9-01: VTEX does not know it in the account luxstore" in said.err
     assert "VVJ-1-01 of luxstore is good" in said.out
+
+
+@pytest.mark.parametrize(("last_key", "code"), [(KEY, 1), (None, 3)])
+def test_an_order_that_cannot_be_read_is_named_and_the_others_are_still_judged(
+    desk: Desk, last_key: str | None, code: int
+) -> None:
+    desk.invoice("VVJ-1-01", sale("1", make_key(number=1)))
+    desk.invoice("VVJ-3-01", sale("643797", last_key))
+    desk.vtex.fail(Fault("status", status=500, order_id="VVJ-2-01"))
+
+    said = desk.run("check VVJ-1-01 VVJ-2-01 VVJ-3-01")
+
+    assert said.code == code
+    assert said.err == "VVJ-2-01: VTEX answered 500. Try again later.\n"
+    assert "VVJ-1-01 of luxstore is" in said.out
+    assert "VVJ-3-01 of luxstore is" in said.out
+
+
+def test_machines_are_told_why_an_order_could_not_be_read(desk: Desk) -> None:
+    desk.invoice("VVJ-1-01", sale())
+    desk.vtex.fail(Fault("status", status=500, order_id="VVJ-2-01"))
+
+    said = desk.run("check VVJ-2-01 VVJ-1-01 --json")
+
+    assert (said.code, said.err) == (1, "")
+    unread, read = said.json
+    assert (unread["order_id"], unread["outcome"]) == ("VVJ-2-01", None)
+    assert unread["error"] == "VTEX answered 500. Try again later."
+    assert read["outcome"] == "ok"
+
+
+def test_once_vtex_asks_for_silence_no_other_order_is_read(desk: Desk) -> None:
+    desk.vtex.fail(Fault("status", status=429, retry_after=30))
+    said = desk.run("check VVJ-1-01 VVJ-2-01")
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert len(desk.vtex.calls()) == 1
 
 
 @pytest.mark.parametrize(

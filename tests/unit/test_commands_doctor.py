@@ -121,9 +121,14 @@ def test_a_function_that_did_not_update_is_named(stack: Operated, left_to_do: Ca
     assert "GuardHookFunction is Active, its last update Failed: no such layer" in left_to_do()
 
 
-def test_a_disabled_event_source_is_told_with_its_cure(stack: Operated, left_to_do: Callable[[], str]) -> None:
+def test_a_disabled_event_source_is_told_with_its_cure(
+    stack: Operated, left_to_do: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(stack.deployment), "aws_options", " --profile shop")
     stack.tell("lambda", get_event_source_mapping={"State": "Disabled"})
-    assert "aws lambda update-event-source-mapping --enabled" in left_to_do()
+    assert left_to_do().endswith(
+        "aws lambda update-event-source-mapping --enabled --uuid CheckInvoiceFunctionHookQueue --profile shop"
+    )
 
 
 def test_a_disabled_schedule_is_named(stack: Operated, left_to_do: Callable[[], str]) -> None:
@@ -252,6 +257,14 @@ def test_open_failures_are_told_with_the_oldest_and_are_no_trouble_of_the_system
             )
         )  # fmt: skip
     assert f"open failures: {ACCOUNT} 2; the oldest for 5 days" in [one["says"] for one in findings(stack, capsys, 0)]
+
+
+def test_a_ledger_that_may_not_be_read_is_told_with_what_to_do(
+    stack: Operated, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack.deployment.client("dynamodb"), "query", Told(query=denied("Query")).query)
+    unknown = [one for one in findings(stack, capsys, 1) if one["state"] == "unknown"]
+    assert {one["to_do"] for one in unknown} == {"your AWS identity may not do that; --profile names another"}
 
 
 def test_a_hook_that_was_long_quiet_is_told(stack: Operated, left_to_do: Callable[[], str]) -> None:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from operations.plain import short_age
-from tests.desk import Desk, Said, at_a_desk
+from operations.plain import as_csv, short_age
+from tests.desk import CREDENTIALS, Desk, Said, at_a_desk
 from tests.keys import make_key
 from tests.orders import sale
 
@@ -83,8 +83,28 @@ def test_none_is_said_on_stderr_and_is_no_error() -> None:
     with at_a_desk() as desk:
         said = desk.run("failures")
         assert (said.code, said.out) == (0, "")
-        assert "No failure is open." in said.err
+        assert said.err == "No failure is open.\n"
         assert desk.run("failures --format json").json == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--code reused", "None of the 2 open failures is like that.\n"),
+        ("--older-than 4d --account luxstore", "None of the 2 open failures of luxstore is like that.\n"),
+        ("--code reused --all", "None of the 2 failures is like that.\n"),
+    ],
+)
+def test_that_none_is_like_what_was_asked_for_is_not_that_none_is_open(desk: Desk, options: str, told: str) -> None:
+    said = desk.run(f"failures {options}")
+    assert (said.code, said.out, said.err) == (0, "", told)
+
+
+def test_what_to_type_next_leads_to_the_same_place(desk: Desk) -> None:
+    desk.is_given(region="sa-east-1")
+    said = desk.run("failures")
+    assert "Why: invoicekey check ORDER --region sa-east-1." in said.err
+    assert "invoicekey explain ORDER --region sa-east-1." in said.err
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -95,15 +115,73 @@ def test_the_table_fits_the_terminal(desk: Desk, columns: int) -> None:
     assert max(map(len, said.out.splitlines())) <= columns
 
 
+def test_order_and_account_are_never_cut(desk: Desk) -> None:
+    order_id, account = f"VVJ-{'7' * 60}", "a-shop-with-a-long-name"
+    desk.check(desk.invoice(order_id, sale("1", None)), at=NOW)
+    desk.deployment.secrets["VtexCredentialsSecretArn"][account] = CREDENTIALS
+    desk.check(desk.invoice("VVJ-9-01", sale("1", None), account=account), at=NOW)
+
+    heading, *lines = desk.run("failures", columns=80).out.splitlines()
+
+    assert heading.split() == ["account", "order", "age", "problem", "invoice"]
+    order, age = heading.index("order"), heading.index("age")
+    assert order_id in "".join(line[order:age].strip() for line in lines)
+    assert account in "".join(line[:order].strip() for line in lines)
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_column_is_left_out_only_where_there_is_no_room(desk: Desk) -> None:
+    headings = [desk.run("failures", columns=columns).out.split("\n")[0].split() for columns in (80, 65, 50, 40)]
+    assert headings == [
+        ["order", "opened", "age", "problem", "invoice", "suggestion", "next"],
+        ["order", "age", "problem", "invoice", "suggestion", "next"],
+        ["order", "age", "problem", "invoice", "next"],
+        ["order", "age", "problem", "invoice"],
+    ]
+
+
 def test_in_a_pipe_the_table_is_neither_cut_nor_coloured(desk: Desk) -> None:
     line = desk.run("failures").out.splitlines()[1]
     assert line.rstrip().endswith("https://luxstore.myvtex.com/admin/orders/VVJ-2-01")
 
 
-def test_no_cell_of_the_csv_is_a_formula(desk: Desk) -> None:
-    desk.check(desk.invoice("VVJ-4-01", sale('=HYPERLINK("http://x")', None)), at=NOW)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_no_cell_of_the_csv_is_a_formula_wherever_a_spreadsheet_splits(desk: Desk, delimiter: str) -> None:
+    """Excel splits at `;` where 1,5 is a number, as in Brazil; a cell's quotes mean nothing to it then."""
+    numbers = ('=HYPERLINK("http://x")', "1;=HYPERLINK(A1)", "+5", "@A1", "2")
+    desk.check(desk.invoice("VVJ-4-01", *(sale(number, None) for number in numbers)), at=NOW)
+
+    written = desk.run("failures --format csv").out
+
+    cells = [cell for row in csv.reader(io.StringIO(written), delimiter=delimiter) for cell in row]
+    assert not [cell for cell in cells if cell.lstrip().startswith(("=", "+", "-", "@"))]
+    assert "VVJ-4-01" in written
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("=A1", "'=A1"),
+        ("  =A1", "'=A1"),
+        ("＝A1", "'＝A1"),
+        ("1;=A1", "1,=A1"),
+        (";=A1", ",=A1"),
+        ("1\n=A1", "1 =A1"),
+        ("1\r=A1", "1 =A1"),
+        ("1\t=A1", "1 =A1"),
+        ("643797", "643797"),
+    ],
+)
+def test_a_cell_holds_no_formula_and_nothing_that_ends_it(value: str, cell: str) -> None:
+    _, row = csv.reader(io.StringIO(as_csv(["only"], [{"only": value}])))
+    assert row == [cell]
+
+
+def test_several_codes_and_invoices_share_a_cell(desk: Desk) -> None:
+    desk.check(desk.invoice("VVJ-4-01", sale("8", None), sale("9", "rubbish")), at=NOW)
     rows = {row["order"]: row for row in csv.DictReader(io.StringIO(desk.run("failures --format csv").out))}
-    assert not rows["VVJ-4-01"]["invoices"].startswith("=")
+    assert rows["VVJ-4-01"]["codes"] == "missing | malformed"
+    assert rows["VVJ-4-01"]["invoices"] == "8 | 9"
 
 
 @pytest.mark.parametrize(
@@ -118,6 +196,7 @@ def test_an_age_is_told_in_its_largest_unit(span: dict[str, int], told: str) -> 
     ("options", "told"),
     [
         ("--code nonsense", "no such problem code"),
+        ("--code number_mismatch", "a warning, which opens no failure. There are: missing, malformed,"),
         ("--older-than soon", "no span of time"),
         ("--account nobody", "no credentials of nobody"),
     ],

@@ -1,5 +1,7 @@
 """`invoicekey hook`: as declared, gone, another system's; never a foreign one written, never a secret shown."""
 
+import io
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -236,8 +238,20 @@ def test_hook_and_feed_are_removed_and_the_guard_knows(installed: Operated) -> N
 
 
 def test_a_removal_asks_first(installed: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
     assert installed.run("hook", "remove") == 1
+    assert installed.vtex.hooks
+
+
+@pytest.mark.parametrize("stdin", [None, io.StringIO("")], ids=["closed", "empty"])
+def test_where_nobody_can_be_asked_nothing_is_removed(
+    stdin: io.StringIO | None, installed: Operated, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", stdin)
+    capsys.readouterr()
+    assert installed.run("hook", "remove") == 1
+    assert said(capsys) == "It asks first: in a script say --yes. Nothing was changed.\n"
     assert installed.vtex.hooks
 
 

@@ -1,6 +1,8 @@
 import itertools
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -83,6 +85,20 @@ def test_an_unknown_reason_is_one_line(buried: Desk) -> None:
     assert len(left(buried)) == 4
 
 
+def test_what_the_hook_queue_refuses_is_told_with_what_to_look_at(buried: Desk) -> None:
+    buried.deployment.outputs["HookQueueUrl"] += "-gone"
+    said = buried.run("redrive --yes --rate 100")
+    assert said.code == 1
+    assert "3 were not taken by the hook queue, and stay dead letters. Run it again; if that repeats" in said.err
+    assert "your AWS identity may not send to it (--profile names another)" in said.err
+
+
+def test_what_to_type_next_leads_to_the_same_place(buried: Desk) -> None:
+    buried.is_given(region="sa-east-1")
+    assert "invoicekey redrive --yes --region sa-east-1" in buried.run("redrive").err
+    assert "invoicekey explain ORDER --region sa-east-1" in buried.run("redrive --yes --rate 100").out
+
+
 def test_an_empty_queue_is_said(desk: Desk) -> None:
     said = desk.run("redrive")
     assert (said.code, said.out) == (0, "")
@@ -102,8 +118,13 @@ def test_ctrl_c_says_how_many_were_moved_and_loses_none(buried: Desk) -> None:
 # ---- The core, with a queue that can be told to fail
 
 
+LONG_AGO, LATELY = datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
 class Queue:
     """A dead-letter queue: what is received is hidden, what is made visible is there again."""
+
+    says_the_time = True
 
     def __init__(self, *reasons: str) -> None:
         self.there = {str(number): message(str(number), reason) for number, reason in enumerate(reasons)}
@@ -118,7 +139,8 @@ class Queue:
         assert VisibilityTimeout == HIDDEN_SECONDS
         ids = list(itertools.islice((one for one in self.there if one not in self.hidden), MaxNumberOfMessages))
         self.hidden |= set(ids)
-        return {"Messages": [self.there[one] for one in ids]}
+        headers = {"date": format_datetime(LATELY, usegmt=True)} if self.says_the_time else {}
+        return {"Messages": [self.there[one] for one in ids], "ResponseMetadata": {"HTTPHeaders": headers}}
 
     def delete_message_batch(self, Entries: list[Any], **_: Any) -> None:  # noqa: N803
         for entry in Entries:
@@ -144,18 +166,26 @@ class Way(HookQueue):
         self.sent += taken
         if self._comes_back:
             number = f"again-{len(self.sent)}"
-            self._queue.there[number] = message(number, "not_found", taken[0].correlation_id, taken[0].body)
+            again = message(number, "not_found", taken[0].correlation_id, taken[0].body, sent_at=LATELY)
+            self._queue.there[number] = again
         return taken
 
 
-def message(number: str, reason: str, correlation_id: str | None = None, body: str | None = None) -> dict[str, Any]:
+def message(
+    number: str,
+    reason: str,
+    correlation_id: str | None = None,
+    body: str | None = None,
+    *,
+    sent_at: datetime = LONG_AGO,
+) -> dict[str, Any]:
     attributes = {"reason": {"StringValue": reason}, "correlation_id": {"StringValue": correlation_id or f"c-{number}"}}
     return {
         "MessageId": number,
         "ReceiptHandle": number,
         "Body": body or f"body {number}",
         "MessageAttributes": attributes,
-        "Attributes": {"SentTimestamp": "1790000000000"},
+        "Attributes": {"SentTimestamp": str(int(sent_at.timestamp() * 1000))},
     }
 
 
@@ -192,6 +222,35 @@ def test_one_that_is_a_dead_letter_again_at_once_does_not_go_round_and_round() -
     run.run({"not_found"})
 
     assert (run.moved.total(), run.back_again, len(queue.there)) == (1, 1, 1)
+
+
+def with_twins() -> Queue:
+    """Return a queue in which an interrupted run left a message beside what came of it; ten are received at once."""
+    queue = Queue(*["gave_up"] * 12)
+    queue.there["twin"] = message("twin", "not_found", "c-0", "body 0")
+    return queue
+
+
+def test_a_twin_that_was_there_before_is_moved_with_the_other_one() -> None:
+    queue = with_twins()
+    way = Way(queue)
+    run = redrive(queue, way)
+
+    run.run({"gave_up", "not_found"})
+
+    assert [event.body for event in way.sent].count("body 0") == 1
+    assert (run.moved["gave_up"], run.moved["not_found"], run.back_again) == (12, 1, 0)
+    assert queue.there == {}
+
+
+def test_where_sqs_does_not_say_the_time_none_is_taken_for_a_twin() -> None:
+    queue = with_twins()
+    queue.says_the_time = False
+    run = redrive(queue, Way(queue))
+
+    run.run({"gave_up", "not_found"})
+
+    assert (run.moved.total(), run.back_again, list(queue.there)) == (12, 1, ["twin"])
 
 
 def test_the_rate_is_kept() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from invoicekey.guarded import digest
 from local.vtex_simulator import Fault
-from tests.operated import APP_KEY, CURRENT, PREVIOUS, Operated, denied, operated
+from tests.operated import ACCOUNT, APP_KEY, CURRENT, PREVIOUS, Operated, denied, operated
 
 HOOK = "HookSecretArn"
 
@@ -76,6 +76,55 @@ def test_it_may_be_forced(stack: Operated) -> None:
     stack.run("secrets", "rotate", "--no-guard")
     assert stack.run("secrets", "rotate", "--force") == 0
     assert CURRENT not in stack.secret(HOOK).values()
+
+
+def test_forced_without_the_guard_it_says_whose_calls_are_refused_and_what_to_do(
+    stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.run("secrets", "rotate", "--no-guard")
+    capsys.readouterr()
+
+    assert stack.run("secrets", "rotate", "--force", "--no-guard") == 3
+
+    assert carried(stack) not in stack.secret(HOOK).values()
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("TO DO")]
+    assert f"VTEX's hook of {ACCOUNT} may carry neither secret: its calls are refused" in told
+    assert told.endswith(f"invoicekey hook install --account {ACCOUNT}")
+
+
+def test_forced_where_the_guard_does_not_reach_vtex_it_says_so_too(
+    stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.run("secrets", "rotate", "--no-guard")
+    stack.tell("lambda", invoke=denied("Invoke"))
+    assert stack.run("secrets", "rotate", "--force") == 3
+    assert "its calls are refused" in capsys.readouterr().out
+
+
+def test_an_app_key_that_vtex_refuses_keeps_nobody_from_forcing_it(stack: Operated) -> None:
+    stack.run("secrets", "rotate", "--no-guard")
+    stack.vtex.refused.add(APP_KEY)
+    assert stack.run("secrets", "rotate", "--force", "--no-guard") == 3
+    assert CURRENT not in stack.secret(HOOK).values()
+
+
+def test_the_accounts_that_do_not_carry_it_yet_are_told_together(
+    stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("one", "two", "three")
+    stack.keep("VtexCredentialsSecretArn", {n: {"app_key": f"key-{n}", "app_token": "token"} for n in names})
+    for name in names:
+        assert stack.run("hook", "install", "--account", name) == 0
+    stack.tell("lambda", invoke={"StatusCode": 200, "Payload": io.BytesIO(b"{}")})
+    capsys.readouterr()
+
+    assert stack.run("secrets", "rotate") == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    (told,) = [line for line in lines if "not yet" in line]
+    assert len(lines) == 2
+    assert "not yet at VTEX's hook of one, three, two: the guard gives it to VTEX at its next run" in told
+    assert told.endswith("at once: invoicekey hook install --account one, and so for each of them")
 
 
 def test_once_vtex_sends_the_new_one_it_may_be_rotated_again(stack: Operated) -> None:

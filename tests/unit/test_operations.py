@@ -1,14 +1,25 @@
+import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    ParamValidationError,
+    ReadTimeoutError,
+    UnauthorizedSSOTokenError,
+)
 from botocore.stub import Stubber
 
 from operations import credentials, deploy
-from operations.deployment import Deployment, Trouble
+from operations.deployment import Deployment, Trouble, explained, from_environment
+from operations.shop import Shop, shop_of
 
 ACCOUNT = "luxstore"
 KEPT = {ACCOUNT: {"app_key": "key-of-ours", "app_token": "token-of-ours"}}
@@ -148,6 +159,33 @@ def test_an_architecture_that_is_answered_after_the_build_is_built_for(
     assert fake.did == [BUILD_FOR_ARM, f"{DEPLOY} --guided", BUILD_FOR_X86, DEPLOY]
 
 
+def test_answers_may_be_a_list_as_sam_takes_them(monkeypatch: pytest.MonkeyPatch, config: Path) -> None:
+    config.write_text(config.read_text() + 'parameter_overrides = ["Architecture=x86_64", "CnovaAffiliateIds=VVJ"]')
+    fake = sam(monkeypatch, config)
+    deploy.deploy("dev")
+    assert fake.did == [BUILD_FOR_X86, DEPLOY]
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("[dev.deploy.parameters", "cannot be read"),
+        ('[dev]\ndeploy = "dev"', "deploy of .* is no table"),
+        ("[dev.deploy.parameters]\nparameter_overrides = 'Architecture=\"x86_64'", "every quote closed"),
+        ("[dev.deploy.parameters]\nparameter_overrides = [1]", "a list of such texts"),
+    ],
+)
+def test_a_slip_in_samconfig_is_one_line_and_nothing_is_done(
+    monkeypatch: pytest.MonkeyPatch, config: Path, written: str, told: str
+) -> None:
+    config.write_text(written)
+    fake = sam(monkeypatch, config)
+    with pytest.raises(Trouble, match=f"(?s)samconfig.toml.*{told}") as trouble:
+        deploy.deploy("dev")
+    assert "\n" not in str(trouble.value)
+    assert not fake.did
+
+
 def test_the_default_architecture_is_the_template_s() -> None:
     template = (deploy.ROOT / "template.yaml").read_text()
     assert re.findall(r"  Architecture:\n    Type: String\n    Default: (\w+)\n", template) == [
@@ -217,10 +255,11 @@ def test_the_next_steps_lead_to_the_stack_and_the_region_of_the_deployment(monke
 
 
 def without_aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 class StubbedDeployment(Deployment):
@@ -231,7 +270,7 @@ class StubbedDeployment(Deployment):
         keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none", "region_name": "us-east-1"}
         self._clients: dict[str, Any] = {
             name: boto3.client(name, **keys)  # type: ignore[call-overload]
-            for name in ("cloudformation", "secretsmanager", "sns")
+            for name in ("cloudformation", "lambda", "secretsmanager", "sns")
         }
         self.stubs = {name: Stubber(client) for name, client in self._clients.items()}
         for stub in self.stubs.values():
@@ -287,6 +326,163 @@ def test_an_account_that_nothing_names_is_asked_for(monkeypatch: pytest.MonkeyPa
     without_aws(monkeypatch)
     with pytest.raises(Trouble, match="aws configure"):
         Deployment("invoicekey").client("sns")
+
+
+# ---- Why AWS was not reached
+
+
+LOG_IN = "log in again (aws sso login, aws configure), or name another profile (--profile, AWS_PROFILE)."
+NOT_ALLOWED = "your AWS identity may not do that; --profile names another."
+ANYWHERE = "https://sts.us-east-1.amazonaws.com/"
+
+
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [
+        ("ExpiredToken", LOG_IN),
+        ("ExpiredTokenException", LOG_IN),
+        ("InvalidClientTokenId", LOG_IN),
+        ("SignatureDoesNotMatch", LOG_IN),
+        ("UnrecognizedClientException", LOG_IN),
+        ("AccessDenied", NOT_ALLOWED),
+        ("AccessDeniedException", NOT_ALLOWED),
+        ("AuthorizationError", NOT_ALLOWED),
+        ("UnauthorizedOperation", NOT_ALLOWED),
+    ],
+)
+def test_what_aws_refuses_is_told_with_what_to_do(code: str, how: str) -> None:
+    with pytest.raises(Trouble) as trouble, explained("It cannot be read"):
+        raise ClientError({"Error": {"Code": code, "Message": "no"}}, "GetSecretValue")
+    assert str(trouble.value) == f"It cannot be read: AWS answered {code} to GetSecretValue: {how}"
+
+
+@pytest.mark.parametrize(
+    ("error", "how"),
+    [
+        (EndpointConnectionError(endpoint_url=ANYWHERE), "see whether the network is there, and the region is right."),
+        (ReadTimeoutError(endpoint_url=ANYWHERE), "see whether the network is there, and the region is right."),
+        (UnauthorizedSSOTokenError(), "or run aws configure or aws sso login."),
+        (ParamValidationError(report="Invalid length:\n 0"), "or run aws configure or aws sso login."),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_hinders_calling_aws_is_one_line_with_what_to_do(
+    error: BotoCoreError, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with pytest.raises(Trouble) as trouble, explained("It cannot be read"):
+        raise error
+    assert str(trouble.value).endswith(how)
+    assert "\n" not in str(trouble.value)
+
+
+def test_where_an_emulator_is_named_it_may_be_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    with pytest.raises(Trouble, match=r"the emulator runs at http://127\.0\.0\.1:4566"), explained():
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:4566")
+
+
+def test_without_credentials_every_question_gets_the_same_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_aws(monkeypatch)
+    shop = shop_of("invoicekey", None, "us-east-1")
+    shop.deployment.__dict__["outputs"] = {"HookSecretArn": "arn:of:the:secret", "AlertTopicArn": "arn:of:the:topic"}
+    told = set()
+    for question in (
+        lambda: shop_of("invoicekey", None, "us-east-1").deployment.outputs,
+        lambda: shop.deployment.read_secret("HookSecretArn"),
+        lambda: shop.deployment.subscriptions("AlertTopicArn"),
+        lambda: shop.resource("GuardHookFunction"),
+        lambda: shop.ask("sts", "get_caller_identity"),
+    ):
+        with pytest.raises(Trouble, match=r"Unable to locate credentials.*aws configure") as trouble:
+            question()
+        told.add(str(trouble.value))
+    assert len(told) == 1
+
+
+def test_what_a_stack_of_another_version_has_not_is_said_to_be_missing(deployment: StubbedDeployment) -> None:
+    deployment.has()
+    deployment.stubs["cloudformation"].add_client_error("describe_stack_resource", "ValidationError")
+    with pytest.raises(Trouble, match=r"GuardHookFunction of the stack invoicekey cannot be found.*make deploy"):
+        Shop(deployment).resource("GuardHookFunction")
+
+
+def test_a_function_that_may_not_be_looked_at_is_told_with_what_to_do(
+    deployment: StubbedDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shop, "resource", lambda *_: "the-guard")
+    deployment.stubs["lambda"].add_client_error("get_function_configuration", "AccessDeniedException")
+    with pytest.raises(Trouble, match=r"GuardHookFunction cannot be looked at: .*your AWS identity may not do that"):
+        Shop(deployment).function_environment("GuardHookFunction")
+
+
+def test_a_stack_without_a_name_is_none() -> None:
+    with pytest.raises(Trouble, match="A stack has a name: --stack NAME"):
+        shop_of("", None, None)
+
+
+# ---- Profiles and regions, as the AWS CLI takes them
+
+
+@pytest.fixture
+def profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Return a profile that is there, beside other keys in the environment."""
+    without_aws(monkeypatch)
+    kept = tmp_path / "credentials"
+    kept.write_text("[my shop]\naws_access_key_id = the-shop-s\naws_secret_access_key = none\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(kept))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-the-environment")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
+    return "my shop"
+
+
+def access_key(shop: Shop) -> str:
+    return str(shop.deployment._session.get_credentials().access_key)
+
+
+def test_a_profile_that_is_given_wins_over_the_keys_of_the_environment(profile: str) -> None:
+    assert access_key(shop_of("invoicekey", profile, "us-east-1")) == "the-shop-s"
+    assert "AWS_PROFILE" not in os.environ
+    assert access_key(shop_of("invoicekey", None, "us-east-1")) == "of-the-environment"
+
+
+def test_the_profile_of_the_environment_does_not(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", profile)
+    assert access_key(shop_of("invoicekey", None, "us-east-1")) == "of-the-environment"
+
+
+def test_the_variables_that_make_is_told_lead_to_the_profile_s_keys(
+    profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = shop_of("invoicekey", profile, "us-east-1").make_credentials
+    assert told == "make credentials AWS_PROFILE='my shop' AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID="
+    for word in shlex.split(told)[2:]:
+        monkeypatch.setenv(*word.split("=", 1))
+    assert access_key(Shop(from_environment())) == "the-shop-s"
+
+
+@pytest.mark.parametrize(
+    ("stack", "region", "options", "variables"),
+    [
+        ("invoicekey", None, "", ""),
+        ("invoicekey-dev", None, " --stack invoicekey-dev", " STACK=invoicekey-dev"),
+        ("invoicekey", "sa-east-1", " --region sa-east-1", " AWS_REGION=sa-east-1"),
+    ],
+)
+def test_a_command_that_people_are_told_to_type_leads_where_this_one_was_led(
+    monkeypatch: pytest.MonkeyPatch, stack: str, region: str | None, options: str, variables: str
+) -> None:
+    without_aws(monkeypatch)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    shop = shop_of(stack, None, region)
+    assert shop.command("doctor") == f"invoicekey doctor{options}"
+    assert shop.make_credentials == f"make credentials{variables}"
+
+
+def test_it_names_the_profile_too(profile: str) -> None:
+    shop = shop_of("invoicekey-dev", profile, "sa-east-1")
+    assert shop.command("doctor") == "invoicekey doctor --stack invoicekey-dev --profile 'my shop' --region sa-east-1"
+    assert shop.deployment.aws_options == " --profile 'my shop' --region sa-east-1"
 
 
 def test_a_profile_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
