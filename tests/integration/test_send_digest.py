@@ -13,6 +13,7 @@ import pytest
 from moto import mock_aws
 
 from invoicekey.backlog import Backlog
+from invoicekey.digest import Due, Tellings
 from invoicekey.ledger import Entry, HeldBack, Ledger, Report, Shown
 from invoicekey.notification import OrderRef
 from invoicekey.settings import SettingsError
@@ -126,6 +127,19 @@ def test_what_is_open_is_told_once_an_occasion(stack: Stack) -> None:
     assert attributes(heard)["type"] == "reminder"
     assert "1 dia | VVJ-1-01 | nota 643811 | com chave fora do formato, há chave sugerida" in heard["Message"]
     assert "VVJ-2-01" not in heard["Message"]
+
+
+def test_a_reminder_that_is_due_is_sent_by_the_digest_s_run_and_then_forgotten(stack: Stack) -> None:
+    tellings = Tellings(stack.table)
+    stack.keep("VVJ-1-01")
+    tellings.note_due(Due("2026-03-09T12:00:00Z", datetime.now(UTC) - HOUR))
+    tellings.forget_due(Due("2026-03-06T12:00:00Z", datetime.now(UTC)))  # an earlier one
+    assert [stack.run(), stack.run()] == 2 * [{"digests": 0}]
+    (heard,) = stack.heard()
+    assert attributes(heard)["type"] == "reminder"
+    assert tellings.due() is None
+    assert stack.run(reminder=True, scheduled="2026-03-09T12:00:00Z") == {"reminders": 0}
+    assert tellings.due() is None
 
 
 def test_by_hand_it_is_told_each_time(stack: Stack) -> None:

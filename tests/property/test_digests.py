@@ -1,7 +1,8 @@
 """Digests: each alert that is held back is told once, whatever dies, fails, lags or comes at the same time.
 
-A run in a play is a thread that goes on only when it is told to, from one moment before or after a call to the next, so
-every play can be repeated. What a digest tells is compared with what was held back, alert by alert.
+So is each reminder that is due. A run in a play is a thread that goes on only when it is told to, from one moment
+before or after a call to the next, so every play can be repeated. What a digest tells is compared with what was held
+back, alert by alert; reminders, with the occasions that they were called for.
 """
 
 import itertools
@@ -20,20 +21,22 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from invoicekey import summary
 from invoicekey.alert import Alert, Style
-from invoicekey.digest import DIGEST, Tellings
+from invoicekey.digest import DIGEST, REMINDER, WANTED_FOR, Due, Tellings
 from invoicekey.errors import TryAgainLater
-from invoicekey.summary import Held
-from tests.fakes_digest import SHOP, DigestShop, die, fail, repeat
+from invoicekey.summary import Held, OpenFailure
+from tests.fakes_digest import LEASE, SHOP, DigestShop, Published, die, fail, repeat
 from tests.fakes_outside import Crash
 
 ORDERS = ("VVJ-1-01", "VVJ-2-01", "VVJ-3-01")
 KINDS = ("failing", "resolved", "expired")
-TIMEOUT = timedelta(seconds=60)
+OPEN = "VVJ-9-01"
+"""Has an open failure, and so there always is what to remind of."""
+TIMEOUT = LEASE / 2
 MOST_RUNS = 3
 ENOUGH_RUNS = 4
 """So many, one after the other with nothing failing, tell and forget whatever is left over."""
-MOST_MOMENTS = 36
-"""A run that tells three alerts has no more."""
+MOST_MOMENTS = 38
+"""A run that tells three alerts has no more, nor has one that reminds."""
 
 one_of = st.sampled_from
 type Told = tuple[str, str, str]
@@ -46,11 +49,17 @@ def written_plainly(account: str, held: Sequence[Held], style: Style) -> Alert:
     return Alert("digest", json.dumps(told), "sms", "digest", {"type": "digest", "account": account})
 
 
+def reminded_plainly(account: str, failures: Sequence[OpenFailure], *, now: datetime, **_: Any) -> Alert:
+    """Write a reminder that no other run writes."""
+    return Alert("reminder", now.isoformat(), "sms", "reminder", {"type": "reminder", "account": account})
+
+
 @dataclass
 class Run:
-    """A run of the function, in a thread that goes on only when `go_on` says so."""
+    """A run of the function, in a thread that goes on only when `go_on` says so; with an occasion, one that reminds."""
 
     shop: DigestShop
+    occasion: str | None = None
     began: datetime = field(init=False)
     is_over: bool = False
     error: BaseException | None = None
@@ -87,7 +96,9 @@ class Run:
     def _run(self) -> None:
         self._may_go.acquire()
         try:
-            if self._happening is None:
+            if self._happening is None and self.occasion:
+                self.shop.digests().send_reminders(self._seconds_left, self.occasion, lambda: self.began)
+            elif self._happening is None:
                 self.shop.digests().send_digests(self._seconds_left, lambda: self.began)
         except (Crash, TryAgainLater):
             pass
@@ -107,6 +118,8 @@ class Play:
     def __init__(self) -> None:
         self.shop = DigestShop()
         self.shop.backlog.note_accounts([SHOP])
+        self.shop.keep(OPEN)
+        self.shop.dynamodb.catch_up()
         self.shop.dynamodb.lags = True
         self.shop.moments.happens = self._stand
         self.runs: list[Run] = []
@@ -117,6 +130,10 @@ class Play:
         self.publishers: dict[str, Run] = {}
         self.told: set[Told] = set()
         self.seen = 0
+        self.occasions = 0
+        self.due: Due | None = None
+        """The last reminder that was noted as due."""
+        self.reminded: set[str | None] = set()
 
     def hold_back(self, order: str, kind: str) -> None:
         """Hold an alert back, in the place of an older one of the order."""
@@ -137,17 +154,25 @@ class Play:
             if self.shop.now - run.began >= TIMEOUT:
                 self.go_on(run, die)
 
-    def begin(self) -> Run:
+    def begin(self, occasion: str | None = None) -> Run:
         """Let a run begin. Nothing is done yet."""
-        run = Run(self.shop)
+        self.shop.now += timedelta(microseconds=1)
+        run = Run(self.shop, occasion)
         self.runs.append(run)
         return run
+
+    def begin_to_remind(self) -> Run:
+        """Let the scheduler call for the next occasion, when the last one's reminder is not wanted any more."""
+        self.advance(WANTED_FOR)
+        self.occasions += 1
+        return self.begin(f"occasion {self.occasions}")
 
     def go_on(self, run: Run, happening: Callable[[], None] | None = None) -> None:
         """Let a run go on to its next moment, or let something happen to it."""
         self.current = run
         run.go_on(happening)
         self.current = None
+        self.due = self.tellings.due() or self.due
         self._look_at_what_was_told(run)
         if run.is_over:
             self.runs.remove(run)
@@ -168,13 +193,23 @@ class Play:
         for run in list(self.runs):
             self.finish(run)
         self.shop.topic.refused.clear()
+        is_too_late = self.due is None or self.shop.now - self.due.at > WANTED_FOR - timedelta(hours=1)
         for _ in range(ENOUGH_RUNS):
             self.advance(timedelta(minutes=15))
             self.shop.dynamodb.catch_up()
             self.finish(self.begin())
         assert set(self.held.values()) <= self.told
         assert not self.shop.held
-        assert Tellings(self.shop.dynamodb.table).read(SHOP, DIGEST).alert is None
+        assert self.tellings.read(SHOP, DIGEST).alert is None
+        assert self.tellings.read(SHOP, REMINDER).alert is None
+        if self.due and not is_too_late:
+            assert self.due.occasion in self.reminded
+            assert self.tellings.due() is None
+
+    @property
+    def tellings(self) -> Tellings:
+        """Return how far the summaries have come, for a test to look at."""
+        return Tellings(self.shop.dynamodb.table)
 
     def close(self) -> None:
         """End every thread."""
@@ -186,21 +221,29 @@ class Play:
         self.current.stand(moment)
 
     def _look_at_what_was_told(self, run: Run) -> None:
-        """A digest tells what was held back and not yet told; the same one comes again only where its sender failed."""
+        """The same summary comes again only where its sender failed."""
         published = self.shop.topic.published
-        for digest in published[self.seen :]:
-            text = json.dumps(digest.entry)
+        for told in published[self.seen :]:
+            text = json.dumps(told.entry)
             if text in self.publishers:
                 assert self.publishers[text].is_unlucky, "told again, though its sender could note it"
+            elif told.type == DIGEST:
+                self._look_at_a_digest(told)
             else:
-                alerts = [_as_told(alert) for alert in json.loads(digest.body)]
-                assert alerts
-                assert len(alerts) == len(set(alerts))
-                assert self.ever_held.issuperset(alerts)
-                assert self.told.isdisjoint(alerts), "told in two digests"
-                self.told.update(alerts)
+                occasion = self.tellings.read(SHOP, REMINDER).occasion
+                assert occasion not in self.reminded, "reminded twice"
+                self.reminded.add(occasion)
             self.publishers[text] = run
         self.seen = len(published)
+
+    def _look_at_a_digest(self, digest: Published) -> None:
+        """It tells what was held back, and was not told yet."""
+        alerts = [_as_told(alert) for alert in json.loads(digest.body)]
+        assert alerts
+        assert len(alerts) == len(set(alerts))
+        assert self.ever_held.issuperset(alerts)
+        assert self.told.isdisjoint(alerts), "told in two digests"
+        self.told.update(alerts)
 
 
 def _as_told(alert: Any) -> Told:
@@ -213,7 +256,7 @@ class DigestMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.plainly = patch.object(summary, "digest", written_plainly)
+        self.plainly = patch.multiple(summary, digest=written_plainly, reminder=reminded_plainly)
         self.plainly.start()
         self.play = Play()
 
@@ -238,7 +281,7 @@ class DigestMachine(RuleBasedStateMachine):
     def the_index_does_not_show(self, order: str) -> None:
         self.play.shop.dynamodb.hide(f"held#{SHOP}#{order}")
 
-    @rule(seconds=one_of([1, 30, 70, 130, 900]))
+    @rule(seconds=one_of([1, 60, 310, 610, 900]))
     def time_passes(self, seconds: int) -> None:
         self.play.advance(timedelta(seconds=seconds))
 
@@ -246,6 +289,15 @@ class DigestMachine(RuleBasedStateMachine):
     @rule(moments=st.integers(0, MOST_MOMENTS))
     def a_run_begins(self, moments: int) -> None:
         self.play.go_far(self.play.begin(), moments)
+
+    @rule(moments=st.integers(0, MOST_MOMENTS))
+    def a_reminder_is_called_for(self, moments: int) -> None:
+        self.play.go_far(self.play.begin_to_remind(), moments)
+
+    @precondition(lambda self: self.play.occasions and len(self.play.runs) < MOST_RUNS)
+    @rule(moments=st.integers(0, MOST_MOMENTS))
+    def it_is_called_for_again(self, moments: int) -> None:
+        self.play.go_far(self.play.begin(f"occasion {self.play.occasions}"), moments)
 
     @precondition(lambda self: self.play.runs)
     @rule(which=st.integers(0, MOST_RUNS), moments=st.integers(1, 8))
@@ -284,7 +336,7 @@ class DigestMachine(RuleBasedStateMachine):
 
     @property
     def _told_or_written(self) -> set[Told]:
-        written = Tellings(self.play.shop.dynamodb.table).read(SHOP, DIGEST).alert
+        written = self.play.tellings.read(SHOP, DIGEST).alert
         left = json.loads(json.loads(json.loads(written)["Message"])["default"]) if written else []
         return self.play.told | {_as_told(alert) for alert in left}
 
@@ -299,6 +351,7 @@ TestDigests.settings = settings(max_examples=100, stateful_step_count=40, deadli
 @pytest.fixture
 def _plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summary, "digest", written_plainly)
+    monkeypatch.setattr(summary, "reminder", reminded_plainly)
 
 
 BEFORE, AFTER = range(1, MOST_MOMENTS, 2), range(2, MOST_MOMENTS, 2)
@@ -338,14 +391,34 @@ def test_two_runs_may_overtake_each_other_at_any_moment() -> None:
 
 
 @pytest.mark.usefixtures("_plainly")
+@pytest.mark.parametrize(("happening", "moments"), [(die, BEFORE), (fail, BEFORE), (fail, AFTER), (repeat, AFTER)])
+def test_a_reminder_and_a_run_of_the_digests_may_meet_at_any_moments(
+    happening: Callable[[], None], moments: range
+) -> None:
+    for reminder_stands, digest_stands in itertools.product(moments, repeat=2):
+        play = Play()
+        play.hold_back(ORDERS[0], "failing")
+        play.shop.dynamodb.catch_up()
+        reminder = play.begin_to_remind()
+        play.go_far(reminder, reminder_stands)
+        digest = play.begin()
+        play.go_far(digest, digest_stands)
+        if not reminder.is_over:
+            play.go_on(reminder, happening)
+        play.finish(digest)
+        play.finish(reminder)
+        play.drain()
+
+
+@pytest.mark.usefixtures("_plainly")
 def test_a_run_has_no_more_moments_than_these() -> None:
     play = Play()
     for order in ORDERS:
         play.hold_back(order, "failing")
     play.shop.dynamodb.catch_up()
-    run = play.begin()
-    play.go_far(run, MOST_MOMENTS)
-    assert run.is_over
+    for run in (play.begin(), play.begin_to_remind()):
+        play.go_far(run, MOST_MOMENTS)
+        assert run.is_over
 
 
 def _goes_so_far(play: Play, moments: int, happening: Callable[[], None]) -> None:

@@ -1,14 +1,18 @@
 """The lists, over a table that evaluates the product's own expressions."""
 
+import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from invoicekey import telemetry
 from invoicekey.backlog import Backlog, CheckedOrder, FollowedOrder, HeldAlert
 from invoicekey.ledger import DISMISSED, EXPIRED, Entry, HeldBack, Ledger, Report, Shown
 from invoicekey.notification import OrderRef
+from invoicekey.table import Item
+from invoicekey.verdict import Code
 from tests.fake_dynamodb import FakeDynamoDb
 
 NOW = datetime(2026, 3, 3, 15, 0, tzinfo=UTC)
@@ -194,7 +198,7 @@ class TestHeldBack:
         assert backlog.held_back() == {
             "luxstore": [
                 HeldAlert(OrderRef("luxstore", "VVJ-2-01"), "resolved", (), NOW, None),
-                HeldAlert(REF, "failing", ("missing", "reused"), NOW + SECOND, None),
+                HeldAlert(REF, "failing", (Code.MISSING, Code.REUSED), NOW + SECOND, None),
             ],
             "othershop": [HeldAlert(OTHER, "expired", (), NOW, None)],
         }
@@ -263,6 +267,86 @@ class TestHeldBack:
         hold_back(dynamodb, REF, "resolved", NOW + SECOND)
         backlog.drop(told)
         assert [alert.kind for alert in backlog.held_back()["luxstore"]] == ["resolved"]
+
+
+SPOILT: list[Item] = [
+    {"checked_at": None},
+    {"checked_at": "yesterday"},
+    {"checked_at": "2026-03-03T15:00:00"},  # in no zone
+    {"checked_at": 1772550000},
+    {"mended_at": "yesterday"},
+    {"pk": "order#luxstore"},
+    {"pk": "VVJ-2-01"},
+]
+SPOILT_FAILURES: list[Item] = [
+    {"list_at": "2026-03-03T14:59:59"},
+    {"opened_at": "yesterday"},
+    {"errors": "missing"},
+    {"errors": [{"code": "missing", "invoice_number": "643797"}]},
+    {"errors": [{"code": "missing", "invoice_number": 643797, "has_suggestion": False}]},
+    {"errors": [{"code": "missing", "invoice_number": None, "has_suggestion": False, "colour": "red"}]},
+]
+SPOILT_ALERTS: list[Item] = [
+    {"kind": None},
+    {"kind": "no_such_kind"},
+    {"codes": "missing"},
+    {"codes": ["no_such_code"]},
+    {"digest": "seven"},
+    {"list_at": "2026-03-03T15:00:00"},
+    {"pk": "held#luxstore"},
+]
+
+
+def spoil(dynamodb: FakeDynamoDb, key: str, changes: Item) -> None:
+    """Put an item beside another one, that is like it but for these changes; None takes an attribute away."""
+    item = (dynamodb.item(key) or {}) | {"pk": key.replace("VVJ-1-01", "VVJ-2-01")} | changes
+    dynamodb.table.put({name: value for name, value in item.items() if value is not None})
+
+
+class TestSpoiltItems:
+    """Somebody changed them by hand; they are nobody else's trouble."""
+
+    @pytest.mark.parametrize("changes", SPOILT + SPOILT_FAILURES, ids=str)
+    def test_one_of_the_followed_is_left_out(self, dynamodb: FakeDynamoDb, backlog: Backlog, changes: Item) -> None:
+        write(dynamodb)
+        spoil(dynamodb, "order#luxstore#VVJ-1-01", changes)
+        assert refs(backlog.followed()) == refs(backlog.followed(NOW)) == ["VVJ-1-01"]
+
+    @pytest.mark.parametrize("changes", [*SPOILT, {"outcome": None}], ids=str)
+    def test_one_of_the_checked_is_left_out(self, dynamodb: FakeDynamoDb, backlog: Backlog, changes: Item) -> None:
+        write(dynamodb, outcome="ok", errors_told=None, errors=(), opened_at=None, recheck_at=None)
+        spoil(dynamodb, "order#luxstore#VVJ-1-01", changes)
+        assert refs(backlog.checked("luxstore", NOW - 2 * HOUR)) == ["VVJ-1-01"]
+
+    @pytest.mark.parametrize("changes", SPOILT_ALERTS, ids=str)
+    def test_one_of_those_held_back_is_left_out(self, dynamodb: FakeDynamoDb, backlog: Backlog, changes: Item) -> None:
+        hold_back(dynamodb, REF, "failing", NOW, "missing")
+        spoil(dynamodb, "held#luxstore#VVJ-1-01", changes)
+        assert refs(backlog.held_back()["luxstore"]) == ["VVJ-1-01"]
+
+    def test_an_error_of_a_code_that_this_version_does_not_know_is_followed_for_a_check_may_mend_it(
+        self, dynamodb: FakeDynamoDb, backlog: Backlog
+    ) -> None:
+        write(dynamodb, errors=(replace(MISSING, code="no_such_code"),))
+        assert refs(backlog.followed()) == ["VVJ-1-01"]
+
+    def test_each_is_counted_and_logged_by_its_key_alone(
+        self,
+        dynamodb: FakeDynamoDb,
+        backlog: Backlog,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        counted: list[str] = []
+        monkeypatch.setattr(telemetry, "count", counted.append)
+        write(dynamodb)
+        spoil(dynamodb, "order#luxstore#VVJ-1-01", {"checked_at": "Maria da Silva"})
+        with caplog.at_level(logging.ERROR):
+            assert refs(backlog.followed()) == ["VVJ-1-01"]
+        (line,) = caplog.records
+        assert counted == ["ledger_unreadable"]
+        assert (line.__dict__["account"], line.__dict__["order_id"]) == ("luxstore", "VVJ-2-01")
+        assert "Maria" not in str(line.__dict__)
 
 
 class TestAccounts:

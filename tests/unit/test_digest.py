@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-from invoicekey import digest, telemetry
-from invoicekey.alert import Style
-from invoicekey.digest import FORGETTING_SECONDS, MOST_TOLD, TELLING_SECONDS, Digests, Tellings
+from invoicekey import digest, summary, telemetry
+from invoicekey.alert import Alert, Style
+from invoicekey.digest import FORGETTING_SECONDS, MOST_TOLD, TELLING_SECONDS, WANTED_FOR, Digests, Due, Tellings
 from invoicekey.errors import TryAgainLater
 from invoicekey.ledger import DISMISSED, EXPIRED, Shown
 from invoicekey.outlets import AlertTopic
-from tests.fakes_digest import LEASE, OTHER, PLENTY, SHOP, TUESDAY, DigestShop, at, die, fail, repeat, when
+from tests.fakes_digest import LEASE, MINUTE, OTHER, PLENTY, SHOP, TUESDAY, DigestShop, at, die, fail, repeat, when
 from tests.fakes_outside import Crash
 
 HOUR, DAY, SECOND = timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
 A, B, C = "VVJ-1-01", "VVJ-2-01", "VVJ-3-01"
 MONDAY_AT_9 = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
 MOST_MOMENTS = 60
-"""A digest of two alerts has no more moments than this."""
+"""A run that sends two digests or reminders has no more moments than this."""
 
 
 @pytest.fixture
@@ -38,6 +38,17 @@ def moments_of(run: Callable[[DigestShop], object], make: Callable[[], DigestSho
     assert count < MOST_MOMENTS
     for number in range(count):
         yield number, make()
+
+
+def not_of(account: str, write: Callable[..., Alert]) -> Callable[..., Alert]:
+    """Return what writes summaries, but none of an account: there it has a fault."""
+
+    def written(name: str, *given: Any, **named: Any) -> Alert:
+        if name == account:
+            raise ZeroDivisionError
+        return write(name, *given, **named)
+
+    return written
 
 
 def with_two_alerts() -> DigestShop:
@@ -62,7 +73,9 @@ class TestDigest:
     def test_where_nothing_is_held_back_nothing_is_told_and_nothing_written(self, shop: DigestShop) -> None:
         shop.backlog.note_accounts([SHOP])
         assert shop.tell() == 0
-        assert {moment.split()[1] for moment in shop.moments.passed} == {"query", "batch_get_item"}
+        calls = Counter(moment.split()[1] for moment in shop.moments.passed if moment.startswith("before"))
+        # The accounts, how far the digests and the reminders of the one have come, and whether a reminder is due.
+        assert calls == {"query": 1, "batch_get_item": 4}
 
     def test_what_was_told_is_not_told_again(self, shop: DigestShop) -> None:
         shop.hold_back(A)
@@ -233,13 +246,23 @@ class TestDigestsThatFail:
         assert shop.tell() == 1
         assert [told.account for told in shop.topic.published] == [OTHER]
 
-    def test_a_fault_of_ours_fails_the_function_when_the_others_were_told(self, shop: DigestShop) -> None:
-        shop.hold_back(A, "failing", "no_such_code")
+    def test_a_fault_of_ours_fails_the_function_when_the_others_were_told(
+        self, shop: DigestShop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(summary, "digest", not_of(SHOP, summary.digest))
+        shop.hold_back(A)
         shop.hold_back(B, account=OTHER)
         with pytest.raises(ExceptionGroup, match="could not be told") as raised:
             shop.tell()
-        assert [type(fault) for fault in raised.value.exceptions] == [ValueError]
+        assert [type(fault) for fault in raised.value.exceptions] == [ZeroDivisionError]
         assert [told.account for told in shop.topic.published] == [OTHER]
+        assert shop.held == [A]
+
+    def test_an_alert_that_somebody_spoilt_is_no_trouble_of_the_others(self, shop: DigestShop) -> None:
+        shop.hold_back(A, "failing", "no_such_code")
+        shop.hold_back(B)
+        assert shop.tell() == 1
+        assert shop.told == [[B]]
         assert shop.held == [A]
 
     def test_a_list_that_can_t_be_read_fails_the_function(self, shop: DigestShop) -> None:
@@ -459,36 +482,22 @@ class TestReminder:
         shop.keep(A)
         assert [shop.remind(), shop.remind()] == [1, 1]
 
+    def test_a_failure_that_somebody_spoilt_is_left_out(self, shop: DigestShop) -> None:
+        shop.keep(A, errors=(Shown("no_such_code", None, has_suggestion=False),))
+        shop.keep(B)
+        shop.dynamodb.table.put({"pk": f"order#{SHOP}#{C}", "list": "followed", "list_at": TUESDAY.isoformat()})
+        assert shop.remind() == 1
+        assert shop.told == [[B]]
+
     def test_a_scheduler_that_calls_twice_for_one_occasion_reminds_once(self, shop: DigestShop) -> None:
         shop.keep(A)
         assert [shop.remind("Tuesday"), shop.remind(), shop.remind("Tuesday"), shop.remind("Wednesday")] == [1, 1, 0, 1]
 
     def test_of_two_calls_at_once_one_reminds(self) -> None:
-        def with_one() -> DigestShop:
-            shop = DigestShop()
-            shop.keep(A)
-            return shop
-
-        for number, shop in moments_of(lambda shop: shop.remind("Tuesday"), with_one):
+        for number, shop in moments_of(lambda shop: shop.remind("Tuesday"), with_two_reminders_due):
             shop.moments.happens = at(number, partial(shop.remind, "Tuesday"))
             shop.remind("Tuesday")
-            assert shop.told == [[A]]
-
-    def test_it_may_die_at_any_moment(self) -> None:
-        def with_one() -> DigestShop:
-            shop = DigestShop()
-            shop.keep(A)
-            return shop
-
-        for number, shop in moments_of(lambda shop: shop.remind("Tuesday"), with_one):
-            shop.moments.happens = at(number, die)
-            with pytest.raises(Crash):
-                shop.remind("Tuesday")
-            shop.wait()
-            shop.remind("Tuesday")
-            first, *again = shop.topic.published
-            assert first.orders == [A]
-            assert again in ([], [first])
+            assert sorted(shop.told) == [[A], [B]]
 
     def test_one_that_could_not_be_sent_is_sent_by_the_next_digest_run(self, shop: DigestShop) -> None:
         shop.backlog.note_accounts([SHOP])
@@ -522,9 +531,10 @@ class TestReminder:
         assert shop.tell() == 1
         assert shop.told == [[B]]
 
-    def test_one_account_s_trouble_is_not_another_s(self, shop: DigestShop) -> None:
+    def test_one_account_s_trouble_is_not_another_s(self, shop: DigestShop, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(summary, "reminder", not_of(OTHER, summary.reminder))
         shop.keep(A)
-        shop.keep(B, account=OTHER, errors=(Shown("no_such_code", None, has_suggestion=False),))
+        shop.keep(B, account=OTHER)
         shop.keep(C, account="third")
         shop.topic.refused = {SHOP}
         with pytest.raises(ExceptionGroup, match="could not be told"):
@@ -537,6 +547,198 @@ class TestReminder:
         assert shop.remind("Tuesday") == 0
         shop.left = PLENTY
         assert shop.remind("Tuesday") == 1
+
+
+def with_one_reminder_due() -> DigestShop:
+    """An account has an open failure, of which it was reminded yesterday."""
+    shop = DigestShop()
+    shop.backlog.note_accounts([SHOP])
+    shop.keep(A)
+    shop.remind("yesterday")
+    shop.topic.published.clear()
+    shop.wait(DAY)
+    shop.moments.passed.clear()
+    return shop
+
+
+def with_two_reminders_due() -> DigestShop:
+    """Another account has one too, and was not reminded before."""
+    shop = with_one_reminder_due()
+    shop.backlog.note_accounts([SHOP, OTHER])
+    shop.keep(B, account=OTHER)
+    return shop
+
+
+def with_two_signs_of_life_due() -> DigestShop:
+    """It is Monday, and two accounts have nothing open."""
+    shop = DigestShop()
+    shop.backlog.note_accounts([SHOP, OTHER])
+    shop.now = MONDAY_AT_9
+    return shop
+
+
+class TestAReminderThatIsDue:
+    """As deployed: Lambda repeats a call that fails, the lease outlasts that, and digests have a run in 15 minutes."""
+
+    @pytest.mark.parametrize("make", [with_two_reminders_due, with_two_signs_of_life_due])
+    @pytest.mark.parametrize("happening", [die, fail, repeat])
+    def test_its_run_may_die_or_fail_at_any_moment(
+        self, make: Callable[[], DigestShop], happening: Callable[[], None]
+    ) -> None:
+        for number, shop in moments_of(lambda shop: shop.remind("today"), make):
+            if happening is repeat and number % 2 == 0:  # before a call: there is nothing to repeat
+                continue
+            shop.moments.happens = at(number, happening)
+            shop.be_called_to_remind("today")
+            happened_at = shop.moments.passed[number]
+            shop.go_on(DAY)
+            sent = [published for published in shop.topic.published if published.type == "reminder"]
+            first_ones = {published.account: published for published in sent}
+            assert first_ones.keys() == {SHOP, OTHER}
+            assert all(published == first_ones[published.account] for published in sent)
+            if len(sent) > len(first_ones):
+                assert happened_at in {"after publish", "before put_item"}, "between sending and noting"
+
+    @pytest.mark.parametrize(("first", "second"), [(die, die), (die, fail), (fail, die), (fail, fail)])
+    def test_so_may_its_run_and_whichever_comes_then(
+        self, first: Callable[[], None], second: Callable[[], None]
+    ) -> None:
+        for number, _ in moments_of(lambda shop: shop.remind("today"), with_one_reminder_due):
+            for later in range(MOST_MOMENTS):
+                shop = with_one_reminder_due()
+                # What the first one ends, the second one does not see.
+                shop.moments.happens = both(at(number, first), at(number + later, second))
+                shop.be_called_to_remind("today")
+                shop.go_on(HOUR)
+                sent, *again = shop.topic.published
+                assert sent.orders == [A]
+                assert again in ([], [sent], [sent, sent])
+
+    def test_all_that_lambda_makes_of_a_call_may_die_once_it_is_noted(self) -> None:
+        for number, shop in moments_of(lambda shop: shop.remind("today"), with_two_reminders_due):
+            if number == 0:
+                continue
+            for _ in range(3):
+                shop.moments.happens = at(number, die)
+                with suppress(Crash):
+                    shop.remind("today")
+                shop.wait(MINUTE)
+            shop.go_on(HOUR)
+            assert {(told.account, *told.orders) for told in shop.topic.published} == {(SHOP, A), (OTHER, B)}
+            assert len({str(told) for told in shop.topic.published}) == 2
+
+    def test_a_ledger_that_gives_no_answer_for_hours_delays_it(self) -> None:
+        shop = with_two_reminders_due()
+
+        def fail_but_for_the_note(moment: str) -> None:
+            if shop.moments.passed.count("before put_item") > 1:
+                fail()
+
+        shop.moments.happens = fail_but_for_the_note
+        shop.be_called_to_remind("today")
+        shop.go_on(WANTED_FOR - HOUR)
+        shop.moments.happens = lambda moment: None
+        shop.go_on(HOUR)
+        assert sorted(shop.told) == [[A], [B]]
+
+    def test_one_for_which_there_was_no_time_is_sent_by_the_next_digest_run(self) -> None:
+        shop = with_two_reminders_due()
+        shop.left = TELLING_SECONDS - 1
+        assert shop.remind("today") == 0
+        shop.left = PLENTY
+        shop.wait()
+        assert [shop.tell(), shop.tell()] == [0, 0]
+        assert sorted(shop.told) == [[A], [B]]
+
+    def test_one_that_meets_another_run_s_lease_is_sent_by_a_digest_run_after_it(self) -> None:
+        shop = with_two_reminders_due()
+        shop.moments.happens = when("before publish", die)
+        with pytest.raises(Crash):
+            shop.remind()
+        shop.be_called_to_remind("today")
+        shop.go_on(HOUR)
+        assert sorted(shop.told) == [[A], [A], [B]]
+
+    def test_who_was_reminded_is_not_reminded_again_for_another_s_trouble(self) -> None:
+        shop = with_two_reminders_due()
+        shop.topic.refused = {OTHER}
+        shop.be_called_to_remind("today")
+        shop.go_on(HOUR)
+        assert shop.told == [[A]]
+        shop.topic.refused.clear()
+        shop.go_on(HOUR)
+        assert shop.told == [[A], [B]]
+
+    def test_nothing_is_left_of_one_that_everybody_got(self) -> None:
+        shop = with_two_reminders_due()
+        shop.remind("today")
+        assert Tellings(shop.dynamodb.table).due() is None
+
+    def test_one_is_not_sent_when_the_day_is_over(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        shop.left = TELLING_SECONDS - 1
+        shop.remind("Tuesday")
+        shop.left = PLENTY
+        shop.wait(WANTED_FOR)
+        shop.tell()
+        assert not shop.told
+        shop.wait(DAY - WANTED_FOR)
+        shop.remind("Wednesday")
+        shop.go_on(HOUR)
+        assert shop.told == [[A]]
+
+    def test_a_sign_of_life_that_comes_after_midnight_is_monday_s(self) -> None:
+        shop = with_two_signs_of_life_due()
+        shop.now += 14 * HOUR  # 23:00
+        shop.left = TELLING_SECONDS - 1
+        shop.remind("Monday")
+        shop.left = PLENTY
+        shop.wait(2 * HOUR)
+        shop.tell()
+        assert {told.account for told in shop.topic.published} == {SHOP, OTHER}
+
+    def test_where_a_failure_is_spoilt_there_is_no_sign_of_life(self) -> None:
+        shop = with_two_signs_of_life_due()
+        shop.keep(A, errors=(Shown("no_such_code", None, has_suggestion=False),))
+        shop.remind("Monday")
+        assert [told.account for told in shop.topic.published] == [OTHER]
+
+    def test_a_later_one_is_not_forgotten_with_an_earlier_one(self) -> None:
+        shop = with_two_reminders_due()
+        tomorrow = Due("tomorrow", shop.now + DAY)
+        shop.moments.happens = when("before delete_item", lambda: Tellings(shop.dynamodb.table).note_due(tomorrow))
+        shop.remind("today")
+        assert Tellings(shop.dynamodb.table).due() == tomorrow
+
+    def test_one_that_a_person_asks_for_is_not_sent_later_where_there_was_no_time(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        shop.left = TELLING_SECONDS - 1
+        assert shop.remind() == 0
+        shop.left = PLENTY
+        shop.go_on(DAY)
+        assert not shop.told
+
+    def test_a_fault_in_one_keeps_no_digest_from_going_out(
+        self, shop: DigestShop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(summary, "reminder", not_of(SHOP, summary.reminder))
+        shop.keep(A)
+        with pytest.raises(ExceptionGroup):
+            shop.remind("today")
+        shop.hold_back(B)
+        with pytest.raises(ExceptionGroup):
+            shop.tell()
+        assert [told.type for told in shop.topic.published] == ["digest"]
+
+
+def both(*happenings: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what lets each of them happen."""
+
+    def happen(moment: str) -> None:
+        for happening in happenings:
+            happening(moment)
+
+    return happen
 
 
 class TestSignOfLife:

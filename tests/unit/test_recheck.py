@@ -107,6 +107,15 @@ def test_all_that_is_followed_is_queued_on_demand(shop: Shop) -> None:
     assert sorted(shop.sqs.orders) == ["A", "B"]
 
 
+def test_an_item_that_somebody_spoilt_is_no_trouble_of_the_others(shop: Shop) -> None:
+    shop.follow("A")
+    spoilt = {"pk": "order#luxstore#B", "list": "followed", "list_at": (NOW - HOUR).isoformat(), "checked_at": "today"}
+    shop.dynamodb.table.put(spoilt)
+    shop.follow("C")
+    assert shop.run() == Queued(2)
+    assert sorted(shop.sqs.orders) == ["A", "C"]
+
+
 def test_an_order_is_queued_as_an_event_of_ours(shop: Shop) -> None:
     shop.follow("A")
     shop.run()

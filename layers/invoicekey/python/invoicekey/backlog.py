@@ -1,21 +1,26 @@
 """What is still to be done: orders to be read again, alerts held back for a digest, and what was checked of late.
 
 Read by the table's index, never by a scan. The index lags a moment behind the items, so whoever acts on what it says
-does so on condition that the item still says it.
+does so on condition that the item still says it. An item that somebody spoilt by hand is left out.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 
+from invoicekey import telemetry
 from invoicekey.errors import Conflict
 from invoicekey.ledger import FOLLOWED, HELD_BACK, Shown, checked_list, held_key, order_key, ref_of
 from invoicekey.notification import OrderRef
 from invoicekey.table import Item, Table
+from invoicekey.telemetry import logger
+from invoicekey.verdict import Code
 
 _ACCOUNTS = "accounts"
 _OK = "ok"
+_KINDS = ("failing", "resolved", "expired")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class HeldAlert:
 
     ref: OrderRef
     kind: str
-    codes: tuple[str, ...]
+    codes: tuple[Code, ...]
     since: datetime
     digest: int | None
     """The run that has taken it up for its digest, told or not."""
@@ -76,18 +81,7 @@ class Backlog:
 
     def followed(self, due_by: datetime | None = None) -> Iterator[FollowedOrder]:
         """Yield the orders that are read again, or those of them that are due; the longest due first."""
-        until = _text(due_by) if due_by else "~"
-        for item in self._table.listed(FOLLOWED, until=until):
-            yield FollowedOrder(
-                ref=ref_of(item["pk"]),
-                due_at=datetime.fromisoformat(item["list_at"]),
-                opened_at=_moment(item.get("opened_at")),
-                checked_at=datetime.fromisoformat(item["checked_at"]),
-                outcome=item.get("outcome"),
-                mended_at=_moment(item.get("mended_at")),
-                set_aside=item.get("set_aside"),
-                errors=tuple(Shown(**error) for error in item.get("errors", ())),
-            )
+        return self._listed(FOLLOWED, _followed, until=_text(due_by) if due_by else "~")
 
     def postpone(self, order: FollowedOrder, until: datetime) -> None:
         """Let an order not be due again before `until`, unless a check has said otherwise meanwhile.
@@ -107,20 +101,12 @@ class Backlog:
 
     def checked(self, account: str, since: datetime) -> Iterator[CheckedOrder]:
         """Yield an account's orders that were last checked since then, and are not followed."""
-        for item in self._table.listed(checked_list(account), since=_text(since)):
-            yield CheckedOrder(
-                ref=ref_of(item["pk"]),
-                outcome=item["outcome"],
-                checked_at=datetime.fromisoformat(item["checked_at"]),
-                mended_at=_moment(item.get("mended_at")),
-                set_aside=item.get("set_aside"),
-            )
+        return self._listed(checked_list(account), _checked, since=_text(since))
 
     def held_back(self) -> dict[str, list[HeldAlert]]:
         """Return the alerts that are held back, by account, the oldest first."""
         held: dict[str, list[HeldAlert]] = {}
-        for item in self._table.listed(HELD_BACK):
-            alert = _held(item)
+        for alert in self._listed(HELD_BACK, _held):
             held.setdefault(alert.ref.account, []).append(alert)
         return held
 
@@ -157,13 +143,60 @@ class Backlog:
         names: list[str] = self._table.get([_ACCOUNTS]).get(_ACCOUNTS, {}).get("names", [])
         return names
 
+    def _listed[T](self, name: str, read: Callable[[Item], T], **between: str) -> Iterator[T]:
+        return readable(self._table.listed(name, **between), read, key=itemgetter("pk"))
+
+
+def readable[T, U](things: Iterable[T], read: Callable[[T], U], key: Callable[[T], str]) -> Iterator[U]:
+    """Yield what is read of each thing; one that can't be read is left out, and logged by its item's key alone."""
+    for thing in things:
+        try:
+            was_read = read(thing)
+        except (KeyError, TypeError, ValueError):
+            telemetry.count("ledger_unreadable")
+            account, _, order_id = key(thing).partition("#")[2].partition("#")
+            logger.error("an item in the ledger is spoilt: mend it", extra={"account": account, "order_id": order_id})
+        else:
+            yield was_read
+
+
+def _followed(item: Item) -> FollowedOrder:
+    return FollowedOrder(
+        ref=ref_of(item["pk"]),
+        due_at=_time(item["list_at"]),
+        opened_at=_moment(item.get("opened_at")),
+        checked_at=_time(item["checked_at"]),
+        outcome=item.get("outcome"),
+        mended_at=_moment(item.get("mended_at")),
+        set_aside=item.get("set_aside"),
+        errors=tuple(map(_shown, item.get("errors", ()))),
+    )
+
+
+def _checked(item: Item) -> CheckedOrder:
+    return CheckedOrder(
+        ref=ref_of(item["pk"]),
+        outcome=item["outcome"],
+        checked_at=_time(item["checked_at"]),
+        mended_at=_moment(item.get("mended_at")),
+        set_aside=item.get("set_aside"),
+    )
+
+
+def _shown(error: Item) -> Shown:
+    if not isinstance(error["invoice_number"], str | None):
+        raise TypeError("expected an invoice's number as text")
+    return Shown(**error)
+
 
 def _held(item: Item) -> HeldAlert:
+    if item["kind"] not in _KINDS:
+        raise ValueError(f"expected one of {', '.join(_KINDS)}")
     return HeldAlert(
         ref=ref_of(item["pk"]),
         kind=item["kind"],
-        codes=tuple(item.get("codes", ())),
-        since=datetime.fromisoformat(item["list_at"]),
+        codes=tuple(map(Code, item.get("codes", ()))),
+        since=_time(item["list_at"]),
         digest=int(item["digest"]) if "digest" in item else None,
     )
 
@@ -173,4 +206,12 @@ def _text(moment: datetime) -> str:
 
 
 def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    return _time(text) if text else None
+
+
+def _time(text: str) -> datetime:
+    """Return a time that others can be compared with."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("expected a time with its zone")
+    return moment

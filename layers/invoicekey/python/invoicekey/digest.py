@@ -4,10 +4,14 @@ A digest is written down before it is sent, like a report. A run takes the alert
 has; it keeps that number with the digest's bytes until they are sent, and only then forgets the alerts. So an alert was
 told if a digest of its number was written down, and is to be told if none was. A lease keeps an account to one run at
 a time.
+
+A reminder that is due is noted before anything else is done, and forgotten when every account had it. In between, each
+run that sends digests reminds whoever was not reminded yet.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import batched
@@ -15,8 +19,9 @@ from zoneinfo import ZoneInfo
 
 from invoicekey import summary, telemetry
 from invoicekey.alert import Alert, Style
-from invoicekey.backlog import Backlog, CheckedOrder, FollowedOrder, HeldAlert
+from invoicekey.backlog import Backlog, CheckedOrder, FollowedOrder, HeldAlert, readable
 from invoicekey.errors import Conflict, OutOfTime, TryAgainLater
+from invoicekey.ledger import order_key
 from invoicekey.outlets import AlertTopic, alert_entry
 from invoicekey.table import Table
 from invoicekey.telemetry import logger
@@ -30,9 +35,12 @@ FORGETTING_SECONDS = 5.0
 """With less time left nothing is forgotten any more; the next run does it."""
 MOST_TOLD = 50
 """So many digests of an account are remembered, far more than it takes the index to show what became of theirs."""
+WANTED_FOR = timedelta(hours=6)
+"""So long a reminder stays due: the morning's list still helps in the afternoon; the day after, there is a new one."""
 MONDAY = 0
 DIGEST, REMINDER = "digest", "reminder"
 _WEEK = timedelta(days=7)
+_DUE = "reminder_due"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,16 @@ class Telling:
     alert: str | None = None
     """The bytes of the last one, until they are sent."""
     lease_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A reminder that every account is to get."""
+
+    occasion: str | None
+    """The scheduled time as text, for which each account is reminded once; None where a person asks, each time anew."""
+    at: datetime
+    """When it came to be due."""
 
 
 class Tellings:
@@ -92,6 +110,20 @@ class Tellings:
         values = {"read": telling.version} if telling.version else {}
         self._table.put({name: value for name, value in item.items() if value is not None}, condition, **values)
         return written
+
+    def note_due(self, due: Due) -> None:
+        """Note the reminder that is due, in the place of an earlier one."""
+        self._table.put({"pk": _DUE, "occasion": due.occasion, "at": due.at.isoformat()})
+
+    def due(self) -> Due | None:
+        """Return the reminder that was noted and not forgotten."""
+        item = self._table.get([_DUE]).get(_DUE)
+        return Due(item["occasion"], datetime.fromisoformat(item["at"])) if item else None
+
+    def forget_due(self, due: Due) -> None:
+        """Forget a reminder that is not due any longer, unless a later one is by now."""
+        with suppress(Conflict):
+            self._table.delete(_DUE, "occasion = :occasion", occasion=due.occasion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +170,7 @@ class Digests:
     def send_digests(
         self, seconds_left: Callable[[], float], now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> int:
-        """Tell what is held back; return how many digests went out."""
+        """Tell what is held back, and remind of what is still due; return how many digests went out."""
         run = _Run(now(), seconds_left)
         telemetry.count("digest_published", 0)  # a run that has nothing to tell shows that it ran
         held = self._backlog.held_back()
@@ -146,8 +178,9 @@ class Digests:
         self._each(accounts, lambda account: self._send_left_over(account, run), run)
         sent = self._each(accounts, lambda account: self._send_digest(account, held.get(account, []), run), run)
         self._each(accounts, lambda account: self._forget_told(account, run), run)
+        self._send_what_is_due(run)  # comes last, so that nothing that it meets keeps a digest from going out
         run.end()
-        return sent
+        return sum(sent.values())
 
     def send_reminders(
         self,
@@ -157,28 +190,30 @@ class Digests:
     ) -> int:
         """Remind of what is open, on Mondays also where nothing is; return how many reminders went out.
 
-        With an occasion, the scheduled time as text, each account is reminded once for it; without one always.
+        With an occasion, the scheduled time as text, each account is reminded once for it, if need be by a later run of
+        the digests; without one always.
         """
         run = _Run(now(), seconds_left)
         telemetry.count("reminder_published", 0)
-        by_account: dict[str, list[FollowedOrder]] = {account: [] for account in self._known_accounts()}
-        for order in self._backlog.followed():
-            by_account.setdefault(order.ref.account, []).append(order)
-        sent = self._each(
-            by_account, lambda account: self._send_reminder(account, by_account[account], occasion, run), run
-        )
+        due = Due(occasion, run.now)
+        if occasion is not None:
+            self._tellings.note_due(due)
+        sent = self._remind(due, run)
         run.end()
         return sent
 
     def _known_accounts(self) -> list[str]:
         return self._served or self._backlog.accounts()
 
-    def _each(self, accounts: Iterable[str], send: Callable[[str], int], run: _Run) -> int:
-        """Send for each account by itself, for its trouble is not the others'; return how many summaries went out."""
-        sent = 0
+    def _each(self, accounts: Iterable[str], send: Callable[[str], int], run: _Run) -> dict[str, int]:
+        """Send for each account by itself, for its trouble is not the others'.
+
+        Return how many summaries went out, by account; those that met trouble, or another run, are not in it.
+        """
+        sent: dict[str, int] = {}
         for account in accounts:
             try:
-                sent += send(account)
+                sent[account] = send(account)
             except Conflict:
                 logger.info("another run has the account", extra={"account": account})
             except TryAgainLater as trouble:
@@ -233,15 +268,32 @@ class Digests:
 
     # ---- Reminders
 
-    def _send_reminder(self, account: str, orders: Sequence[FollowedOrder], occasion: str | None, run: _Run) -> int:
+    def _send_what_is_due(self, run: _Run) -> None:
+        """Remind where the reminder's own run could not."""
+        due = self._tellings.due()
+        if due and run.now < due.at + WANTED_FOR:
+            logger.info("a reminder is still due", extra={"occasion": due.occasion})
+            self._remind(due, run)
+
+    def _remind(self, due: Due, run: _Run) -> int:
+        by_account: dict[str, list[FollowedOrder]] = {account: [] for account in self._known_accounts()}
+        for order in self._backlog.followed():
+            by_account.setdefault(order.ref.account, []).append(order)
+        sent = self._each(by_account, lambda account: self._send_reminder(account, by_account[account], due, run), run)
+        if due.occasion is not None and sent.keys() == by_account.keys():
+            self._tellings.forget_due(due)
+        return sum(sent.values())
+
+    def _send_reminder(self, account: str, orders: Sequence[FollowedOrder], due: Due, run: _Run) -> int:
         sent = self._send_left_over(account, run)
         telling = self._tellings.read(account, REMINDER)
-        if occasion is not None and telling.occasion == occasion:
+        if due.occasion is not None and telling.occasion == due.occasion:
             return sent
-        text = self._reminder(account, orders, telling.at, run.now)
+        text = self._reminder(account, orders, telling.at, due, run)
         if text is None:
             return sent
-        telling = replace(self._begin(telling, run), occasion=occasion or telling.occasion)
+        # The lease is taken with the bytes, in one write: it never keeps off others from what is not written down yet.
+        telling = replace(self._leased(telling, run), occasion=due.occasion or telling.occasion)
         self._end(self._publish(self._write_down(telling, text, run)))
         return sent + 1
 
@@ -254,21 +306,22 @@ class Digests:
         return 1
 
     def _reminder(
-        self, account: str, orders: Sequence[FollowedOrder], last_at: datetime | None, now: datetime
+        self, account: str, orders: Sequence[FollowedOrder], last_at: datetime | None, due: Due, run: _Run
     ) -> Alert | None:
-        failures = [order for order in orders if order.is_open]
+        open_ones = [order for order in orders if order.is_open]
+        failures = list(readable(open_ones, _as_listed, key=lambda order: order_key(order.ref)))
         if failures:
             return summary.reminder(
                 account,
-                [_as_listed(order) for order in failures],
-                now=now,
+                failures,
+                now=run.now,
                 since_last=self._since(last_at, account, orders) if last_at else None,
                 without_tracking=sum(order.is_good for order in orders),
                 style=self._style,
             )
-        if now.astimezone(ZoneInfo(self._style.timezone)).weekday() != MONDAY:
+        if open_ones or due.at.astimezone(ZoneInfo(self._style.timezone)).weekday() != MONDAY:
             return None
-        return summary.all_well(account, self._week(account, orders, now), self._style)
+        return summary.all_well(account, self._week(account, orders, run.now), self._style)
 
     def _since(self, last_at: datetime, account: str, followed: Sequence[FollowedOrder]) -> summary.SinceLast:
         opened = sum(order.is_open and _is_since(last_at, order.opened_at) for order in followed)
@@ -284,12 +337,16 @@ class Digests:
     # ---- The steps of both
 
     def _begin(self, telling: Telling, run: _Run) -> Telling:
-        """Take the account for this run; raise Conflict where another run has it, and OutOfTime at the run's end."""
+        """Take the account for this run."""
+        return self._tellings.write(self._leased(telling, run))
+
+    def _leased(self, telling: Telling, run: _Run) -> Telling:
+        """Return it with a lease; raise Conflict where another run has the account, and OutOfTime at the run's end."""
         if telling.lease_until and run.now < telling.lease_until:
             raise Conflict
         if run.seconds_left() < TELLING_SECONDS:
             raise OutOfTime("too little time is left to tell it")
-        return self._tellings.write(replace(telling, lease_until=run.now + self._lease))
+        return replace(telling, lease_until=run.now + self._lease)
 
     def _write_down(self, telling: Telling, text: Alert, run: _Run) -> Telling:
         entry = alert_entry(text.subject, text.message(chat=self._style.chat), text.attributes)
@@ -306,7 +363,7 @@ class Digests:
 
 
 def _as_told(alert: HeldAlert) -> summary.Held:
-    return summary.Held(alert.ref.order_id, alert.kind, tuple(map(Code, alert.codes)), alert.since)
+    return summary.Held(alert.ref.order_id, alert.kind, alert.codes, alert.since)
 
 
 def _as_listed(order: FollowedOrder) -> summary.OpenFailure:
