@@ -139,14 +139,14 @@ def _told(logged: LogLine) -> str:
 
 
 def _check(fields: Mapping[str, Any]) -> str:
+    kind = _TYPES.get(str(fields.get("report_type")))
+    told = f"; reported as number {fields.get('report')} ({kind})" if kind else ""
     if why := fields.get("retry"):
-        return f"not checked: {line(str(why), 120)}; it is tried again"
+        return f"not checked: {line(str(why), 120)}; it is tried again{told}"
     if "outcome" not in fields:
         return "read: VTEX does not know the order" if fields.get("dead") else "read: VTEX does not know the order yet"
     problems = f" ({', '.join(fields['problems'])})" if fields.get("problems") else ""
     suspect = "; it smells of CNova: is CnovaAffiliateIds right?" if fields.get("is_suspect") else ""
-    kind = _TYPES.get(str(fields.get("report_type")))
-    told = f"; reported as number {fields.get('report')} ({kind})" if kind else ""
     return f"read at VTEX and judged: {fields['outcome']}{problems}{suspect}{told}"
 
 

@@ -211,6 +211,10 @@ class FakeLedger(Ledger):
         with self._steps.taking("note_alerted", entry.ref.order_id):
             super().note_alerted(entry)
 
+    def note_dismissed(self, entry: Entry) -> None:
+        with self._steps.taking("note_dismissed", entry.ref.order_id):
+            super().note_dismissed(entry)
+
     def note_held_back(self, entry: Entry, held: HeldBack) -> None:
         with self._steps.taking("note_held_back", entry.ref.order_id):
             super().note_held_back(entry, held)

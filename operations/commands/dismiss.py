@@ -9,7 +9,7 @@ import typer
 
 from invoicekey.dismissal import Dismissals, Dismissed
 from invoicekey.errors import Conflict, TryAgainLater
-from invoicekey.ledger import DISMISSED, Entry
+from invoicekey.ledger import DISMISSED
 from invoicekey.notification import OrderRef, own_event
 from invoicekey.outlets import Event
 from operations.cli import IN_THE_WAY, app, err, out, shop
@@ -114,7 +114,7 @@ def _taken_back(of: Shop, ref: OrderRef, result: Dismissed) -> bool:
 
 def _standing(of: Shop, ref: OrderRef) -> str:
     """Say how an order stands that is not as the command needs it."""
-    entry: Entry = of.ledger.read([ref]).entries[ref]
+    entry = of.ledger.read_one(ref)
     if not entry.version:
         return f"nobody here has heard of it in the account {ref.account}"
     if entry.set_aside == DISMISSED:

@@ -12,6 +12,7 @@ from moto import mock_aws
 
 from invoicekey.errors import Conflict, TryAgainLater
 from invoicekey.ledger import (
+    DISMISSED,
     FOLLOWED,
     HELD_BACK,
     KEEP_CLAIMS_DAYS,
@@ -167,6 +168,15 @@ def test_a_silence_is_read_with_its_account_s_orders_and_only_grows(ledger: Ledg
     assert ledger.read([OrderRef("othershop", "VVJ-1-01")]).silent_until == {}
 
 
+def test_an_order_that_is_read_anew_and_is_spoilt_by_then_is_for_later(ledger: Ledger, table: Table) -> None:
+    written = ledger.write(FULL)
+    assert ledger.read_one(REF) == written
+
+    table.update("order#luxstore#VVJ-1-01", "SET checked_at = :spoilt", spoilt="yesterday")
+    with pytest.raises(TryAgainLater, match="mend it"):
+        ledger.read_one(REF)
+
+
 def test_put_backs_are_counted_by_message(ledger: Ledger) -> None:
     ledger.note_put_back("a")
     ledger.note_put_back("a")
@@ -244,6 +254,45 @@ def test_who_read_the_former_owner_before_meets_a_conflict(ledger: Ledger) -> No
     ledger.write(claiming(OTHER, KEY, claims_from={KEY: "VVJ-1-01"}))
     with pytest.raises(Conflict):
         ledger.write(older)
+
+
+def test_a_former_owner_that_is_forgotten_stays_so(ledger: Ledger, table: Table) -> None:
+    ledger.write(claiming(REF, KEY))
+    table.delete("order#luxstore#VVJ-1-01")  # as DynamoDB does when its time has come
+    written = ledger.write(claiming(OTHER, KEY, claims_from={KEY: "VVJ-1-01"}))
+
+    assert (owner(table), read(ledger, OTHER)) == ("VVJ-2-01", written)
+    assert table.get(["order#luxstore#VVJ-1-01"]) == {}
+
+
+def test_of_several_former_owners_those_that_are_there_lose_their_keys(ledger: Ledger, table: Table) -> None:
+    ledger.write(claiming(REF, KEY))
+    ledger.write(claiming(OTHER, OTHER_KEY))
+    table.delete("order#luxstore#VVJ-1-01")
+    ledger.write(claiming(THIRD, KEY, OTHER_KEY, claims_from={KEY: "VVJ-1-01", OTHER_KEY: "VVJ-2-01"}))
+
+    assert (owner(table, KEY), owner(table, OTHER_KEY)) == ("VVJ-3-01", "VVJ-3-01")
+    assert read(ledger, OTHER).claims == frozenset()
+    assert table.get(["order#luxstore#VVJ-1-01"]) == {}
+
+
+def test_a_former_owner_that_is_written_at_the_last_moment_is_a_conflict() -> None:
+    dynamodb = FakeDynamoDb()
+    ledger = Ledger(dynamodb.table)
+    ledger.write(claiming(REF, KEY))
+    dynamodb.table.delete("order#luxstore#VVJ-1-01")
+    transactions: list[str] = []
+
+    def its_own_check_is_faster(operation: str) -> None:
+        transactions.append(operation)
+        if len(transactions) == 2:
+            ledger.write(claiming(REF, KEY))
+
+    dynamodb.before = its_own_check_is_faster
+    with pytest.raises(Conflict):
+        ledger.write(claiming(OTHER, KEY, claims_from={KEY: "VVJ-1-01"}))
+    assert owner(dynamodb.table) == "VVJ-1-01"
+    assert read(ledger).claims == {KEY}
 
 
 def test_a_key_is_taken_from_nobody_but_the_former_owner(ledger: Ledger) -> None:
@@ -366,20 +415,13 @@ def test_the_newest_of_an_order_s_alerts_is_held_back_in_the_place_of_the_others
     assert "digest" not in item
 
 
-def test_one_that_is_resolved_keeps_the_codes_of_the_failure_that_is_not_told_yet(ledger: Ledger, table: Table) -> None:
+def test_one_that_is_resolved_takes_its_failure_s_place(ledger: Ledger, table: Table) -> None:
     entry = alerted(ledger)
     ledger.note_held_back(entry, HeldBack("failing", NOW, ("missing",)))
     ledger.note_held_back(entry, HeldBack("resolved", NOW + SECOND))
 
     (item,) = table.listed(HELD_BACK)
-    assert (item["kind"], item["codes"], item["list_at"]) == ("resolved", ["missing"], (NOW + SECOND).isoformat())
-
-
-def test_one_whose_failure_is_told_has_none(ledger: Ledger, table: Table) -> None:
-    ledger.note_held_back(alerted(ledger), HeldBack("resolved", NOW))
-
-    (item,) = table.listed(HELD_BACK)
-    assert (item["kind"], item["codes"]) == ("resolved", [])
+    assert (item["kind"], item["codes"], item["list_at"]) == ("resolved", [], (NOW + SECOND).isoformat())
 
 
 def test_an_alert_that_goes_out_makes_an_older_one_old_news(ledger: Ledger, table: Table) -> None:
@@ -397,6 +439,33 @@ def test_what_an_older_reading_says_is_sent_is_not_taken_from_the_digest(ledger:
         ledger.note_alerted(older)
 
     assert listed(table, HELD_BACK) == ["held#luxstore#VVJ-1-01"]
+
+
+def test_a_dismissal_whose_record_was_sent_is_told_and_needs_no_reading(ledger: Ledger, table: Table) -> None:
+    ledger.note_held_back(alerted(ledger), HeldBack("failing", NOW, ("missing",)))
+    dismissed = ledger.write(replace(read(ledger), set_aside=DISMISSED, report=replace(REPORT, number=2)))
+    ledger.note_dismissed(dismissed)
+
+    assert listed(table, HELD_BACK) == listed(table, FOLLOWED) == []
+    assert listed(table, checked_list("luxstore")) == ["order#luxstore#VVJ-1-01"]
+    entry = read(ledger)
+    assert (entry.version, entry.recheck_at, entry.is_in_digests) == (dismissed.version + 1, None, False)
+    assert entry.report
+    assert entry.report.is_told
+    assert "expires_at" in table.get(["order#luxstore#VVJ-1-01"])["order#luxstore#VVJ-1-01"]
+
+
+def test_a_dismissal_of_an_order_that_was_written_since_is_not_noted(ledger: Ledger, table: Table) -> None:
+    ledger.note_held_back(alerted(ledger), HeldBack("failing", NOW, ("missing",)))
+    older = read(ledger)
+    ledger.write(older)
+    with pytest.raises(Conflict):
+        ledger.note_dismissed(older)
+
+    assert (listed(table, HELD_BACK), listed(table, FOLLOWED)) == (
+        ["held#luxstore#VVJ-1-01"],
+        ["order#luxstore#VVJ-1-01"],
+    )
 
 
 def test_turns_are_given_up_to_the_limit(ledger: Ledger) -> None:

@@ -7,6 +7,7 @@ play can be repeated. What has to hold is asked at each step and at the end.
 import itertools
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,10 +15,13 @@ from typing import Any
 from invoicekey.backlog import Backlog
 from invoicekey.batch import BatchCheck
 from invoicekey.check import Clock
+from invoicekey.dismissal import Dismissals
+from invoicekey.errors import TryAgainLater
+from invoicekey.ledger import DISMISSED
 from invoicekey.notification import OrderRef, own_event
 from invoicekey.outlets import HOOK, RECHECK, Message
 from invoicekey.policy import Limit
-from tests.fakes_outside import ACCOUNT, Crash, FakeTime, Outside, Sent, message
+from tests.fakes_outside import ACCOUNT, LEASE, Crash, FakeTime, Outside, Sent, message
 from tests.keys import make_key
 from tests.orders import cnova_order, returned, sale
 
@@ -95,12 +99,12 @@ class Queued:
 
 @dataclass
 class Invocation:
-    """A batch that is being checked, in a thread that goes on only when `go_on` says so."""
+    """A batch that is being checked, or a dismissal, in a thread that goes on only when `go_on` says so."""
 
-    environment: BatchCheck
-    messages: list[Message]
+    work: Callable[[], set[str]]
     began: datetime
-    clock: Clock
+    messages: tuple[Message, ...] = ()
+    environment: BatchCheck | None = None
     is_over: bool = False
     went_back: set[str] | None = None
     """The ids of the messages that were reported as failed; None where it died."""
@@ -140,7 +144,7 @@ class Invocation:
         self._may_go.acquire()
         try:
             if not self._must_die:
-                self.went_back = self.environment.check(self.messages, self.clock)
+                self.went_back = self.work()
         except Crash:
             pass
         except BaseException as error:  # noqa: BLE001 - to be raised where the play is
@@ -169,6 +173,7 @@ class Play:
         self.senders: dict[tuple[OrderRef, int, str], Invocation] = {}
         self.texts: dict[tuple[OrderRef, int, str], str] = {}
         self.last: dict[OrderRef, Sent] = {}
+        self.last_failing: dict[OrderRef, Sent] = {}
         self.versions: dict[OrderRef, tuple[int, int]] = {}
         self.heard: set[tuple[OrderRef, int]] = set()
         """The reports of which people heard, by an alert of their own or in a digest."""
@@ -201,7 +206,9 @@ class Play:
         digest = next(self.numbers)
         for alert in itertools.chain.from_iterable(self.backlog.held_back().values()):
             assert self.backlog.take_up(alert, digest)
-            if alert.kind == "resolved" and alert.codes:
+            failing = self.last_failing[alert.ref]
+            if alert.kind == "resolved" and (alert.ref, failing.number) not in self.heard:
+                assert (alert.ref, failing.number) in self.outside.ledger.reports_held_back
                 self._hear(alert.ref, "failing")
             self._hear(alert.ref, alert.kind)
             self.backlog.drop(replace(alert, digest=digest))
@@ -236,7 +243,22 @@ class Play:
             return (began + TIMEOUT - self._time.now).total_seconds()
 
         clock = Clock(seconds_left, now=lambda: self._time.now)
-        invocation = Invocation(environment, [queued.message for queued in batch], began, clock)
+        messages = tuple(queued.message for queued in batch)
+        return self._invoke(Invocation(lambda: environment.check(messages, clock), began, messages, environment))
+
+    def dismiss(self, order_id: str) -> Invocation:
+        """Let a person dismiss an order. Nothing is done yet."""
+        dismissals = Dismissals(self.outside.ledger, self.outside.outlets, LEASE, "pt-BR")
+        began = self._time.now
+
+        def work() -> set[str]:
+            with suppress(TryAgainLater):
+                dismissals.dismiss(OrderRef(ACCOUNT, order_id), "solved elsewhere", began)
+            return set()
+
+        return self._invoke(Invocation(work, began))
+
+    def _invoke(self, invocation: Invocation) -> Invocation:
         self.invocations.append(invocation)
         return invocation
 
@@ -274,7 +296,10 @@ class Play:
     # ---- What holds
 
     def check_what_always_holds(self) -> None:
-        """Versions and numbers only grow, no message is lost, and orders and keys agree on who owns what."""
+        """Versions and numbers only grow, no message is lost, and orders and keys agree on who owns what.
+
+        No digest is to tell of an order what is not the last that was told of it.
+        """
         assert self.posted == self.ended | self.queue.keys()
         assert not self.ended & self.queue.keys()
         for ref, entry in self.outside.ledger.entries.items():
@@ -286,6 +311,11 @@ class Play:
         entries = self.outside.ledger.entries.values()
         owned = [(key, entry.ref.order_id) for entry in entries for key in entry.claims]
         assert sorted(owned) == sorted(self.outside.ledger.owners.items())
+        for order_id, kind in self.outside.ledger.held_back.items():
+            entry = self.outside.ledger.entries[OrderRef(ACCOUNT, order_id)]
+            assert entry.is_in_digests
+            assert entry.report
+            assert not entry.report.is_told or f".{kind}." in entry.report.type
 
     def drain(self) -> None:
         """Let everything come to its end with nothing failing any more: then all is told as it is."""
@@ -299,6 +329,7 @@ class Play:
             if entry.set_aside:  # of a key that its owner let go it hears only when it is read for another reason
                 self.post(ref.order_id)
         self._empty_the_queue()
+        self.check_what_always_holds()
         self.send_digest()
         self.check_what_always_holds()
         self._check_that_all_is_told()
@@ -331,35 +362,40 @@ class Play:
             assert others == expected, f"{order_id} is {state!r} and was told as {set(told[order_id])}"
             for key in like.shows(order_id) if like else ():
                 carriers.setdefault(key, set()).add(order_id)
+        dismissed = {ref.order_id for ref, entry in self.outside.ledger.entries.items() if entry.set_aside == DISMISSED}
         for key in OWN.values():
-            carrying = carriers.get(key, set())
-            reusing = {order_id for order_id in told if ("reused", "643797", key) in told[order_id]}
+            carrying = carriers.get(key, set()) - dismissed
+            reusing = {order_id for order_id in told if ("reused", "643797", key) in told[order_id]} - dismissed
             assert reusing < carrying or not carrying | reusing
             assert len(carrying) - len(reusing) == bool(carrying)
             assert {self.outside.ledger.owners.get(key)} - {None} == carrying - reusing
 
     def _told_of(self, order_id: str) -> Errors:
-        """Return which errors were told of an order, and not closed; one that is given up is closed without a word."""
+        """Return which errors were told of an order, and not closed; one that is dismissed ends without a word."""
         ref = OrderRef(ACCOUNT, order_id)
         last = self.last.get(ref)
-        if last is None or last.type == "resolved":
+        if last is None:
             return NO_ERRORS
-        fails_still = (
-            self.outside.ledger.entries[ref].outcome == "failing" and STATES[self.states[order_id]] is not None
-        )
-        return _errors(last) if last.type == "failing" or fails_still else NO_ERRORS
+        if last.type != "resolved":
+            return _errors(last)
+        entry = self.outside.ledger.entries[ref]
+        fails_still = entry.outcome == "failing" and STATES[self.states[order_id]] is not None
+        return _errors(self.last_failing[ref]) if entry.set_aside == DISMISSED and fails_still else NO_ERRORS
 
     def _check_that_people_heard(self) -> None:
         """Every alert was published or held back, and what was heard last of an order is what was told last.
 
-        Of an order that was closed without an alert, what was still held back is called off.
+        Of an order that was closed without an alert, what was still held back is called off. What expired had its last.
         """
+        types = {(record.ref, record.number): record.type for record in self.outside.outlets.records}
         alerted = {(alert.ref, alert.number) for alert in self.outside.outlets.alerts}
         held_back = set(self.outside.ledger.reports_held_back)
         last: dict[OrderRef, str] = {}
         closed_silently: set[OrderRef] = set()
         for record in self.outside.outlets.records:
-            calls_for_alert = record.type != "resolved" or record.data["reason"] == "ok"
+            is_mended = record.type == "resolved" and record.data["reason"] == "ok"
+            had_its_last = types.get((record.ref, record.number - 1)) == "expired"
+            calls_for_alert = record.type != "resolved" or (is_mended and not had_its_last)
             assert ((record.ref, record.number) in alerted | held_back) == calls_for_alert
             if calls_for_alert:
                 last[record.ref] = record.type
@@ -376,6 +412,7 @@ class Play:
     def _send_again_what_was_given_up(self) -> None:
         """Do as an operator does."""
         for letter, reason in self.outside.outlets.dead_letters:
+            assert (letter.source, reason) != (RECHECK, "no_credentials"), "the list has what it follows"
             if reason in {"gave_up", "no_credentials"}:
                 self._put(replace(letter, id=self._new_id(), sent_at=self._time.timestamp(), source=HOOK))
         self.outside.outlets.dead_letters.clear()
@@ -449,11 +486,15 @@ class Play:
             assert record.number == (before.number if before else 0) + 1
             if record.type == "failing":
                 assert not before or before.type != "failing" or _errors(before) != _errors(record)
+            elif record.type == "expired":
+                assert before
+                assert (before.type, _errors(before)) == ("failing", _errors(record))
             else:
                 assert before
-                assert before.type == "failing"
-                assert record.type == "resolved" or _errors(before) == _errors(record)
+                assert before.type != "resolved"
         self.last[record.ref] = record
+        if record.type == "failing":
+            self.last_failing[record.ref] = record
 
 
 def _errors(record: Sent) -> Errors:

@@ -13,10 +13,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from invoicekey.check import UNREAD_FOR
 from invoicekey.errors import Conflict, CredentialsRefused, OutOfTime, SilenceAsked
+from invoicekey.ledger import EXPIRED
+from invoicekey.notification import OrderRef
 from invoicekey.outlets import FEED, HOOK
 from invoicekey.schedule import FOLLOWED_FOR
-from tests.fakes_outside import GRACE, unreachable
+from tests.fakes_outside import ACCOUNT, GRACE, NOON, unreachable
 from tests.property.play import FIRST, SECOND, STATES, VISIBILITY, Invocation, Play
 
 ORDERS = (FIRST, SECOND)
@@ -30,11 +33,16 @@ VTEX_TROUBLES: tuple[Callable[[], Exception], ...] = (
     lambda: RuntimeError("a bug"),
 )
 LEDGER_STEPS = (
-    "read", "write", "note_recorded", "take_turns", "note_alerted", "note_held_back", "note_silence", "note_put_back",
+    "read", "write", "note_recorded", "take_turns", "note_alerted", "note_held_back", "note_dismissed", "note_silence",
+    "note_put_back",
 )  # fmt: skip
 SENDING_STEPS = ("send_records", "publish_alerts")
 MOST_MOMENTS = 32
 """A batch of one order has no more moments than this before and after its steps."""
+A_YEAR_IS_NEAR = NOON + timedelta(days=300)
+"""After a year claims of keys end, and the order that showed one first hears of it only when it is read again."""
+AFTERWARDS = ("no key", "short key", "good", "canceled", "unknown to VTEX")
+"""What may have become of a keyless order that nobody read for a while."""
 
 
 type Fault = Callable[[Play], None]
@@ -74,6 +82,10 @@ def _vtex_fails(trouble: Callable[[], Exception], play: Play) -> None:
     play.outside.vtex.fail(trouble())
 
 
+def _vtex_refuses_for_long(play: Play) -> None:
+    play.outside.vtex.fail(CredentialsRefused("VTEX answered 401"), times=30)
+
+
 FAULTS: tuple[Fault, ...] = (
     *(partial(fault, step) for fault in (_ledger_refuses, _ledger_gives_no_answer) for step in LEDGER_STEPS),
     _write_is_repeated,
@@ -83,6 +95,7 @@ FAULTS: tuple[Fault, ...] = (
     _dead_letter_is_refused,
     _dead_letter_gets_no_answer,
     *(partial(_vtex_fails, trouble) for trouble in VTEX_TROUBLES),
+    _vtex_refuses_for_long,
 )
 
 
@@ -120,13 +133,27 @@ class Reports(RuleBasedStateMachine):
     def a_digest_goes_out(self) -> None:
         self.play.send_digest()
 
+    @precondition(lambda self: len(self.play.invocations) < len(self.play.environments))
+    @rule(order_id=one_of(ORDERS), moments=st.integers(0, 10))
+    def a_person_dismisses_an_order(self, order_id: str, moments: int) -> None:
+        self.play.go_on(self.play.dismiss(order_id), moments)
+
     @rule(order_id=one_of([*ORDERS, None]))
     def an_event_comes_once_more(self, order_id: str | None) -> None:
         self.play.post(order_id)
 
+    @precondition(lambda self: self.play.outside.time.now < A_YEAR_IS_NEAR)
     @rule(seconds=one_of([1, 7, 25, 40, 70, 200, 700, 4_000, 90_000, FOLLOWED_FOR.total_seconds()]))
     def time_passes(self, seconds: float) -> None:
         self.play.advance(timedelta(seconds=seconds))
+
+    @precondition(lambda self: self.play.outside.time.now < A_YEAR_IS_NEAR)
+    @rule()
+    def vtex_refuses_all_until_failures_are_given_up(self) -> None:
+        self.play.advance(FOLLOWED_FOR)
+        self.play.recheck()
+        self.play.advance(UNREAD_FOR)
+        _vtex_refuses_for_long(self.play)
 
     @precondition(lambda self: len(self.play.invocations) < len(self.play.environments) and self.play.visible)
     @rule(size=st.integers(1, 5), moments=st.integers(0, 15))
@@ -227,6 +254,92 @@ def test_what_the_feed_alone_knew_is_told_though_a_batch_dies_at_any_moment(hist
         invocation = play.begin()
         play.go_on(invocation, moment)
         play.go_on(invocation, dies=True)
+        play.drain()
+
+
+def _held_back(state: str) -> Play:
+    """Return a play in which an order is in a state, of which people are to hear in a digest."""
+    play = Play()
+    for order_id, found in ((SECOND, "no key"), (FIRST, state)):
+        play.change(order_id, found)
+        play.post(order_id)
+        play.finish(play.begin())
+    assert play.outside.ledger.held_back == {FIRST: "failing"}
+    return play
+
+
+@pytest.mark.parametrize("start", [_told, _held_back])
+@pytest.mark.parametrize("state", AFTERWARDS)
+def test_a_dismissal_may_die_at_any_moment(start: Callable[[str], Play], state: str) -> None:
+    for moment in range(MOST_MOMENTS):
+        play = start("no key")
+        dismissal = play.dismiss(FIRST)
+        play.go_on(dismissal, moment)
+        play.go_on(dismissal, dies=True)
+        play.advance(timedelta(seconds=VISIBILITY))
+        play.recheck()
+        play.change(FIRST, state)
+        play.drain()
+    assert dismissal.went_back is not None, "it never came to its end: there are more moments"
+
+
+@pytest.mark.parametrize("start", [_told, _held_back])
+@pytest.mark.parametrize("state", AFTERWARDS)
+def test_a_dismissal_and_a_batch_may_overtake_each_other_at_any_moment(
+    start: Callable[[str], Play], state: str
+) -> None:
+    for dismissal_stands, batch_stands in itertools.product(range(0, 10, 2), range(0, 20, 2)):
+        play = start("no key")
+        dismissal = play.dismiss(FIRST)
+        play.go_on(dismissal, dismissal_stands)
+        batch = _hears_of(play, state)
+        play.go_on(batch, batch_stands)
+        play.finish(dismissal)
+        play.finish(batch)
+        play.check_what_always_holds()
+        play.drain()
+
+
+def _given_up(start: Callable[[str], Play]) -> tuple[Play, Invocation]:
+    """Return a play in which a batch is about to give a failure up that it can't read."""
+    play = start("no key")
+    play.advance(FOLLOWED_FOR)
+    play.recheck()
+    play.advance(UNREAD_FOR)
+    _vtex_refuses_for_long(play)
+    return play, play.begin()
+
+
+@pytest.mark.parametrize("start", [_told, _held_back])
+@pytest.mark.parametrize("state", AFTERWARDS)
+def test_a_batch_that_gives_up_what_it_cannot_read_may_die_at_any_moment(
+    start: Callable[[str], Play], state: str
+) -> None:
+    for moment in range(MOST_MOMENTS):
+        play, batch = _given_up(start)
+        play.go_on(batch, moment)
+        play.go_on(batch, dies=True)
+        play.change(FIRST, state)
+        play.drain()
+    assert batch.went_back is not None, "it never came to its end: there are more moments"
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize("start", [_told, _held_back])
+@pytest.mark.parametrize("state", AFTERWARDS)
+def test_what_expired_and_ends_is_told_to_machines_though_a_batch_dies_at_any_moment(
+    start: Callable[[str], Play], state: str, is_told: bool
+) -> None:
+    for moment in range(0, MOST_MOMENTS, 2):
+        play, batch = _given_up(start)
+        play.finish(batch)
+        assert play.outside.ledger.entries[OrderRef(ACCOUNT, FIRST)].set_aside == EXPIRED
+        if is_told:
+            play.send_digest()
+        play.outside.steps.forget_plans()
+        batch = _hears_of(play, state)
+        play.go_on(batch, moment)
+        play.go_on(batch, dies=True)
         play.drain()
 
 

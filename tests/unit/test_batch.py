@@ -1,7 +1,7 @@
 import json
 import threading
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -73,6 +73,12 @@ def report(outside: Outside, order_id: str = ORDER_ID) -> Report:
     found = outside.ledger.entries[OrderRef(ACCOUNT, order_id)].report
     assert found
     return found
+
+
+def spoil(outside: Outside, order_id: str) -> None:
+    """Let somebody write into an order's item by hand what can't be read."""
+    item = {"pk": f"order#{ACCOUNT}#{order_id}", "version": 1, "checked_at": "yesterday"}
+    outside.ledger.dynamodb.table.put(item)
 
 
 def reasons(outside: Outside) -> list[str]:
@@ -264,6 +270,112 @@ def test_after_a_day_of_trouble_a_message_is_given_up(outside: Outside, trouble:
     assert reasons(outside) == [reason]
 
 
+TROUBLES = [unreachable(), CredentialsRefused("VTEX answered 403"), SilenceAsked("VTEX answered 503", wait=60)]
+re_check = partial(message, body=own_event(REF), source=RECHECK, id="re-check")
+
+
+def followed(outside: Outside) -> None:
+    """Let the order have an open failure, which is read again."""
+    at_vtex(outside, sale(key=None))
+    outside.check(message())
+    assert outside.ledger.entries[REF].recheck_at
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=str)
+def test_a_re_check_that_cannot_be_read_is_no_dead_letter_for_the_list_has_the_order(
+    outside: Outside, figures: dict[str, list[float]], trouble: TryAgainLater
+) -> None:
+    followed(outside)
+    before = outside.ledger.entries
+    outside.vtex.fail(trouble)
+    outside.time.advance(DAY)
+
+    assert outside.check(re_check()) == set()
+    assert reasons(outside) == []
+    assert figures["recheck_unread"] == [1]
+    assert outside.ledger.entries == before
+
+
+def test_it_is_tried_for_a_day_as_any_other(outside: Outside, figures: dict[str, list[float]]) -> None:
+    followed(outside)
+    outside.vtex.fail(CredentialsRefused("VTEX answered 403"))
+    outside.time.advance(DAY - timedelta(seconds=1))
+
+    assert outside.check(re_check()) == {"re-check"}
+    assert figures["credentials_refused"] == [1]
+    assert "recheck_unread" not in figures
+
+
+def test_an_event_of_vtex_beside_it_is_a_dead_letter(outside: Outside) -> None:
+    followed(outside)
+    outside.vtex.fail(unreachable())
+    outside.time.advance(DAY)
+
+    assert outside.check(re_check(), message(id="hook"), message(id="redriven", source="redrive")) == set()
+    assert [letter.id for letter, _ in outside.outlets.dead_letters] == ["hook", "redriven"]
+
+
+def test_a_re_check_of_an_order_that_is_followed_no_longer_has_nothing_left_to_do(outside: Outside) -> None:
+    followed(outside)
+    at_vtex(outside, sale())
+    outside.check(message())
+    outside.vtex.fail(unreachable())
+    outside.time.advance(DAY)
+
+    assert outside.check(re_check()) == set()
+    assert reasons(outside) == []
+
+
+@pytest.mark.parametrize("step", ["read", "write", "send_records", "note_recorded"])
+def test_where_a_report_may_be_lost_with_it_a_re_check_is_a_dead_letter(outside: Outside, step: str) -> None:
+    followed(outside)
+    at_vtex(outside, sale())
+    outside.time.advance(DAY)
+    if step == "send_records":
+        outside.outlets.refuse(step)
+    else:
+        outside.steps.after(step, unreachable("the ledger"))
+
+    assert outside.check(re_check()) == set()
+    assert reasons(outside) == ["gave_up"]
+
+
+def test_a_re_check_that_kills_for_a_day_is_a_dead_letter_for_nothing_else_names_the_order(outside: Outside) -> None:
+    followed(outside)
+    outside.time.advance(DAY)
+
+    assert outside.check(re_check(receive_count=20)) == set()
+    assert reasons(outside) == ["gave_up"]
+
+
+def test_a_failure_that_nobody_can_read_ends_though_a_re_check_is_all_that_is_left(outside: Outside) -> None:
+    followed(outside)
+    outside.time.advance(FOLLOWED_FOR)
+    re_checked = re_check(sent_at=outside.time.timestamp())
+    outside.vtex.fail(CredentialsRefused("VTEX answered 403"), times=None)
+    for _ in range(13):
+        outside.time.advance(HOUR)
+        assert outside.check(re_checked) == {"re-check"}
+    assert kinds(outside) == (["failing", "expired"], ["failing", "expired"])
+    outside.time.advance(DAY)
+
+    assert outside.check(re_checked) == set()
+    assert reasons(outside) == []
+
+
+def test_its_last_report_is_told_though_sqs_refused_it_at_first(outside: Outside) -> None:
+    followed(outside)
+    outside.time.advance(FOLLOWED_FOR + DAY / 2)
+    re_checked = re_check(sent_at=(outside.time.now - DAY / 2).timestamp())
+    outside.vtex.fail(CredentialsRefused("VTEX answered 403"), times=None)
+    outside.outlets.refuse("send_records")
+
+    assert outside.check(re_checked) == {"re-check"}
+    outside.time.advance(outside.wait_of(re_checked))
+    assert outside.check(re_checked) == {"re-check"}
+    assert kinds(outside) == (["failing", "expired"], ["failing", "expired"])
+
+
 def test_before_a_day_is_over_no_count_of_receives_gives_a_message_up(outside: Outside) -> None:
     outside.vtex.fail(unreachable())
     put_back(outside, message().id, 198)
@@ -440,6 +552,18 @@ def test_when_the_ledger_fails_after_a_take_over_the_message_goes_back(outside: 
     assert outside.check(message()) == {message().id}
 
 
+def test_when_the_item_is_spoilt_after_a_take_over_the_message_goes_back(outside: Outside) -> None:
+    at_vtex(outside, sale(key=None))
+    outside.steps.before("send_records", Crash())
+    with pytest.raises(Crash):
+        outside.check(message())
+    outside.time.advance(LEASE)
+    outside.steps.after("note_alerted", lambda: spoil(outside, ORDER_ID))
+
+    assert outside.check(message()) == {message().id}
+    assert kinds(outside) == (["failing"], ["failing"])
+
+
 def test_a_sent_report_that_could_not_be_noted_goes_back(outside: Outside) -> None:
     at_vtex(outside, sale(key=None))
     outside.steps.before("note_recorded", unreachable("the ledger"))
@@ -544,18 +668,8 @@ def test_whose_failing_was_held_back_is_told_resolved_in_a_digest_too(outside: O
     assert outside.outlets.records[-1].type == "resolved"
 
 
-def test_the_digest_then_knows_that_the_failing_was_not_told_yet(outside: Outside) -> None:
+def test_what_was_wrong_with_it_is_not_told_any_more(outside: Outside) -> None:
     held_back(outside)
-    at_vtex(outside, sale())
-    outside.check(outside.message())
-
-    (held,) = outside.ledger.dynamodb.table.listed(HELD_BACK)
-    assert held["codes"] == ["missing"]
-
-
-def test_one_that_a_digest_has_told_failing_is_resolved_with_no_codes(outside: Outside) -> None:
-    held_back(outside)
-    outside.ledger.dynamodb.table.delete(f"held#{ACCOUNT}#{ORDER_ID}")
     at_vtex(outside, sale())
     outside.check(outside.message())
 
@@ -580,6 +694,17 @@ def test_whose_failing_was_held_back_is_given_up_in_a_digest_too(outside: Outsid
 
     assert outside.ledger.held_back == {ORDER_ID: "expired"}
     assert alerted(outside) == []
+
+
+def test_one_that_was_given_up_in_a_digest_and_is_mended_before_it_goes_out_is_in_none(outside: Outside) -> None:
+    held_back(outside)
+    outside.time.advance(FOLLOWED_FOR)
+    outside.check(outside.message())
+    at_vtex(outside, sale())
+    outside.check(outside.message())
+
+    assert [record.type for record in outside.outlets.records[-2:]] == ["expired", "resolved"]
+    assert (outside.ledger.held_back, alerted(outside)) == ({}, [])
 
 
 def test_a_close_without_an_alert_takes_no_turn_and_calls_off_what_was_held_back(outside: Outside) -> None:
@@ -863,7 +988,7 @@ def test_checks_that_hang_keep_nothing_from_being_put_back(outside: Outside) -> 
         were_released.append(go_on.wait(10))
 
     outside.steps.before("read_order", hang, times=None)
-    environment = outside.environment(make_pool=lambda: ThreadPoolExecutor(PARALLEL))
+    environment = outside.environment(make_pool=batch_module._ten_threads)
 
     went_back = environment.check(messages, Clock(seconds_left, lambda: outside.time.now))
     go_on.set()
@@ -976,7 +1101,7 @@ def test_an_empty_batch_is_no_trouble(outside: Outside) -> None:
 
 def test_an_item_that_somebody_spoilt_is_no_trouble_of_the_other_orders(outside: Outside) -> None:
     at_vtex(outside, sale())
-    outside.ledger.dynamodb.table.put({"pk": "order#luxstore#SPOILT-1", "version": 1, "checked_at": "yesterday"})
+    spoil(outside, "SPOILT-1")
 
     put_back = outside.check(outside.message("SPOILT-1"), outside.message())
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from invoicekey.alert import Style
-from invoicekey.check import REPORTING_SECONDS, DeadLetterReason, Finding, Heard, OrderCheck, Rules
-from invoicekey.errors import Conflict, OutOfTime, TryAgainLater
+from invoicekey.check import REPORTING_SECONDS, UNREAD_FOR, DeadLetterReason, Finding, Heard, OrderCheck, Rules
+from invoicekey.errors import Conflict, CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.ledger import (
     DISMISSED,
     EXPIRED,
@@ -19,9 +19,11 @@ from invoicekey.ledger import (
     MOST_EVENTS,
     Claim,
     Entry,
+    HeldBack,
     KeyTaken,
     Report,
     Shown,
+    order_key,
 )
 from invoicekey.notification import OrderRef
 from invoicekey.policy import Policy
@@ -40,6 +42,7 @@ CANCELED = cnova_order(sale(key=None), status="canceled")
 RETURNED = cnova_order(sale(key=None), returned())
 NOT_INVOICED = cnova_order(status="handling")
 NO_INVOICE = cnova_order()
+REFUSED = CredentialsRefused("VTEX answered 403")
 
 
 @pytest.fixture
@@ -89,6 +92,23 @@ def expire(outside: Outside) -> None:
     tell(outside, KEYLESS)
     outside.time.advance(FOLLOWED_FOR)
     tell(outside)
+
+
+def try_in_vain(
+    outside: Outside,
+    trouble: TryAgainLater | None = None,
+    *,
+    tried_for: timedelta = UNREAD_FOR,
+    order_id: str = ORDER_ID,
+) -> Finding:
+    """Check an order that can't be read, for a message that was tried for so long; then VTEX is well again."""
+    outside.vtex.fail(trouble or REFUSED, times=None)
+    ref = OrderRef(ACCOUNT, order_id)
+    order_check = OrderCheck(outside.vtex, outside.ledger, Rules(outside.policy, Style(), LEASE))
+    heard = Heard(outside.time.now - tried_for)
+    finding = order_check.check(outside.ledger.read([ref]).entries[ref], heard, outside.time.clock())
+    outside.steps.forget_plans()
+    return finding
 
 
 def set_aside(outside: Outside, why: str) -> None:
@@ -463,27 +483,279 @@ class TestAFailureThatIsSetAside:
         assert held(outside).opened_at == held(outside).followed_from == NOON + DAY
         assert followed(outside) == [ORDER_ID]
 
-    def test_is_settled_without_a_word_when_it_is_mended(self, outside: Outside, why: str) -> None:
+    def test_is_settled_and_people_hear_nothing_when_it_is_mended(self, outside: Outside, why: str) -> None:
         set_aside(outside, why)
         tell(outside, GOOD)
-        assert len(outside.outlets.records) == len(outside.outlets.alerts) == 1
+        assert len(outside.outlets.alerts) == 1
         assert (held(outside).errors_told, held(outside).set_aside, held(outside).set_aside_why) == (None, None, None)
 
     def test_is_told_when_it_fails_anew_after_it_was_mended(self, outside: Outside, why: str) -> None:
         set_aside(outside, why)
         tell(outside, GOOD)
         tell(outside, KEYLESS)
-        assert [record.type for record in outside.outlets.records] == ["failing", "failing"]
-
-    def test_stays_so_when_the_order_is_canceled_and_comes_back(self, outside: Outside, why: str) -> None:
-        set_aside(outside, why)
-        tell(outside, CANCELED)
-        tell(outside, KEYLESS)
-        assert len(outside.outlets.records) == 1
+        assert outside.outlets.records[-1].type == "failing"
+        assert [alert.type for alert in outside.outlets.alerts] == ["failing", "failing"]
 
     def test_has_its_grace_again(self, outside: Outside, why: str) -> None:
         set_aside(outside, why)
         assert check(outside, NO_INVOICE).wait_until == NOON + GRACE
+
+
+CLOSES = [
+    (GOOD, "ok"),
+    (CANCELED, "canceled"),
+    (RETURNED, "returned"),
+    (NOT_INVOICED, "not_invoiced"),
+    (None, "not_found"),
+]
+
+
+def becomes(outside: Outside, document: dict[str, Any] | None) -> None:
+    """Check the order as it is by now; None where VTEX does not know it."""
+    if document is None:
+        outside.vtex.documents.clear()
+    tell(outside, document)
+
+
+class TestADismissedFailure:
+    """Machines were told resolved when it was dismissed."""
+
+    @pytest.mark.parametrize(("document", "reason"), CLOSES)
+    def test_ends_without_a_word(self, outside: Outside, document: dict[str, Any] | None, reason: str) -> None:
+        set_aside(outside, DISMISSED)
+        becomes(outside, document)
+        assert len(outside.outlets.records) == len(outside.outlets.alerts) == 1
+
+    def test_stays_so_when_the_order_is_canceled_and_comes_back(self, outside: Outside) -> None:
+        set_aside(outside, DISMISSED)
+        tell(outside, CANCELED)
+        tell(outside, KEYLESS)
+        assert len(outside.outlets.records) == 1
+
+
+class TestAnExpiredFailure:
+    """Machines keep the highest report, so they have to hear how it ends; people had their last notice."""
+
+    @pytest.mark.parametrize(("document", "reason"), CLOSES)
+    def test_is_recorded_as_resolved_with_its_reason_and_alerts_nobody(
+        self, outside: Outside, document: dict[str, Any] | None, reason: str
+    ) -> None:
+        expire(outside)
+        becomes(outside, document)
+        record = outside.outlets.records[-1]
+        assert (record.type, record.number, record.data["reason"]) == ("resolved", 3, reason)
+        assert [alert.type for alert in outside.outlets.alerts] == ["failing", "expired"]
+        assert report(outside).is_told
+        assert (held(outside).errors_told, held(outside).set_aside) == (None, None)
+
+    def test_is_closed_once(self, outside: Outside) -> None:
+        expire(outside)
+        for document in (CANCELED, GOOD, GOOD):
+            tell(outside, document)
+        assert len(outside.outlets.records) == 3
+
+    def test_is_told_anew_when_the_order_is_canceled_and_comes_back(self, outside: Outside) -> None:
+        expire(outside)
+        tell(outside, CANCELED)
+        tell(outside, KEYLESS)
+        assert [record.type for record in outside.outlets.records] == ["failing", "expired", "resolved", "failing"]
+
+    def test_is_told_in_no_digest_when_it_was_mended_before(self, outside: Outside) -> None:
+        expire(outside)
+        outside.ledger.note_held_back(held(outside), HeldBack("expired", outside.time.now, ("missing",)))
+        tell(outside, GOOD)
+        assert outside.ledger.held_back == {}
+        assert not held(outside).is_in_digests
+
+    @pytest.mark.parametrize("step", ["send_records", "note_recorded", "note_alerted"])
+    def test_is_closed_though_a_function_dies_with_it(self, outside: Outside, step: str) -> None:
+        expire(outside)
+        outside.ledger.note_held_back(held(outside), HeldBack("expired", outside.time.now, ("missing",)))
+        outside.steps.before(step, Crash())
+        with pytest.raises(Crash):
+            tell(outside, GOOD)
+        outside.time.advance(LEASE)
+        tell(outside)
+        assert len({record.text for record in outside.outlets.records}) == 3
+        assert [alert.type for alert in outside.outlets.alerts] == ["failing", "expired"]
+        assert outside.ledger.held_back == {}
+        assert report(outside).is_told
+
+    def test_stays_so_where_the_settings_say_that_it_is_not_the_shop_s(self, outside: Outside) -> None:
+        expire(outside)
+        tell(outside, own_order(orderId=ORDER_ID))
+        assert held(outside).set_aside == EXPIRED
+        assert len(outside.outlets.records) == 2
+
+
+TROUBLES = [REFUSED, TryAgainLater("VTEX answered 500"), unreachable("VTEX")]
+
+
+class TestAnOrderThatCannotBeRead:
+    """Its failure would be open for ever, and its readings would never end: it is given up, too."""
+
+    @pytest.mark.parametrize("trouble", TROUBLES, ids=str)
+    def test_is_given_up_when_its_time_is_over(self, outside: Outside, trouble: TryAgainLater) -> None:
+        tell(outside, KEYLESS)
+        outside.time.advance(FOLLOWED_FOR)
+        assert try_in_vain(outside, trouble).report == held(outside)
+        assert (report(outside).number, report(outside).type) == (2, "invoicekey.order.expired.v1")
+        assert (held(outside).set_aside, held(outside).has_open_failure) == (EXPIRED, False)
+        assert followed(outside) == []
+
+    def test_is_told_so_like_any_other(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        outside.time.advance(FOLLOWED_FOR)
+        outside.vtex.fail(REFUSED)
+        tried = outside.message(sent_at=(outside.time.now - UNREAD_FOR).timestamp())
+        outside.check(tried)
+        assert [record.type for record in outside.outlets.records] == ["failing", "expired"]
+        assert [alert.type for alert in outside.outlets.alerts] == ["failing", "expired"]
+        assert report(outside).is_told
+
+    @pytest.mark.parametrize(
+        "document",
+        [
+            KEYLESS,
+            NO_INVOICE,
+            cnova_order(
+                sale(key=None, invoiceUrl=f"https://nfe.example/{KEY}"), sale("643798", SHORT_KEY, courier=None)
+            ),
+            cnova_order(sale(key=f"NFe {KEY}"), sale("643798", "<chNFe>")),
+            cnova_order(sale(key=[KEY]), sale("643798", {"key": KEY})),
+            cnova_order(sale(key=make_key(model="65")), marketplaceOrderId=None),
+        ],
+        ids=["no key", "no invoice", "suggested", "mangled", "no text", "wrong model"],
+    )
+    def test_is_told_as_if_it_had_been_read(self, outside: Outside, document: dict[str, Any]) -> None:
+        read, unread = Outside(), outside
+        for one in (read, unread):
+            one.vtex.put(document)
+            one.check(one.message(sent_at=(NOON - GRACE).timestamp()))
+            one.time.advance(FOLLOWED_FOR)
+        assert check(read).report
+        assert try_in_vain(unread).report
+        assert report(unread).record == report(read).record
+        assert report(unread).alert == report(read).alert
+
+    def test_names_the_order_that_owns_its_key(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        tell(outside, SAME_KEY)
+        outside.time.advance(FOLLOWED_FOR)
+        assert try_in_vain(outside, order_id=OTHER_ID).report
+        given_up = held(outside, OTHER).report
+        assert given_up
+        assert json.loads(given_up.record)["data"]["problems"] == outside.outlets.records[-1].data["problems"]
+        assert ORDER_ID in str(given_up.alert)
+
+    def test_whose_key_has_an_owner_that_cannot_be_read_is_given_up_too(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        tell(outside, SAME_KEY)
+        outside.time.advance(FOLLOWED_FOR)
+        outside.vtex.fail(REFUSED, order_id=ORDER_ID)
+        assert check(outside, SAME_KEY, heard=UNREAD_FOR).report
+        assert held(outside, OTHER).set_aside == EXPIRED
+
+    def test_of_a_record_of_the_first_version_is_told_too(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        sent = json.loads(report(outside).record)
+        for problem in sent["data"]["problems"]:
+            del problem["reused_in"]
+        outside.ledger.write(replace(held(outside), report=replace(report(outside), record=json.dumps(sent))))
+        outside.time.advance(FOLLOWED_FOR)
+        assert try_in_vain(outside).report
+
+    def test_of_which_no_record_was_kept_alerts_nobody(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        outside.ledger.write(replace(held(outside), report=None))
+        outside.time.advance(FOLLOWED_FOR)
+        assert try_in_vain(outside).report
+        assert json.loads(report(outside).record)["data"]["problems"] == []
+        assert (report(outside).alert, report(outside).alerted) == (None, True)
+
+    def test_that_was_not_the_shop_s_when_it_was_read_alerts_nobody(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        tell(outside, own_order(sale(key=None), orderId=ORDER_ID))
+        outside.time.advance(FOLLOWED_FOR)
+        assert try_in_vain(outside).report
+        assert report(outside).alert is None
+
+    @pytest.mark.parametrize(
+        ("after", "tried_for"),
+        [(FOLLOWED_FOR - SECOND, UNREAD_FOR), (FOLLOWED_FOR, UNREAD_FOR - SECOND), (FOLLOWED_FOR + DAY, SECOND)],
+        ids=["its time is not over", "a passing trouble", "a passing trouble when nobody had looked in time"],
+    )
+    def test_is_followed_until_then(self, outside: Outside, after: timedelta, tried_for: timedelta) -> None:
+        tell(outside, KEYLESS)
+        before = held(outside)
+        outside.time.advance(after)
+        assert try_in_vain(outside, tried_for=tried_for) == Finding(retry=REFUSED, is_unread=True)
+        assert held(outside) == before
+
+    @pytest.mark.parametrize("trouble", [SilenceAsked("VTEX answered 429", wait=9), OutOfTime("no turn")], ids=str)
+    def test_is_followed_on_where_the_trouble_says_nothing_of_it(
+        self, outside: Outside, trouble: TryAgainLater
+    ) -> None:
+        tell(outside, KEYLESS)
+        before = held(outside)
+        outside.time.advance(FOLLOWED_FOR)
+        assert try_in_vain(outside, trouble).retry == trouble
+        assert held(outside) == before
+
+    def test_is_still_to_be_read_for_who_asked_for_it(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        outside.time.advance(FOLLOWED_FOR)
+        finding = try_in_vain(outside)
+        assert (finding.retry, finding.verdict) == (REFUSED, None)
+        assert (held(outside).checked_at, held(outside).events) == (NOON, ())
+
+    def test_is_given_up_once(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        outside.time.advance(FOLLOWED_FOR)
+        outside.vtex.fail(REFUSED, times=None)
+        for _ in range(2):
+            outside.check(outside.message(sent_at=(outside.time.now - UNREAD_FOR).timestamp()))
+        assert len(outside.outlets.records) == 2
+
+    def test_is_told_resolved_when_it_is_read_at_last_and_good(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        outside.time.advance(FOLLOWED_FOR)
+        try_in_vain(outside)
+        outside.time.advance(LEASE)
+        tell(outside, GOOD)
+        assert [record.type for record in outside.outlets.records] == ["failing", "expired", "resolved"]
+
+    def test_that_another_check_has_read_meanwhile_is_not_given_up(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        outside.time.advance(FOLLOWED_FOR)
+        outside.steps.before("write", lambda: tell(outside, GOOD))
+        outside.vtex.fail(REFUSED)
+        finding = check(outside, heard=UNREAD_FOR)
+        assert finding.verdict
+        assert (finding.verdict.outcome, finding.report) == ("ok", None)
+        assert [record.type for record in outside.outlets.records] == ["failing", "resolved"]
+
+    def test_is_not_given_up_where_too_little_time_is_left_to_tell_it(self, outside: Outside) -> None:
+        def answer_late() -> None:
+            outside.time.left = TOO_LITTLE
+            raise REFUSED
+
+        tell(outside, KEYLESS)
+        outside.time.advance(FOLLOWED_FOR)
+        outside.steps.before("read_order", answer_late)
+        assert isinstance(check(outside, heard=UNREAD_FOR).retry, OutOfTime)
+        assert held(outside).has_open_failure
+
+    def test_of_which_the_ledger_holds_nothing_is_tried_again(self, outside: Outside) -> None:
+        assert try_in_vain(outside, tried_for=DAY) == Finding(retry=REFUSED, is_unread=True)
+        assert not outside.ledger.entries
+
+    def test_and_is_set_aside_needs_no_reading(self, outside: Outside) -> None:
+        set_aside(outside, DISMISSED)
+        outside.ledger.write(replace(held(outside), recheck_at=NOON))
+        outside.time.advance(FOLLOWED_FOR)
+        assert try_in_vain(outside) == Finding(retry=REFUSED, is_unread=True)
+        assert (held(outside).set_aside, held(outside).recheck_at) == (DISMISSED, None)
 
 
 class TestTracking:
@@ -523,6 +795,21 @@ class TestTracking:
         tell(outside, document)
         assert held(outside).recheck_at is None
         assert not outside.outlets.records
+
+    def test_one_that_cannot_be_read_any_more_is_followed_no_longer_and_nobody_is_told(self, outside: Outside) -> None:
+        tell(outside, self.UNTRACKED)
+        outside.time.advance(FOLLOWED_FOR)
+        assert try_in_vain(outside).report is None
+        assert followed(outside) == []
+        assert not outside.outlets.records
+
+    def test_an_overdue_one_that_cannot_be_read_any_more_is_given_up_as_it_was_told(self, outside: Outside) -> None:
+        tell(outside, self.UNTRACKED)
+        outside.time.advance(DAY)
+        tell(outside)
+        outside.time.advance(FOLLOWED_FOR)
+        assert try_in_vain(outside).report
+        assert json.loads(report(outside).record)["data"]["problems"] == outside.outlets.records[-1].data["problems"]
 
     def test_a_resolved_alert_names_what_is_still_missing(self, outside: Outside) -> None:
         tell(outside, KEYLESS)
@@ -636,7 +923,7 @@ class TestClaims:
         tell(outside, GOOD)
         trouble = unreachable("VTEX")
         outside.vtex.fail(trouble, order_id=ORDER_ID)
-        assert check(outside, SAME_KEY) == Finding(retry=trouble)
+        assert check(outside, SAME_KEY) == Finding(retry=trouble, is_unread=True)
         assert OTHER not in outside.ledger.entries
 
     def test_what_was_read_too_late_is_not_judged(self, outside: Outside) -> None:
@@ -774,6 +1061,13 @@ class TestOthersAtWork:
         outside.steps.after("read_order", lambda: outside.steps.before("read", unreachable("the ledger")))
         assert check(outside, GOOD).retry
 
+    def test_an_item_that_was_spoilt_meanwhile_puts_it_off(self, outside: Outside) -> None:
+        spoilt = {"pk": order_key(REF), "version": 1, "checked_at": "yesterday"}
+        outside.steps.before("write", lambda: outside.ledger.dynamodb.table.put(spoilt))
+        finding = check(outside, GOOD)
+        assert finding.retry
+        assert "spoilt" in finding.retry.why
+
     def test_a_report_under_a_live_lease_is_left_alone(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         outside.time.advance(LEASE - SECOND)
@@ -865,7 +1159,7 @@ class TestTrouble:
     def test_trouble_at_vtex_is_a_reason_to_try_again(self, outside: Outside) -> None:
         trouble = TryAgainLater("VTEX answered 500")
         outside.vtex.fail(trouble)
-        assert check(outside, GOOD) == Finding(retry=trouble)
+        assert check(outside, GOOD) == Finding(retry=trouble, is_unread=True)
 
     def test_a_write_that_is_refused_tells_nobody(self, outside: Outside) -> None:
         outside.steps.before("write", unreachable("the ledger"))

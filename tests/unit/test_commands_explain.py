@@ -98,6 +98,16 @@ def test_a_dead_letter_is_found_by_the_message_that_named_the_order(failing: Des
     assert said.out.count("went to the dead letters: 24 hours of trying were in vain (gave_up)") == 1
 
 
+def test_what_was_given_up_without_a_reading_is_told(failing: Desk) -> None:
+    failing.log(
+        "CheckInvoiceLogs", AGO, message="order checked", retry="VTEX answered 403",
+        report=2, report_type="invoicekey.order.expired.v1", **WHO,
+    )  # fmt: skip
+
+    told = "not checked: VTEX answered 403; it is tried again; reported as number 2 (expired, its last notice)"
+    assert told in " ".join(failing.run("explain VVJ-1-01").out.split())
+
+
 def test_another_accounts_order_of_the_same_id_is_another_order(failing: Desk) -> None:
     failing.log("ReceiveHookLogs", AGO, message="hook queued", account="othershop", order_id="VVJ-1-01")
     assert "VTEX's hook brought" not in failing.run("explain VVJ-1-01").out

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from invoicekey.backlog import Backlog
+from invoicekey.check import UNREAD_FOR
 from invoicekey.dismissal import Dismissals, Dismissed
-from invoicekey.errors import Conflict, TryAgainLater
-from invoicekey.ledger import DISMISSED, EXPIRED, Entry, HeldBack, Report
+from invoicekey.errors import Conflict, CredentialsRefused, TryAgainLater
+from invoicekey.ledger import DISMISSED, EXPIRED, Entry, HeldBack, Report, checked_list
 from invoicekey.record import ResolvedRecord
 from invoicekey.schedule import FOLLOWED_FOR
 from tests.fakes_outside import ACCOUNT, GRACE, LEASE, NOON, REF, Crash, Outside, Sent, unreachable
@@ -50,6 +51,11 @@ def check(outside: Outside, document: dict[str, Any] | None = None) -> None:
 
 def held(outside: Outside) -> Entry:
     return outside.ledger.entries[REF]
+
+
+def hold_back(outside: Outside) -> None:
+    """Let the alert of its failure wait for a digest."""
+    outside.ledger.note_held_back(held(outside), HeldBack("failing", NOON, ("missing",)))
 
 
 def records(outside: Outside) -> list[tuple[str, int]]:
@@ -107,10 +113,18 @@ class TestDismissing:
 
     def test_an_alert_that_waits_for_a_digest_is_forgotten(self, outside: Outside) -> None:
         check(outside, KEYLESS)
-        outside.ledger.note_held_back(held(outside), HeldBack("failing", NOON, ("missing",)))
+        hold_back(outside)
         assert dismiss(outside) is Dismissed.DONE
         assert outside.ledger.held_back == {}
         assert not held(outside).is_in_digests
+
+    def test_it_needs_no_reading_any_more_and_is_kept_no_longer_than_others(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        dismiss(outside)
+        assert held(outside).recheck_at is None
+        (item,) = outside.ledger.dynamodb.items("order#")
+        assert item["list"] == checked_list(ACCOUNT)
+        assert "expires_at" in item
 
     def test_a_failure_of_which_no_report_was_kept_can_be_dismissed(self, outside: Outside) -> None:
         outside.ledger.write(Entry(REF, outcome="failing", errors_told="f" * 64))
@@ -179,23 +193,65 @@ class TestOthersAtWork:
         assert dismiss(outside) is Dismissed.BUSY
         assert take_back(outside) is Dismissed.NOT_OPEN
 
-    @pytest.mark.parametrize("step", ["note_recorded", "note_alerted"])
+    @pytest.mark.parametrize("when", ["before", "after"])
     @pytest.mark.parametrize("trouble", [unreachable(), Conflict()])
     def test_a_record_that_could_not_be_noted_is_sent_once_more_at_the_most(
-        self, outside: Outside, step: str, trouble: Exception
+        self, outside: Outside, when: str, trouble: Exception
     ) -> None:
         check(outside, KEYLESS)
-        outside.ledger.note_held_back(held(outside), HeldBack("failing", NOON, ("missing",)))
-        outside.steps.before(step, trouble)
+        hold_back(outside)
+        plan: Callable[..., None] = getattr(outside.steps, when)
+        plan("note_dismissed", trouble)
         assert dismiss(outside) is Dismissed.DONE
         outside.time.advance(LEASE)
         check(outside)
         dismissed, *again = outside.outlets.records[1:]
-        assert again in ([], [dismissed])
+        assert again == ([dismissed] if when == "before" else [])
         assert report(outside).is_told
+        assert outside.ledger.held_back == {}
+
+    def test_who_notes_it_after_the_order_was_told_otherwise_changes_nothing(self, outside: Outside) -> None:
+        def others_go_on() -> None:
+            outside.time.advance(LEASE)
+            check(outside, cnova_order(sale(key=KEY[:-1])))
+            hold_back(outside)
+
+        check(outside, KEYLESS)
+        outside.steps.before("note_dismissed", others_go_on)
+        assert dismiss(outside) is Dismissed.DONE
+        assert held(outside).has_open_failure
+        assert held(outside).recheck_at
+        assert outside.ledger.held_back == {REF.order_id: "failing"}
+
+    def test_an_item_that_is_spoilt_is_for_later(self, outside: Outside) -> None:
+        outside.ledger.dynamodb.table.put({"pk": f"order#{ACCOUNT}#{REF.order_id}", "version": "one"})
+        with pytest.raises(TryAgainLater, match="spoilt"):
+            dismiss(outside)
 
 
 class TestDying:
+    @pytest.mark.parametrize("is_held_back", [True, False])
+    @pytest.mark.parametrize("step", ["read", "write", "send_records", "note_dismissed"])
+    @pytest.mark.parametrize("dies", ["before", "after"])
+    def test_who_dies_at_any_step_leaves_nothing_half_told(
+        self, outside: Outside, dies: str, step: str, is_held_back: bool
+    ) -> None:
+        check(outside, KEYLESS)
+        if is_held_back:
+            hold_back(outside)
+        plan: Callable[..., None] = getattr(outside.steps, dies)
+        plan(step, Crash())
+        with pytest.raises(Crash):
+            dismiss(outside)
+        outside.time.advance(LEASE)
+        for _ in due(outside):
+            check(outside)
+        is_dismissed = held(outside).set_aside == DISMISSED
+        assert is_dismissed == (len(set(records(outside))) == 2)
+        assert outside.ledger.held_back == ({} if is_dismissed or not is_held_back else {REF.order_id: "failing"})
+        assert report(outside).is_told
+        assert due(outside) == []
+
     @pytest.mark.parametrize("dies", ["before", "after"])
     def test_who_dies_as_the_record_is_sent_leaves_it_to_the_next_check(self, outside: Outside, dies: str) -> None:
         check(outside, KEYLESS)
@@ -229,14 +285,24 @@ class TestDying:
             dismiss(outside)
         assert held(outside).has_open_failure
 
-    def test_after_the_next_check_it_is_in_no_list_of_what_is_read_again(self, outside: Outside) -> None:
+    def test_one_that_cannot_be_read_is_told_by_the_next_check_all_the_same_and_then_let_go(
+        self, outside: Outside
+    ) -> None:
         check(outside, KEYLESS)
-        dismiss(outside)
+        outside.steps.before("send_records", Crash())
+        with pytest.raises(Crash):
+            dismiss(outside)
+        outside.vtex.fail(CredentialsRefused("VTEX answered 403"), times=None)
         outside.time.advance(LEASE)
-        check(outside)
+        assert outside.check(outside.message())
+        assert records(outside) == [("failing", 1), ("resolved", 2)]
+
         outside.time.advance(FOLLOWED_FOR)
+        assert due(outside) == [REF.order_id]
+        assert outside.check(outside.message(sent_at=(outside.time.now - UNREAD_FOR).timestamp()))
         assert due(outside) == []
         assert held(outside).set_aside == DISMISSED
+        assert len(outside.outlets.records) == 2
 
 
 class TestAfterwards:
@@ -267,6 +333,17 @@ class TestAfterwards:
 
 
 class TestTakingBack:
+    def test_it_is_tried_for_as_long_as_any_other_though_it_cannot_be_read(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        dismiss(outside)
+        outside.time.advance(FOLLOWED_FOR)
+        take_back(outside)
+        outside.vtex.fail(CredentialsRefused("VTEX answered 403"), times=None)
+        for after, still_due in ((UNREAD_FOR, [REF.order_id]), (FOLLOWED_FOR, [])):
+            outside.time.advance(after)
+            assert outside.check(outside.message(sent_at=(outside.time.now - UNREAD_FOR).timestamp()))
+            assert due(outside) == still_due
+
     def test_it_is_due_at_once_and_told_anew_with_a_higher_number(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         dismiss(outside)

@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from invoicekey import telemetry
 from invoicekey.check import Clock, DeadLetterReason, Finding, Heard, OrderCheck
 from invoicekey.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
-from invoicekey.ledger import Entry, HeldBack, Ledger, Page
+from invoicekey.ledger import SPOILT, Entry, HeldBack, Ledger, Page
 from invoicekey.notification import AccountRefused, Malformed, OrderRef, event_id, order_ref, parse
-from invoicekey.outlets import FEED, Message, Outlets
+from invoicekey.outlets import FEED, RECHECK, Message, Outlets
 from invoicekey.policy import Limit
 from invoicekey.record import RecordType
 from invoicekey.telemetry import logger
@@ -111,7 +111,8 @@ class BatchCheck:
             told = self._send([finding.report for finding in findings if finding.report], clock)
             for case, finding in zip(cases, findings, strict=True):
                 self._settle(case, finding, told, clock, waits)
-            cases = self._read_anew([c for c, f in zip(cases, findings, strict=True) if _is_left_over(f, told)], waits)
+            left_over = [case for case, found in zip(cases, findings, strict=True) if _is_left_over(found, told)]
+            cases = self._read_anew(left_over, clock, waits)
         self._share_silences()
         self._put_back(waits)
         return waits.ids
@@ -134,12 +135,16 @@ class BatchCheck:
             return []
         for account, until in page.silent_until.items():
             self._vtex.be_silent(account, until)
-        spoilt = {ref: group for ref, group in by_order.items() if ref not in page.entries}
-        self._postpone(spoilt, TryAgainLater("the order's item in the ledger is spoilt: mend it"), clock, waits)
-        cases = [Case(ref, by_order[ref], entry) for ref, entry in page.entries.items()]
+        cases = self._cases(by_order, page, clock, waits)
         for case in cases:
             _count_feed(case)
         return self._suspect_alone([case for case in cases if not case.is_known], page, clock, waits)
+
+    def _cases(self, by_order: Mapping[OrderRef, list[Message]], page: Page, clock: Clock, waits: _Waits) -> list[Case]:
+        """Put messages and ledger together; those of items that are spoilt go back."""
+        spoilt = {ref: group for ref, group in by_order.items() if ref not in page.entries}
+        self._postpone(spoilt, TryAgainLater(SPOILT), clock, waits)
+        return [Case(ref, by_order[ref], entry) for ref, entry in page.entries.items()]
 
     def _postpone(
         self, by_order: Mapping[OrderRef, list[Message]], trouble: TryAgainLater, clock: Clock, waits: _Waits
@@ -246,10 +251,7 @@ class BatchCheck:
             finding = Finding(retry=trouble)
         for message in case.messages:
             if finding.retry and not isinstance(finding.retry, OutOfTime) and _is_old(message, clock):
-                reason = DeadLetterReason.GAVE_UP
-                if isinstance(finding.retry, CredentialsRefused):
-                    reason = DeadLetterReason.NO_CREDENTIALS
-                self._bury(message, reason, waits)
+                self._give_up(case, message, finding, waits)
             elif finding.dead:
                 self._bury(message, finding.dead, waits)
             elif finding.retry:
@@ -257,6 +259,19 @@ class BatchCheck:
             elif finding.wait_until:
                 left = max(1.0, (finding.wait_until - now).total_seconds() + 1)
                 waits.add(message, min(left, self._growing_wait(message)))
+
+    def _give_up(self, case: Case, message: Message, finding: Finding, waits: _Waits) -> None:
+        """Bury a message after a day of trouble; but a re-check of an order that could not be read just ends.
+
+        It is no event of VTEX's: the list that it came from has the order as long as it is followed, and queues it
+        again. With any other trouble a report may be written down that only the message brings about.
+        """
+        if message.source == RECHECK and finding.is_unread:
+            telemetry.count("recheck_unread")
+            logger.warning("a re-check ends unread; the order's next one is queued in time", extra=_ids(case))
+            return
+        is_refused = isinstance(finding.retry, CredentialsRefused)
+        self._bury(message, DeadLetterReason.NO_CREDENTIALS if is_refused else DeadLetterReason.GAVE_UP, waits)
 
     def _retry_wait(self, message: Message, trouble: TryAgainLater) -> float:
         asked = 0.0 if trouble.wait is None else max(1.0, trouble.wait) * random.uniform(1.0, 1.1)  # noqa: S311
@@ -269,17 +284,17 @@ class BatchCheck:
         doublings = min(message.receive_count - 1, 12)
         return min(self._retry_base * float(2**doublings), LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311
 
-    def _read_anew(self, cases: list[Case], waits: _Waits) -> list[Case]:
+    def _read_anew(self, cases: list[Case], clock: Clock, waits: _Waits) -> list[Case]:
         """Read the ledger again for orders whose left-over report is told now: they are still to be checked."""
-        if not cases:
+        by_order = {case.ref: case.messages for case in cases}
+        if not by_order:
             return []
         try:
-            page = self._ledger.read([case.ref for case in cases])
+            page = self._ledger.read(by_order)
         except TryAgainLater as trouble:
-            for message in (message for case in cases for message in case.messages):
-                waits.add(message, self._retry_wait(message, trouble))
+            self._postpone(by_order, trouble, clock, waits)
             return []
-        return [Case(case.ref, case.messages, page.entries[case.ref]) for case in cases]
+        return self._cases(by_order, page, clock, waits)
 
     def _bury(self, message: Message, reason: DeadLetterReason, waits: _Waits) -> None:
         try:

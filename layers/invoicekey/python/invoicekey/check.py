@@ -5,13 +5,15 @@ draws the states of an entry.
 """
 
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from invoicekey import alert, record
-from invoicekey.errors import Conflict, OrderNotFound, OutOfTime, TryAgainLater
+from invoicekey.errors import Conflict, OrderNotFound, OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.ledger import DISMISSED, EXPIRED, MOST_CLAIMS, Claim, Entry, KeyTaken, Ledger, Report, Shown
 from invoicekey.notification import OrderRef
 from invoicekey.order import Order
@@ -19,11 +21,23 @@ from invoicekey.outlets import alert_entry
 from invoicekey.policy import Policy
 from invoicekey.record import CloseReason
 from invoicekey.schedule import FOLLOWED_FOR, next_reading
-from invoicekey.verdict import OWNS_NO_KEY, Circumstances, Outcome, Verdict, judge
+from invoicekey.verdict import (
+    OWNS_NO_KEY,
+    Circumstances,
+    Code,
+    Outcome,
+    Problem,
+    Suggestion,
+    SuggestionSource,
+    Verdict,
+    judge,
+)
 from invoicekey.vtex import Vtex
 
 REPORTING_SECONDS = 5.0
 """Kept free at the end of an invocation for writing, sending and noting."""
+UNREAD_FOR = timedelta(hours=12)
+"""So long an order is tried in vain before it is let go: half a message's life, for it may have to tell that."""
 _TRIES_ON_CONFLICT = 3
 _TRIES_ON_TAKEN_KEYS = 3
 
@@ -76,7 +90,17 @@ class Finding:
     wait_until: datetime | None = None
     """The end of the order's grace."""
     retry: TryAgainLater | None = None
+    is_unread: bool = False
+    """With `retry`: VTEX did not give the order; nothing is written of it but that it is let go."""
     dead: DeadLetterReason | None = None
+
+
+class _Unread(Exception):
+    """VTEX does not give the order, or the one that owns its key; `trouble` says why."""
+
+    def __init__(self, trouble: TryAgainLater) -> None:
+        super().__init__(trouble.why)
+        self.trouble = trouble
 
 
 class OrderCheck:
@@ -94,7 +118,7 @@ class OrderCheck:
                 try:
                     return self._check(entry, heard, clock)
                 except Conflict:
-                    entry = self._ledger.read([entry.ref]).entries[entry.ref]
+                    entry = self._ledger.read_one(entry.ref)
         except TryAgainLater as trouble:
             return Finding(retry=trouble)
         return Finding(retry=TryAgainLater("the order was written by others again and again"))
@@ -102,6 +126,13 @@ class OrderCheck:
     def _check(self, entry: Entry, heard: Heard, clock: Clock) -> Finding:
         if entry.report and not entry.report.is_told:
             return self._take_over(entry, entry.report, clock)
+        try:
+            return self._look(entry, heard, clock)
+        except _Unread as unread:
+            return replace(self._let_go(entry, heard, unread.trouble, clock), retry=unread.trouble, is_unread=True)
+
+    def _look(self, entry: Entry, heard: Heard, clock: Clock) -> Finding:
+        """Read the order, judge it, write down what was found."""
         order = self._read(entry.ref, clock)
         now, first_heard = clock.now(), min(heard.at, entry.first_heard_at or heard.at)
         checked = replace(entry, first_heard_at=first_heard, checked_at=now).with_events(heard.events)
@@ -140,12 +171,34 @@ class OrderCheck:
             order = self._vtex.read_order(ref, time_left)
         except OrderNotFound:
             order = None
+        except OutOfTime:
+            raise
+        except TryAgainLater as trouble:
+            raise _Unread(trouble) from trouble
         _expect_time_to_report(clock)
         return order
 
+    def _let_go(self, entry: Entry, heard: Heard, trouble: TryAgainLater, clock: Clock) -> Finding:
+        """Follow an order no longer whose time is over, and that can't be read: give its failure up as it was told.
+
+        A passing trouble does not do it, nor what says nothing of the order. Who asked for the check still wants it.
+        """
+        if entry.recheck_at is None or isinstance(trouble, SilenceAsked):
+            return Finding()
+        now, followed_from = clock.now(), entry.followed_from or _checked(entry)
+        if now < max(followed_from + FOLLOWED_FOR, heard.at + UNREAD_FOR):
+            return Finding()
+        _expect_time_to_report(clock)
+        if not entry.has_open_failure:
+            self._ledger.write(replace(entry, recheck_at=None))
+            return Finding()
+        problems = problems_as_told(entry) if entry.outcome == Outcome.FAILING else ()
+        given_up = self._expire(entry, order_as_told(entry), Verdict(Outcome.FAILING, problems), now)
+        return replace(given_up, verdict=None)
+
     def _not_found(self, before: Entry, entry: Entry) -> Finding:
         grace_end = _first_heard(entry) + self._rules.policy.invoice_grace
-        if entry.has_open_failure:
+        if entry.is_to_be_closed:
             unknown = Order(order_id=entry.ref.order_id)
             closed = self._close(entry, unknown, Verdict(Outcome.OK), CloseReason.NOT_FOUND)
             return replace(closed, verdict=None, dead=DeadLetterReason.NOT_FOUND)
@@ -186,12 +239,12 @@ class OrderCheck:
         match verdict.outcome:
             case Outcome.WAITING:
                 return Finding(verdict, wait_until=verdict.wait_until)
-            case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED | Outcome.OK if entry.has_open_failure:
+            case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED | Outcome.OK if entry.is_to_be_closed:
                 return self._close(entry, order, verdict, CloseReason(verdict.outcome.value))
             case Outcome.FAILING if entry.errors_told != fingerprint(verdict):
                 return self._open(entry, order, verdict)
             case Outcome.FAILING | Outcome.OTHER_MARKETPLACE if _is_given_up(entry):
-                return self._expire(entry, order, verdict)
+                return self._expire(entry, order, verdict, _checked(entry))
             case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED | Outcome.OTHER_MARKETPLACE:
                 self._pass_over(before, _followed_on(entry))
             case Outcome.OK:
@@ -224,11 +277,11 @@ class OrderCheck:
             followed_from=now,
             recheck_at=next_reading(now, now),
         )
-        return Finding(verdict, report=self._ledger.write(self._intend(opened, sent, told)))
+        return Finding(verdict, report=self._ledger.write(self._intend(opened, sent, told, now)))
 
-    def _expire(self, entry: Entry, order: Order, verdict: Verdict) -> Finding:
+    def _expire(self, entry: Entry, order: Order, verdict: Verdict, now: datetime) -> Finding:
         """Give a failure up, with one last alert; with none where the settings say by now that it is not the shop's."""
-        now, style = _checked(entry), self._rules.style
+        style = self._rules.style
         sent = record.expired(
             entry.ref.account, order, verdict.problems,
             report=entry.last_report_number + 1, first_seen_at=_first_heard(entry), now=now, language=style.language,
@@ -239,32 +292,33 @@ class OrderCheck:
                 entry.ref.account, order, verdict.problems, opened_at=entry.opened_at or now, now=now, style=style
             )
         given_up = replace(entry, set_aside=EXPIRED, recheck_at=None)
-        return Finding(verdict, report=self._ledger.write(self._intend(given_up, sent, told)))
+        return Finding(verdict, report=self._ledger.write(self._intend(given_up, sent, told, now)))
 
     def _close(self, entry: Entry, order: Order, verdict: Verdict, reason: CloseReason) -> Finding:
+        """Close a failure; people hear of it where it was open and is mended, for what expired had its last notice."""
         now, style = _checked(entry), self._rules.style
         sent = record.resolved(
             entry.ref.account, order, verdict.warnings, report=entry.last_report_number + 1,
             first_seen_at=_first_heard(entry), now=now, language=style.language, reason=reason,
         )  # fmt: skip
         told = None
-        if reason is CloseReason.OK:
+        if reason is CloseReason.OK and entry.has_open_failure:
             told = alert.resolved(
                 entry.ref.account, order, verdict.keys, verdict.warnings,
                 opened_at=entry.opened_at or now, now=now, style=style,
             )  # fmt: skip
         mended_at = now if reason is CloseReason.OK else entry.mended_at
         closed = replace(_settled(entry, verdict), mended_at=mended_at)
-        return Finding(verdict, report=self._ledger.write(self._intend(closed, sent, told)))
+        return Finding(verdict, report=self._ledger.write(self._intend(closed, sent, told, now)))
 
-    def _intend(self, entry: Entry, sent: record.Record, told: alert.Alert | None) -> Entry:
+    def _intend(self, entry: Entry, sent: record.Record, told: alert.Alert | None, now: datetime) -> Entry:
         style = self._rules.style
         report = Report(
             number=sent.data.report,
             type=sent.type,
             record=record.as_sqs_takes_it(sent),
             alert=alert_entry(told.subject, told.message(chat=style.chat), told.attributes) if told else None,
-            lease_until=_checked(entry) + self._rules.lease,
+            lease_until=now + self._rules.lease,
             alerted=told is None and not entry.is_in_digests,  # else there may be older news to be called off
         )
         return replace(entry, report=report)
@@ -273,6 +327,44 @@ class OrderCheck:
 def fingerprint(verdict: Verdict) -> str:
     """Return what tells one set of errors from another: their codes, invoice numbers and keys as they came."""
     return hashlib.sha256("\n".join(sorted({error.identity for error in verdict.errors})).encode()).hexdigest()
+
+
+def order_as_told(entry: Entry) -> Order:
+    """Return the order as its last record told it; it is not read at VTEX for this."""
+    told = _told(entry)
+    return Order(
+        order_id=entry.ref.order_id,
+        marketplace_order_id=told.get("marketplace_order_id"),
+        affiliate_id=told.get("affiliate_id"),
+        status=told.get("order_status"),
+        invoiced_date=told.get("invoiced_at"),
+    )
+
+
+def problems_as_told(entry: Entry) -> tuple[Problem, ...]:
+    """Return the problems that the last record told: those of an open failure. Of a long key the end is lost."""
+    return tuple(_problem(problem, entry.ref.order_id) for problem in _told(entry).get("problems", ()))
+
+
+def _told(entry: Entry) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(entry.report.record)["data"] if entry.report else {}
+    return told
+
+
+def _problem(told: Mapping[str, Any], order_id: str) -> Problem:
+    code, key, owner, suggested = Code(told["code"]), told["invoice_key"], told.get("reused_in"), told["suggested_key"]
+    return Problem(
+        code,
+        told["invoice_number"],
+        _NOT_REPEATED.get(key, key),
+        suggestion=Suggestion(suggested, SuggestionSource(told["suggested_from"])) if suggested else None,
+        reused_in=owner if owner != order_id else None,
+        is_overdue=told["severity"] != code.severity,
+    )
+
+
+_NOT_REPEATED: Mapping[str | None, Any] = {"(xml)": "<", "(list)": [], "(object)": {}}
+"""For what a record shows in the place of a field (record.shown): one of which the texts say the same."""
 
 
 def _settled(entry: Entry, verdict: Verdict) -> Entry:

@@ -3,7 +3,6 @@
 VTEX's FAQ 715 advises to update the order in the marketplace's back office. VTEX never hears of that; a person says so.
 """
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -11,10 +10,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from invoicekey import record
+from invoicekey.check import order_as_told
 from invoicekey.errors import Conflict, TryAgainLater
 from invoicekey.ledger import DISMISSED, Entry, Ledger, Report
 from invoicekey.notification import OrderRef
-from invoicekey.order import Order
 from invoicekey.outlets import Outlets
 from invoicekey.record import CloseReason
 
@@ -44,7 +43,8 @@ class Dismissals:
         """Close an open failure, and tell the machines; people are not alerted.
 
         Written like any report: intent first, so that who dies before the record is sent leaves it to a check, which
-        the order's next reading brings about. Raises TryAgainLater where it comes to that, or where nothing was done.
+        the order's next reading brings about; where it is noted as sent there is none. Raises TryAgainLater where the
+        record is left to a check, or where nothing was done.
         """
         written = self._write(ref, lambda entry: self._intended(entry, reason, now))
         if isinstance(written, Dismissed):
@@ -52,9 +52,7 @@ class Dismissals:
         if not self._outlets.send_records([written]):
             raise TryAgainLater("the failure queue did not take the record; the order's next check sends it")
         with suppress(Conflict, TryAgainLater):  # unnoted, the next check sends the same record once more
-            self._ledger.note_recorded(written)
-            if written.is_in_digests:
-                self._ledger.note_alerted(written)  # an alert that still waits for a digest is old news now
+            self._ledger.note_dismissed(written)
         return Dismissed.DONE
 
     def take_back(self, ref: OrderRef, now: datetime) -> Dismissed:
@@ -65,7 +63,7 @@ class Dismissals:
     def _write(self, ref: OrderRef, change: Callable[[Entry], Entry | Dismissed]) -> Entry | Dismissed:
         """Write an entry that is changed; a check that writes it meanwhile has it changed anew."""
         for _ in range(_TRIES_ON_CONFLICT):
-            changed = change(self._ledger.read([ref]).entries[ref])
+            changed = change(self._ledger.read_one(ref))
             if isinstance(changed, Dismissed):
                 return changed
             with suppress(Conflict):
@@ -77,13 +75,18 @@ class Dismissals:
             return Dismissed.NOT_OPEN
         if entry.report and not entry.report.is_told:
             return Dismissed.BUSY
-        number = entry.last_report_number + 1
+        number, order = entry.last_report_number + 1, order_as_told(entry)
         sent = record.resolved(
-            entry.ref.account, _as_told(entry), (), report=number, first_seen_at=entry.first_heard_at or now, now=now,
+            entry.ref.account, order, (), report=number, first_seen_at=entry.first_heard_at or now, now=now,
             language=self._language, reason=CloseReason.DISMISSED,
         )  # fmt: skip
         report = Report(
-            number, sent.type, record.as_sqs_takes_it(sent), alert=None, lease_until=now + self._lease, alerted=True
+            number=number,
+            type=sent.type,
+            record=record.as_sqs_takes_it(sent),
+            alert=None,
+            lease_until=now + self._lease,
+            alerted=not entry.is_in_digests,  # else there may be older news to be called off
         )
         return replace(
             entry,
@@ -99,17 +102,12 @@ def _taken_back(entry: Entry, now: datetime) -> Entry | Dismissed:
     if entry.set_aside != DISMISSED:
         return Dismissed.NOT_OPEN
     return replace(
-        entry, errors_told=None, errors=(), set_aside=None, set_aside_why=None, opened_at=None, recheck_at=now
-    )
-
-
-def _as_told(entry: Entry) -> Order:
-    """Return the order as its last record told it; it is not read at VTEX for this."""
-    told = json.loads(entry.report.record)["data"] if entry.report else {}
-    return Order(
-        order_id=entry.ref.order_id,
-        marketplace_order_id=told.get("marketplace_order_id"),
-        affiliate_id=told.get("affiliate_id"),
-        status=told.get("order_status"),
-        invoiced_date=told.get("invoiced_at"),
+        entry,
+        errors_told=None,
+        errors=(),
+        set_aside=None,
+        set_aside_why=None,
+        opened_at=None,
+        followed_from=now,
+        recheck_at=now,
     )

@@ -34,6 +34,8 @@ HELD_BACK = "held_back"
 OTHER_MARKETPLACE = "other_marketplace"
 DISMISSED, EXPIRED = "dismissed", "expired"
 """Why a failure is set aside."""
+SPOILT = "the order's item in the ledger is spoilt: mend it"
+"""Why an order is tried again later whose item can't be read."""
 _DAY = 86_400
 _TRIES_FOR_TURNS = 5
 
@@ -110,7 +112,7 @@ class Entry:
     """Since when, and in a person's words why."""
     opened_at: datetime | None = None
     followed_from: datetime | None = None
-    """When the open failure was last told; its readings follow from there (schedule.py)."""
+    """When the open failure was last told, or a dismissal taken back; its readings follow from there (schedule.py)."""
     recheck_at: datetime | None = None
     """When the order is to be read again."""
     mended_at: datetime | None = None
@@ -132,6 +134,11 @@ class Entry:
         return self.errors_told is not None and self.set_aside is None
 
     @property
+    def is_to_be_closed(self) -> bool:
+        """Say whether machines wait for the end of a failure: an open one, or one that was given up."""
+        return self.errors_told is not None and self.set_aside != DISMISSED
+
+    @property
     def last_report_number(self) -> int:
         """Return the number of the last report, 0 before the first."""
         return self.report.number if self.report else 0
@@ -149,7 +156,7 @@ class HeldBack:
     """As in the alert's attribute `type`: failing, resolved or expired."""
     since: datetime
     codes: tuple[str, ...] = ()
-    """Of its errors. A resolved one has none of its own: where it has some, its failure is still to be told too."""
+    """Of its errors; a resolved one has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,34 +190,47 @@ class Ledger:
             put_back={message: int(items[key]["put_back"]) for key, message in messages.items() if key in items},
         )
 
+    def read_one(self, ref: OrderRef) -> Entry:
+        """Read an order anew; raise TryAgainLater where its item is spoilt by now."""
+        entry = self.read([ref]).entries.get(ref)
+        if entry is None:
+            raise TryAgainLater(SPOILT)
+        return entry
+
     def write(self, entry: Entry) -> Entry:
         """Write an entry and the change of its claims, on condition that the ledger holds it as it was read.
 
         Raises Conflict where it does not, and KeyTaken where other orders own keys that it claims.
         """
+        return self._write(entry, gone=frozenset())
+
+    def _write(self, entry: Entry, gone: frozenset[str]) -> Entry:
+        """Write it; `gone` are former owners of its keys that the ledger holds no longer."""
         written = replace(entry, version=entry.version + 1, claims_held=entry.claims, claims_from=MappingProxyType({}))
         item, as_read = _item(written), _as_read(entry)
         claimed, released = sorted(entry.claims - entry.claims_held), sorted(entry.claims_held - entry.claims)
         if not (claimed or released):
             self._table.put(item, **as_read)
             return written
-        former_owners = {owner for key, owner in entry.claims_from.items() if key in claimed}
+        losing = sorted({owner for key, owner in entry.claims_from.items() if key in claimed})
         try:
             self._table.transact(
                 self._table.to_put(item, **as_read),
                 *(self._claim(entry, key) for key in claimed),
                 *(self._release(entry, key) for key in released),
-                *(self._lose(entry, owner) for owner in sorted(former_owners)),
+                *(self._stay_gone(entry, owner) if owner in gone else self._lose(entry, owner) for owner in losing),
             )
         except TransactionRefused as refused:
-            keys = dict(enumerate([*claimed, *released], start=1))
-            if not refused.items.keys() <= keys.keys():
+            about = [entry.ref.order_id, *claimed, *released, *losing]
+            items = {about[place]: item for place, item in refused.items.items()}
+            if entry.ref.order_id in items or not gone.isdisjoint(items):
                 raise Conflict from refused
-            taken = {keys[place]: item for place, item in refused.items.items() if keys[place] in claimed}
-            if taken:
-                raise KeyTaken({key: _claim_of(item) for key, item in taken.items()}) from refused
-            # Claims that ran out, and that others have made since: there is nothing to release.
-            return self.write(replace(entry, claims_held=entry.claims_held - {keys[place] for place in refused.items}))
+            if taken := {key: _claim_of(item) for key, item in items.items() if key in claimed}:
+                raise KeyTaken(taken) from refused
+            # What is left are claims that ran out, and that others have made since: there is nothing to release; and
+            # former owners that the ledger has forgotten: there is nothing to take from them.
+            held = replace(entry, claims_held=entry.claims_held.difference(items))
+            return self._write(held, gone.union(owner for owner in losing if owner in items))
         return written
 
     def note_recorded(self, entry: Entry) -> None:
@@ -227,6 +247,16 @@ class Ledger:
             self._together(self._table.to_update(**noted), self._table.to_delete(held_key(entry.ref)))
         else:
             self._table.update(**noted)
+
+    def note_dismissed(self, entry: Entry) -> None:
+        """Note that the record of a dismissal was sent: nothing is left to be told, and the order needs no reading.
+
+        An alert that still waits for a digest is called off. All on condition that nobody has written the order since.
+        """
+        told = entry.report and replace(entry.report, recorded=True, alerted=True)
+        done = replace(entry, version=entry.version + 1, recheck_at=None, is_in_digests=False, report=told)
+        put = self._table.to_put(_item(done), **_as_read(entry))
+        self._together(put, self._table.to_delete(held_key(entry.ref)))
 
     def note_held_back(self, entry: Entry, held: HeldBack) -> None:
         """Note that a digest is to tell the alert of the entry's report, in the place of an older one of the order."""
@@ -285,7 +315,12 @@ class Ledger:
         """Return the write by which a former owner loses its claims; a check of it meanwhile meets a conflict."""
         keys = {key for key, former in entry.claims_from.items() if former == owner}
         change = "DELETE claims :keys ADD version :one"
-        return self._table.to_update(order_key(OrderRef(entry.ref.account, owner)), change, keys=keys, one=1)
+        key = order_key(OrderRef(entry.ref.account, owner))
+        return self._table.to_update(key, change, "attribute_exists(pk)", keys=keys, one=1)
+
+    def _stay_gone(self, entry: Entry, owner: str) -> Write:
+        """Return what makes sure, where a former owner is gone, that no check of it has written it meanwhile."""
+        return self._table.to_delete(order_key(OrderRef(entry.ref.account, owner)), "attribute_not_exists(pk)")
 
     def _release(self, entry: Entry, key: str) -> Write:
         condition = "attribute_not_exists(pk) OR order_id = :own"
@@ -345,10 +380,8 @@ def held_key(ref: OrderRef) -> str:
 
 
 def _held(held: HeldBack) -> dict[str, Any]:
-    # What was held back before of an order that is resolved keeps its codes: no digest has told that failure yet.
-    codes = ":codes" if held.codes else "if_not_exists(codes, :codes)"
     return {
-        "change": f"SET kind = :kind, codes = {codes}, #list = :list, list_at = :since REMOVE digest",
+        "change": "SET kind = :kind, codes = :codes, #list = :list, list_at = :since REMOVE digest",
         "kind": held.kind,
         "codes": list(held.codes),
         "list": HELD_BACK,
