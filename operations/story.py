@@ -8,7 +8,7 @@ from typing import Any
 
 from invoicekey import texts
 from invoicekey.backlog import HeldAlert
-from invoicekey.ledger import DISMISSED, Entry, Shown
+from invoicekey.ledger import Entry, Shown
 from invoicekey.notification import OrderRef
 from invoicekey.record import RecordType
 from operations.plain import line
@@ -98,27 +98,24 @@ def _of_ledger(entry: Entry, checks: Collection[datetime]) -> Iterator[Moment]:
         yield Moment(entry.opened_at, "its failure was opened")
     if entry.mended_at:
         yield Moment(entry.mended_at, "its failure was closed: the key was right")
-    if entry.set_aside == DISMISSED and (dismissal := _dismissal(entry.set_aside_why)):
-        yield dismissal
+    for kept in entry.acts:
+        when, what = act(kept)
+        if when:
+            yield Moment(when, what)
 
 
-def _dismissal(why: str | None) -> Moment | None:
-    when, reason = dismissal(why)
-    return Moment(when, f"dismissed by a person: {reason}") if when else None
-
-
-def dismissal(why: str | None) -> tuple[datetime | None, str]:
-    """Take apart what the ledger keeps of a dismissal: when it was, and the person's reason."""
-    when, _, reason = (why or "").partition(" ")
+def act(kept: str | None) -> tuple[datetime | None, str]:
+    """Take apart what the ledger keeps of what a person did: when, and what or why."""
+    when, _, reason = (kept or "").partition(" ")
     try:
         return datetime.fromisoformat(when), line(reason, 240)
     except ValueError:
-        return None, line(why, 240)
+        return None, line(kept, 240)
 
 
 def set_aside(entry: Entry, date: Date) -> str:
     """Say since when and why a failure is set aside: `dismissed 3 Mar 2026, 11:54: updated in the portal`."""
-    when, reason = dismissal(entry.set_aside_why)
+    when, reason = act(entry.set_aside_why)
     return f"{entry.set_aside}{f' {date(when)}' if when else ''}{f': {reason}' if entry.set_aside_why else ''}"
 
 

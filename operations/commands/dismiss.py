@@ -14,7 +14,7 @@ from invoicekey.notification import OrderRef, own_event
 from invoicekey.outlets import Event
 from operations.cli import IN_THE_WAY, app, err, out, shop
 from operations.deployment import Trouble
-from operations.plain import date, plainly, queue
+from operations.plain import date, plainly, queue, why_not_now
 from operations.shop import Shop
 from operations.story import set_aside
 
@@ -81,7 +81,7 @@ def _one(
     try:
         return tell(of, ref, _tried(lambda: work(dismissals, ref)))
     except TryAgainLater as trouble:
-        return _no(ref, f"{trouble.why}. Try again later.")
+        return _no(ref, why_not_now(trouble))
 
 
 def _tried(work: Callable[[], Dismissed]) -> Dismissed:
@@ -97,6 +97,8 @@ def _tried(work: Callable[[], Dismissed]) -> Dismissed:
 def _dismissed(of: Shop, ref: OrderRef, result: Dismissed) -> bool:
     if result is Dismissed.DONE:
         return _yes(ref, "dismissed. No more reminders; it opens again only when its errors change.")
+    if result is Dismissed.UNSENT:
+        return _yes(ref, "dismissed. The failure queue did not take its record now; the next check of it sends it.")
     if result is Dismissed.BUSY:
         return _no(ref, "its last report is being told at this moment. Try again in a minute.")
     return _no(ref, f"{_standing(of, ref)}; there is nothing to dismiss.")

@@ -44,6 +44,7 @@ FULL = Entry(
     errors_told="f" * 64,
     errors=(Shown("missing", None, has_suggestion=True), Shown("reused", "643797", has_suggestion=False)),
     set_aside_why="told so",
+    acts=("2026-03-03T15:00:00+00:00 dismissed by a person: told so",),
     opened_at=NOW,
     followed_from=NOW,
     recheck_at=NOW + 15 * MINUTE,
@@ -166,6 +167,16 @@ def test_a_silence_is_read_with_its_account_s_orders_and_only_grows(ledger: Ledg
 
     assert ledger.read([REF]).silent_until == {"luxstore": 2_000_000_001}
     assert ledger.read([OrderRef("othershop", "VVJ-1-01")]).silent_until == {}
+
+
+def test_a_silence_or_a_note_that_somebody_spoilt_is_as_good_as_none(ledger: Ledger, table: Table) -> None:
+    table.put({"pk": "silence#luxstore", "until": "tomorrow"})
+    table.put({"pk": "message#a"})
+    written = ledger.write(FULL)
+
+    page = ledger.read([REF], ["a"])
+
+    assert (page.entries, page.silent_until, page.put_back) == ({REF: written}, {}, {})
 
 
 def test_an_order_that_is_read_anew_and_is_spoilt_by_then_is_for_later(ledger: Ledger, table: Table) -> None:

@@ -2,6 +2,7 @@ import json
 import threading
 from collections import Counter
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from invoicekey.batch import PARALLEL
 from invoicekey.check import Clock
 from invoicekey.errors import Conflict, CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.ledger import HELD_BACK, Report
-from invoicekey.notification import OrderRef, own_event
+from invoicekey.notification import Malformed, OrderRef, own_event, parse
 from invoicekey.outlets import FEED, HOOK, RECHECK, Message
 from invoicekey.schedule import FOLLOWED_FOR
 from invoicekey.telemetry import logger
@@ -253,6 +254,25 @@ def test_what_is_no_notification_is_a_dead_letter_at_once(outside: Outside, body
     assert reasons(outside) == ["malformed"]
 
 
+def test_a_body_that_is_nested_to_the_limit_takes_no_other_with_it(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_vtex(outside, sale())
+    times = iter([True])
+
+    def parse_where_there_is_room(body: str) -> dict[str, Any]:
+        if "deep" in body and not next(times, False):
+            raise Malformed("expected a JSON object in UTF-8")
+        return parse(body)
+
+    monkeypatch.setattr(batch_module, "parse", parse_where_there_is_room)
+    deep = message("VVJ-1-01", last_change="deep")
+    at_vtex(outside, sale(), orderId="VVJ-1-01")
+
+    assert outside.check(deep, message()) == set()
+    assert reasons(outside) == []
+
+
 def test_a_dead_letter_that_the_queue_refuses_goes_back(outside: Outside) -> None:
     outside.steps.before("bury", unreachable())
 
@@ -326,18 +346,35 @@ def test_a_re_check_of_an_order_that_is_followed_no_longer_has_nothing_left_to_d
     assert reasons(outside) == []
 
 
-@pytest.mark.parametrize("step", ["read", "write", "send_records", "note_recorded"])
+@pytest.mark.parametrize("step", ["read", "write"])
 def test_where_a_report_may_be_lost_with_it_a_re_check_is_a_dead_letter(outside: Outside, step: str) -> None:
     followed(outside)
     at_vtex(outside, sale())
     outside.time.advance(DAY)
-    if step == "send_records":
-        outside.outlets.refuse(step)
-    else:
-        outside.steps.after(step, unreachable("the ledger"))
+    outside.steps.after(step, unreachable("the ledger"))
 
     assert outside.check(re_check()) == set()
     assert reasons(outside) == ["gave_up"]
+
+
+@pytest.mark.parametrize("source", [HOOK, RECHECK])
+@pytest.mark.parametrize("step", ["send_records", "note_recorded", "publish_alerts", "note_alerted"])
+def test_what_is_written_down_and_untold_is_never_given_up(outside: Outside, step: str, source: str) -> None:
+    followed(outside)
+    at_vtex(outside, sale())
+    outside.time.advance(DAY)
+    if step in {"send_records", "publish_alerts"}:
+        outside.outlets.refuse(step)
+    else:
+        outside.steps.before(step, unreachable("the ledger"))
+    late = replace(re_check(), source=source)
+
+    assert outside.check(late) == {late.id}
+    assert reasons(outside) == []
+    outside.time.advance(LEASE)
+    assert outside.check(late) == set()
+    assert kinds(outside)[1][-1] == "resolved"
+    assert report(outside).is_told
 
 
 def test_a_re_check_that_kills_for_a_day_is_a_dead_letter_for_nothing_else_names_the_order(outside: Outside) -> None:
@@ -456,6 +493,31 @@ def test_a_refused_receipt_handle_is_no_more_than_a_line_in_the_log(outside: Out
     outside.outlets.refuse("put_back")
 
     assert outside.check(message()) == {message().id}
+
+
+def test_after_an_outage_of_the_ledger_nobody_is_taken_for_a_killer(outside: Outside) -> None:
+    orders = [f"VVJ-{number}-01" for number in range(10)]
+    for order_id in orders:
+        at_vtex(outside, sale(), orderId=order_id)
+    for receives in (1, 2):
+        outside.steps.before("read", unreachable())
+        outside.steps.before("note_put_back", unreachable(), times=10)
+        assert len(outside.check(*(message(order_id, receive_count=receives) for order_id in orders))) == 10
+
+    assert outside.check(*(message(order_id, receive_count=3) for order_id in orders)) == set()
+
+
+def test_while_the_ledger_is_away_one_note_is_tried_and_the_others_are_kept(outside: Outside) -> None:
+    outside.steps.before("note_put_back", unreachable(), times=3)
+    for order_id in ("VVJ-1-01", "VVJ-2-01"):
+        outside.vtex.fail(unreachable("VTEX"))
+        outside.check(message(order_id))
+    assert outside.ledger.put_backs.total() == 0
+
+    outside.check(message("VVJ-3-01"))
+
+    noted = outside.ledger.put_backs
+    assert (noted["message-VVJ-1-01"], noted["message-VVJ-2-01"]) == (1, 1)
 
 
 def test_a_put_back_that_cannot_be_noted_happens_all_the_same(outside: Outside) -> None:

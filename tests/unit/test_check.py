@@ -25,7 +25,8 @@ from invoicekey.ledger import (
     Shown,
     order_key,
 )
-from invoicekey.notification import OrderRef
+from invoicekey.notification import OrderRef, own_event
+from invoicekey.outlets import RECHECK
 from invoicekey.policy import Policy
 from invoicekey.schedule import FOLLOWED_FOR
 from tests.fakes_outside import ACCOUNT, GRACE, LEASE, NOON, ORDER_ID, REF, Crash, Outside, unreachable
@@ -758,6 +759,43 @@ class TestAnOrderThatCannotBeRead:
         assert (held(outside).set_aside, held(outside).recheck_at) == (DISMISSED, None)
 
 
+class TestAnEventThatIsAheadOfTheOrder:
+    """VTEX may show an order as it was before the event that it sent, and sends no other: it is read once more."""
+
+    def test_is_followed_by_a_second_look(self, outside: Outside) -> None:
+        tell(outside, NOT_INVOICED)
+        assert (held(outside).outcome, held(outside).recheck_at) == ("not_invoiced", NOON + 15 * MINUTE)
+        assert followed(outside) == [ORDER_ID]
+
+    def test_finds_then_what_is_failing(self, outside: Outside) -> None:
+        tell(outside, NOT_INVOICED)
+        outside.time.advance(15 * MINUTE)
+        look_again(outside, KEYLESS)
+        assert [record.type for record in outside.outlets.records] == ["failing"]
+
+    @pytest.mark.parametrize("document", [NOT_INVOICED, GOOD, CANCELED])
+    def test_and_by_no_third(self, outside: Outside, document: dict[str, Any]) -> None:
+        tell(outside, NOT_INVOICED)
+        outside.time.advance(15 * MINUTE)
+        look_again(outside, document)
+        assert held(outside).recheck_at is None
+        assert not outside.outlets.records
+
+    @pytest.mark.parametrize("state", ["handling", "unknow", None])
+    def test_is_one_that_says_invoiced(self, outside: Outside, state: str | None) -> None:
+        ref = outside.vtex.put(NOT_INVOICED)
+        outside.check(
+            outside.message(body=json.dumps({"OrderId": ORDER_ID, "State": state, "Origin": {"Account": ref.account}}))
+        )
+        assert held(outside).recheck_at is None
+
+
+def look_again(outside: Outside, document: dict[str, Any]) -> None:
+    """Check the order as it is now, for an event of ours."""
+    ref = outside.vtex.put(document)
+    outside.check(outside.message(body=own_event(ref), source=RECHECK))
+
+
 class TestTracking:
     """With TrackingGraceHours set a good key alone is not enough for ever."""
 
@@ -784,7 +822,7 @@ class TestTracking:
         assert outside.outlets.records[0].codes == ["tracking_missing", "courier_missing"]
         assert held(outside).errors == (Shown("tracking_missing", "643797", has_suggestion=False),)
 
-    @pytest.mark.parametrize("document", [CANCELED, RETURNED, NOT_INVOICED, None])
+    @pytest.mark.parametrize("document", [CANCELED, RETURNED, None])
     def test_it_is_not_read_again_for_it_where_there_is_nothing_to_ship(
         self, outside: Outside, document: dict[str, Any] | None
     ) -> None:

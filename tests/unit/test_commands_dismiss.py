@@ -5,9 +5,10 @@ from unittest import mock
 
 import pytest
 
-from invoicekey.errors import Conflict
+from invoicekey.errors import Conflict, TryAgainLater
 from invoicekey.ledger import Ledger
 from invoicekey.notification import OrderRef
+from invoicekey.outlets import Outlets
 from tests.desk import Desk, at_a_desk
 from tests.orders import sale
 
@@ -34,6 +35,23 @@ def test_each_order_is_dismissed_and_told_in_a_line(desk: Desk) -> None:
     assert {set_aside(desk, "VVJ-1-01"), set_aside(desk, "VVJ-2-01")} == {"dismissed"}
     reasons = [json.loads(message["Body"])["data"]["reason"] for message in desk.messages("FailureQueueUrl")]
     assert reasons == ["dismissed", "dismissed"]
+
+
+def test_a_dismissal_whose_record_is_not_sent_yet_is_done_all_the_same(desk: Desk) -> None:
+    with mock.patch.object(Outlets, "send_records", return_value=[]):
+        said = desk.run("dismiss VVJ-1-01 --reason x")
+
+    assert (said.code, set_aside(desk, "VVJ-1-01")) == (0, "dismissed")
+    assert "the next check of it sends it" in said.out
+
+
+def test_a_ledger_that_may_not_be_written_is_told_with_what_to_do(desk: Desk) -> None:
+    refused = TryAgainLater("the ledger answered AccessDeniedException")
+    with mock.patch.object(Ledger, "write", side_effect=refused):
+        said = desk.run("dismiss VVJ-1-01 --reason x")
+
+    assert said.code == 1
+    assert "--profile" in said.err
 
 
 def test_what_is_not_failing_or_unknown_is_told_and_the_others_are_done(desk: Desk) -> None:

@@ -76,6 +76,16 @@ def test_a_dismissal_is_part_of_it(failing: Desk) -> None:
     assert "It is set aside (dismissed" in said.out
 
 
+def test_a_dismissal_that_was_taken_back_stays_part_of_it(failing: Desk) -> None:
+    failing.run("dismiss VVJ-1-01 --reason 'updated in the portal'")
+    failing.run("undismiss VVJ-1-01")
+
+    said = failing.run("explain VVJ-1-01").out
+
+    assert "dismissed by a person: updated in the portal" in said
+    assert "taken back by a person" in said
+
+
 def test_an_alert_that_is_held_back_is_told() -> None:
     with at_a_desk(ALERT_BURST="1") as desk:
         desk.check(*(desk.invoice(f"VVJ-{number}-01", sale(str(number), None)) for number in (1, 2)), at=AGO)

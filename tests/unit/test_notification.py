@@ -16,6 +16,7 @@ from invoicekey.notification import (
     order_ref,
     own_event,
     parse,
+    says_invoiced,
 )
 
 WATCHED = frozenset({"invoiced"})
@@ -236,3 +237,12 @@ def test_an_event_of_ours_names_its_order_and_has_no_id() -> None:
     assert order_ref(body) == OrderRef("luxstore", "VVJ-1-01")
     assert event_id(body) is None
     assert is_watched(body, WATCHED)
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [("invoiced", True), (" Invoiced ", True), ("invoice", False), ("unknow", False), (None, False), (1, False)],
+    ids=repr,
+)
+def test_an_event_says_invoiced_in_any_case_and_by_no_other_word(state: object, says: bool) -> None:
+    assert says_invoiced(a_notification(State=state)) is says

@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -67,7 +67,7 @@ class Shop:
         self.backlog = Backlog(self.dynamodb.table)
         self.now = NOW
 
-    def follow(self, order_id: str, due: datetime = NOW) -> None:
+    def follow(self, order_id: str, due: datetime = NOW, **changes: Any) -> None:
         entry = Entry(
             OrderRef("luxstore", order_id),
             checked_at=NOW - HOUR,
@@ -76,7 +76,7 @@ class Shop:
             opened_at=NOW - HOUR,
             recheck_at=due,
         )
-        Ledger(self.dynamodb.table).write(entry)
+        Ledger(self.dynamodb.table).write(replace(entry, **changes))
 
     def run(self, *, everything: bool = False, seconds_left: Callable[[], float] = lambda: 300.0) -> Queued:
         recheck = Recheck(self.backlog, HookQueue(cast("SQSClient", self.sqs), "https://sqs.example/hook"))
@@ -124,6 +124,15 @@ def test_an_order_is_queued_as_an_event_of_ours(shop: Shop) -> None:
     assert json.loads(message["MessageBody"]) == {"OrderId": "A", "Origin": {"Account": "luxstore"}}
     assert attributes["source"] == "recheck"
     assert uuid.UUID(attributes["correlation_id"]).version == 4
+
+
+def test_a_second_look_is_not_brought_forward(shop: Shop) -> None:
+    not_yet: dict[str, Any] = {"outcome": "not_invoiced", "errors_told": None, "opened_at": None}
+    shop.follow("A", NOW + HOUR)
+    shop.follow("B", NOW + HOUR, **not_yet)
+    shop.follow("C", NOW, **not_yet)
+    assert shop.run(everything=True) == Queued(2)
+    assert sorted(shop.sqs.orders) == ["A", "C"]
 
 
 def test_what_was_queued_is_not_queued_again_for_a_while(shop: Shop) -> None:

@@ -19,7 +19,7 @@ from invoicekey.telemetry import logger
 from invoicekey.verdict import Code
 
 _ACCOUNTS = "accounts"
-_OK = "ok"
+_OK, _NOT_INVOICED = "ok", "not_invoiced"
 _KINDS = ("failing", "resolved", "expired")
 
 
@@ -42,6 +42,11 @@ class FollowedOrder:
     def is_open(self) -> bool:
         """Say whether it has an open failure; a dismissed one is still read once more, and is none."""
         return self.opened_at is not None and self.set_aside is None
+
+    @property
+    def is_second_look(self) -> bool:
+        """Say whether it is read once more because its event said that it was invoiced, and it was not yet."""
+        return self.outcome == _NOT_INVOICED
 
     @property
     def is_good(self) -> bool:

@@ -6,16 +6,18 @@ here but for the pace of VTEX.
 
 import random
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from invoicekey import telemetry
 from invoicekey.check import Clock, DeadLetterReason, Finding, Heard, OrderCheck
 from invoicekey.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.ledger import SPOILT, Entry, HeldBack, Ledger, Page
-from invoicekey.notification import AccountRefused, Malformed, OrderRef, event_id, order_ref, parse
+from invoicekey.notification import AccountRefused, Malformed, OrderRef, event_id, order_ref, parse, says_invoiced
 from invoicekey.outlets import FEED, RECHECK, Message, Outlets
 from invoicekey.policy import Limit
 from invoicekey.record import RecordType
@@ -27,6 +29,8 @@ PARALLEL = 10
 GIVE_UP_AFTER = timedelta(hours=24)
 LONGEST_RETRY = 3600.0
 DEATHS_OF_A_SUSPECT = 2
+MOST_UNNOTED, MOST_MADE_UP = 5000, 500
+"""So many put-backs are kept until the ledger can note them; so many are noted before a batch."""
 LEAST_HIDDEN_SECONDS = 180.0
 """As the queue hides what it hands out: so long a message that may kill the function is hidden at the least."""
 SETTLING_SECONDS = 3.5
@@ -47,7 +51,8 @@ class Case:
         first = datetime.fromtimestamp(min(message.sent_at for message in self.messages), UTC)
         events = [(event, message.source) for message in self.messages if (event := _event(message))]
         of_hook = tuple(event for event, source in events if source != FEED)
-        return Heard(first, tuple(event for event, _ in events), of_hook)
+        is_said = any(says_invoiced(_body(message)) for message in self.messages)
+        return Heard(first, tuple(event for event, _ in events), of_hook, says_invoiced=is_said)
 
     @property
     def is_known(self) -> bool:
@@ -97,6 +102,7 @@ class BatchCheck:
         self._order_check = order_check
         self._retry_base = retry_base.total_seconds()
         self._limit = limit
+        self._unnoted: deque[str] = deque(maxlen=MOST_UNNOTED)
         self._checks = make_pool()
         self._notes = make_pool()  # apart, so that checks that hang do not keep what was sent from being noted
 
@@ -127,6 +133,7 @@ class BatchCheck:
                 self._bury(message, DeadLetterReason.MALFORMED, waits)
         if not by_order:
             return []
+        self._make_up_for_notes()
         often = [message.id for group in by_order.values() for message in group if _may_be_a_suspect(message)]
         try:
             page = self._ledger.read(by_order, often)
@@ -244,13 +251,17 @@ class BatchCheck:
         return {ref for ref in self._notes.map(try_to_note, entries) if ref}
 
     def _settle(self, case: Case, finding: Finding, told: set[OrderRef], clock: Clock, waits: _Waits) -> None:
-        """Decide what becomes of the messages of a case: done, dead, or back to the queue."""
+        """Decide what becomes of the messages of a case: done, dead, or back to the queue.
+
+        What is written down and untold is never given up: the message may be all that brings it about.
+        """
         now = clock.now()
-        if finding.report and case.ref not in told:
+        is_untold = finding.report is not None and case.ref not in told
+        if finding.report and is_untold:
             trouble = TryAgainLater("the report could not be told", wait=_lease_left(finding.report, now))
             finding = Finding(retry=trouble)
         for message in case.messages:
-            if finding.retry and not isinstance(finding.retry, OutOfTime) and _is_old(message, clock):
+            if finding.retry and not is_untold and not isinstance(finding.retry, OutOfTime) and _is_old(message, clock):
                 self._give_up(case, message, finding, waits)
             elif finding.dead:
                 self._bury(message, finding.dead, waits)
@@ -327,11 +338,22 @@ class BatchCheck:
                 extra={"message_id": message.id},
             )
 
-    def _note_put_back(self, message_id: str) -> None:
+    def _note_put_back(self, message_id: str) -> bool:
         try:
             self._ledger.note_put_back(message_id)
         except TryAgainLater as trouble:
+            self._unnoted.append(message_id)
             logger.warning("a put-back could not be noted", extra={"message_id": message_id, "why": trouble.why})
+            return False
+        return True
+
+    def _make_up_for_notes(self) -> None:
+        """Note what could not be noted, lest every message that met an outage of the ledger be taken for a killer."""
+        missed = [self._unnoted.popleft() for _ in range(min(len(self._unnoted), MOST_MADE_UP))]
+        if missed and self._note_put_back(missed[0]):
+            list(self._notes.map(self._note_put_back, missed[1:]))
+        else:
+            self._unnoted.extend(missed[1:])
 
 
 def _result(future: "Future[Finding]", case: Case) -> Finding:
@@ -373,7 +395,14 @@ def _deaths(message: Message, page: Page) -> int:
 
 
 def _event(message: Message) -> str | None:
-    return event_id(parse(message.body))
+    return event_id(_body(message))
+
+
+def _body(message: Message) -> dict[str, Any]:
+    try:
+        return parse(message.body)
+    except Malformed:  # nested to the limit, it could be read where less of the stack was used
+        return {}
 
 
 def _kind(entry: Entry) -> str:

@@ -76,6 +76,8 @@ class Heard:
     events: tuple[str, ...] = ()
     events_of_hook: tuple[str, ...] = ()
     """Those of them that came by the hook, or by hand: not from the feed."""
+    says_invoiced: bool = False
+    """Whether one of them claims that the order became invoiced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,12 @@ class OrderCheck:
         """Read the order, judge it, write down what was found."""
         order = self._read(entry.ref, clock)
         now, first_heard = clock.now(), min(heard.at, entry.first_heard_at or heard.at)
-        checked = replace(entry, first_heard_at=first_heard, checked_at=now).with_events(heard.events)
+        checked = replace(
+            entry,
+            first_heard_at=first_heard,
+            checked_at=now,
+            recheck_at=next_reading(now, now) if heard.says_invoiced else None,  # for a second look, see _followed_on
+        ).with_events(heard.events)
         given = Circumstances(entry.ref.account, now, first_heard, entry.has_open_failure)
         if order is None:
             finding = self._not_found(entry, replace(checked, claims=frozenset()))
@@ -394,9 +401,12 @@ def _is_given_up(entry: Entry) -> bool:
 
 
 def _followed_on(entry: Entry) -> Entry:
-    """Return the entry with the next reading of its open failure, and with none where none is open."""
+    """Return the entry with the next reading of its open failure, and with none where none is open.
+
+    But where its event said invoiced, and the order does not, VTEX may lag, and sends no other event: one more look.
+    """
     if not entry.has_open_failure:
-        return replace(entry, recheck_at=None)
+        return entry if entry.outcome == Outcome.NOT_INVOICED else replace(entry, recheck_at=None)
     begin = entry.followed_from or _checked(entry)  # the first version kept none
     return replace(entry, followed_from=begin, recheck_at=next_reading(begin, _checked(entry)))
 

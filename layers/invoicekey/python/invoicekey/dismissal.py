@@ -24,6 +24,8 @@ class Dismissed(StrEnum):
     """What came of a dismissal, or of taking one back."""
 
     DONE = "done"
+    UNSENT = "unsent"
+    """Dismissed, but the failure queue did not take the record: the order's next check sends it."""
     NOT_OPEN = "not_open"
     """There is no open failure: none was told, or it is closed, dismissed or given up. To take back: no dismissal."""
     BUSY = "busy"
@@ -43,14 +45,14 @@ class Dismissals:
         """Close an open failure, and tell the machines; people are not alerted.
 
         Written like any report: intent first, so that who dies before the record is sent leaves it to a check, which
-        the order's next reading brings about; where it is noted as sent there is none. Raises TryAgainLater where the
-        record is left to a check, or where nothing was done.
+        the order's next reading brings about; where it is noted as sent there is none. Raises TryAgainLater where
+        nothing was done.
         """
         written = self._write(ref, lambda entry: self._intended(entry, reason, now))
         if isinstance(written, Dismissed):
             return written
         if not self._outlets.send_records([written]):
-            raise TryAgainLater("the failure queue did not take the record; the order's next check sends it")
+            return Dismissed.UNSENT
         with suppress(Conflict, TryAgainLater):  # unnoted, the next check sends the same record once more
             self._ledger.note_dismissed(written)
         return Dismissed.DONE
@@ -89,7 +91,7 @@ class Dismissals:
             alerted=not entry.is_in_digests,  # else there may be older news to be called off
         )
         return replace(
-            entry,
+            entry.with_act(now, f"dismissed by a person: {reason}"),
             set_aside=DISMISSED,
             set_aside_why=f"{now.isoformat(timespec='seconds')} {reason}",
             recheck_at=now + self._lease,
@@ -102,7 +104,7 @@ def _taken_back(entry: Entry, now: datetime) -> Entry | Dismissed:
     if entry.set_aside != DISMISSED:
         return Dismissed.NOT_OPEN
     return replace(
-        entry,
+        entry.with_act(now, "taken back by a person: followed again"),
         errors_told=None,
         errors=(),
         set_aside=None,

@@ -28,6 +28,8 @@ MOST_CLAIMS = 30
 MOST_EVENTS = 20
 """So many events are remembered of an order."""
 MOST_PROBLEMS = 10
+MOST_ACTS = 10
+"""So many of what people did with an order are remembered."""
 FOLLOWED = "followed"
 HELD_BACK = "held_back"
 """Lists of the table's index: orders by when they are read again, alerts by when they were held back."""
@@ -110,6 +112,8 @@ class Entry:
     """Why they are not followed any longer: `dismissed` or `expired`. They count as news only when they change."""
     set_aside_why: str | None = None
     """Since when, and in a person's words why."""
+    acts: tuple[str, ...] = ()
+    """What people did with it, each a time and words, the newest last."""
     opened_at: datetime | None = None
     followed_from: datetime | None = None
     """When the open failure was last told, or a dismissal taken back; its readings follow from there (schedule.py)."""
@@ -146,6 +150,10 @@ class Entry:
     def with_events(self, events: Iterable[str]) -> "Entry":
         """Return the entry with events added to those that it remembers."""
         return replace(self, events=tuple(dict.fromkeys([*self.events, *events]))[-MOST_EVENTS:])
+
+    def with_act(self, at: datetime, what: str) -> "Entry":
+        """Return the entry with what a person did."""
+        return replace(self, acts=(*self.acts, f"{at.isoformat(timespec='seconds')} {what}")[-MOST_ACTS:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +194,8 @@ class Ledger:
         entries = {ref: _readable(ref, items.get(key)) for key, ref in orders.items()}
         return Page(
             entries={ref: entry for ref, entry in entries.items() if entry},
-            silent_until={account: float(items[key]["until"]) for key, account in accounts.items() if key in items},
-            put_back={message: int(items[key]["put_back"]) for key, message in messages.items() if key in items},
+            silent_until=_numbers(items, accounts, "until"),
+            put_back={message: int(times) for message, times in _numbers(items, messages, "put_back").items()},
         )
 
     def read_one(self, ref: OrderRef) -> Entry:
@@ -402,6 +410,7 @@ def _item(entry: Entry) -> Item:
         "errors": [_shown_item(error) for error in entry.errors[:MOST_PROBLEMS]],
         "set_aside": entry.set_aside,
         "set_aside_why": entry.set_aside_why,
+        "acts": list(entry.acts),
         "opened_at": _text(entry.opened_at),
         "followed_from": _text(entry.followed_from),
         "recheck_at": _text(entry.recheck_at),
@@ -447,6 +456,15 @@ def _report_item(report: Report) -> Item:
     }
 
 
+def _numbers(items: Mapping[str, Item], names: Mapping[str, str], attribute: str) -> dict[str, float]:
+    """Return a number of each small item by its name; one that is absent or spoilt is left out."""
+    numbers: dict[str, float] = {}
+    for key, name in names.items():
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            numbers[name] = float(items[key][attribute])
+    return numbers
+
+
 def _readable(ref: OrderRef, item: Item | None) -> Entry | None:
     try:
         return entry_of(ref, item)
@@ -471,6 +489,7 @@ def entry_of(ref: OrderRef, item: Item | None) -> Entry:
         errors=tuple(Shown(**error) for error in item.get("errors", ())),
         set_aside=item.get("set_aside"),
         set_aside_why=item.get("set_aside_why"),
+        acts=tuple(item.get("acts", ())),
         opened_at=_moment(item.get("opened_at")),
         followed_from=_moment(item.get("followed_from")),
         recheck_at=_moment(item.get("recheck_at")),

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 _ORDER_ID = re.compile(r"(?!(?i:seq))[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 _ACCOUNT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_INVOICED = "invoiced"
 
 KNOWN_STATES = frozenset({
     "order-created", "on-order-completed", "on-order-completed-ffm", "payment-pending",
@@ -82,6 +83,12 @@ def is_watched(body: Mapping[str, Any], watched: frozenset[str]) -> bool:
     state = body.get("State")
     name = state.strip().casefold() if isinstance(state, str) else ""
     return name in watched or name not in KNOWN_STATES
+
+
+def says_invoiced(body: Mapping[str, Any]) -> bool:
+    """Say whether the event claims that the order became invoiced. The order as read decides, but VTEX may lag."""
+    state = body.get("State")
+    return isinstance(state, str) and state.strip().casefold() == _INVOICED
 
 
 def own_event(ref: OrderRef) -> str:

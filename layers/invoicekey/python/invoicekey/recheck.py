@@ -46,8 +46,13 @@ class Recheck:
         everything: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> Queued:
-        """Queue what is due, or every order that is followed; an order that SQS does not take stays due."""
-        due = self._backlog.followed(None if everything else now())
+        """Queue what is due, or every order that is followed; an order that SQS does not take stays due.
+
+        A second look is not brought forward: it comes later on purpose.
+        """
+        began = now()
+        followed = self._backlog.followed(None if everything else began)
+        due = (order for order in followed if order.due_at <= began or not order.is_second_look)
         queued = refused = 0
         is_complete = True
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="recheck") as pool:
