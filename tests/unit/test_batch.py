@@ -222,6 +222,15 @@ def test_an_order_without_invoice_past_its_grace_is_failing(outside: Outside) ->
     assert outside.outlets.records[0].codes == ["no_invoice"]
 
 
+def test_a_grace_runs_from_the_first_message_of_an_order_in_a_batch(outside: Outside) -> None:
+    at_vtex(outside)
+    outside.time.advance(GRACE)
+    late = message(id="late", sent_at=outside.time.timestamp())
+
+    assert outside.check(message(), late) == set()
+    assert kinds(outside) == (["failing"], ["failing"])
+
+
 def test_an_unknown_order_waits_within_the_grace(outside: Outside) -> None:
     assert outside.check(message()) == {message().id}
 
@@ -454,6 +463,13 @@ def test_a_wait_is_never_shorter_than_vtex_asked(outside: Outside) -> None:
     outside.check(message())
 
     assert 900 <= outside.wait_of(message()) <= 990
+
+
+def test_a_wait_that_vtex_asks_for_does_not_shorten_ours(outside: Outside) -> None:
+    outside.vtex.fail(SilenceAsked("VTEX answered 429", wait=1))
+    outside.check(message(receive_count=5))
+
+    assert outside.wait_of(message(receive_count=5)) >= 60 * 2**4 / 2
 
 
 def test_a_silence_is_kept_by_the_rest_of_the_batch_and_told_to_other_environments(outside: Outside) -> None:
@@ -1031,6 +1047,18 @@ def test_a_check_that_hangs_goes_back(outside: Outside, monkeypatch: pytest.Monk
     monkeypatch.setattr(Future, "done", lambda _: False)
 
     assert outside.check(message()) == {message().id}
+
+
+def test_what_hangs_is_waited_for_until_there_is_just_time_to_settle(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(batch_module, "wait", lambda *_, timeout: waited.append(timeout))
+    outside.time.left = 20
+
+    outside.check(message())
+
+    assert waited == [20 - batch_module.SETTLING_SECONDS]
 
 
 def test_checks_that_hang_keep_nothing_from_being_put_back(outside: Outside) -> None:

@@ -272,6 +272,7 @@ class TestClosing:
         tell(outside, KEYLESS)
         tell(outside, document)
         assert outside.outlets.records[-1].data["reason"] == reason
+        assert held(outside).mended_at is None
         assert len(outside.outlets.alerts) == 1
         assert report(outside).is_told
         assert report(outside).alert is None
