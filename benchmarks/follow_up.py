@@ -118,7 +118,7 @@ def measure_feed(bench: Bench) -> list[Figure]:
     for number in range(PAGES * BATCH):
         bench.vtex.put_feed_event(ACCOUNT, f"VVJ-{number}")
     drain = Contender(
-        "drain", BUILD / "DrainFeedFunction", "drain_feed.handler", {}, {"AWS_LAMBDA_FUNCTION_TIMEOUT": "60"}
+        "drain", BUILD / "DrainFeedFunction", "drain_feed.handler", {}, {"AWS_LAMBDA_FUNCTION_TIMEOUT": "280"}
     )
     bench.aws_calls()
     with bench.running(drain) as running:

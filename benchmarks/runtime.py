@@ -80,6 +80,31 @@ class Running:
         return function
 
 
+def environment_of_functions(aws_port: int, vtex_url: str) -> dict[str, str]:
+    """Return what the deployed functions are given, at the stub's addresses."""
+    layers = [ROOT / "layers" / "invoicekey" / "python", BUILD / "DependenciesLayer" / "python"]
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(map(str, layers)),
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws_port}",
+        "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_LAMBDA_FUNCTION_NAME": "bench", "AWS_LAMBDA_FUNCTION_TIMEOUT": "30",
+        "POWERTOOLS_SERVICE_NAME": "bench", "POWERTOOLS_METRICS_NAMESPACE": "Bench",
+        "HOOK_URL": "https://hook.example/hooks/vtex/orders",
+        "HOOK_QUEUE_URL": f"http://127.0.0.1:{aws_port}/000000000000/hooks",
+        "HOOK_DEAD_LETTER_QUEUE_URL": f"http://127.0.0.1:{aws_port}/000000000000/dead",
+        "FAILURE_QUEUE_URL": f"http://127.0.0.1:{aws_port}/000000000000/failures",
+        "ALERT_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:alerts", "LEDGER_TABLE_NAME": "ledger",
+        "HOOK_SECRET_ARN": "hook", "VTEX_CREDENTIALS_SECRET_ARN": "vtex", "WATCHED_STATUSES": "invoiced",
+        "VTEX_ACCOUNTS": "", "VTEX_BASE_URL": vtex_url + "/{account}", "VTEX_REQUESTS_PER_MINUTE": "6000",
+        "RETRY_BASE_SECONDS": "1", "FUNCTION_TIMEOUT_SECONDS": "30", "ALERT_LANGUAGE": "pt-BR",
+        "ALERT_TIMEZONE": "America/Sao_Paulo", "ALERT_BURST": "5", "ALERT_WINDOW_MINUTES": "15",
+        "CHAT_ALERTS": "no", "DASHBOARD_URL": "https://dashboard.example", "CNOVA_AFFILIATE_IDS": "VVJ",
+        "SELLER_TAX_IDS": "", "INVOICE_GRACE_SECONDS": "600", "KEY_GRACE_SECONDS": "0", "TRACKING_GRACE_HOURS": "0",
+    }  # fmt: skip
+
+
 class Bench:
     """The stubs, and the contenders' environment."""
 
@@ -91,26 +116,7 @@ class Bench:
         self.rie = BUILD / "rie"
         self.rie.write_bytes((ROOT / ".venv-tools" / rapid / f"aws-lambda-rie-{rie}").read_bytes())
         self.rie.chmod(0o755)
-        layers = [ROOT / "layers" / "invoicekey" / "python", BUILD / "DependenciesLayer" / "python"]
-        self.environment = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": os.pathsep.join(map(str, layers)),
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws_port}",
-            "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_LAMBDA_FUNCTION_NAME": "bench", "AWS_LAMBDA_FUNCTION_TIMEOUT": "30",
-            "POWERTOOLS_SERVICE_NAME": "bench", "POWERTOOLS_METRICS_NAMESPACE": "Bench",
-            "HOOK_QUEUE_URL": f"http://127.0.0.1:{aws_port}/000000000000/hooks",
-            "HOOK_DEAD_LETTER_QUEUE_URL": f"http://127.0.0.1:{aws_port}/000000000000/dead",
-            "FAILURE_QUEUE_URL": f"http://127.0.0.1:{aws_port}/000000000000/failures",
-            "ALERT_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:alerts", "LEDGER_TABLE_NAME": "ledger",
-            "HOOK_SECRET_ARN": "hook", "VTEX_CREDENTIALS_SECRET_ARN": "vtex", "WATCHED_STATUSES": "invoiced",
-            "VTEX_ACCOUNTS": "", "VTEX_BASE_URL": vtex.url + "/{account}", "VTEX_REQUESTS_PER_MINUTE": "6000",
-            "RETRY_BASE_SECONDS": "1", "FUNCTION_TIMEOUT_SECONDS": "30", "ALERT_LANGUAGE": "pt-BR",
-            "ALERT_TIMEZONE": "America/Sao_Paulo", "ALERT_BURST": "5", "ALERT_WINDOW_MINUTES": "15",
-            "CHAT_ALERTS": "no", "DASHBOARD_URL": "https://dashboard.example", "CNOVA_AFFILIATE_IDS": "VVJ",
-            "SELLER_TAX_IDS": "", "INVOICE_GRACE_SECONDS": "600", "KEY_GRACE_SECONDS": "0", "TRACKING_GRACE_HOURS": "0",
-        }  # fmt: skip
+        self.environment = environment_of_functions(aws_port, vtex.url)
         http("PUT", aws_port, "/environment", json.dumps(self.environment).encode())
 
     @contextmanager
