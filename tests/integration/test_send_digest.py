@@ -28,6 +28,7 @@ ENVIRONMENT = {
     "ALERT_TIMEZONE": "America/Sao_Paulo",
     "CHAT_ALERTS": "yes",
     "DASHBOARD_URL": "https://console.example/dashboard",
+    "SUMMARY_ORDERS": "20",
     "FUNCTION_TIMEOUT_SECONDS": "60",
     "INVOICE_GRACE_SECONDS": "600",
     "LEDGER_TABLE_NAME": NAME,

@@ -84,6 +84,7 @@ DIGEST = {
     "ALERT_TOPIC_ARN": "arn:alerts",
     "VTEX_ACCOUNTS": "luxstore",
     "FUNCTION_TIMEOUT_SECONDS": "60",
+    "SUMMARY_ORDERS": "30",
 }
 MAY_BE_EMPTY = {"VTEX_ACCOUNTS", "CNOVA_AFFILIATE_IDS", "SELLER_TAX_IDS"}
 
@@ -186,7 +187,7 @@ def test_the_other_functions_environments_are_read() -> None:
     assert DigestSettings.read(DIGEST) == DigestSettings(
         ledger_table="ledger",
         alert_topic_arn="arn:alerts",
-        style=CheckerSettings.read(CHECKER).style,
+        style=replace(CheckerSettings.read(CHECKER).style, summary_orders=30),
         accounts=frozenset({"luxstore"}),
         lease=timedelta(minutes=2),
     )

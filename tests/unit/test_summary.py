@@ -199,6 +199,17 @@ def test_only_summaries_that_call_for_work_are_errors(told: Alert) -> None:
     assert told.order_id is None
 
 
+@pytest.mark.parametrize("orders", [1, 3, 50])
+def test_so_many_orders_are_named_as_the_shop_wants(orders: int) -> None:
+    style = replace(PT, summary_orders=orders)
+    open_ones = [a_failure(f"VVJ-{number:03}-01") for number in range(60)]
+    held = [Held(failure.order_id, "failing", (Code.MISSING,), failure.opened_at) for failure in open_ones]
+
+    for told in (remind(open_ones, style), summary.digest(ACCOUNT, held, style)):
+        assert len(set(re.findall(r"VVJ-\d{3}-01", told.body))) == orders
+        assert "60" in told.body
+
+
 @pytest.mark.parametrize("told", ALERTS)
 def test_a_summary_is_a_chat_message_in_the_thread_of_its_type(told: Alert) -> None:
     message = chat(told)

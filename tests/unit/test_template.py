@@ -40,6 +40,7 @@ PARAMETERS = {
     "TrackingGraceHours": 0,
     "AlertBurst": 5,
     "AlertWindowMinutes": 15,
+    "SummaryOrders": 20,
     "ChatAlerts": "no",
     "ReminderSchedule": "cron(0 9 ? * MON-FRI *)",
     "AwsEndpointUrl": "",

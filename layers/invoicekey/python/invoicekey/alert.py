@@ -57,6 +57,8 @@ class Style:
     """An IANA name. Lambda's image has no time zones of its own: the package tzdata brings them."""
     invoice_grace: timedelta = timedelta(seconds=600)
     """As in the policy; the text about an absent invoice names it."""
+    summary_orders: int = 20
+    """So many orders a digest or a reminder names; how many more there are is told."""
     chat: bool = False
     """Whether a chat application listens to the topic; for `Alert.message`."""
     dashboard_url: str | None = None

@@ -6,7 +6,7 @@ because the receiver cannot pay for a settings library at a cold start (docs/dec
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
@@ -210,7 +210,7 @@ class DigestSettings:
         return cls(
             ledger_table=reader.text("LEDGER_TABLE_NAME"),
             alert_topic_arn=reader.text("ALERT_TOPIC_ARN"),
-            style=reader.style(),
+            style=replace(reader.style(), summary_orders=reader.number("SUMMARY_ORDERS")),
             accounts=reader.names("VTEX_ACCOUNTS"),
             lease=2 * reader.seconds("FUNCTION_TIMEOUT_SECONDS"),
         )

@@ -1,6 +1,7 @@
 """What is sent to people about many orders: digests, the daily reminder, the sign of life, the test.
 
-A summary has 30 lines at the most, however many orders it is about. The bodies are templates, as those of alerts.
+However many orders it is about, a summary has 30 lines at the most as long as it names 20 of them (SummaryOrders). The
+bodies are templates, as those of alerts.
 """
 
 from collections import Counter
@@ -22,8 +23,6 @@ from invoicekey.alert import (
 from invoicekey.texts import Counted, Said
 from invoicekey.verdict import NOT_ON_ITS_WAY, Code
 
-MOST_ORDERS = 20
-"""So many orders are named; how many more there are is told."""
 MOST_EXPIRED = 10
 """So many besides, for no later summary names them."""
 ORDERS_A_LINE = 5
@@ -95,9 +94,9 @@ def digest(account: str, held: Sequence[Held], style: Style) -> Alert:
         has_tracking=not NOT_ON_ITS_WAY.isdisjoint(codes),
         counts=_counts(failing, language),
         groups=[
-            *_group(failing, MOST_ORDERS),
+            *_group(failing, style.summary_orders),
             *_group(expired, MOST_EXPIRED),
-            *_group(resolved, MOST_ORDERS - min(len(failing), MOST_ORDERS)),
+            *_group(resolved, max(0, style.summary_orders - len(failing))),
         ],
         list_command=_command(f"failures --account {account} --format csv", style),
         dashboard_url=style.dashboard_url,
@@ -134,8 +133,8 @@ def reminder(
         stale=sum(now - failure.checked_at > FRESH_FOR for failure in failures),
         oldest_reading=_local_date(min(failure.checked_at for failure in failures), style),
         readings=_readings([failure.checked_at for failure in failures], style),
-        rows=[_row(failure, now, language) for failure in oldest_first[:MOST_ORDERS]],
-        more=max(0, len(failures) - MOST_ORDERS),
+        rows=[_row(failure, now, language) for failure in oldest_first[: style.summary_orders]],
+        more=max(0, len(failures) - style.summary_orders),
         since_last=since_last,
         since=_local_date(since_last.at, style) if since_last else None,
         without_tracking=without_tracking,
