@@ -4,6 +4,7 @@ Every case is one of the tables in local/events.py, and what is seen is held to 
 """
 
 import json
+import shutil
 import textwrap
 import time
 from collections import Counter
@@ -26,7 +27,7 @@ PARAMETERS = {
     "AlertBurst": "100",  # every alert is to be seen; otherwise the sixth within 15 minutes would wait for a digest
 }
 FAILING = [case for case in ORDERS if case.outcome_after_grace == "failing"]
-_WIDTH = 100
+_WIDTH = min(100, shutil.get_terminal_size((104, 24)).columns - 4)
 _COLOURS = {"ok": "green", "failing": "yellow", "waiting": "cyan"}
 
 
@@ -254,7 +255,8 @@ class Rows:
             elif case and check and check["outcome"] != "waiting":
                 self._judge(case, check, told[order_id])
         if self._pending:
-            self._progress.passing(f"{len(self._pending)} orders to go")
+            left = len(self._pending)
+            self._progress.passing(f"{left} order{'s' if left > 1 else ''} to go")
         return not self._pending
 
     def give_up(self) -> None:

@@ -327,6 +327,8 @@ def down(progress: Progress) -> None:
 def records(progress: Progress) -> None:
     """Show what lies in the failure queue and in the dead-letter queue, and leave it there."""
     stack = standing_stack(silent)
+    if not processes.is_listening(stack.emulator_port):
+        raise StackError("The stack is not up: make up starts it.")
     for name in ("FailureQueueUrl", "HookDeadLetterQueueUrl"):
         messages = stack.messages(stack.outputs[name])
         progress.line(f"{name.removesuffix('Url')}: {len(messages) or 'empty'}")
@@ -378,6 +380,10 @@ Post a hook, and see what came of it:
   curl -i {hook_url} -H 'X-Hook-Secret: {stack.hook_secret}' \\
     -d '{event}'
   .venv-tools/bin/python -m local.stack records
+
+See it as an operator does, after make setup:
+  export AWS_ENDPOINT_URL={stack.endpoint} {keys}
+  .venv/bin/invoicekey failures --stack {STACK_NAME}
 
 Run a function by itself, or the API, with Docker:
   export PATH="$PWD/.venv-tools/bin:$PATH" {keys}

@@ -34,6 +34,9 @@ def keep(deployment: Deployment) -> str:
 
 def ask_account(kept: Collection[str]) -> str:
     """Ask for a VTEX account, beside those whose credentials are kept."""
+    if len(kept) == 1:
+        (known,) = kept
+        return checked_account(input(f"VTEX account [{known}]: ").strip() or known)
     known = ", ".join(sorted(kept)) or "none yet"
     return checked_account(input(f"VTEX account (credentials are kept of: {known}): ").strip())
 

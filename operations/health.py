@@ -227,7 +227,9 @@ class StackHealth:
 
     def _failure_queue(self) -> Iterator[Finding]:
         waiting, in_flight = self._depths("FailureQueueUrl")
-        yield well(f"failure queue: {waiting + in_flight} records; whoever reads them deletes them, SQS after 14 days")
+        waiting += in_flight
+        records = f"{waiting} record{'s' if waiting != 1 else ''}"
+        yield well(f"failure queue: {records}; whoever reads them deletes them, SQS after 14 days")
 
     def _open_failures(self) -> Iterator[Finding]:
         opened = Counter[str]()

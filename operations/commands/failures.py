@@ -156,7 +156,9 @@ def _none(number: int, account: str | None, *, everything: bool) -> str:
     whose = f" of {account}" if account else ""
     if number:
         open_ = "" if everything else "open "
-        return f"None of the {number} {open_}failure{'s' if number > 1 else ''}{whose} is like that."
+        if number == 1:
+            return f"The only {open_}failure{whose} is not like that."
+        return f"None of the {number} {open_}failures{whose} is like that."
     return f"No failure{whose} is open{', and none is set aside' if everything else ''}."
 
 
