@@ -213,10 +213,10 @@ def _of_feed(standing: Standing, install: str, own_app_key: str) -> Finding:
     feed = standing.feed
     if feed is None:
         return to_do("there is no feed, the second source for what the hook misses", install)
-    if not feed_differences(feed, standing.wanted.statuses):
-        return well(f"the feed keeps the same events: {_listed(standing)}")
     if not standing.feed_is_ours:
         return to_do(f"the feed ({_filter(feed.filter)}) may be another system's, and is left alone", own_app_key)
+    if not feed_differences(feed, standing.wanted.statuses):
+        return well(f"the feed keeps the same events: {_listed(standing)}")
     return to_do(f"the feed is {_filter(feed.filter)}, and is to be {_listed(standing)}, kept for 14 days", install)
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from invoicekey import texts
+from invoicekey.backlog import readable
 from invoicekey.ledger import FOLLOWED, Shown, checked_list, ref_of
 from invoicekey.notification import OrderRef
 from invoicekey.record import order_url, timestamp
@@ -97,11 +99,13 @@ def failures(
 
 
 def _found(of: Shop, account: str | None, now: datetime, *, everything: bool) -> Iterator[Failure]:
-    for item in _items(of, account, now, everything=everything):
-        is_wanted = account in {None, ref_of(item["pk"]).account} and (everything or "set_aside" not in item)
+    def is_wanted(item: Item) -> bool:
+        is_of_account = account in {None, ref_of(item["pk"]).account}
         # What is followed without a failure is watched for its tracking; what was closed has no opening either.
-        if is_wanted and "opened_at" in item:
-            yield _failure(item)
+        return is_of_account and (everything or "set_aside" not in item) and "opened_at" in item
+
+    items = filter(is_wanted, _items(of, account, now, everything=everything))
+    return readable(items, _failure, key=itemgetter("pk"))
 
 
 def _items(of: Shop, account: str | None, now: datetime, *, everything: bool) -> Iterator[Item]:

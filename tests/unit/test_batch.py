@@ -13,7 +13,7 @@ from invoicekey import batch as batch_module
 from invoicekey import telemetry
 from invoicekey.batch import PARALLEL
 from invoicekey.check import Clock
-from invoicekey.errors import Conflict, CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.errors import Conflict, CredentialsRefused, LedgerAway, OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.ledger import HELD_BACK, Report
 from invoicekey.notification import Malformed, OrderRef, own_event, parse
 from invoicekey.outlets import FEED, HOOK, RECHECK, Message
@@ -355,15 +355,19 @@ def test_a_re_check_of_an_order_that_is_followed_no_longer_has_nothing_left_to_d
     assert reasons(outside) == []
 
 
+@pytest.mark.parametrize("source", [HOOK, RECHECK])
 @pytest.mark.parametrize("step", ["read", "write"])
-def test_where_a_report_may_be_lost_with_it_a_re_check_is_a_dead_letter(outside: Outside, step: str) -> None:
+def test_while_the_ledger_gives_no_answer_nothing_is_given_up_for_a_report_may_be_written_in_it(
+    outside: Outside, step: str, source: str
+) -> None:
     followed(outside)
     at_vtex(outside, sale())
     outside.time.advance(DAY)
-    outside.steps.after(step, unreachable("the ledger"))
+    outside.steps.after(step, LedgerAway("the ledger gave no answer"))
+    late = replace(re_check(), source=source)
 
-    assert outside.check(re_check()) == set()
-    assert reasons(outside) == ["gave_up"]
+    assert outside.check(late) == {late.id}
+    assert reasons(outside) == []
 
 
 @pytest.mark.parametrize("source", [HOOK, RECHECK])

@@ -382,7 +382,7 @@ class TestFollowing:
         assert held(outside).recheck_at == NOON + DAY + 15 * MINUTE
         assert held(outside).opened_at == NOON
 
-    @pytest.mark.parametrize("document", [GOOD, CANCELED, RETURNED, NOT_INVOICED, None])
+    @pytest.mark.parametrize("document", [GOOD, CANCELED, RETURNED, None])
     def test_one_that_is_closed_is_followed_no_longer(self, outside: Outside, document: dict[str, Any] | None) -> None:
         tell(outside, KEYLESS)
         if document is None:
@@ -781,6 +781,14 @@ class TestAnEventThatIsAheadOfTheOrder:
         look_again(outside, document)
         assert held(outside).recheck_at is None
         assert not outside.outlets.records
+
+    def test_that_closes_a_failure_is_followed_by_a_second_look_too(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        tell(outside, NOT_INVOICED)
+        assert held(outside).recheck_at == NOON + 15 * MINUTE
+        outside.time.advance(15 * MINUTE)
+        look_again(outside, KEYLESS)
+        assert [record.type for record in outside.outlets.records] == ["failing", "resolved", "failing"]
 
     @pytest.mark.parametrize("state", ["handling", "unknow", None])
     def test_is_one_that_says_invoiced(self, outside: Outside, state: str | None) -> None:

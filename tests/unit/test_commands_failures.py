@@ -60,6 +60,14 @@ def test_filters(desk: Desk, options: str, expected: list[str]) -> None:
     assert orders(desk.run(f"failures --format json {options}")) == expected
 
 
+def test_an_item_that_somebody_spoilt_is_left_out_and_the_others_are_listed(desk: Desk) -> None:
+    desk.shop.table.update("order#luxstore#VVJ-2-01", "SET opened_at = :spoilt", spoilt="yesterday")
+
+    said = desk.run("failures --format json")
+
+    assert (said.code, orders(said)) == (0, ["VVJ-1-01"])
+
+
 def test_what_is_set_aside_is_listed_only_with_all(desk: Desk) -> None:
     desk.run("dismiss VVJ-1-01 --reason x")
 

@@ -151,6 +151,15 @@ def test_what_is_as_declared_exits_0(installed: Operated, capsys: pytest.Capture
     assert "TO DO" not in text
 
 
+def test_a_feed_just_like_ours_beside_another_system_s_hook_is_no_tick(
+    installed: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed.vtex.hooks[APP_KEY] = OTHER
+    installed.notes.write(Guarded(ACCOUNT))
+    assert installed.run("hook", "status") == 3
+    assert "may be another system's" in said(capsys)
+
+
 def test_a_hook_that_is_gone_exits_3_and_says_how_to_have_it_back(
     installed: Operated, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -316,6 +316,12 @@ def test_one_account_s_trouble_does_not_stop_another(two: Shop, fault: Fault, en
     assert two.figures.sums[metric] == 1
 
 
+def test_a_run_whose_time_is_up_counts_once_however_many_accounts_it_has(two: Shop) -> None:
+    two.drain(SHOP, OTHER, seconds_left=lambda: 1.0)
+
+    assert two.figures.sums["feed_time_up"] == 1
+
+
 def test_an_account_without_credentials_does_not_stop_another(two: Shop) -> None:
     assert two.drain("nobody", SHOP).ended == {"nobody": Ended.CREDENTIALS_REFUSED, SHOP: Ended.EMPTY}
 

@@ -14,7 +14,7 @@ from invoicekey.backlog import Backlog
 from invoicekey.configurations import Configurations
 from invoicekey.errors import TryAgainLater
 from invoicekey.guard import HookGuard, Watch
-from invoicekey.guarded import Guarded, GuardNotes, Told
+from invoicekey.guarded import Guarded, GuardNotes, Told, digest
 from invoicekey.ledger import Ledger
 from invoicekey.secrets import CachedSecret
 from invoicekey.settings import GuardSettings, VtexSettings
@@ -480,6 +480,17 @@ def test_a_hook_whose_registration_gave_no_answer_is_no_proof_either(
         assert shop.guard() == ["guard_failed", "feed_left_alone"]
 
     assert shop.hook == a_hook()
+    assert shop.guard() == ["feed_left_alone"]
+    assert shop.feed == OTHER_FEED
+
+
+@pytest.mark.parametrize("left_alone", [True, False])
+def test_what_a_version_before_has_registered_is_no_proof_that_the_feed_is_ours(shop: Shop, left_alone: bool) -> None:
+    known = Guarded(SHOP, digest(app_key()), hook_installed=True, feed_left_alone=left_alone)
+    GuardNotes(shop.table).write(known)
+    shop.put_hook(a_hook())
+    shop.put_feed(OTHER_FEED)
+
     assert shop.guard() == ["feed_left_alone"]
     assert shop.feed == OTHER_FEED
 

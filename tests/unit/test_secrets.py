@@ -86,6 +86,25 @@ def test_checks_that_begin_side_by_side_read_it_once(given: Given) -> None:
     assert given.manager.reads == 1
 
 
+def test_checks_that_waited_for_a_read_that_failed_do_not_try_it_once_more(given: Given) -> None:
+    together = Barrier(10)
+
+    def fails_slowly(**_: str) -> dict[str, Any]:
+        given.manager.reads += 1
+        yield_to_others()
+        raise UNREACHABLE
+
+    def first_check(_: int) -> None:
+        together.wait()
+        with pytest.raises(TryAgainLater):
+            given.secret.value()
+
+    given.manager.get_secret_value = fails_slowly  # type: ignore[method-assign]
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(first_check, range(10)))
+    assert given.manager.reads < 10
+
+
 def yield_to_others() -> None:
     """Let every other thread run that can."""
     for _ in range(100):

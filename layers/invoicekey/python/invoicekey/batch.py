@@ -15,7 +15,7 @@ from typing import Any
 
 from invoicekey import telemetry
 from invoicekey.check import Clock, DeadLetterReason, Finding, Heard, OrderCheck
-from invoicekey.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.errors import CredentialsRefused, LedgerAway, OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.ledger import SPOILT, Entry, HeldBack, Ledger, Page
 from invoicekey.notification import AccountRefused, Malformed, OrderRef, event_id, order_ref, parse, says_invoiced
 from invoicekey.outlets import FEED, RECHECK, Message, Outlets
@@ -29,8 +29,8 @@ PARALLEL = 10
 GIVE_UP_AFTER = timedelta(hours=24)
 LONGEST_RETRY = 3600.0
 DEATHS_OF_A_SUSPECT = 2
-MOST_UNNOTED, MOST_MADE_UP = 5000, 500
-"""So many put-backs are kept until the ledger can note them; so many are noted before a batch."""
+MOST_UNNOTED = 5000
+"""So many put-backs are kept until the ledger can note them."""
 LEAST_HIDDEN_SECONDS = 180.0
 """As the queue hides what it hands out: so long a message that may kill the function is hidden at the least."""
 SETTLING_SECONDS = 3.5
@@ -133,7 +133,7 @@ class BatchCheck:
                 self._bury(message, DeadLetterReason.MALFORMED, waits)
         if not by_order:
             return []
-        self._make_up_for_notes()
+        self._make_up_for_notes(clock)
         often = [message.id for group in by_order.values() for message in group if _may_be_a_suspect(message)]
         try:
             page = self._ledger.read(by_order, often)
@@ -253,7 +253,8 @@ class BatchCheck:
     def _settle(self, case: Case, finding: Finding, told: set[OrderRef], clock: Clock, waits: _Waits) -> None:
         """Decide what becomes of the messages of a case: done, dead, or back to the queue.
 
-        What is written down and untold is never given up: the message may be all that brings it about.
+        What is written down and untold is never given up, nor what the ledger may hold of it while it gives no answer:
+        the message may be all that brings it about.
         """
         now = clock.now()
         is_untold = finding.report is not None and case.ref not in told
@@ -261,7 +262,7 @@ class BatchCheck:
             trouble = TryAgainLater("the report could not be told", wait=_lease_left(finding.report, now))
             finding = Finding(retry=trouble)
         for message in case.messages:
-            if finding.retry and not is_untold and not isinstance(finding.retry, OutOfTime) and _is_old(message, clock):
+            if finding.retry and not is_untold and _says_something(finding.retry) and _is_old(message, clock):
                 self._give_up(case, message, finding, waits)
             elif finding.dead:
                 self._bury(message, finding.dead, waits)
@@ -347,13 +348,19 @@ class BatchCheck:
             return False
         return True
 
-    def _make_up_for_notes(self) -> None:
-        """Note what could not be noted, lest every message that met an outage of the ledger be taken for a killer."""
-        missed = [self._unnoted.popleft() for _ in range(min(len(self._unnoted), MOST_MADE_UP))]
-        if missed and self._note_put_back(missed[0]):
-            list(self._notes.map(self._note_put_back, missed[1:]))
-        else:
-            self._unnoted.extend(missed[1:])
+    def _make_up_for_notes(self, clock: Clock) -> None:
+        """Note what could not be noted, lest every message that met an outage of the ledger be taken for a killer.
+
+        One first, then ten at once, as long as the ledger takes them and half of the time is left for the batch.
+        """
+        if not self._unnoted:
+            return
+        kept_free, at_once = clock.seconds_left() / 2, 1
+        while self._unnoted and clock.seconds_left() > kept_free:
+            some = [self._unnoted.popleft() for _ in range(min(at_once, len(self._unnoted)))]
+            if not all(list(self._notes.map(self._note_put_back, some))):
+                break
+            at_once = PARALLEL
 
 
 def _result(future: "Future[Finding]", case: Case) -> Finding:
@@ -379,6 +386,11 @@ def _is_left_over(finding: Finding, told: set[OrderRef]) -> bool:
 
 def _lease_left(entry: Entry, now: datetime) -> float:
     return (entry.report.lease_until - now).total_seconds() + 1 if entry.report else 0.0
+
+
+def _says_something(trouble: TryAgainLater) -> bool:
+    """Say whether a trouble is one of the order's: neither our own turn nor the ledger's silence is."""
+    return not isinstance(trouble, OutOfTime | LedgerAway)
 
 
 def _is_old(message: Message, clock: Clock) -> bool:

@@ -384,8 +384,19 @@ def _settled(entry: Entry, verdict: Verdict) -> Entry:
         set_aside_why=None,
         opened_at=None,
         followed_from=None,
-        recheck_at=verdict.overdue_at if verdict.outcome is Outcome.OK else None,
+        recheck_at=_read_after_all(entry, verdict),
     )
+
+
+def _read_after_all(entry: Entry, verdict: Verdict) -> datetime | None:
+    """Return when an order without a failure is read again: for what may become overdue, or for a second look."""
+    match verdict.outcome:
+        case Outcome.OK:
+            return verdict.overdue_at
+        case Outcome.NOT_INVOICED:
+            return entry.recheck_at
+        case _:
+            return None
 
 
 def _claims(entry: Entry, verdict: Verdict) -> frozenset[str]:

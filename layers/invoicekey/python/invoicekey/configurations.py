@@ -147,7 +147,9 @@ def first_seen(noted: Guarded, whose_hook: Ownership) -> Guarded:
     """Return what is to be noted of an appKey at its first sight; a hook that is registered after it proves nothing."""
     if noted.own_app_key is not None:
         return noted
-    return replace(noted, own_app_key=isinstance(whose_hook, Ours | Different))
+    # Where a hook was registered, or a feed left alone, by a version that did not note this, the first sight is over.
+    was_seen_before = noted.hook_installed or noted.feed_left_alone
+    return replace(noted, own_app_key=isinstance(whose_hook, Ours | Different) and not was_seen_before)
 
 
 def is_feed_ours(feed: FeedConfig, statuses: Collection[str], noted: Guarded, whose_hook: Ownership) -> bool:

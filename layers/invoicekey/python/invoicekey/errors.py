@@ -13,6 +13,10 @@ class TryAgainLater(Exception):
         self.wait = wait
 
 
+class LedgerAway(TryAgainLater):
+    """The ledger gave no answer, or a refusal: what is written down there and not told yet is not known."""
+
+
 class CredentialsRefused(TryAgainLater):
     """VTEX refused the account's appKey and appToken, or there are none."""
 

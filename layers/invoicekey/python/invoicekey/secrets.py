@@ -33,12 +33,15 @@ class CachedSecret:
         self._value: dict[str, Any] | None = None
         self._read_at = self._tried_at = float("-inf")
         self._one_reads = Lock()
+        self._reads = 0
 
     def value(self) -> dict[str, Any]:
         """Return the secret, at most five minutes old, an hour when Secrets Manager fails; else raise TryAgainLater."""
+        reads = self._reads
         with self._one_reads:  # ten checks begin side by side
             age = self._clock() - self._read_at
-            if self._value is None or age >= USABLE_SECONDS or (age >= FRESH_SECONDS and self._may_read_again()):
+            is_due = self._value is None or age >= USABLE_SECONDS or (age >= FRESH_SECONDS and self._may_read_again())
+            if is_due and self._reads == reads:  # who has waited for a read that failed does not try it once more
                 self._read()
             return self._usable()
 
@@ -68,6 +71,7 @@ class CachedSecret:
     def _read(self) -> bool:
         """Read the secret, and say whether there was one; else what was read before stays."""
         self._tried_at = self._clock()
+        self._reads += 1
         try:
             value = json.loads(self._client.get_secret_value(SecretId=self._arn)["SecretString"])
         except (BotoCoreError, ClientError, KeyError, ValueError, RecursionError):
