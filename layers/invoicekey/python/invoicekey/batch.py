@@ -262,7 +262,7 @@ class BatchCheck:
             trouble = TryAgainLater("the report could not be told", wait=_lease_left(finding.report, now))
             finding = Finding(retry=trouble)
         for message in case.messages:
-            if finding.retry and not is_untold and _says_something(finding.retry) and _is_old(message, clock):
+            if finding.retry and not is_untold and _counts_towards_giving_up(finding.retry) and _is_old(message, clock):
                 self._give_up(case, message, finding, waits)
             elif finding.dead:
                 self._bury(message, finding.dead, waits)
@@ -388,8 +388,8 @@ def _lease_left(entry: Entry, now: datetime) -> float:
     return (entry.report.lease_until - now).total_seconds() + 1 if entry.report else 0.0
 
 
-def _says_something(trouble: TryAgainLater) -> bool:
-    """Say whether a trouble is one of the order's: neither our own turn nor the ledger's silence is."""
+def _counts_towards_giving_up(trouble: TryAgainLater) -> bool:
+    """Say whether a day of this trouble is enough: of waiting for our turn, or for the ledger, it is not."""
     return not isinstance(trouble, OutOfTime | LedgerAway)
 
 
