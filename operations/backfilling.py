@@ -17,9 +17,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-import httpx
-
 from invoicekey import record
+from invoicekey.connections import Connections
 from invoicekey.errors import CredentialsRefused, OrderNotFound, TryAgainLater
 from invoicekey.ledger import Entry
 from invoicekey.notification import Malformed, OrderRef, order_ref
@@ -41,10 +40,9 @@ NOT_FOUND, UNREAD = "not_found", "unread"
 NO_AFFILIATE, ODD_ID = "no affiliate", "odd order id"
 
 
-def transport() -> httpx.HTTPTransport:
+def transport() -> Connections:
     """Return what lets a client of VTEX have as many connections as a backfill may need."""
-    limits = httpx.Limits(max_connections=MOST_AT_ONCE, max_keepalive_connections=MOST_AT_ONCE, keepalive_expiry=300)
-    return httpx.HTTPTransport(limits=limits, trust_env=False)
+    return Connections(MOST_AT_ONCE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from datetime import timedelta
 import httpx
 
 from invoicekey import texts
+from invoicekey.connections import Connections
 from invoicekey.errors import CredentialsRefused, OrderNotFound
 from invoicekey.notification import OrderRef
 from invoicekey.secrets import vtex_credentials
-from invoicekey.vtex import Vtex
+from invoicekey.vtex import BURST, Vtex
 from operations.affiliates import Affiliate, Week, affiliates, last_week, proposed
 from operations.findings import Finding, Section, looked, note, to_do, unknown, well
 from operations.health import ahead, clock_findings
@@ -96,11 +97,11 @@ class AccountHealth:
         yield from affiliate_findings(self._shop, self._account, found)
 
 
-class _Clock(httpx.HTTPTransport):
+class _Clock(Connections):
     """Reads VTEX's clock from its answers."""
 
     def __init__(self) -> None:
-        super().__init__(trust_env=False)
+        super().__init__(BURST)
         self.ahead: timedelta | None = None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

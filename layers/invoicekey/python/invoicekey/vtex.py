@@ -1,14 +1,15 @@
 """VTEX's API, as politely as its limits ask: one client, one pace, silence when it was asked for.
 
-Timeouts, connections, the pace, Retry-After, the content type (a missing permission can come as a login page with 200),
-the quoting of ids and the secrecy of credentials live here. Nothing is ever written to an order: what else there is to
-write (a feed's commits, the configurations of hook and feed) goes through `Vtex.call`.
+Timeouts, the pace, the second try where a connection was dead, Retry-After, the content type (a missing permission can
+come as a login page with 200), the quoting of ids and the secrecy of credentials live here. Nothing is ever written to
+an order: what else there is to write (a feed's commits, the configurations of hook and feed) goes through `Vtex.call`.
 """
 
 import json
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,10 +19,12 @@ from urllib.parse import quote, urlencode
 import httpx
 from throttled import RateLimiterType, Throttled, rate_limiter, store
 
+from invoicekey.connections import FRESH, Connections, StaleConnection
 from invoicekey.errors import CredentialsRefused, OrderNotFound, OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.notification import OrderRef
 from invoicekey.order import Order
 from invoicekey.secrets import Credentials
+from invoicekey.telemetry import logger
 
 BURST = 10
 MOST_BYTES = 5_000_000
@@ -64,7 +67,7 @@ class Answer:
 
 
 class Vtex:
-    """Asks VTEX, one request a call."""
+    """Asks VTEX, one question a call."""
 
     def __init__(
         self,
@@ -79,14 +82,16 @@ class Vtex:
         self._pace = pace
         self._usual_silence = usual_silence
         self._http = httpx.Client(
-            transport=transport,
+            transport=transport or Connections(BURST, clock=_now),
             trust_env=False,
             follow_redirects=False,
-            limits=httpx.Limits(max_connections=BURST, max_keepalive_connections=BURST, keepalive_expiry=300),
             headers={"Accept": "application/json", "User-Agent": "invoicekey"},
         )
         self.answers: deque[tuple[str, float]] = deque(maxlen=1000)
-        """What was answered, and after how many seconds: status or `no_answer`; for the metrics."""
+        """What came of each call that was sent, and after how many seconds: status or `no_answer`; for the metrics.
+
+        A try on a dead connection is none of VTEX's: of two tries the second one counts, where there is one.
+        """
         self._silent_until: dict[str, float] = {}
         self._unshared: dict[str, float] = {}
 
@@ -116,7 +121,7 @@ class Vtex:
         time_left: float,
         tells: Collection[int] = (),
     ) -> Answer:
-        """Ask once, within `time_left` seconds. The path's parts are quoted already; the query is quoted here.
+        """Ask, within `time_left` seconds. The path's parts are quoted already; the query is quoted here.
 
         Returns what was asked for: of a GET a 200 with JSON, of anything else a 2xx that is no page. The statuses in
         `tells` are returned too, without a document, such as a 404 that means something to the caller.
@@ -127,19 +132,19 @@ class Vtex:
         deadline = time.monotonic() + time_left
         self._keep_silence(account)
         credentials = self._credentials(account)
-        self._pace.take(deadline - time.monotonic() - REQUEST_SECONDS / 2)
-        self._keep_silence(account)
-        seconds = min(REQUEST_SECONDS, deadline - time.monotonic())
-        if seconds <= 0:
-            raise OutOfTime("no time is left to ask VTEX")
         url = self._base_url.replace("{account}", account) + path
         url = f"{url}?{urlencode(query, quote_via=quote)}" if query else url
         headers = {"X-VTEX-API-AppKey": credentials.app_key, "X-VTEX-API-AppToken": credentials.app_token}
+        content = None
+        if body is not None:
+            content, headers = json.dumps(body).encode(), headers | {"Content-Type": "application/json"}
+        request = self._http.build_request(method, url, headers=headers, content=content)
+        response = self._ask(account, request, deadline)
         try:
-            return _answer_in(self._send(method, url, headers, body, seconds), method, tells)
+            return _answer_in(response, method, tells)
         except SilenceAsked as asked:
             asked.wait = self._usual_silence if asked.wait is None else asked.wait
-            self.be_silent(account, until=time.time() + asked.wait)
+            self.be_silent(account, until=_now() + asked.wait)
             self._unshared[account] = self._silent_until[account]
             raise
 
@@ -153,30 +158,69 @@ class Vtex:
         return new
 
     def _keep_silence(self, account: str) -> None:
-        left = self._silent_until.get(account, 0.0) - time.time()
+        left = self._silent_until.get(account, 0.0) - _now()
         if left > 0:
             raise SilenceAsked("VTEX asked for silence a while ago", wait=left)
 
-    def _send(self, method: str, url: str, headers: dict[str, str], body: object, seconds: float) -> httpx.Response:
-        content = None
-        if body is not None:
-            content, headers = json.dumps(body).encode(), headers | {"Content-Type": "application/json"}
+    def _ask(self, account: str, request: httpx.Request, deadline: float) -> httpx.Response:
+        """Ask in a turn of the pace; a GET once more, on a fresh connection, where one that was kept failed.
+
+        Where the connection was dead, VTEX never heard of the first try; but nobody can tell. So what writes is not
+        repeated, and the second try takes a turn of its own, and no more time than is left.
+        """
+        seconds = self._turn(account, deadline)
         began = time.monotonic()
-        status = "no_answer"
-        timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
         try:
-            with self._http.stream(method, url, headers=headers, content=content, timeout=timeout) as response:
+            return self._send(request, seconds)
+        except StaleConnection as stale:
+            tried = "no_answer", time.monotonic() - began
+            if request.method != "GET":
+                self.answers.append(tried)
+                raise TryAgainLater(f"VTEX gave no answer: {stale} on a kept connection") from None
+            try:
+                seconds = self._turn(account, deadline)
+            except TryAgainLater:
+                self.answers.append(tried)
+                raise
+        logger.info("a kept connection was dead; VTEX is asked once more", extra={"account": account})
+        return self._send(request, seconds, fresh=True)
+
+    def _turn(self, account: str, deadline: float) -> float:
+        """Wait for a turn of the pace, and return how many seconds a request may take then."""
+        self._pace.take(deadline - time.monotonic() - REQUEST_SECONDS / 2)
+        self._keep_silence(account)
+        seconds = min(REQUEST_SECONDS, deadline - time.monotonic())
+        if seconds <= 0:
+            raise OutOfTime("no time is left to ask VTEX")
+        return seconds
+
+    def _send(self, request: httpx.Request, seconds: float, *, fresh: bool = False) -> httpx.Response:
+        timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
+        request.extensions = {"timeout": timeout.as_dict(), FRESH: fresh}
+        began = time.monotonic()
+        status: str | None = "no_answer"
+        try:
+            with closing(self._http.send(request, stream=True)) as response:
                 read = _read_body(response, began + seconds)
                 status = str(response.status_code)
+        except StaleConnection:
+            status = None  # what comes of the call is not decided yet
+            raise
         except httpx.HTTPError as error:
             raise TryAgainLater(f"VTEX gave no answer: {type(error).__name__}") from None
         finally:
-            self.answers.append((status, time.monotonic() - began))
+            if status:
+                self.answers.append((status, time.monotonic() - began))
         return httpx.Response(
             response.status_code,
             headers=[(k, v) for k, v in response.headers.raw if k.lower() in (b"content-type", b"retry-after")],
             content=read,
         )
+
+
+def _now() -> float:
+    """Return the seconds since 1970: the one clock that goes on while a function is frozen."""
+    return time.time()
 
 
 def _read_body(response: httpx.Response, deadline: float) -> bytes:
