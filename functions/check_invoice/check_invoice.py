@@ -4,10 +4,9 @@ import os
 import time
 from typing import Any
 
-import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 
+from invoicekey import aws
 from invoicekey.batch import BatchCheck
 from invoicekey.check import Clock, OrderCheck, Rules
 from invoicekey.ledger import Ledger
@@ -18,26 +17,22 @@ from invoicekey.table import Table
 from invoicekey.telemetry import metrics
 from invoicekey.vtex import Pace, Vtex
 
-_AWS = Config(
-    connect_timeout=1, read_timeout=2, max_pool_connections=10, retries={"total_max_attempts": 3, "mode": "standard"}
-)
-
 settings = CheckerSettings.read(os.environ)
 
 
 def build(settings: CheckerSettings) -> BatchCheck:
     """Put the parts together."""
-    secret = CachedSecret(boto3.client("secretsmanager", config=_AWS), settings.credentials_secret_arn)
+    secret = CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.credentials_secret_arn)
     vtex = Vtex(
         settings.vtex_base_url,
         credentials=lambda account: vtex_credentials(secret.value(), account),
         pace=Pace(settings.requests_per_minute),
         usual_silence=settings.retry_base.total_seconds(),
     )
-    ledger = Ledger(Table(boto3.client("dynamodb", config=_AWS), settings.ledger_table))
+    ledger = Ledger(Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table))
     outlets = Outlets(
-        sqs=lambda: boto3.client("sqs", config=_AWS),
-        sns=lambda: boto3.client("sns", config=_AWS),
+        sqs=lambda: aws.client("sqs", aws.QUICK),
+        sns=lambda: aws.client("sns", aws.QUICK),
         hook_queue=settings.hook_queue_url,
         dead_letters=settings.dead_letter_queue_url,
         failures=settings.failure_queue_url,

@@ -5,10 +5,9 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 
+from invoicekey import aws
 from invoicekey.configurations import Configurations
 from invoicekey.drain import DrainFeed, OwnFeeds
 from invoicekey.feed import Feed
@@ -22,10 +21,8 @@ from invoicekey.telemetry import metrics
 from invoicekey.visits import Visits, accounts_served
 from invoicekey.vtex import Pace, Vtex
 
-_AWS = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3, "mode": "standard"})
-
 settings = DrainSettings.read(os.environ)
-credentials = CachedSecret(boto3.client("secretsmanager", config=_AWS), settings.vtex.credentials_secret_arn)
+credentials = CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.vtex.credentials_secret_arn)
 
 
 def build(settings: DrainSettings) -> DrainFeed:
@@ -36,10 +33,10 @@ def build(settings: DrainSettings) -> DrainFeed:
         pace=Pace(settings.vtex.requests_per_minute),
         usual_silence=settings.retry_base.total_seconds(),
     )
-    table = Table(boto3.client("dynamodb", config=_AWS), settings.ledger_table)
+    table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
     return DrainFeed(
         Feed(vtex),
-        HookQueue(boto3.client("sqs", config=_AWS), settings.hook_queue_url, delay=settings.retry_base),
+        HookQueue(aws.client("sqs", aws.QUICK), settings.hook_queue_url, delay=settings.retry_base),
         Visits(vtex, Ledger(table), table),
         OwnFeeds(
             Configurations(vtex),

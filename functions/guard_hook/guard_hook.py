@@ -5,10 +5,9 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 
+from invoicekey import aws
 from invoicekey.backlog import Backlog
 from invoicekey.configurations import Configurations
 from invoicekey.guard import HookGuard
@@ -22,10 +21,8 @@ from invoicekey.topics import Topics
 from invoicekey.visits import Visits, accounts_served
 from invoicekey.vtex import Pace, Vtex
 
-_AWS = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3, "mode": "standard"})
-
 settings = GuardSettings.read(os.environ)
-secrets_manager = boto3.client("secretsmanager", config=_AWS)
+secrets_manager = aws.client("secretsmanager", aws.QUICK)
 secret = CachedSecret(secrets_manager, settings.vtex.credentials_secret_arn)
 
 
@@ -37,13 +34,13 @@ def credentials(account: str) -> Credentials:
 def build(settings: GuardSettings) -> HookGuard:
     """Put the parts together."""
     vtex = Vtex(settings.vtex.base_url, credentials, Pace(settings.vtex.requests_per_minute))
-    table = Table(boto3.client("dynamodb", config=_AWS), settings.ledger_table)
+    table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
     return HookGuard(
         settings,
         CachedSecret(secrets_manager, settings.hook_secret_arn),
         Configurations(vtex),
         credentials=credentials,
-        topics=Topics(boto3.client("sns", config=_AWS)),
+        topics=Topics(aws.client("sns", aws.QUICK)),
         notes=GuardNotes(table),
         backlog=Backlog(table),
         visits=Visits(vtex, Ledger(table), table),

@@ -5,24 +5,25 @@ import binascii
 import os
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
+from invoicekey import aws
 from invoicekey.receiver import Receiver
 from invoicekey.secrets import CachedSecret
 from invoicekey.settings import ReceiverSettings
 from invoicekey.telemetry import logger, metrics
 
 # Together 3.8 s at the worst, the retry and its wait of up to 1 s included: VTEX hears 503 before its own 5 s are over.
-# Legacy mode, because standard mode also waits as long as AWS asks it to.
+# Legacy mode, because standard mode also waits as long as AWS asks it to. One attempt is enough for a secret: it is read
+# seldom, so never on a connection that a freeze may have killed (aws.py).
 _SECRETS = Config(connect_timeout=0.4, read_timeout=0.6, retries={"total_max_attempts": 1})
 _SQS = Config(connect_timeout=0.4, read_timeout=0.5, retries={"total_max_attempts": 2, "mode": "legacy"})
 
 settings = ReceiverSettings.read(os.environ)
 receiver = Receiver(
     settings,
-    secret=CachedSecret(boto3.client("secretsmanager", config=_SECRETS), settings.hook_secret_arn),
-    sqs=boto3.client("sqs", config=_SQS),
+    secret=CachedSecret(aws.client("secretsmanager", _SECRETS), settings.hook_secret_arn),
+    sqs=aws.client("sqs", _SQS),
 )
 
 

@@ -5,28 +5,20 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 
+from invoicekey import aws
 from invoicekey.backlog import Backlog
 from invoicekey.outlets import HookQueue
-from invoicekey.recheck import PARALLEL, Recheck
+from invoicekey.recheck import Recheck
 from invoicekey.settings import RecheckSettings
 from invoicekey.table import Table
 from invoicekey.telemetry import metrics
 
-_AWS = Config(
-    connect_timeout=1,
-    read_timeout=5,
-    max_pool_connections=PARALLEL,
-    retries={"total_max_attempts": 3, "mode": "standard"},
-)
-
 settings = RecheckSettings.read(os.environ)
 recheck = Recheck(
-    Backlog(Table(boto3.client("dynamodb", config=_AWS), settings.ledger_table)),
-    HookQueue(boto3.client("sqs", config=_AWS), settings.hook_queue_url),
+    Backlog(Table(aws.client("dynamodb", aws.PATIENT), settings.ledger_table)),
+    HookQueue(aws.client("sqs", aws.PATIENT), settings.hook_queue_url),
 )
 
 

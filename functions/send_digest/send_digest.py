@@ -4,30 +4,22 @@ import os
 import time
 from typing import Any
 
-import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 
+from invoicekey import aws
 from invoicekey.backlog import Backlog
-from invoicekey.digest import PARALLEL, Digests, Tellings
+from invoicekey.digest import Digests, Tellings
 from invoicekey.outlets import AlertTopic
 from invoicekey.settings import DigestSettings
 from invoicekey.table import Table
 from invoicekey.telemetry import metrics
 
-_AWS = Config(
-    connect_timeout=1,
-    read_timeout=5,
-    max_pool_connections=PARALLEL,
-    retries={"total_max_attempts": 3, "mode": "standard"},
-)
-
 settings = DigestSettings.read(os.environ)
-table = Table(boto3.client("dynamodb", config=_AWS), settings.ledger_table)
+table = Table(aws.client("dynamodb", aws.PATIENT), settings.ledger_table)
 digests = Digests(
     Backlog(table),
     Tellings(table),
-    AlertTopic(boto3.client("sns", config=_AWS), settings.alert_topic_arn),
+    AlertTopic(aws.client("sns", aws.PATIENT), settings.alert_topic_arn),
     settings.style,
     settings.lease,
     accounts=settings.accounts,
