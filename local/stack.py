@@ -44,6 +44,8 @@ PARAMETERS = {**events.PARAMETERS, "RetryBaseSeconds": "2", "InvoiceGraceSeconds
 """Those of `up`: patience enough to see an order wait, and little enough to see what comes of it."""
 
 _START_SECONDS = 30
+_LONGEST_RUN = 900
+"""Lambda lets no function run longer, in seconds."""
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
@@ -143,13 +145,14 @@ class LocalStack:
         """Return the simulator's address."""
         return f"http://{LOOPBACK}:{self.vtex_port}"
 
-    def client(self, service: str, **credentials: str) -> Any:
+    def client(self, service: str, *, attempts: int = 3, read_timeout: int = 60, **credentials: str) -> Any:
         """Make a client of an emulated AWS service: the root user's, unless credentials are given."""
         import boto3
         from botocore.config import Config
 
         root = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        patience = Config(retries={"total_max_attempts": 3, "mode": "standard"}, proxies={})
+        retries: Any = {"total_max_attempts": attempts, "mode": "standard"}
+        patience = Config(read_timeout=read_timeout, retries=retries, proxies={})
         make: Any = boto3.client
         return make(service, endpoint_url=self.endpoint, region_name=REGION, config=patience, **(credentials or root))
 
@@ -180,11 +183,11 @@ class LocalStack:
             return json.loads(answer.read())
 
     def invoke(self, logical_id: str, event: object) -> Any:
-        """Invoke a function, and return its answer; raise StackError where it fails."""
+        """Invoke a function, once, and return its answer; raise StackError where it fails."""
         resource = self.client("cloudformation").describe_stack_resource(
             StackName=STACK_NAME, LogicalResourceId=logical_id
         )
-        answer = self.client("lambda").invoke(
+        answer = self.client("lambda", attempts=1, read_timeout=_LONGEST_RUN).invoke(
             FunctionName=resource["StackResourceDetail"]["PhysicalResourceId"], Payload=json.dumps(event)
         )
         payload = json.loads(answer["Payload"].read())

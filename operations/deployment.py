@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 DEFAULT_STACK = "invoicekey"
@@ -47,6 +49,10 @@ class Deployment:
         with explained():
             # A profile that is given wins over AWS_ACCESS_KEY_ID, as with the AWS CLI; AWS_PROFILE does not.
             self._session: Any = boto3.session.Session(region_name=region, profile_name=profile)
+        self._clients: dict[str, Any] = {}
+        self._one_makes = (
+            threading.Lock()
+        )  # to make a client is the one thing that boto3's sessions don't do in threads
 
     @property
     def region(self) -> str | None:
@@ -81,10 +87,14 @@ class Deployment:
 
     # ---- What it consists of
 
-    def client(self, service: str) -> Any:
-        """Make a client of an AWS service."""
-        with explained():
-            return self._session.client(service)
+    def client(self, service: str, patience: Config | None = None) -> Any:
+        """Return the client of an AWS service, the same for every thread; with another patience one of its own."""
+        with explained(), self._one_makes:
+            if patience:
+                return self._session.client(service, config=patience)
+            if service not in self._clients:
+                self._clients[service] = self._session.client(service)
+            return self._clients[service]
 
     @cached_property
     def outputs(self) -> dict[str, str]:

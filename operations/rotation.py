@@ -16,7 +16,7 @@ from invoicekey.visits import accounts_served
 from operations.deployment import Trouble
 from operations.findings import Finding, note, to_do, well
 from operations.registration import Registration, install_command
-from operations.shop import HOOK_SECRET, Shop
+from operations.shop import HOOK_SECRET, NotHeardOfAgain, Shop
 from operations.visit import visiting
 
 BYTES = 36
@@ -109,8 +109,10 @@ class Rotation:
     def _run_guard(self) -> Iterator[Finding]:
         """Run the guard; where it may not be run from here, its schedule does so."""
         try:
-            name = self._shop.resource("GuardHookFunction")
-            answer = self._shop.ask("lambda", "invoke", FunctionName=name, Payload=b"{}")
+            answer = self._shop.run("GuardHookFunction")
+        except NotHeardOfAgain as trouble:
+            yield note(f"the guard was started, and {trouble}; it may still be at work, so nothing was started again")
+            return
         except Trouble as trouble:
             yield note(f"the guard could not be run from here: {trouble}")
             return

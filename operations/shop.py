@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import Any
 
 import httpx
+from botocore.config import Config
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from invoicekey.alert import Style
 from invoicekey.backlog import Backlog
@@ -24,6 +26,12 @@ from invoicekey.vtex import Pace, Vtex
 from operations.deployment import Deployment, Trouble, explained
 
 VTEX_SECRET, HOOK_SECRET = "VtexCredentialsSecretArn", "HookSecretArn"
+TO_START = 20
+"""So many seconds a function may take to start, and its answer to come, beside its own timeout."""
+
+
+class NotHeardOfAgain(Trouble):
+    """A function was started, and its answer did not come: it may still run, or have done all that it does."""
 
 
 class Shop:
@@ -182,11 +190,31 @@ class Shop:
 
     def function_environment(self, logical_id: str) -> dict[str, str]:
         """Return the environment of one of the stack's functions."""
+        variables: dict[str, str] = self._configuration(logical_id).get("Environment", {}).get("Variables", {})
+        return variables
+
+    def run(self, logical_id: str) -> dict[str, Any]:
+        """Run one of the stack's functions, once, and return its answer as Lambda gives it.
+
+        boto3 by itself waits a minute and then starts the function again, up to four times more. So this waits as long
+        as the function may run, and leaves it at that. Raises NotHeardOfAgain, and Trouble where it was not started.
+        """
+        seconds = self._configuration(logical_id)["Timeout"] + TO_START
+        # What lies between may drop a connection on which nothing is heard for minutes: hence keep-alive.
+        patience = Config(read_timeout=seconds, retries={"total_max_attempts": 1}, tcp_keepalive=True)
+        name = self.resource(logical_id)
+        with explained():
+            try:
+                return dict(self.deployment.client("lambda", patience).invoke(FunctionName=name, Payload=b"{}"))
+            except ReadTimeoutError:
+                raise NotHeardOfAgain(f"has given no answer in {seconds} s") from None
+            except ConnectionClosedError:
+                raise NotHeardOfAgain("gave no answer: the connection to AWS was lost") from None
+
+    def _configuration(self, logical_id: str) -> dict[str, Any]:
         name = self.resource(logical_id)
         with explained(f"{logical_id} cannot be looked at"):
-            answer = self.deployment.client("lambda").get_function_configuration(FunctionName=name)
-        variables: dict[str, str] = answer.get("Environment", {}).get("Variables", {})
-        return variables
+            return dict(self.deployment.client("lambda").get_function_configuration(FunctionName=name))
 
     def _of_another_version(self, error: SettingsError) -> Trouble:
         return Trouble(f"The stack {self.deployment.stack} is of another version: {error}. Run make deploy.")

@@ -21,6 +21,7 @@ from typing import Any
 from unittest import mock
 
 import boto3
+from botocore.config import Config
 from moto import mock_aws
 
 from invoicekey.batch import BatchCheck
@@ -52,7 +53,7 @@ class FakeDeployment(Deployment):
         self.__dict__["outputs"] = outputs
         self.secrets = secrets
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, patience: Config | None = None) -> Any:
         return _client(service)
 
     def read_secret(self, output: str) -> dict[str, Any]:

@@ -110,6 +110,7 @@ class DroppingServer:
 
     async def _end(self) -> None:
         self._server.close()
+        await self._barrier.abort()
         await self._close_idle(Death.FIN)
 
     async def _close_idle(self, death: Death) -> None:
@@ -128,7 +129,7 @@ class DroppingServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(writer, self.newborn_die_by)
         self._connections.append(connection)
-        with suppress(OSError, asyncio.IncompleteReadError):
+        with suppress(OSError, asyncio.IncompleteReadError, asyncio.BrokenBarrierError):
             while True:
                 await self._exchange(reader, connection)
         writer.transport.abort()

@@ -18,6 +18,7 @@ from typing import Any
 import boto3
 import moto.backends
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
@@ -69,8 +70,12 @@ class OperatedDeployment(Deployment):
         super().__init__(stack)
         self.told: dict[str, Told] = {}
 
-    def client(self, service: str) -> Any:
+        self.patiences: list[tuple[str, Config]] = []
+
+    def client(self, service: str, patience: Config | None = None) -> Any:
         """Return what was told of a service, else moto's client of it."""
+        if patience:
+            self.patiences.append((service, patience))
         return self.told.get(service) or _client(service)
 
 
@@ -187,6 +192,7 @@ def _operated(vtex: VtexSimulator, hook_url: str) -> Operated:
         "lambda": Told(
             get_function_configuration=lambda **named: {
                 "Environment": {"Variables": environments.get(named["FunctionName"], {})},
+                "Timeout": 280,
                 "State": "Active",
                 "LastUpdateStatus": "Successful",
             },

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import BotoCoreError, ConnectionClosedError, ReadTimeoutError
 
 from invoicekey.guarded import digest
 from local.vtex_simulator import Fault
@@ -174,6 +175,42 @@ def test_a_guard_that_fails_is_something_to_do(stack: Operated, capsys: pytest.C
     stack.tell("lambda", invoke={"StatusCode": 200, "FunctionError": "Unhandled", "Payload": io.BytesIO(b"{}")})
     assert stack.run("secrets", "rotate") == 3
     assert "the guard failed" in capsys.readouterr().out
+
+
+def test_the_guard_has_the_time_that_its_function_has_and_is_started_once(stack: Operated) -> None:
+    stack.run("secrets", "rotate")
+
+    ((service, patience),) = stack.deployment.patiences
+    asked_for = vars(patience)
+    assert (service, asked_for["read_timeout"]) == ("lambda", 280 + 20)
+    assert asked_for["retries"] == {"total_max_attempts": 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ReadTimeoutError(endpoint_url="https://lambda"), "has given no answer in 300 s"),
+        (ConnectionClosedError(endpoint_url="https://lambda"), "gave no answer: the connection to AWS was lost"),
+    ],
+    ids=["timeout", "lost"],
+)
+def test_a_guard_that_is_not_heard_of_again_may_be_at_work_and_what_it_noted_is_told(
+    stack: Operated, capsys: pytest.CaptureFixture[str], error: BotoCoreError, told: str
+) -> None:
+    guard_s = stack.deployment.told["lambda"].answers["invoke"]
+
+    def done_and_lost(**named: object) -> None:
+        guard_s(**named)
+        raise error
+
+    stack.tell("lambda", invoke=done_and_lost)
+
+    assert stack.run("secrets", "rotate") == 0
+
+    said = capsys.readouterr().out
+    assert f"the guard was started, and {told}" in said
+    assert "it may still be at work" in said
+    assert "VTEX's hook carries the new secret" in said
 
 
 def test_an_interruption_while_vtex_is_told_loses_nothing(stack: Operated) -> None:

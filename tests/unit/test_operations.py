@@ -1,12 +1,15 @@
 import os
 import re
 import shlex
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -17,9 +20,11 @@ from botocore.exceptions import (
 )
 from botocore.stub import Stubber
 
+import operations.shop
 from operations import credentials, deploy
 from operations.deployment import Deployment, Trouble, explained, from_environment
-from operations.shop import Shop, shop_of
+from operations.shop import NotHeardOfAgain, Shop, shop_of
+from tests.dropping import Death, DroppingServer
 
 ACCOUNT = "luxstore"
 KEPT = {ACCOUNT: {"app_key": "key-of-ours", "app_token": "token-of-ours"}}
@@ -276,7 +281,7 @@ class StubbedDeployment(Deployment):
         for stub in self.stubs.values():
             stub.activate()
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, patience: Config | None = None) -> Any:
         return self._clients[service]
 
     def has(self, **outputs: str) -> None:
@@ -326,6 +331,103 @@ def test_an_account_that_nothing_names_is_asked_for(monkeypatch: pytest.MonkeyPa
     without_aws(monkeypatch)
     with pytest.raises(Trouble, match="aws configure"):
         Deployment("invoicekey").client("sns")
+
+
+# ---- One client a service
+
+
+def test_a_service_s_client_is_made_once_whatever_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    deployment, made = Deployment("invoicekey", "us-east-1"), []
+    together = threading.Barrier(8)
+
+    def make(name: str) -> object:
+        made.append(name)
+        return object()
+
+    def ask(service: str) -> object:
+        together.wait()
+        return deployment.client(service)
+
+    monkeypatch.setattr(deployment._session, "client", make)
+    with ThreadPoolExecutor(8) as threads:
+        clients = list(threads.map(ask, ["sqs", "sns"] * 4))
+
+    assert sorted(made) == ["sns", "sqs"]
+    assert len(set(clients)) == 2
+
+
+def test_a_client_with_another_patience_is_nobody_else_s() -> None:
+    deployment = Deployment("invoicekey", "us-east-1")
+
+    patient = deployment.client("lambda", Config(read_timeout=300))
+
+    assert deployment.client("lambda") is not patient
+    assert deployment.client("lambda").meta.config.read_timeout == 60
+
+
+# ---- A function is run once
+
+
+class GuardedShop(Shop):
+    """A shop whose guard may run for so many seconds."""
+
+    seconds = 280.0
+
+    def resource(self, logical_id: str) -> str:
+        return logical_id
+
+    def _configuration(self, logical_id: str) -> dict[str, Any]:
+        return {"Timeout": self.seconds}
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[DroppingServer]:
+    with DroppingServer() as running:
+        settings = {"AWS_ENDPOINT_URL": running.url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def test_a_function_is_run_and_its_answer_is_waited_for(server: DroppingServer) -> None:
+    answer = GuardedShop(Deployment("invoicekey", "us-east-1")).run("GuardHookFunction")
+
+    assert answer["Payload"].read() == b"{}"
+    assert server.asked == ["POST"]
+
+
+def test_a_function_that_outlasts_all_patience_is_not_started_again(
+    server: DroppingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations.shop, "TO_START", 0.05)
+    monkeypatch.setattr(GuardedShop, "seconds", 0.0)
+    server.meet(2)
+
+    with pytest.raises(NotHeardOfAgain, match=r"no answer in 0\.05 s"):
+        GuardedShop(Deployment("invoicekey", "us-east-1")).run("GuardHookFunction")
+
+    assert server.asked == ["POST"]
+
+
+@pytest.mark.parametrize("death", Death, ids=lambda death: death.name.lower())
+def test_a_function_whose_answer_is_lost_on_its_way_is_not_started_again(server: DroppingServer, death: Death) -> None:
+    server.newborn_die_by = death
+
+    with pytest.raises(NotHeardOfAgain, match="connection to AWS was lost"):
+        GuardedShop(Deployment("invoicekey", "us-east-1")).run("GuardHookFunction")
+
+    assert server.asked == ["POST"]
+
+
+def test_a_function_that_was_not_reached_was_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+
+    with pytest.raises(Trouble, match="Could not connect") as caught:
+        GuardedShop(Deployment("invoicekey", "us-east-1")).run("GuardHookFunction")
+
+    assert type(caught.value) is Trouble
 
 
 # ---- Why AWS was not reached

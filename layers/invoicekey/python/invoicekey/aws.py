@@ -22,7 +22,11 @@ PATIENT = Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts
 """For pages and batches, in runs that nobody waits for. As all clients these have ten connections, one a thread."""
 
 
-def client(service: str, patience: Config, clock: Callable[[], float] = time.time) -> Any:
+def _now() -> float:
+    return time.time()
+
+
+def client(service: str, patience: Config, clock: Callable[[], float] = _now) -> Any:
     """Make a client; any number of threads may share it."""
     made: Any = boto3.client(service, config=patience)  # type: ignore[call-overload]
     pause = _Pause(made, clock)
