@@ -1,4 +1,4 @@
-"""All invoiced orders of a period: listed window by window, read at a pace, judged, and nothing written.
+"""All orders invoiced in a period: listed window by window, read at a pace, judged, and nothing written.
 
 Everything that it needs is handed in, so that tests and the benchmark run the very code of the command::
 
@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Self
 
 from invoicekey import record
@@ -37,7 +38,7 @@ NARROWEST = timedelta(minutes=1)
 OVERLAP = timedelta(seconds=1)
 """Windows overlap: where the edges were equal, what was invoiced between two milliseconds would be lost."""
 NOT_FOUND, UNREAD = "not_found", "unread"
-NO_AFFILIATE, ODD_ID = "no affiliate", "odd order id"
+NO_AFFILIATE, ODD_ID, OTHERS = "no affiliate", "odd order id", "other affiliates"
 
 
 def transport() -> Connections:
@@ -99,10 +100,18 @@ class Backfill:
         *,
         every_affiliate: bool = False,
     ) -> Chosen:
-        """List the orders invoiced between two times that may be CNova's; raises Trouble where the appKey may not."""
-        with needing(LIST_ORDERS, self._account):
-            listed = list_orders(self._page, begin, end, self._pool, tell)
+        """List the orders invoiced between two times that may be CNova's; raises Trouble where the appKey may not.
+
+        Where affiliate ids are configured, VTEX is asked for their orders, and for one page of everybody's.
+        """
         configured = frozenset[str]() if every_affiliate else self._policy.affiliate_ids
+        wanted = _affiliates(configured, self._account)
+        with needing(LIST_ORDERS, self._account):
+            listed = (
+                self._list_of(wanted, begin, end, tell)
+                if wanted
+                else list_orders(self._page, begin, end, self._pool, tell)
+            )
         return choose(listed, self._account, replace(self._policy, affiliate_ids=configured))
 
     def remember(self, found: "Found") -> None:
@@ -117,8 +126,20 @@ class Backfill:
         with needing(VIEW_ORDER, self._account):
             yield from side_by_side(self._one, order_ids, self._pool, self._load.at_once)
 
-    def _page(self, begin: datetime, end: datetime, number: int) -> OrderPage:
-        return self._asking.ask(lambda: self._orders.page(self._account, begin, end, number, SECONDS))
+    def _list_of(
+        self, wanted: Collection[str], begin: datetime, end: datetime, tell: Callable[[int], object]
+    ) -> "Listed":
+        everybody = self._page(begin, end, 1)
+        parts = {
+            name: list_orders(partial(self._page, affiliate=name), begin, end, self._pool, tell)
+            for name in spellings(wanted, everybody.rows)
+        }
+        return together(everybody, parts)
+
+    def _page(self, begin: datetime, end: datetime, number: int, *, affiliate: str | None = None) -> OrderPage:
+        return self._asking.ask(
+            lambda: self._orders.page(self._account, begin, end, number, SECONDS, affiliate=affiliate)
+        )
 
     def _one(self, order_id: str) -> "Found":
         try:
@@ -176,6 +197,8 @@ class Listed:
     rows: tuple[OrderRow, ...]
     unlisted: int
     """How many VTEX counted and did not show."""
+    others: int = 0
+    """How many it has besides, of affiliates that it was not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +246,30 @@ def _windows(page: Page, begin: datetime, end: datetime) -> Iterator[_Window]:
     yield from _windows(page, middle - OVERLAP, end)
 
 
+def spellings(wanted: Collection[str], sample: Iterable[OrderRow]) -> list[str]:
+    """Return the ways to write affiliate ids to VTEX, whose list may know one spelling alone.
+
+    As VTEX's documents write them, in capitals; in small letters, as somebody may have typed them; and as a sample of
+    the orders shows them. To ask for one that nobody has costs one request; not to ask for the right one, every order.
+    """
+    seen = {row.affiliate_id for row in sample if row.affiliate_id and row.affiliate_id.casefold() in wanted}
+    return sorted(seen | {name.upper() for name in wanted} | {name.lower() for name in wanted})
+
+
+def together(everybody: OrderPage, parts: Mapping[str, Listed]) -> Listed:
+    """Put together what was listed by affiliate id, each spelling by itself, and the first page of everybody's."""
+    rows = {row.order_id: row for part in parts.values() for row in part.rows}
+    rows |= {row.order_id: row for row in everybody.rows if row.order_id not in rows}
+    unlisted: dict[str, int] = {}
+    for name, part in parts.items():  # where VTEX takes two spellings for one, both lack the same
+        unlisted[name.casefold()] = max(part.unlisted, unlisted.get(name.casefold(), 0))
+    return Listed(tuple(rows.values()), sum(unlisted.values()), others=max(0, everybody.total - len(rows)))
+
+
 def choose(listed: Listed, account: str, policy: Policy) -> Chosen:
     """Leave out what cannot be CNova's by the setting: a shop's other orders are not to be read in bulk."""
     wanted = _affiliates(policy.affiliate_ids, account)
-    skipped = Counter[str]()
+    skipped = Counter({OTHERS: listed.others} if listed.others else {})
     chosen = []
     for row in listed.rows:
         affiliate = row.affiliate_id or ""
