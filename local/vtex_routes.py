@@ -88,16 +88,22 @@ def is_texts(value: object) -> TypeGuard[list[str]]:
 
 
 class OrderList:
-    """The rows of List orders, an account. They are parsed when an order is put, so that pages of many are cheap."""
+    """The rows of List orders, an account. They are parsed when an order is put, so that pages of many are cheap.
+
+    As at VTEX, filters compare letter by letter, and what they compare is the row and not the order: one that `lags`
+    shows an old status, by which it is found, whatever the order says (known issue 577103).
+    """
 
     def __init__(self) -> None:
         self._rows: dict[str, dict[str, _Row]] = {}  # account, order id
+        self.lags: dict[str, str] = {}
+        """The status that the list goes on showing of an order, by its id."""
         self._newest_first: dict[str, list[_Row]] = {}  # as sorted when last asked for
         self._lock = threading.Lock()
 
     def put(self, account: str, order: Mapping[str, Any]) -> None:
         """Show the order as it is now."""
-        row = _Row.of(order)
+        row = _Row.of(order, self.lags.get(order["orderId"]))
         with self._lock:
             self._rows.setdefault(account, {})[order["orderId"]] = row
             self._newest_first.pop(account, None)
@@ -140,14 +146,15 @@ class _Row:
     times: Mapping[str, datetime | None]
 
     @classmethod
-    def of(cls, order: Mapping[str, Any]) -> Self:
+    def of(cls, order: Mapping[str, Any], lagging: str | None = None) -> Self:
+        status = lagging or order.get("status")
         shown = {
             "orderId": order["orderId"],
             "creationDate": order.get("creationDate"),
             "clientName": _PERSON,
             "totalValue": order.get("value"),
-            "status": order.get("status"),
-            "statusDescription": _DESCRIPTIONS.get(str(order.get("status"))),
+            "status": status,
+            "statusDescription": _DESCRIPTIONS.get(str(status)),
             "marketPlaceOrderId": order.get("marketplaceOrderId"),
             "sequence": order.get("sequence"),
             "salesChannel": order.get("salesChannel"),

@@ -309,6 +309,12 @@ class VtexSimulator:
             self._orders.setdefault(order_id, {})[account] = document
             self._list.put(account, order)
 
+    def lag(self, order_id: str, status: str) -> None:
+        """Let the list show this status of an order from now on, whatever becomes of the order; raises OrderUnknown."""
+        order = self.order(order_id)
+        self._list.lags[order_id] = status
+        self._list.put(order["hostname"], order)
+
     def load_orders(self, directory: Path) -> None:
         """Put the order of each *.json file in a directory; an error names its file."""
         expect(directory.is_dir(), f"{directory} is not a directory")

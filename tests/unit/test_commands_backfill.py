@@ -22,7 +22,7 @@ from invoicekey.policy import Policy
 from local.vtex_simulator import Fault
 from operations import asking
 from operations.asking import Asking, Stopped
-from operations.backfilling import Backfill, Found, Listed, Load, choose, list_orders
+from operations.backfilling import Backfill, Found, Listed, Load, choose, list_orders, together
 from operations.deployment import Trouble
 from operations.notes import About, opened
 from operations.period import period
@@ -159,6 +159,56 @@ def test_orders_of_other_affiliates_are_not_read_and_counted(desk: Desk) -> None
 
     assert "1 MBS, 1 no affiliate" in said.err
     assert {call.order_id for call in desk.vtex.calls(route="order")} == {"VVJ-1-01"}
+
+
+@pytest.mark.parametrize("status", ["handling", "payment-approved", "canceled"])
+def test_an_order_whose_status_stays_behind_in_vtex_s_list_is_read_all_the_same(desk: Desk, status: str) -> None:
+    stuck = invoice(desk, 1, sale("1", None))
+    desk.vtex.lag(stuck, status)
+
+    assert failing(desk.run(f"{OCTOBER} --format json")) == [stuck]
+
+
+def test_what_an_order_is_says_the_order_and_not_the_list(desk: Desk) -> None:
+    canceled = invoice(desk, 1, sale("1", None), status="canceled")
+    desk.vtex.lag(canceled, "invoiced")
+
+    said = desk.run(OCTOBER)
+
+    assert said.code == 0
+    assert "1 order read: 1 canceled." in said.err
+
+
+@pytest.mark.parametrize("configured", ["VVJ", "vvj", "luxstore:Vvj"])
+@pytest.mark.parametrize("affiliate", ["VVJ", "vvj"])
+def test_an_affiliate_s_orders_are_found_however_its_id_is_written(desk: Desk, configured: str, affiliate: str) -> None:
+    desk.environment["CNOVA_AFFILIATE_IDS"] = configured
+    stuck = invoice(desk, 500, sale("500", None), affiliateId=affiliate)
+    for number in range(120):  # none of the affiliate's orders is on the first page of everybody's
+        invoice(desk, number, affiliateId="MBS")
+
+    said = desk.run(f"{OCTOBER} --format json")
+
+    assert failing(said) == [stuck]
+    assert {call.order_id for call in desk.vtex.calls(route="order")} == {stuck}
+
+
+def test_a_spelling_that_the_first_page_shows_is_asked_for_too(desk: Desk) -> None:
+    orders = [invoice(desk, number, sale(str(number), None), affiliateId="Vvj") for number in range(120)]
+
+    assert failing(desk.run(f"{OCTOBER} --format json --pace 6000")) == orders
+
+
+def test_of_a_large_shop_s_other_orders_one_page_is_listed_and_the_rest_counted(desk: Desk) -> None:
+    for number in range(350):
+        invoice(desk, number, affiliateId="MBS")
+    invoice(desk, 400)
+
+    said = desk.run(OCTOBER)
+
+    assert len(desk.vtex.calls(route="list")) == 3
+    assert "250 other affiliates, 100 MBS" in said.err
+    assert "1 order read: 1 good." in said.err
 
 
 def test_with_every_affiliate_an_order_that_names_cnovas_app_alone_is_found(desk: Desk) -> None:
@@ -427,6 +477,23 @@ def test_what_a_minute_has_above_3000_is_said_to_be_missing() -> None:
     found = listed(orders, BEGIN + timedelta(minutes=8))
     assert len(found.rows) == 3000
     assert found.unlisted == 2000
+
+
+def test_what_two_spellings_lack_is_counted_once_where_vtex_takes_them_for_one() -> None:
+    def part(*names: str, unlisted: int = 0) -> Listed:
+        return Listed(tuple(OrderRow(name, "VVJ") for name in names), unlisted)
+
+    parts = {
+        "VVJ": part("VVJ-1-01", unlisted=7),
+        "vvj": part("VVJ-1-01", unlisted=5),
+        "CSB": part("CSB-1-01", unlisted=2),
+    }
+    everybody = OrderPage(10, (OrderRow("MBS-1-01", "MBS"), OrderRow("VVJ-1-01", "VVJ")))
+
+    listed = together(everybody, parts)
+
+    assert [row.order_id for row in listed.rows] == ["VVJ-1-01", "CSB-1-01", "MBS-1-01"]
+    assert (listed.unlisted, listed.others) == (9, 7)
 
 
 @pytest.mark.parametrize(

@@ -47,11 +47,31 @@ def test_a_page_has_the_orders_invoiced_in_the_period(orders: OrderList, simulat
     simulator.put_order(an_order(1))
     simulator.put_order(an_order(2, affiliateId=None))
     simulator.put_order(an_order(3, invoicedDate="2026-03-05T00:00:00+00:00"))
-    simulator.put_order(an_order(4, status="handling"))
+    simulator.put_order(an_order(4, status="handling", invoicedDate=None))
 
     page = orders.page(SHOP, BEGIN, END, 1, TIME_ENOUGH)
 
     assert page == OrderPage(2, (OrderRow("VVJ-1-01", "VVJ"), OrderRow("VVJ-2-01", None)))
+
+
+@pytest.mark.parametrize("status", ["handling", "payment-approved", "canceled"])
+def test_an_order_whose_status_stays_behind_in_the_list_is_there(
+    orders: OrderList, simulator: VtexSimulator, status: str
+) -> None:
+    simulator.put_order(an_order(1))
+    simulator.lag("VVJ-1-01", status)
+
+    assert orders.page(SHOP, BEGIN, END, 1, TIME_ENOUGH).rows == (OrderRow("VVJ-1-01", "VVJ"),)
+
+
+def test_a_page_can_be_of_one_affiliate(orders: OrderList, simulator: VtexSimulator) -> None:
+    simulator.put_order(an_order(1))
+    simulator.put_order(an_order(2, affiliateId="MBS"))
+    simulator.put_order(an_order(3, affiliateId="vvj"))
+
+    page = orders.page(SHOP, BEGIN, END, 1, TIME_ENOUGH, affiliate="VVJ")
+
+    assert page == OrderPage(1, (OrderRow("VVJ-1-01", "VVJ"),))
 
 
 def test_a_period_is_read_page_by_page_oldest_first(orders: OrderList, simulator: VtexSimulator) -> None:
@@ -64,7 +84,10 @@ def test_a_period_is_read_page_by_page_oldest_first(orders: OrderList, simulator
     assert [row.order_id for page in pages for row in page.rows] == [f"VVJ-{number}-01" for number in range(150)]
 
 
-def test_the_query_is_what_vtex_documents() -> None:
+@pytest.mark.parametrize(
+    ("affiliate", "filters"), [(None, {}), ("VVJ", {"f_affiliateId": "VVJ"})], ids=["everybody", "affiliate"]
+)
+def test_the_query_is_what_vtex_documents(affiliate: str | None, filters: dict[str, str]) -> None:
     asked: list[httpx.URL] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -73,11 +96,12 @@ def test_the_query_is_what_vtex_documents() -> None:
 
     brasilia = timezone(timedelta(hours=-3))
     orders = OrderList(a_vtex("http://localhost", transport=httpx.MockTransport(answer)))
-    orders.page(SHOP, datetime(2026, 3, 3, tzinfo=brasilia), datetime(2026, 3, 3, 12, 0, 0, 1999, UTC), 7, TIME_ENOUGH)
+    begin, end = datetime(2026, 3, 3, tzinfo=brasilia), datetime(2026, 3, 3, 12, 0, 0, 1999, UTC)
+    orders.page(SHOP, begin, end, 7, TIME_ENOUGH, affiliate=affiliate)
 
     assert asked[0].path == "/luxstore/api/oms/pvt/orders"
     assert dict(asked[0].params) == {
-        "f_status": "invoiced",
+        **filters,
         "f_invoicedDate": "invoicedDate:[2026-03-03T03:00:00.000Z TO 2026-03-03T12:00:00.001Z]",
         "orderBy": "creationDate,asc",
         "per_page": "100",

@@ -194,6 +194,15 @@ def test_a_list_shows_an_order_as_it_was_last_put(vtex: VtexSimulator, client: h
     assert listed(client, f_status="invoiced") == []
 
 
+def test_a_list_may_stay_behind_its_order_for_good(vtex: VtexSimulator, client: httpx.Client) -> None:
+    vtex.lag(ORDER_ID, "handling")
+    vtex.put_order(an_order())
+
+    assert client.get(ORDER_PATH).json()["status"] == "invoiced"
+    assert listed(client, f_status="invoiced") == []
+    assert listed(client, f_status="handling") == listed(client) == [ORDER_ID]
+
+
 def test_a_list_is_of_one_account(vtex: VtexSimulator, client: httpx.Client) -> None:
     vtex.put_order(an_order("VVJ-2-01", account="otherstore"))
 
