@@ -14,8 +14,8 @@ from invoicekey.settings import ReceiverSettings
 from invoicekey.telemetry import logger, metrics
 
 # Together 3.8 s at the worst, the retry and its wait of up to 1 s included: VTEX hears 503 before its own 5 s are over.
-# Legacy mode, because standard mode also waits as long as AWS asks it to. One attempt is enough for a secret: it is read
-# seldom, so never on a connection that a freeze may have killed (aws.py).
+# Legacy mode, because standard mode also waits as long as AWS asks it to. One attempt is enough for a secret: it is
+# read seldom, so never on a connection that a freeze may have killed (aws.py).
 _SECRETS = Config(connect_timeout=0.4, read_timeout=0.6, retries={"total_max_attempts": 1})
 _SQS = Config(connect_timeout=0.4, read_timeout=0.5, retries={"total_max_attempts": 2, "mode": "legacy"})
 
