@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -109,6 +110,17 @@ def test_who_is_being_answered_through_a_pause_is_left_alone(client: Any, server
         clock.now += 300
 
         assert [ask(client), slow.result()] == ["{}", "{}"]
+
+
+def test_a_client_that_is_told_nothing_else_goes_by_the_wall_s_clock(
+    server: DroppingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, now = aws.client("secretsmanager", ONE_TRY), time.time
+    ask(client)
+    server.forget()
+    monkeypatch.setattr(time, "time", lambda: now() + aws.LONGEST_IDLE + 1)
+
+    assert ask(client) == "{}"
 
 
 def test_without_a_pause_a_connection_is_used_again(client: Any, server: DroppingServer, clock: Clock) -> None:

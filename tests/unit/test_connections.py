@@ -200,6 +200,17 @@ def test_after_half_a_minute_of_the_wall_s_clock_no_connection_is_tried(
     assert server.asked == ["GET"] * 10 + ["POST"]
 
 
+def test_a_client_that_is_told_nothing_else_goes_by_the_wall_s_clock(
+    server: DroppingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, now = a_vtex(server.url), time.time
+    ask(client)
+    server.forget()
+    monkeypatch.setattr(time, "time", lambda: now() + LONGEST_IDLE + 1)
+
+    assert ask(client, "POST") == WHOLE
+
+
 def test_within_half_a_minute_a_connection_is_used_again(vtex: Vtex, server: DroppingServer, clock: Clock) -> None:
     for _ in range(5):
         ask(vtex)
