@@ -167,7 +167,7 @@ def _why_not(judged: Judged) -> str:
 
 def _host(address: str) -> str:
     try:
-        return "".join(filter(str.isprintable, urlsplit(address).hostname or address))[:60]
+        return "".join(filter(str.isprintable, urlsplit(address).hostname or _shown(address)))[:60]
     except ValueError:
         return _shown(address)
 

@@ -47,10 +47,22 @@ def with_right_check_digit(key: str) -> str:
     return key[:43] + _modulo_11(key[:43], (4, 3, 2, *(9, 8, 7, 6, 5, 4, 3, 2) * 5))
 
 
-def make_nfe(key: str, *, namespace: bool = True, environment: str | None = "1", references: Iterable[str] = ()) -> str:
-    """Write an NFe element, cut down to what identifies it; `references` are the keys in NFref/refNFe."""
+def make_nfe(
+    key: str,
+    *,
+    namespace: bool = True,
+    environment: str | None = "1",
+    direction: str | None = None,
+    purpose: str | None = None,
+    references: Iterable[str] = (),
+) -> str:
+    """Write an NFe element, cut down to what identifies it; `references` are the keys in NFref/refNFe.
+
+    `direction` is tpNF (0 in, 1 out), `purpose` finNFe (1 a sale, 4 a return).
+    """
     refs = "".join(f"<NFref><refNFe>{reference}</refNFe></NFref>" for reference in references)
-    ide = f"<ide><mod>55</mod>{_element('tpAmb', environment)}{refs}</ide>"
+    kind = _element("tpNF", direction) + _element("tpAmb", environment) + _element("finNFe", purpose)
+    ide = f"<ide><mod>55</mod>{kind}{refs}</ide>"
     emit = "<emit><CNPJ>12ABC34501DE35</CNPJ><xNome>Loja &amp; Cia</xNome></emit>"
     xmlns = f' xmlns="{NFE_NAMESPACE}"' if namespace else ""
     return f"<NFe{xmlns}><infNFe Id={quoteattr(f'NFe{key}')} versao='4.00'>{ide}{emit}</infNFe></NFe>"
@@ -61,13 +73,22 @@ def make_xml(
     *,
     namespace: bool = True,
     environment: str | None = "1",
+    direction: str | None = None,
+    purpose: str | None = None,
     references: Sequence[str] = (),
     protocol_key: str | None = "the same",
     protocol_environment: str | None = "1",
     status: str | None = "100",
 ) -> str:
     """Write an nfeProc, the document as the tax office hands it back; None leaves an element out."""
-    nfe = make_nfe(key, namespace=namespace, environment=environment, references=references)
+    nfe = make_nfe(
+        key,
+        namespace=namespace,
+        environment=environment,
+        direction=direction,
+        purpose=purpose,
+        references=references,
+    )
     said = (
         _element("tpAmb", protocol_environment)
         + _element("chNFe", key if protocol_key == "the same" else protocol_key)
@@ -75,6 +96,27 @@ def make_xml(
     )
     xmlns = f' xmlns="{NFE_NAMESPACE}"' if namespace else ""
     return f"<nfeProc{xmlns} versao='4.00'>{nfe}<protNFe><infProt>{said}</infProt></protNFe></nfeProc>"
+
+
+def make_request(key: str, kind: str = "110111") -> str:
+    """Write an evento, the request to register an event: 110111 and 110112 cancel, 110110 corrects."""
+    said = (
+        f"<cOrgao>35</cOrgao><tpAmb>1</tpAmb><chNFe>{key}</chNFe><tpEvento>{kind}</tpEvento><nSeqEvento>1</nSeqEvento>"
+    )
+    detail = "<detEvento versao='1.00'><descEvento>Cancelamento</descEvento><nProt>135260000000001</nProt></detEvento>"
+    return f"<evento versao='1.00'><infEvento Id='ID{kind}{key}01'>{said}{detail}</infEvento></evento>"
+
+
+def make_answer(key: str | None, kind: str | None = "110111", status: str | None = "135") -> str:
+    """Write a retEvento, what the tax office says of an event; None leaves an element out, as its XSD allows."""
+    said = _element("cStat", status) + _element("chNFe", key) + _element("tpEvento", kind)
+    return f"<retEvento versao='1.00'><infEvento><tpAmb>1</tpAmb>{said}</infEvento></retEvento>"
+
+
+def make_event(key: str, kind: str = "110111", status: str | None = "135", *, is_terse: bool = False) -> str:
+    """Write a procEventoNFe, request and answer together; a terse answer holds its cStat alone."""
+    answer = make_answer(None, None, status) if is_terse else make_answer(key, kind, status)
+    return f'<procEventoNFe xmlns="{NFE_NAMESPACE}" versao="1.00">{make_request(key, kind)}{answer}</procEventoNFe>'
 
 
 def _element(name: str, text: str | None) -> str:

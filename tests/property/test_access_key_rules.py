@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from invoicekey import access_key
 from invoicekey.access_key import AccessKey, KeyFault, Mangling
-from tests.keys import make_cnpj, make_cpf, make_key, make_xml, with_right_check_digit
+from tests.keys import make_cnpj, make_cpf, make_event, make_key, make_xml, with_right_check_digit
 from tests.property.second_opinion import opinion
+from tests.wrappings import BY_NAME
 
 YEAR = 2026
 KEY = "35260712ABC34501DE35550010000001231123456787"
@@ -81,6 +82,12 @@ separators = st.text(
 )
 
 
+IN_FRONT = [
+    "", "NFe", "nfe", "NFE ", "NF-e", "NFe:", "chave: ", "Chave:", "chave=", "CHAVE", "Chave de acesso: ", "chNFe",
+    "chNFe:", "?chNFe=", "&p=", "'", "\ufeff", " \n",
+]  # fmt: skip
+
+
 @st.composite
 def mangled(draw: st.DrawFn, keys: st.SearchStrategy[str] = valid_keys) -> tuple[str, str]:
     """Draw a valid key and what a person, an ERP or a spreadsheet may have made of it."""
@@ -89,9 +96,11 @@ def mangled(draw: st.DrawFn, keys: st.SearchStrategy[str] = valid_keys) -> tuple
     size = draw(st.integers(1, 44))
     value = separator.join(key[start : start + size] for start in range(0, 44, size))
     value = draw(st.sampled_from([value, key, key.lower(), value.lower()]))
-    value = draw(st.sampled_from(["", "NFe", "nfe", "NFE ", "chave: ", "?chNFe=", "&p=", "'", "\ufeff", " \n"])) + value
+    value = draw(st.sampled_from(IN_FRONT)) + value
     value += draw(st.sampled_from(["", "\n", " ", ".", "|2|1", "&tpAmb=1", ";", "\N{NO-BREAK SPACE}"]))
-    return key, quote(value) if draw(st.booleans()) else value
+    for _ in range(draw(st.integers(0, 2))):
+        value = quote(value)
+    return key, value
 
 
 def fault_of(text: str) -> str | None:
@@ -242,6 +251,50 @@ class TestCleaning:
         key, value = drawn
         assume(key != other)
         assert clean(f"{value} {other}") is None
+
+
+own_events = st.tuples(
+    st.just("own"),
+    st.sampled_from(["110110", "110111", "110112", "210200"]),
+    st.sampled_from(["135", "136", "155", "573", "493", "100", "101", None]),
+    st.booleans(),
+)
+events = st.lists(st.one_of(own_events, own_events.map(lambda event: ("other", *event[1:]))), max_size=5)
+
+
+class TestTheXmlOfANote:
+    @no_deadline
+    @given(valid_keys, st.sampled_from(sorted(BY_NAME)), st.sampled_from(sorted(BY_NAME)))
+    def test_gives_its_key_whatever_it_is_wrapped_in(self, key: str, wrapping: str, another: str) -> None:
+        wrapped = BY_NAME[wrapping](make_xml(key))
+        assert clean(wrapped) == key
+        assert access_key.manglings(wrapped) == (Mangling.XML,)
+        other = BY_NAME[another](make_xml(key, environment="2"))
+        assert clean(other) is None
+
+    @no_deadline
+    @given(valid_keys, valid_keys, events, st.integers(0, 5), st.booleans())
+    def test_gives_it_where_and_only_where_no_cancellation_of_it_is_registered(
+        self, key: str, other: str, found: list[tuple[str, str, str | None, bool]], place: int, in_cdata: bool
+    ) -> None:
+        assume(key != other)
+        documents = [
+            make_event(key if whose == "own" else other, kind, status, is_terse=is_terse)
+            for whose, kind, status, is_terse in found
+        ]
+        documents.insert(place, make_xml(key))
+        written = [f"<d><![CDATA[{document}]]></d>" if in_cdata else document for document in documents]
+        is_canceled = any(
+            whose == "own" and kind in {"110111", "110112"} and status in {"135", "136", "155"}
+            for whose, kind, status, _ in found
+        )
+        assert clean(f"<all>{''.join(written)}</all>") == (None if is_canceled else key)
+
+    @no_deadline
+    @given(valid_keys, st.sampled_from(["0", "1", None]), st.sampled_from(["1", "2", "3", "4", None]))
+    def test_gives_it_for_no_entry_and_no_return(self, key: str, direction: str | None, purpose: str | None) -> None:
+        is_sale = direction != "0" and purpose != "4"
+        assert clean(make_xml(key, direction=direction, purpose=purpose)) == (key if is_sale else None)
 
 
 class TestManglings:

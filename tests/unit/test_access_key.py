@@ -1,13 +1,27 @@
 import doctest
+import re
 import subprocess
 import sys
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
-from invoicekey import access_key
+from invoicekey import access_key, markup
 from invoicekey.access_key import MODELS, AccessKey, KeyFault, Mangling
-from tests.keys import make_cnpj, make_cpf, make_key, make_nfe, make_xml, with_right_check_digit
+from tests.keys import (
+    NFE_NAMESPACE,
+    make_answer,
+    make_cnpj,
+    make_cpf,
+    make_event,
+    make_key,
+    make_nfe,
+    make_request,
+    make_xml,
+    with_right_check_digit,
+)
+from tests.wrappings import BY_NAME, WRAPPINGS, Wrap
 
 YEAR = 2026
 KEY = "35260712ABC34501DE35550010000001231123456787"
@@ -335,7 +349,23 @@ MANGLED = [
     pytest.param(f"https://nfe.example/qrcode?p={KEY}|2|1", id="p"),
     pytest.param(f"https://nfe.example/qrcode?p={KEY}%7C2%7C1", id="p, percent-encoded"),
     pytest.param(f"https://erp.example/login?to=%2Fnfe%3FchNFe%3D{KEY}", id="chNFe, percent-encoded"),
+    pytest.param(f"https://erp.example/login?to=%252Fnfe%253FchNFe%253D{KEY}", id="chNFe, percent-encoded twice"),
+    pytest.param(f"https%253A%252F%252Ferp.example%252F%253FchNFe%253D{KEY}%2526x", id="an address encoded twice"),
+    pytest.param(f"https://erp.example/?chNFe={KEY}&amp;tpAmb=1", id="an address as HTML has it"),
     pytest.param(f"https://erp.example/nfe_{KEY}_danfe.pdf", id="a file's name"),
+    pytest.param(f"NF-e{KEY}", id="NF-e"),
+    pytest.param(f"NF-e: {KEY}", id="NF-e:"),
+    pytest.param(f"NFe:{KEY}", id="NFe:"),
+    pytest.param(f"chNFe{KEY}", id="chNFe glued to it"),
+    pytest.param(f"chNFe: {KEY}", id="chNFe:"),
+    pytest.param(f"CHNFE={KEY}", id="CHNFE="),
+    pytest.param(f"Chave:{KEY}", id="Chave:"),
+    pytest.param(f"chave={KEY}", id="chave="),
+    pytest.param(f"CHAVE{KEY}", id="CHAVE glued to it"),
+    pytest.param(f"Chave de acesso:{KEY}", id="Chave de acesso:"),
+    pytest.param(f"chave_acesso_nfe{KEY}", id="chave_acesso_nfe"),
+    pytest.param(f"chaveDeAcesso{KEY}", id="chaveDeAcesso"),
+    pytest.param(f"chaveNFe{KEY}", id="chaveNFe"),
     pytest.param(f"NFe{KEY}-procNFe.xml", id="another file's name"),
 ]
 
@@ -358,6 +388,12 @@ HOLDS_NONE = [
     pytest.param(f"{KEY}x", id="a letter behind"),
     pytest.param(f"xNFe{KEY}", id="a letter before NFe"),
     pytest.param(f"CTe{KEY}", id="another prefix"),
+    pytest.param(f"CT-e{KEY}", id="another prefix, with a dash"),
+    pytest.param(f"chCTe{KEY}", id="another element's name"),
+    pytest.param(f"NFCe{KEY}", id="the prefix of an NFC-e"),
+    pytest.param(f"xchave{KEY}", id="a letter before chave"),
+    pytest.param(f"chave1{KEY}", id="a digit behind chave"),
+    pytest.param(f"NF-e-x{KEY}", id="a letter behind NF-e"),
     pytest.param(f"é{KEY}", id="a letter that is not ASCII in front"),
     pytest.param(f"\N{ARABIC-INDIC DIGIT THREE}{KEY}", id="another script's digit in front"),
     pytest.param(
@@ -394,6 +430,25 @@ class TestClean:
     def test_an_xml_that_only_refers_to_a_key_holds_none(self) -> None:
         assert clean(f"<NFref><refNFe>{KEY}</refNFe></NFref>") is None
 
+    @pytest.mark.parametrize("wrap", WRAPPINGS)
+    def test_a_wrapped_xml_is_read_as_one(self, wrap: Wrap) -> None:
+        assert clean(wrap(make_xml(KEY, references=[OTHER]))) == KEY
+
+    @pytest.mark.parametrize("wrap", WRAPPINGS)
+    @pytest.mark.parametrize(
+        "xml",
+        [
+            make_xml(KEY, environment="2"),
+            make_xml(KEY, status="101"),
+            make_nfe("", references=[KEY]),
+            f"<doc>{make_xml(KEY)}{make_event(KEY)}</doc>",
+        ],
+        ids=["homologation", "not authorised", "a reference only", "cancelled"],
+    )
+    def test_a_wrapped_xml_is_never_read_as_a_text(self, wrap: Wrap, xml: str) -> None:
+        assert find_in_text(xml.replace("<", " ").replace(">", " ")) == KEY
+        assert clean(wrap(xml)) is None
+
 
 class TestFindInText:
     @pytest.mark.parametrize("text", [KEY, *MANGLED])
@@ -404,9 +459,13 @@ class TestFindInText:
     def test_where_there_is_none_or_more_than_one_nothing_is_found(self, text: object) -> None:
         assert find_in_text(text) is None
 
+    @pytest.mark.parametrize("wrap", WRAPPINGS)
     @pytest.mark.parametrize("xml", [make_xml(KEY), f"<refNFe>{KEY}</refNFe>"])
-    def test_markup_is_not_searched(self, xml: str) -> None:
-        assert find_in_text(xml) is None
+    def test_markup_is_not_searched(self, xml: str, wrap: Wrap) -> None:
+        assert find_in_text(wrap(xml)) is None
+
+    def test_an_address_encoded_four_times_is_one_too_many(self) -> None:
+        assert find_in_text(f"https://erp.example/%2525253D{KEY}") is None
 
 
 class TestFindInXml:
@@ -424,6 +483,10 @@ class TestFindInXml:
             pytest.param(f"<enviNFe>{make_nfe(KEY)}{make_nfe(KEY)}</enviNFe>", id="enviNFe with the same twice"),
             pytest.param(make_xml(KEY, references=[OTHER]), id="a reference to another"),
             pytest.param(make_xml(KEY, status="150"), id="authorised late"),
+            pytest.param(make_xml(KEY, direction="1", purpose="1"), id="a sale"),
+            pytest.param(make_xml(KEY, direction="1", purpose="2"), id="a note that complements another"),
+            pytest.param(make_xml(KEY).replace("<emit>", "<emit><tpNF>0</tpNF>"), id="tpNF elsewhere"),
+            pytest.param(f'Nota: {make_xml(KEY)}"', id="a word in front, and a quote behind"),
             pytest.param(make_xml(KEY, status=None, environment=None, protocol_environment=None), id="nothing said"),
             pytest.param(make_xml(KEY, protocol_key=f"\n  {KEY}\n"), id="blanks around chNFe"),
             pytest.param(make_nfe(KEY).replace("NFe3526", "3526"), id="an Id without its prefix"),
@@ -444,6 +507,10 @@ class TestFindInXml:
             pytest.param(f"<NFe><ide><NFref><refNFe>{KEY}</refNFe></NFref></ide></NFe>", id="a reference only"),
             pytest.param(f"<NFe><infNFe><ide><NFref>{KEY}</NFref></ide></infNFe></NFe>", id="an infNFe without an Id"),
             pytest.param(make_nfe("3526", references=[KEY]), id="a short Id, and a reference"),
+            pytest.param(make_xml(KEY, direction="0"), id="an entry note"),
+            pytest.param(make_xml(KEY, direction=" 0 ", purpose="1"), id="an entry note, with blanks"),
+            pytest.param(make_xml(KEY, direction="1", purpose="4"), id="a return note"),
+            pytest.param(make_xml(KEY, purpose="4"), id="a return note that says no more"),
             pytest.param(make_nfe(KEY[:43] + "0"), id="a wrong check digit"),
             pytest.param(make_xml(make_key(model="65")), id="an NFC-e"),
             pytest.param(make_xml(KEY, protocol_key=OTHER), id="a protocol of another invoice"),
@@ -473,6 +540,132 @@ class TestFindInXml:
         assert find_in_xml(xml) is None
 
 
+CANCEL, SUBSTITUTE, CORRECT = "110111", "110112", "110110"
+NFE = make_xml(KEY)
+
+
+def together(*documents: str) -> str:
+    """Wrap documents in one, as some ERPs keep a note and its events."""
+    return f"<documentos>{''.join(documents)}</documentos>"
+
+
+def in_a_namespace(event: str) -> str:
+    prefixed = re.sub(r"<(/?)(?=\w)", r"<\1e:", event)
+    return f'<e:x xmlns:e="{NFE_NAMESPACE}">{prefixed}</e:x>'
+
+
+class TestACancelledNote:
+    """Its key is never offered: the sale has another note by now, or none."""
+
+    @pytest.mark.parametrize("kind", [CANCEL, SUBSTITUTE])
+    @pytest.mark.parametrize("status", ["135", "136", "155"])
+    @pytest.mark.parametrize(
+        "event",
+        [
+            pytest.param(make_answer, id="retEvento"),
+            pytest.param(make_event, id="procEventoNFe"),
+            pytest.param(lambda *said: make_event(*said, is_terse=True), id="an answer that says no more than cStat"),
+        ],
+    )
+    def test_is_one_whose_cancellation_is_registered(self, event: Any, status: str, kind: str) -> None:
+        cancellation = event(KEY, kind, status)
+        assert find_in_xml(together(NFE, cancellation)) is None
+        assert find_in_xml(together(cancellation, NFE)) is None
+
+    @pytest.mark.parametrize(
+        "xml",
+        [
+            pytest.param(together(NFE, make_request(KEY), make_answer(KEY)), id="request and answer apart"),
+            pytest.param(together(NFE, make_event(KEY, CORRECT), make_event(KEY)), id="corrected, then cancelled"),
+            pytest.param(together(NFE, make_event(OTHER), make_event(KEY)), id="another note's besides"),
+            pytest.param(together(NFE, make_event(KEY, CANCEL, "573"), make_event(KEY)), id="refused, then registered"),
+            pytest.param(together(make_event(KEY), NFE, make_event(KEY, CORRECT)), id="events around it"),
+            pytest.param(
+                together(NFE, f"<retEnvEvento><cStat>128</cStat>{make_answer(OTHER)}{make_answer(KEY)}</retEnvEvento>"),
+                id="a batch's answers",
+            ),
+            pytest.param(make_xml(KEY).replace("</nfeProc>", f"{make_event(KEY)}</nfeProc>"), id="within nfeProc"),
+            pytest.param(together(NFE, "<a><b>", make_event(KEY), "</b></a>"), id="deep inside"),
+            pytest.param(
+                make_answer(KEY).replace("</retEvento>", f"{NFE}</retEvento>"), id="an event for a wrapper"
+            ),
+            pytest.param(
+                "<infEvento><cStat>135</cStat><tpEvento>110111</tpEvento>"
+                f"<chNFe>{KEY}</chNFe>{NFE}</infEvento>", id="an infEvento for a wrapper",
+            ),
+            pytest.param(together(NFE, in_a_namespace(make_answer(KEY))), id="a prefix of its own"),
+            pytest.param(together(NFE, make_answer(f"\n NFe{KEY} ", f" {CANCEL} ", "\n135\n")), id="blanks, a prefix"),
+            pytest.param(
+                together(NFE, "<x>", make_request(KEY), make_answer(None, CANCEL), "</x>"), id="an answer without a key"
+            ),
+            pytest.param(
+                together(NFE, "<x>", make_answer(KEY, None), make_request(KEY), "</x>"), id="an answer without a kind"
+            ),
+            pytest.param(
+                together(NFE, f"<![CDATA[{make_event(KEY)}]]>"), id="the event in CDATA"
+            ),
+            pytest.param(
+                together(f"<a><![CDATA[{NFE}]]></a><b><![CDATA[{make_event(KEY)}]]></b>"), id="both in CDATA"
+            ),
+            pytest.param(
+                together(NFE, f"<retCancNFe><infCanc><cStat>101</cStat><chNFe>{KEY}</chNFe></infCanc></retCancNFe>"),
+                id="as it was before 2013",
+            ),
+            pytest.param(
+                together(NFE, f"<retConsSitNFe><cStat>101</cStat><chNFe>{KEY}</chNFe></retConsSitNFe>"),
+                id="the answer about its situation",
+            ),
+        ],
+    )  # fmt: skip
+    def test_is_told_by_any_form_of_it(self, xml: str) -> None:
+        assert markup.documents(xml)
+        assert find_in_xml(xml) is None
+
+    @pytest.mark.parametrize(
+        "xml",
+        [
+            pytest.param(together(NFE, make_event(KEY, CORRECT)), id="a correction letter"),
+            pytest.param(together(NFE, make_event(KEY, CORRECT, is_terse=True)), id="a correction letter, tersely"),
+            pytest.param(together(NFE, make_event(KEY, "210200")), id="the buyer's confirmation"),
+            pytest.param(together(NFE, make_event(KEY, CANCEL, "573")), id="refused: registered twice"),
+            pytest.param(together(NFE, make_event(KEY, CANCEL, "493")), id="refused: the request's form"),
+            pytest.param(together(NFE, make_event(KEY, CANCEL, "501", is_terse=True)), id="refused: too late"),
+            pytest.param(together(NFE, make_event(KEY, CANCEL, None)), id="an answer without a status"),
+            pytest.param(together(NFE, make_request(KEY)), id="a request without an answer"),
+            pytest.param(together(NFE, make_event(OTHER)), id="another note's"),
+            pytest.param(together(NFE, make_event(OTHER, is_terse=True)), id="another note's, tersely"),
+            pytest.param(
+                together(NFE, make_event(KEY, CANCEL, "573", is_terse=True), make_event(KEY, CORRECT, is_terse=True)),
+                id="refused, then a correction letter, both tersely",
+            ),
+            pytest.param(
+                together(NFE, "<x>", make_request(KEY), make_answer(None, CORRECT), "</x>"),
+                id="an answer to another request",
+            ),
+            pytest.param(together(NFE, make_answer(None)), id="an answer about no note"),
+            pytest.param(together(NFE, make_answer(KEY, None)), id="an answer of no kind"),
+            pytest.param(
+                together(NFE, f"<retCancNFe><infCanc><cStat>420</cStat><chNFe>{KEY}</chNFe></infCanc></retCancNFe>"),
+                id="refused before 2013",
+            ),
+            pytest.param(together(NFE, "<infCanc><cStat>101</cStat></infCanc>"), id="a cancellation of none"),
+            pytest.param(
+                together(NFE, f"<retConsSitNFe><cStat>100</cStat><chNFe>{KEY}</chNFe></retConsSitNFe>"),
+                id="authorised, says the answer about its situation",
+            ),
+        ],
+    )
+    def test_is_not_told_by_anything_else(self, xml: str) -> None:
+        assert find_in_xml(xml) == KEY
+
+    def test_is_not_authorised_by_an_events_answer(self) -> None:
+        denied = make_xml(KEY, status="302")
+        assert find_in_xml(together(denied, make_event(KEY, CORRECT, "100"))) is None
+
+    def test_refused_events_say_nothing_of_the_note(self) -> None:
+        assert find_in_xml(together(make_nfe(KEY), make_event(KEY, CORRECT, "573"))) == KEY
+
+
 class TestManglings:
     @pytest.mark.parametrize("text", [*VALID, "0" * 44])
     def test_what_has_the_shape_is_not_mangled(self, text: str) -> None:
@@ -486,15 +679,24 @@ class TestManglings:
             pytest.param([KEY], Mangling.NOT_TEXT, id="a list"),
             pytest.param(make_xml(KEY), Mangling.XML, id="an XML"),
             pytest.param(make_xml(KEY) + " " * 8192, Mangling.XML, id="a long XML"),
+            *(pytest.param(wrap(make_xml(KEY)), Mangling.XML, id=f"an XML, {name}") for name, wrap in BY_NAME.items()),
+            pytest.param(quote(make_xml(KEY)) + " " * 8192, Mangling.XML, id="a long XML, percent-encoded"),
             pytest.param("1" * 8193, Mangling.TOO_LONG, id="a long text"),
             pytest.param(f"https://nfe.example/consulta?chNFe={KEY}", Mangling.ADDRESS, id="an address"),
             pytest.param(f"www.nfe.example/consulta?chNFe={KEY}", Mangling.ADDRESS, id="an address without a scheme"),
             pytest.param(f"consulta?p={KEY}|2|1", Mangling.ADDRESS, id="the end of an address"),
+            pytest.param(f"https%253A%252F%252Fx.example%252F%253Fp%253D{KEY}", Mangling.ADDRESS, id="encoded twice"),
             pytest.param("3.52105E+43", Mangling.SPREADSHEET, id="a spreadsheet's number"),
+            pytest.param("3.52E43", Mangling.SPREADSHEET, id="a spreadsheet's number without its plus"),
+            pytest.param("3,52e43", Mangling.SPREADSHEET, id="a comma, a small e and no plus"),
+            pytest.param("'3.52603E+043", Mangling.SPREADSHEET, id="an apostrophe, and an exponent of three digits"),
             pytest.param(" 3,52105e+43\n", Mangling.SPREADSHEET, id="a Brazilian spreadsheet's number"),
             pytest.param("4E+43", Mangling.SPREADSHEET, id="a spreadsheet's narrow column"),
             pytest.param("135260000000001", Mangling.PROTOCOL, id="a protocol"),
             pytest.param("135 260 000 000 001", Mangling.PROTOCOL, id="a protocol in blocks"),
+            pytest.param("13526000000000001", Mangling.PROTOCOL, id="a protocol of 17 digits"),
+            pytest.param("1352600000000001", Mangling.TOO_SHORT, id="16 digits"),
+            pytest.param("135260000000000001", Mangling.TOO_SHORT, id="18 digits"),
             pytest.param("3550308" + "1" * 43, Mangling.NFSE, id="an NFS-e"),
             pytest.param("355030812" + "12ABC34501DE" + "1" * 29, Mangling.NFSE, id="an NFS-e with letters"),
             pytest.param("N/A", Mangling.OTHER, id="N/A"),

@@ -20,6 +20,7 @@ from invoicekey.order import Order
 from invoicekey.texts import LANGUAGES
 from invoicekey.verdict import Code, Problem, Severity, Suggestion, SuggestionSource
 from tests.keys import make_key, with_right_check_digit
+from tests.wrappings import WRAPPINGS, Wrap
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "alerts"
 
@@ -389,11 +390,14 @@ def test_a_value_that_is_no_line_of_text_is_not_shown(value: object) -> None:
     assert "Maria" not in body
 
 
-def test_an_xml_in_a_field_is_never_repeated() -> None:
-    xml = "<dest><xNome>Maria</xNome></dest>"
+@pytest.mark.parametrize("wrap", WRAPPINGS)
+def test_an_xml_in_a_field_is_never_repeated_whatever_it_is_wrapped_in(wrap: Wrap) -> None:
+    xml = wrap("<dest><CPF>12345678909</CPF><xNome>Maria</xNome></dest>")
     told = fail([Problem(Code.MALFORMED, xml, xml)], order=an_order(marketplaceOrderId=xml))
 
+    assert xml not in told.body
     assert "Maria" not in told.body + told.subject + told.sms
+    assert told.body.count("(xml)") == 4
     assert "«(xml)»" in told.body
 
 

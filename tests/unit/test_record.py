@@ -19,6 +19,7 @@ from local import schemas
 from local.schemas import SCHEMAS
 from tests.keys import make_xml
 from tests.orders import ABSENT, KEY, PERSONAL, cnova_order, sale
+from tests.wrappings import WRAPPINGS, Wrap
 
 ACCOUNT = "luxstore"
 NOW = datetime(2026, 3, 3, 14, 54, 1, tzinfo=UTC)
@@ -374,6 +375,19 @@ class TestManyProblems:
 
 
 class TestTheCustomer:
+    @pytest.mark.parametrize("wrap", WRAPPINGS)
+    def test_does_not_appear_in_any_wrapping(self, wrap: Wrap) -> None:
+        xml = wrap("<dest><CPF>12345678909</CPF><xNome>Maria-marker</xNome></dest>")
+        fields = dict.fromkeys(("marketplaceOrderId", "affiliateId", "status", "invoicedDate"), xml)
+        order = Order.model_validate(cnova_order(sale(xml, xml), **fields))
+        problem = Problem(Code.MALFORMED, order.sale_invoices[0].invoice_number, xml, reused_on=xml)
+        told = record.failing(ACCOUNT, order, [problem], report=1, first_seen_at=NOW, now=NOW, language="pt-BR")
+        shown = [told.data.marketplace_order_id, told.data.affiliate_id, told.data.order_status, told.data.invoiced_at]
+        assert [*shown, told.data.problems[0].invoice_number, told.data.problems[0].invoice_key] == ["(xml)"] * 6
+        assert told.data.problems[0].message == (
+            "A chave de acesso da nota (xml) não está no campo: no lugar dela há um XML."
+        )
+
     def test_appears_nowhere(self) -> None:
         xml = make_xml(KEY).replace("Loja", "Maria-marker")
         items = [{"description": "marker"}]

@@ -10,6 +10,7 @@ from invoicekey import texts
 from invoicekey.access_key import Mangling
 from invoicekey.texts import LANGUAGES, Counted, Said
 from invoicekey.verdict import Code, Problem, Severity, SuggestionSource
+from tests.wrappings import WRAPPINGS, Wrap
 
 ORDER = "VVJ-975102-01"
 KEY = "35260311222333000181550010006437971732194052"
@@ -125,6 +126,8 @@ class TestMalformed:
         [
             (f"NFe {KEY[:4]} {KEY[4:]}", "foi gravada fora do formato: tem o prefixo NFe e espaços."),
             (f"nfe{KEY}", "foi gravada fora do formato: tem o prefixo NFe."),
+            (f"NF-e{KEY}", "foi gravada fora do formato: tem o prefixo NFe e pontuação."),
+            (f"Chave: {KEY}", "foi gravada fora do formato: tem letras na frente, pontuação e espaços."),
             (f"CFe{KEY}", "foi gravada fora do formato: tem letras na frente."),
             (f"{KEY}\n", "foi gravada fora do formato: tem espaços."),
             (f"{KEY[:4]}.{KEY[4:]}", "foi gravada fora do formato: tem pontuação."),
@@ -140,7 +143,9 @@ class TestMalformed:
             (KEY + "1", "da nota 643797 tem 45 caracteres; o certo são 44."),
             ("1" * 10_000, "da nota 643797 tem 10000 caracteres; o certo são 44."),
             ("3.52E+43", "foi alterada por uma planilha e perdeu algarismos"),
-            ("135260000000001", "parece ter sido trocada pelo protocolo de autorização (15 números)."),
+            ("3,52e43", "foi alterada por uma planilha e perdeu algarismos"),
+            ("135260000000001", "parece ter sido trocada pelo protocolo de autorização (15 ou 17 números)."),
+            ("13526000000000001", "parece ter sido trocada pelo protocolo de autorização (15 ou 17 números)."),
             ("1" * 50, "parece ser de uma nota de serviço (NFS-e, 50 números)"),
             ("<nfeProc/>", "não está no campo: no lugar dela há um XML."),
             (f"https://www.nfe.fazenda.gov.br/?chNFe={KEY}", "no lugar dela há um endereço de página."),
@@ -206,6 +211,15 @@ class TestForeignText:
     )
     def test_a_value_is_quoted_with_its_blanks_to_be_seen(self, text: str, shown: str) -> None:
         assert texts.quoted(text) == shown
+
+    @pytest.mark.parametrize("wrap", WRAPPINGS)
+    def test_an_xml_is_not_shown_whatever_it_is_wrapped_in(self, wrap: Wrap) -> None:
+        xml = wrap("<dest><CPF>12345678909</CPF><xNome>Maria</xNome></dest>")
+
+        assert texts.number_shown(xml) == "(xml)"
+        assert texts.order_shown(xml) == "(xml)"
+        assert texts.quoted(xml) == "«(xml)»"
+        assert malformed(xml).endswith("não está no campo: no lugar dela há um XML.")
 
     def test_another_order_is_one_line_of_64_characters(self) -> None:
         assert texts.order_shown("V" * 64) == "V" * 64

@@ -13,12 +13,14 @@ import itertools
 import re
 import string
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from validate_docbr import CNPJ, CPF
+
+from invoicekey import markup
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -48,9 +50,15 @@ _SERIES_OF_NOBODY = range(970, 1000)
 _FIRST_MONTH_WITH_EMISSION_TYPE = "1104"
 _NFF = "3"
 
-# No field of an order that holds a key is longer, and the SEFAZ takes no larger NF-e: what is larger is not searched.
+# No field of an order that holds a key is longer: what is longer is not searched.
 _MAX_TEXT = 8 * 1024
-_MAX_XML = 1024 * 1024
+_MOST_DECODINGS = 3
+
+_AUTHORISED = frozenset({"100", "150"})
+_CANCELLATIONS = frozenset({"110111", "110112"})
+_REGISTERED = frozenset({"135", "136", "155"})
+_CANCELED = frozenset({"101", "151", "155"})
+_ENTRY, _RETURN = "0", "4"
 
 
 class KeyFault(enum.StrEnum):
@@ -171,49 +179,47 @@ def clean(value: object, *, current_year: int) -> AccessKey | None:
     """
     if isinstance(value, int) and 10 ** (_LENGTH - 1) <= value < 10**_LENGTH:
         value = str(value)
-    find = find_in_xml if isinstance(value, str) and "<" in value else find_in_text
+    find = find_in_xml if isinstance(value, str) and markup.is_markup(value) else find_in_text
     return find(value, current_year=current_year)
 
 
 def find_in_text(text: object, *, current_year: int) -> AccessKey | None:
     """Return the one valid key in an address or a free text; None where there is none, or two different ones.
 
-    The key stands by itself: no letter or digit right next to it, but "NFe" in front. Its characters may be in lower
-    case, percent-encoded, and apart (blocks with blanks, dots, dashes). Markup is not searched, as an XML names other
-    documents' keys too; nor is a text of more than 8,192 characters.
+    The key stands by itself: no letter or digit right next to it, but a label in front (NFe, NF-e, chNFe, chave, chave
+    de acesso). Its characters may be in lower case, percent-encoded up to three times, and apart (blocks with blanks,
+    dots, dashes). Markup is not searched, as an XML names other documents' keys too; nor is a text of more than 8,192
+    characters.
     """
-    if not isinstance(text, str) or len(text) > _MAX_TEXT:
+    if not isinstance(text, str) or len(text) > _MAX_TEXT or markup.is_markup(text):
         return None
-    plain = unquote(text)
-    if "<" in plain:
-        return None
-    found = {AccessKey(_squeezed(match[1]).upper()) for match in _STANDING_BY_ITSELF.finditer(plain)}
+    standing = _STANDING_BY_ITSELF.finditer(_without_percents(text))
+    found = {AccessKey(_squeezed(match[1]).upper()) for match in standing}
     valid = [key for key in found if is_valid(key, current_year=current_year)]
     return valid[0] if len(valid) == 1 else None
 
 
 def find_in_xml(xml: object, *, current_year: int) -> AccessKey | None:
-    """Return the valid key of the one NF-e in an XML (nfeProc, NFe, enviNFe; with a namespace or without).
+    """Return the valid key of the one NF-e in an XML, whatever that is wrapped in (nfeProc, NFe, enviNFe, SOAP …).
 
     It is infNFe/@Id less its prefix. Where they stand, infProt/chNFe equals it, infProt/cStat is 100 or 150
-    (authorised) and tpAmb, in ide and infProt, is 1 (production). None otherwise, and for what is not text, is not
-    well-formed, has a DTD or more than 1,048,576 characters: that is no evidence, not an error.
+    (authorised), tpAmb, in ide and infProt, is 1 (production), and ide speaks of no entry (tpNF 0) and no return
+    (finNFe 4). None otherwise; none where a cancellation of the note is registered there too; and none for what
+    `markup.documents` does not read: that is no evidence, not an error.
     """
-    root = _parse_xml(xml)
-    if root is None:
-        return None
-    ids: set[str] = set()
-    said: defaultdict[str, set[str]] = defaultdict(set)
-    for parent in root.iter():
-        name = _local_name(parent)
-        if name == "infNFe":
-            ids.add(parent.get("Id", "").strip().removeprefix("NFe"))
-        elif name in {"ide", "infProt"}:
-            for child in parent:
-                said[_local_name(child)].add((child.text or "").strip())
-    if len(ids) != 1 or not (said["chNFe"] <= ids and said["cStat"] <= {"100", "150"} and said["tpAmb"] <= {"1"}):
-        return None
-    key = parse(ids.pop())
+    roots = markup.documents(xml)
+    said = _said(roots)
+    ids = said["infNFe/@Id"]
+    is_good = (
+        len(ids) == 1
+        and said["infProt/chNFe"] <= ids
+        and said["infProt/cStat"] <= _AUTHORISED
+        and said["ide/tpAmb"] | said["infProt/tpAmb"] <= {"1"}
+        and _ENTRY not in said["ide/tpNF"]
+        and _RETURN not in said["ide/finNFe"]
+        and not any(ids & _canceled(root) for root in roots)
+    )
+    key = parse(next(iter(ids))) if is_good else None
     return key if key is not None and is_valid(key, current_year=current_year) else None
 
 
@@ -221,10 +227,10 @@ class Mangling(enum.StrEnum):
     """Why a value has not the shape of a key. The first six, and `other` where no digit is, come alone."""
 
     NOT_TEXT = enum.auto()
-    XML = enum.auto()  # contains "<"
+    XML = enum.auto()  # whatever it is wrapped in
     ADDRESS = enum.auto()  # a URL, or the query part of one
-    SPREADSHEET = enum.auto()  # 3.52105E+43: digits are lost
-    PROTOCOL = enum.auto()  # 15 digits: the number of the authorisation
+    SPREADSHEET = enum.auto()  # 3.52105E+43, or without the plus: digits are lost
+    PROTOCOL = enum.auto()  # 15 digits, 17 since 2025: the number of the authorisation
     NFSE = enum.auto()  # 50 characters: the key of a service invoice
     PREFIX = enum.auto()  # letters in front of the first digit
     SEPARATORS = enum.auto()  # what is neither letter, digit nor blank
@@ -245,7 +251,7 @@ def manglings(value: object) -> tuple[Mangling, ...]:
     if parse(value) is not None:
         return ()
     if len(value) > _MAX_TEXT:
-        return (Mangling.XML if "<" in value else Mangling.TOO_LONG,)
+        return (Mangling.XML if markup.is_markup(value) else Mangling.TOO_LONG,)
     if (whole := _taken_for(value)) is not None:
         return (whole,)
     rest = _squeezed(value)
@@ -265,13 +271,13 @@ def manglings(value: object) -> tuple[Mangling, ...]:
 # Possessive, so that a failed match is never tried again with fewer separators.
 _APART = r"[\W_]*+"
 _STANDING_BY_ITSELF = re.compile(
-    r"(?<![^\W_])(?:[Nn][Ff][Ee])?"
+    r"(?<![^\W_])(?i:chave|de|acesso|ch|nf-?e)*+"
     rf"(?=((?:[0-9]{_APART}){{6}}(?:[A-Za-z0-9]{_APART}){{12}}(?:[0-9]{_APART}){{25}}[0-9])(?![^\W_]))"
 )
 _LETTERS_IN_FRONT = re.compile(r"^[^\W\d_]+")
 _ADDRESS = re.compile(r"://|^\s*www\.|[?&](?:chnfe|p)=", re.IGNORECASE | re.ASCII)
-_SPREADSHEET = re.compile(r"\s*[0-9](?:[.,][0-9]+)?[Ee]\+[0-9]{2}\s*")
-_PROTOCOL = re.compile(r"[0-9]{15}")
+_SPREADSHEET = re.compile(r"[\s'\"]*[0-9](?:[.,][0-9]+)?[Ee]\+?0?[0-9]{2}[\s'\"]*")
+_PROTOCOL = re.compile(r"[0-9]{15}(?:[0-9]{2})?")
 _NFSE = re.compile(r"[0-9]{9}[A-Za-z0-9]{12}[0-9]{29}")
 
 _CNPJ = CNPJ()
@@ -314,6 +320,13 @@ def _squeezed(text: str) -> str:
     return "".join(filter(str.isalnum, text))
 
 
+def _without_percents(text: str) -> str:
+    """Decode an address, also one that stood in another, as often as that one was encoded."""
+    for _ in range(_MOST_DECODINGS):
+        text = unquote(text)
+    return text
+
+
 def _is_blank(character: str) -> bool:
     return character.isspace() or not character.isprintable()
 
@@ -322,8 +335,8 @@ def _taken_for(value: str) -> Mangling | None:
     """Recognise what is another thing altogether, and not a key with something on it."""
     rest = _squeezed(value)
     recognised = {
-        Mangling.XML: "<" in value,
-        Mangling.ADDRESS: _ADDRESS.search(value),
+        Mangling.XML: markup.is_markup(value),
+        Mangling.ADDRESS: _ADDRESS.search(_without_percents(value)),
         Mangling.SPREADSHEET: _SPREADSHEET.fullmatch(value),
         Mangling.PROTOCOL: _PROTOCOL.fullmatch(rest),
         Mangling.NFSE: _NFSE.fullmatch(rest),
@@ -332,18 +345,62 @@ def _taken_for(value: str) -> Mangling | None:
     return next((mangling for mangling, is_one in recognised.items() if is_one), None)
 
 
-def _parse_xml(xml: object) -> "Element | None":
-    if not isinstance(xml, str) or len(xml) > _MAX_XML:
-        return None
-    # Few orders need it, and every cold start would pay for it.
-    from defusedxml.ElementTree import ParseError, fromstring
+def _said(roots: "Iterable[Element]") -> defaultdict[str, set[str]]:
+    """Gather what the documents say of an NF-e: its ids, and the children of each ide and infProt, as `ide/tpNF`."""
+    said: defaultdict[str, set[str]] = defaultdict(set)
+    for element in (element for root in roots for element in root.iter()):
+        name = _local_name(element)
+        if name == "infNFe":
+            said["infNFe/@Id"].add(_bare(element.get("Id")))
+        elif name in {"ide", "infProt"}:
+            for child in element:
+                said[f"{name}/{_local_name(child)}"].add(_bare(child.text))
+    return said
 
-    try:
-        # Whatever the declaration says, a str is no longer encoded: the parser knows, but takes no blank before it.
-        root: Element = fromstring(xml.lstrip("\ufeff" + string.whitespace), forbid_dtd=True)
-    except (ParseError, ValueError, RecursionError):
-        return None
-    return root
+
+def _canceled(root: "Element") -> "set[str | None]":
+    """Return the keys of which a document holds a registered cancellation.
+
+    Today that is an event: tpEvento 110111, or 110112 (by substitution), with the tax office's cStat 135, 136 or 155.
+    Before 2013 it was a document of its own: infCanc with cStat 101, 151 or 155; an answer about a note's situation,
+    retConsSitNFe, says it so too. Source: MOC 7.0; XSD PL_Evento_Canc_v1.01, PL_006.
+    """
+    keys = set[str | None]()
+    has_events = False
+    for element in root.iter():
+        name = _local_name(element)
+        has_events = has_events or name == "infEvento"
+        if name in {"infCanc", "retConsSitNFe"} and (said := _children(element)).get("cStat") in _CANCELED:
+            keys.add(said.get("chNFe"))
+    if has_events:
+        keys |= _canceled_by_events([root]) | _canceled_by_events(root)
+        for element in root.iter():
+            keys |= _canceled_by_events(inner for child in element for inner in child)
+    return keys
+
+
+def _canceled_by_events(side_by_side: "Iterable[Element]") -> "set[str | None]":
+    """Return the keys that events side by side cancel: the request (evento) and the answer (retEvento) of one event.
+
+    An answer need say no more than cStat (XSD, retEvento); what it leaves out, the request beside it says.
+    """
+    events = [_children(element) for element in side_by_side if _local_name(element) == "infEvento"]
+    asked = {event.get("chNFe") for event in events if event.get("tpEvento") in _CANCELLATIONS and "cStat" not in event}
+    keys = {
+        event.get("chNFe") if "tpEvento" in event else None
+        for event in events
+        if event.get("cStat") in _REGISTERED and event.get("tpEvento", "110111") in _CANCELLATIONS
+    }
+    return keys | asked if None in keys else keys
+
+
+def _children(element: "Element") -> dict[str, str]:
+    """Return the texts of an element's children by their names; of a key without its prefix."""
+    return {_local_name(child): _bare(child.text) for child in element}
+
+
+def _bare(text: str | None) -> str:
+    return (text or "").strip().removeprefix("NFe")
 
 
 def _local_name(element: "Element") -> str:

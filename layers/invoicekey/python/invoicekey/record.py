@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from invoicekey import texts
+from invoicekey import markup, texts
 from invoicekey.order import Order
 from invoicekey.verdict import Code, Problem, Severity, SuggestionSource
 
@@ -197,14 +197,14 @@ def timestamp(moment: datetime) -> str:
 
 
 def shown(value: object) -> str | None:
-    """Return a field as text, cut to 64 characters with `…`; XML, objects and lists are not repeated."""
+    """Return a field as text, cut to 64 characters with `…`; XML in any wrapping, objects and lists are not shown."""
     if value is None:
         return None
     if isinstance(value, dict | list):
         return "(object)" if isinstance(value, dict) else "(list)"
     text = value if isinstance(value, str) else json.dumps(value)
     text = text.encode("utf-8", "replace").decode()
-    if "<" in text:
+    if markup.is_markup(text):
         return "(xml)"
     return text if len(text) <= FIELD_LENGTH else text[: FIELD_LENGTH - 1] + "…"
 

@@ -10,12 +10,12 @@ given: invoice numbers and keys are whatever somebody's system wrote into an ord
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from invoicekey import access_key
+from invoicekey import access_key, markup
 from invoicekey.access_key import Mangling
 from invoicekey.verdict import NOT_ON_ITS_WAY, Code, Problem, SuggestionSource
 
@@ -181,8 +181,8 @@ WHOLES: Mapping[Mangling, Said] = {
         "went through a spreadsheet and lost digits: copy it anew from the ERP or the DANFE",
     ),
     Mangling.PROTOCOL: Said(
-        "parece ter sido trocada pelo protocolo de autorização (15 números)",
-        "seems to have been replaced by the authorization protocol (15 digits)",
+        "parece ter sido trocada pelo protocolo de autorização (15 ou 17 números)",
+        "seems to have been replaced by the authorization protocol (15 or 17 digits)",
     ),
     Mangling.NFSE: Said(
         "parece ser de uma nota de serviço (NFS-e, 50 números); a venda de produto pede a NF-e",
@@ -532,7 +532,7 @@ def _mangled(value: object, language: str) -> str:
             return WHOLES[only].to(language).format(length=len(str(value)))
         case several:
             parts = [PARTS[part].to(language) for part in several if part in PARTS]
-    if re.match(r"\W*nfe", str(value), re.IGNORECASE) and several[0] is Mangling.PREFIX:
+    if re.match(r"\W*nf-?e", str(value), re.IGNORECASE) and several[0] is Mangling.PREFIX:
         parts[0] = _PREFIX_NFE.to(language)
     listed = _AND.to(language).join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
     return _MALFORMED.to(language).format(parts=listed)
@@ -565,17 +565,17 @@ def _day(when: datetime, language: str) -> str:
 
 
 _MARKUP = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼", "`": "´", "[": "(", "]": ")"})
-_KINDS = (
-    ("(xml)", re.compile("<")),
-    ("(e-mail)", re.compile("@")),
-    ("(url)", re.compile(r"://|[a-z0-9-]{2}\.[a-z]{2,}(?!\.?[a-z0-9])", re.IGNORECASE)),
+_KINDS: tuple[tuple[str, Callable[[str], object]], ...] = (
+    ("(xml)", markup.is_markup),
+    ("(e-mail)", re.compile("@").search),
+    ("(url)", re.compile(r"://|[a-z0-9-]{2}\.[a-z]{2,}(?!\.?[a-z0-9])", re.IGNORECASE).search),
 )
 
 
 def _not_to_be_shown(text: str) -> str | None:
     """Name what may hold anybody's data, and what a mail program would make a link of: an alert has its own alone."""
     forms = (text, _folded(text))
-    return next((kind for kind, sign in _KINDS if any(map(sign.search, forms))), None)
+    return next((kind for kind, is_one in _KINDS if any(map(is_one, forms))), None)
 
 
 def _folded(text: str) -> str:
