@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,20 @@ def nfe(key: str) -> str:
     )
 
 
+def canceled_nfe(key: str) -> str:
+    """Return the XML of an NF-e and of its cancellation, which the tax office registered."""
+    return (
+        f"<documentos>{nfe(key)}"
+        f'<procEventoNFe xmlns="{_NFE}" versao="1.00"><evento versao="1.00"><infEvento><chNFe>{key}</chNFe>'
+        '<tpEvento>110111</tpEvento></infEvento></evento><retEvento versao="1.00"><infEvento><cStat>135</cStat>'
+        f"<chNFe>{key}</chNFe><tpEvento>110111</tpEvento></infEvento></retEvento></procEventoNFe></documentos>"
+    )
+
+
+def _in_base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
 def notification(order_id: object, state: str | None = "invoiced", account: object = ACCOUNT) -> Json:
     """Return a notification as VTEX posts it for a change of status."""
     return {
@@ -328,6 +343,27 @@ ORDERS = (
         "good-key-no-tracking", "975129", "a good key, neither tracking nor carrier",
         (sale("35261111222333000181550010006438341596184896", trackingNumber=None, courier=None),),
         "ok", (), ("tracking_missing", "courier_missing"),
+    ),
+    OrderCase(
+        "escaped-xml-instead-of-a-key", "975130", "the XML in the key's field, escaped",
+        (sale(escape(nfe("35261111222333000181550010006438351152748603")), "643835"),),
+        "failing", ("malformed",), suggested_from="cleaned",
+    ),
+    OrderCase(
+        "key-missing-xml-in-base64-has-it", "975131", "no key, but the XML is there, in base64",
+        (sale(None, "643836", embeddedInvoice=_in_base64(nfe("35261111222333000181550010006438361163907144"))),),
+        "failing", ("missing",), suggested_from="embedded_invoice",
+    ),
+    OrderCase(
+        "key-missing-note-canceled", "975132", "no key, and the XML's note is canceled",
+        (sale(None, "643837", embeddedInvoice=canceled_nfe("35261111222333000181550010006438371104582134")),),
+        "failing", ("missing",),
+    ),
+    OrderCase(
+        "one-invoice-in-two-parts", "975133", "one invoice in two parts: -1 and /2",
+        (sale("35261111222333000181550010006438381120877450", "643838-1", _REST),
+         sale("35261111222333000181550010006438381120877450", "643838/2", _PART)),
+        "ok", (), ("unsafe_number",),
     ),
 )  # fmt: skip
 

@@ -28,6 +28,7 @@ from invoicekey.verdict import (
 from tests.keys import make_cnpj, make_key, make_xml
 from tests.orders import ABSENT, KEY, PERSONAL, cnova_order, custom_apps, own_order, returned, sale
 from tests.property.second_opinion import opinion
+from tests.wrappings import BY_NAME
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "failing.v1.schema.json"
 MOST_BYTES = 250_000
@@ -56,9 +57,12 @@ NO_KEYS = [
     KEY[:-1], KEY[:-1] + "3", make_key(model="65"), make_key(month=13), make_key(year=2027), make_key(number=0),
     make_key(state=99), make_key(emission_type="8"), make_key(tax_id="11222333000199"), int(KEY), [KEY], make_xml(KEY),
 ]  # fmt: skip
-XMLS = ["", None, *map(make_xml, KEYS), make_xml(KEY, environment="2"), make_xml(KEY, status="101"), "<NFe>"]
+XMLS = [
+    "", None, *map(make_xml, KEYS), make_xml(KEY, environment="2"), make_xml(KEY, status="101"), "<NFe>",
+    *(wrap(make_xml(KEY)) for wrap in BY_NAME.values()),
+]  # fmt: skip
 URLS = [None, "http://www.nfe.fazenda.gov.br/portal", *(f"https://example.com/?p={key}|2|1" for key in KEYS)]
-NUMBERS = ["643797", "000643797", 643797, "1", "5", "643797/1", None, ABSENT, "", KEY]
+NUMBERS = ["643797", "000643797", 643797, "1", "5", "643797/1", "643797-2", " 643797\n", None, ABSENT, "", KEY]
 DATES = ["2026-03-03T14:53:16.5830000+00:00", "2026-08-01T00:00:00", "0001-01-01T00:00:00", None]
 TYPES = ["Output", "Output", "Output", "output", "Input", None, ABSENT, "Other"]
 AMOUNTS = [10221, 0, 1, "10221", 10221.0, -1, None, ABSENT, "x"]
@@ -308,6 +312,55 @@ class TestEachInvoice:
     def test_has_one_error_at_the_most(self, found: list[dict[str, Any]], policy: Policy, given: Circumstances) -> None:
         errors = judged(cnova_order(*found), policy, given).errors
         assert len(errors) <= max(1, len(sales_in(cnova_order(*found))))
+
+
+behind = st.text(max_size=8).filter(lambda text: not text[:1].isdigit())
+parts = st.builds(lambda zeros, text: "0" * zeros + "643797" + text, st.integers(0, 5), behind)
+
+
+class TestAnInvoiceShippedInParts:
+    @no_deadline
+    @given(st.lists(parts, min_size=2, max_size=5))
+    def test_is_one_invoice_whatever_stands_behind_its_number(self, numbers: list[str]) -> None:
+        assert judged(cnova_order(*(sale(number) for number in numbers))).outcome is Outcome.OK
+
+    @no_deadline
+    @given(st.lists(parts, min_size=1, max_size=3), st.integers(0, 9), parts, st.randoms(use_true_random=False))
+    def test_is_told_as_reused_beside_another_invoice(
+        self, numbers: list[str], digit: int, other: str, random: Any
+    ) -> None:
+        found = [sale(number) for number in [*numbers, other.replace("643797", f"643797{digit}", 1)]]
+        random.shuffle(found)
+        errors = judged(cnova_order(*found)).errors
+        assert [error.code for error in errors] == [Code.REUSED] * len(found)
+        assert all(error.reused_on != error.invoice_number for error in errors)
+
+
+class TestAnUnsafeNumber:
+    @no_deadline
+    @given(any_text, st.sampled_from([KEY, None, "junk"]))
+    def test_is_warned_of_where_and_only_where_it_has_a_blank_or_a_slash(self, number: str, key: str | None) -> None:
+        verdict = judged(cnova_order(sale(number, key)))
+        is_unsafe = "/" in number or len(number.split()) > 1 or number != number.strip()
+        assert (Code.UNSAFE_NUMBER in [warning.code for warning in verdict.warnings]) == is_unsafe
+
+    @no_deadline
+    @given(
+        st.sampled_from(["643797", "643797/2", "NFE 1"]), st.text(" \t\n\u00a0", max_size=4), st.sampled_from(NO_KEYS)
+    )
+    def test_is_told_as_the_same_error_as_ever(self, number: str, blanks: str, key: Any) -> None:
+        plain, blank = (judged(cnova_order(sale(text, key))).errors for text in (number, blanks + number + blanks))
+        assert [error.identity for error in plain] == [error.identity for error in blank]
+
+
+class TestReturns:
+    @no_deadline
+    @given(st.lists(packages | returns, min_size=1, max_size=4))
+    def test_hide_only_sales_of_a_known_value(self, found: list[dict[str, Any]]) -> None:
+        if judged(cnova_order(*found)).outcome is Outcome.RETURNED:
+            sold = [package.get("invoiceValue") for package in sales_in(cnova_order(*found))]
+            assert sold
+            assert all(value in (10221, 1, "10221") for value in sold)
 
 
 class TestASuggestion:

@@ -172,6 +172,8 @@ FAILING: dict[str, list[Problem]] = {
     "tracking_missing": [overdue(Code.TRACKING_MISSING)],
     "tracking_missing-courier-too": [overdue(Code.TRACKING_MISSING), Problem(Code.COURIER_MISSING, "643797", KEY)],
     "courier_missing": [overdue(Code.COURIER_MISSING)],
+    "missing-unsafe-number": [missing("643797/2"), Problem(Code.UNSAFE_NUMBER, "643797/2")],
+    "malformed-unsafe-number": [malformed(SPACED_KEY, KEY), Problem(Code.UNSAFE_NUMBER, "643797", SPACED_KEY)],
 }
 SEVERAL_WITHOUT_TRACKING = [
     overdue(Code.TRACKING_MISSING),
@@ -183,6 +185,7 @@ EXPIRED: dict[str, list[Problem]] = {
     "expired": [missing()],
     "expired-key-found-in-xml": [missing(suggestion=IN_XML), *WARNINGS, malformed(SPACED_KEY)],
     "expired-no_invoice": [a_problem(Code.NO_INVOICE)],
+    "expired-unsafe-number": [missing("643797/2"), Problem(Code.UNSAFE_NUMBER, "643797/2")],
     "expired-tracking_missing": [overdue(Code.TRACKING_MISSING), Problem(Code.COURIER_MISSING, "643797", KEY)],
 }
 
@@ -200,6 +203,9 @@ def golden_cases() -> dict[str, dict[str, Alert]]:
             "resolved": resolve([("643797", KEY)], style=style),
             "resolved-tracking-missing": resolve([("643797", KEY)], WARNINGS, style),
             "resolved-many-invoices": resolve(many, WARNINGS, style),
+            "resolved-unsafe-number": resolve(
+                [("643797/2", KEY)], [Problem(Code.UNSAFE_NUMBER, "643797/2", KEY)], style
+            ),
         }
         for language, style in (("pt-BR", PT), ("en", EN))
     }
@@ -483,6 +489,49 @@ def test_returns_without_a_sale_invoice_are_pointed_out() -> None:
 )
 def test_what_to_do_depends_on_the_document_whose_key_it_is(model: str, first_step: str) -> None:
     assert first_step in fail([wrong_model(model)]).body
+
+
+# ---- A number over which VTEX stumbles
+
+UNSAFE = Problem(Code.UNSAFE_NUMBER, "643797", None)
+
+
+@pytest.mark.parametrize("code", [code for code in ERRORS if code is not Code.NO_INVOICE])
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        ("pt-BR", "É provável que dê erro: o número da nota 643797"),
+        ("en", "probably fail: the number of invoice 643797"),
+    ],
+)
+def test_the_step_that_will_probably_fail_says_so_and_what_then(code: Code, language: str, told: str) -> None:
+    problem = a_problem(code)
+    unsafe = Problem(Code.UNSAFE_NUMBER, problem.invoice_number, problem.key_as_it_came)
+
+    for alert_told in (fail([problem, unsafe], Style(language)), give_up([problem, unsafe], Style(language))):
+        (step,) = [line for line in lines(alert_told.body) if told in line]
+        assert step.startswith("2. ")
+        assert re.search("portal do lojista|seller portal", step)
+        assert not re.search("Confira também|Check too", alert_told.body)
+
+
+def test_another_invoices_number_is_told_as_a_warning() -> None:
+    body = fail([missing("643798"), UNSAFE], order=an_order(invoices=2)).body
+
+    assert "provável" not in body
+    (told,) = [line for line in lines(body) if line.startswith("Confira também: ")]
+    assert told.startswith("Confira também: número da nota com espaço ou barra (nota 643797). ")
+
+
+def test_neither_subject_nor_text_message_speaks_of_the_number() -> None:
+    with_it, without = fail([missing(), UNSAFE]), fail([missing()])
+
+    assert (with_it.subject, with_it.sms) == (without.subject, without.sms)
+    assert with_it.attributes["codes"] == ["missing", "unsafe_number"]
+
+
+def test_a_resolved_order_warns_of_the_number() -> None:
+    assert "Atenção: número da nota com espaço ou barra. " in resolve([("643797", KEY)], [UNSAFE]).body
 
 
 # ---- A key of another order

@@ -37,6 +37,7 @@ class TestAnOrderAsItShouldBe:
         assert package == Package(
             type="Output",
             invoice_number="643797",
+            invoice_number_as_it_came="643797",
             invoice_value=10221,
             invoice_key=KEY,
             invoice_url="https://example.com/",
@@ -111,6 +112,17 @@ class TestAnAmount:
         assert package_of(invoiceValue=value).invoice_value is None
 
 
+class TestANumber:
+    @pytest.mark.parametrize("value", [None, "", " ", " 643797/2\t", 0, 3.5, False, ["1"], {"a": [None]}])
+    def test_is_kept_as_it_came_too(self, value: object) -> None:
+        assert package_of(number=value).invoice_number_as_it_came is value
+
+    def test_is_shown_where_a_package_is_printed_without_what_stood_around_it(self) -> None:
+        package = package_of(number=" 643797 \n")
+        assert package.invoice_number == "643797"
+        assert "643797 " not in repr(package)
+
+
 class TestAKey:
     @pytest.mark.parametrize("value", [None, "", " ", KEY, f" {KEY}\n", "\ud800", 0, 3.5, False, [KEY], {"a": [None]}])
     def test_is_kept_as_it_came(self, value: object) -> None:
@@ -156,8 +168,8 @@ class TestWhatIsKept:
         assert kept["custom_data"] == {"custom_apps": [{"id": "CN-Viavarejo-Integration"}]}
         assert {frozenset(package) for package in kept["package_attachment"]["packages"]} == {
             frozenset({
-                "type", "invoice_number", "invoice_value", "invoice_key", "invoice_url", "embedded_invoice",
-                "issuance_date", "tracking_number", "courier",
+                "type", "invoice_number", "invoice_number_as_it_came", "invoice_value", "invoice_key", "invoice_url",
+                "embedded_invoice", "issuance_date", "tracking_number", "courier",
             }),
         }  # fmt: skip
 

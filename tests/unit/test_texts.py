@@ -262,6 +262,17 @@ class TestLists:
 
         assert texts.watch(warnings, "en", with_numbers=False, with_consequence=False) == "no carrier."
 
+    def test_a_number_over_which_vtex_stumbles_is_told_with_what_it_comes_to(self) -> None:
+        warnings = [Problem(Code.UNSAFE_NUMBER, "643797/2"), Problem(Code.TRACKING_MISSING, "643798")]
+
+        assert texts.watch(warnings, "pt-BR", with_numbers=True) == (
+            "número da nota com espaço ou barra (nota 643797/2); número de rastreio em branco (nota 643798)."
+            " Sem rastreio e transportadora, o pedido pode não passar para enviado na Casas Bahia."
+            " Com espaço ou barra (/) no número da nota, a VTEX costuma dar erro ao salvar o rastreio:"
+            " peça a quem cuida do ERP números sem eles."
+        )
+        assert "VTEX" not in texts.watch(warnings[1:], "pt-BR", with_numbers=True)
+
     @pytest.mark.parametrize(("count", "told"), [(0, "0 dias"), (1, "um dia"), (2, "2 dias")])
     def test_one_is_told_otherwise_than_any_other_number(self, count: int, told: str) -> None:
         days = Counted(Said("um dia", "a day"), Said("{count} {unit}", "{count} {unit}"))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from html import escape
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -22,8 +23,9 @@ from invoicekey.verdict import (
     Verdict,
     judge,
 )
-from tests.keys import make_cnpj, make_cpf, make_key, make_xml
+from tests.keys import make_cnpj, make_cpf, make_event, make_key, make_xml
 from tests.orders import ABSENT, KEY, cnova_order, custom_apps, own_order, returned, sale
+from tests.wrappings import WRAPPINGS, Wrap
 
 HEARD = datetime(2026, 3, 3, 14, 54, 1, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)
@@ -276,6 +278,23 @@ class TestASuspect:
             {"marketplace": {"baseURL": None, "name": "Casas Bahia Marketplace"}},
             {"marketplace": {"name": "CASAS BAHIA"}},
             {"marketplace": {"name": "CNova"}},
+            {"marketplace": {"name": "Grupo Casas Bahia"}},
+            {"marketplace": {"name": "casasbahia"}},
+            {"marketplace": {"name": "CASAS-BAHIA"}},
+            {"marketplace": {"name": "Casas. Bahia"}},
+            {"marketplace": {"name": "Casas\N{NO-BREAK SPACE}Bahia"}},
+            {"marketplace": {"name": "Cásas Bahía"}},
+            {"marketplace": {"name": "grupo_casas_bahia"}},
+            {"marketplace": {"name": "Via Varejo"}},
+            {"marketplace": {"name": "ViaVarejo S.A."}},
+            {"marketplace": {"name": "VIA-VAREJO"}},
+            {"marketplace": {"name": "via  varejo"}},
+            {"marketplace": {"name": "Nova.Via.Varejo"}},
+            {"marketplaceServicesEndpoint": "https://www.casasbahia.example/api"},
+            {"marketplaceServicesEndpoint": "https://api-mktplace.viavarejo.example/api/v2"},
+            {"marketplaceServicesEndpoint": "https://bridge.example/?m=Casas%20Bahia"},
+            {"marketplaceServicesEndpoint": "https://bridge.example/?m=via+varejo"},
+            {"marketplaceServicesEndpoint": "https://integrationviavarejo.example/"},
         ],
     )
     def test_is_an_order_that_smells_of_cnova_and_is_not_known_as_its(self, changes: dict[str, Any]) -> None:
@@ -290,6 +309,15 @@ class TestASuspect:
             {"marketplace": "CNova"},
             {"marketplace": {"name": ["CNova"], "baseURL": {"cnova": "cnova"}}},
             {"marketplace": {"name": "Ponto"}},
+            {"marketplace": {"name": "Via"}},
+            {"marketplace": {"name": "Octavia"}},
+            {"marketplace": {"name": "Lívia Varejo"}},
+            {"marketplace": {"name": "Viação Varejo"}},
+            {"marketplace": {"name": "Via Expressa Varejo"}},
+            {"marketplace": {"name": "Varejo Via Web"}},
+            {"marketplace": {"name": "Magic Nova"}},
+            {"marketplace": {"name": "Casas da Bahia"}},
+            {"marketplaceServicesEndpoint": "https://oms.example/api?via=varejista"},
             {"marketplaceServicesEndpoint": ["viavarejo"]},
             {"orderId": "CNOVA-1", "sellerOrderId": "cnova", "hostname": "cnova", "openTextField": "casas bahia"},
         ],
@@ -330,11 +358,17 @@ class TestReturns:
         known = sale("1", invoiceValue=1)
         assert outcome(cnova_order(known, sale(key=None, invoiceValue=value), returned(99999))) is Outcome.FAILING
 
-    def test_bring_back_a_sale_of_no_value(self) -> None:
-        assert outcome(cnova_order(sale(key=None, invoiceValue=0), returned(0))) is Outcome.RETURNED
+    @pytest.mark.parametrize("zero", [0, "0", "000", 0.0, -0.0, "-0"])
+    @pytest.mark.parametrize("value", [0, 99999, None])
+    def test_do_not_bring_back_a_sale_of_no_value(self, value: object, zero: object) -> None:
+        split = sale(key=None, invoiceValue=zero)
+        assert outcome(cnova_order(split, returned(value))) is Outcome.FAILING
+        assert outcome(cnova_order(sale(), split, returned(value))) is Outcome.FAILING
+        assert outcome(cnova_order(split, sale(), returned(value))) is Outcome.FAILING
 
-    def test_of_unknown_value_do_not_bring_back_even_a_sale_of_no_value(self) -> None:
-        assert outcome(cnova_order(sale(key=None, invoiceValue=0), returned(None))) is Outcome.FAILING
+    def test_of_no_value_bring_nothing_back(self) -> None:
+        assert outcome(cnova_order(sale(key=None), returned(0), returned(10220))) is Outcome.FAILING
+        assert outcome(cnova_order(sale(key=None), returned(0), returned(10221))) is Outcome.RETURNED
 
     def test_are_there_where_an_order_is_returned(self) -> None:
         assert outcome(cnova_order(sale(key=None, invoiceValue=0))) is Outcome.FAILING
@@ -386,6 +420,7 @@ ROWS: list[tuple[Code, dict[str, Any]]] = [
     (Code.ISSUE_DATE_MISMATCH, sale(issuanceDate="2026-05-01T00:00:00.0000000+00:00")),
     (Code.TRACKING_MISSING, sale(trackingNumber=None)),
     (Code.COURIER_MISSING, sale(courier=None)),
+    (Code.UNSAFE_NUMBER, sale("643797/2")),
 ]
 """The table of problem codes: with each code a package that has it, where the seller is known."""
 
@@ -511,7 +546,41 @@ class TestAReusedKey:
     def test_is_good_on_several_packages_of_one_invoice(self, number: object) -> None:
         assert outcome(cnova_order(sale("643797"), sale(number), sale("643797"))) is Outcome.OK
 
-    @pytest.mark.parametrize(("one", "other"), [("NFE-1", "NFE-01"), ("1-A", "1-B"), ("643797", "643797/1")])
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ("643797-1", "643797-2"), ("643797-1", "643797/2"), ("643797", "643797/1"), ("000643797-1", "643797-2"),
+            ("643797 1", "643797 2"), ("643797.1", "0643797_2"), ("643797A", "643797B"), ("643797-", "643797"),
+            ("643797 - 1/2", "643797 - 2/2"), ("643797-643798", "643797-643799"),
+        ],
+    )  # fmt: skip
+    def test_is_good_on_the_parts_of_its_own_invoice(self, one: str, other: str) -> None:
+        verdict = judged(cnova_order(sale(one), sale(other), sale("643797")))
+        assert verdict.outcome is Outcome.OK
+        assert {warning.code for warning in verdict.warnings} <= {Code.UNSAFE_NUMBER}
+
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [
+            ("643797-1", "643798-1"), ("643797-1", "643798"), ("643797", "6437971"), ("643797-1", "6437971-1"),
+            ("643797-1", "64379-7"), ("643797-1", "1-643797"), ("643797-1", "NFE 643797-2"), ("643797-1", "-643797-2"),
+            ("643797-1", "643797\N{ARABIC-INDIC DIGIT TWO}"), ("643798-1", "643798-2"), ("643797-1", "6437970-1"),
+        ],
+    )  # fmt: skip
+    def test_is_told_where_a_number_names_another_invoice(self, one: str, other: str) -> None:
+        errors = judged(cnova_order(sale(one), sale(other))).errors
+        assert [(error.code, error.reused_on) for error in errors] == [(Code.REUSED, other), (Code.REUSED, one)]
+
+    def test_is_told_of_each_part_beside_another_invoice(self) -> None:
+        errors = judged(cnova_order(sale("643797-1"), sale("643797-2"), sale("5"))).errors
+        assert [error.reused_on for error in errors] == ["5", "5", "643797-1"]
+
+    def test_is_told_of_a_part_that_another_order_shows(self) -> None:
+        order = cnova_order(sale("643797-1"), sale("643797-2"))
+        errors = judged(order, owners={KEY: "VVJ-1-01"}).errors
+        assert [error.reused_in for error in errors] == ["VVJ-1-01", "VVJ-1-01"]
+
+    @pytest.mark.parametrize(("one", "other"), [("NFE-1", "NFE-01"), ("1-A", "1-B"), ("6437-97", "6437-98")])
     def test_is_told_of_numbers_that_are_no_digits_alone(self, one: str, other: str) -> None:
         assert codes(cnova_order(sale(one), sale(other)))[0] is Code.REUSED
 
@@ -695,7 +764,7 @@ class TestTheGraceOfTracking:
 
 
 class TestWarnings:
-    @pytest.mark.parametrize("number", ["643797", "000643797", 643797, " 643797 "])
+    @pytest.mark.parametrize("number", ["643797", "000643797", 643797, "643797-1", "643797-2"])
     def test_there_is_none_of_the_number_in_the_key(self, number: object) -> None:
         assert codes_of(sale(number)) == []
 
@@ -709,7 +778,6 @@ class TestWarnings:
             "NFE-2026-001234",
             "0000643798",
             "643798-1",
-            "643798/1",
             "1.234",
             "-1",
             "٦٤٣٧٩٨",
@@ -773,6 +841,30 @@ class TestWarnings:
 
     def test_there_is_none_of_a_tracking_number_that_came_as_a_number(self) -> None:
         assert codes_of(sale(trackingNumber=834)) == []
+
+    @pytest.mark.parametrize(
+        "number",
+        [
+            "643797/2", "643797 2", "/643797", "643797/", " 643797", "643797 ", "\t643797", "643797\n", "/", " ",
+            "6437\N{NO-BREAK SPACE}97", "643797\N{IDEOGRAPHIC SPACE}", "NF/643797", "643797-1 / 2",
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("key", [KEY, None, "junk", WRONG_KEY])
+    def test_there_is_one_of_a_number_over_which_vtex_stumbles(self, number: str, key: str | None) -> None:
+        assert [warning.code for warning in judged(cnova_order(sale(number, key))).warnings] == [Code.UNSAFE_NUMBER]
+
+    @pytest.mark.parametrize(
+        "number", ["643797", "643797-2", "643797\\2", "NFE-643797.2", 643797, "", None, ABSENT, ["/"]]
+    )
+    def test_there_is_none_of_a_number_that_vtex_takes(self, number: object) -> None:
+        assert Code.UNSAFE_NUMBER not in codes_of(sale(number))
+
+    def test_there_is_none_of_a_returns_number(self) -> None:
+        assert codes(cnova_order(sale(), returned(1, invoiceNumber="24382/1"))) == []
+
+    def test_that_of_the_number_makes_no_error_however_long_it_stays(self) -> None:
+        order = cnova_order(sale("643797/2"))
+        assert outcome(order, WITH_TRACKING_GRACE, now=HEARD + 1000 * DAY) is Outcome.OK
 
     @pytest.mark.parametrize("code", [Code.ISSUER_MISMATCH, Code.REUSED])
     def test_a_key_that_is_sound_is_compared_though_it_is_an_error(self, code: Code) -> None:
@@ -851,7 +943,11 @@ class TestAnErrorIsTheSame:
         assert self.identities(one, other) == self.identities(other, again)
 
     def test_of_a_number_in_text_or_not(self) -> None:
-        assert self.identities(sale(1, None)) == self.identities(sale(" 1 ", None))
+        assert self.identities(sale(1, None)) == self.identities(sale(" 1 ", None)) == {'["missing", "1", null]'}
+
+    def test_as_it_was_told_by_earlier_versions(self) -> None:
+        package = sale(" 643797/2\n", f" {KEY}")
+        assert self.identities(package) == {f'["malformed", "643797/2", " {KEY}"]'}
 
     @pytest.mark.parametrize(
         "other", [sale(key=""), sale("1", None), sale(None, None), sale(key="null"), sale(key=False)]
@@ -896,6 +992,7 @@ class TestASuggestion:
         "value",
         [
             SPACED_KEY, f"NFe{KEY}", f"{KEY}\n", KEY.replace("3", "3."), f"?chNFe={KEY}", f"?p={KEY}|2|1",
+            f"NF-e: {KEY}", f"chNFe{KEY}", f"Chave de acesso:{KEY}", quote(quote(f"https://x.example/?chNFe={KEY}")),
             make_xml(KEY), int(KEY), quote(f" {KEY} "),
         ],
     )  # fmt: skip
@@ -944,6 +1041,10 @@ class TestASuggestion:
             make_xml(KEY, protocol_environment="2"),
             make_xml(KEY, status="101"),
             make_xml(KEY, status="302"),
+            make_xml(KEY, direction="0"),
+            make_xml(KEY, direction="1", purpose="4"),
+            f"<doc>{make_xml(KEY)}{make_event(KEY)}</doc>",
+            escape(f"<doc>{make_xml(KEY)}{make_event(KEY, '110112', '155')}</doc>"),
             make_xml(KEY, protocol_key=a_key(code=1)),
             make_xml(KEY) + make_xml(KEY),
             f"<enviNFe>{make_xml(KEY)}{make_xml(a_key(code=1))}</enviNFe>",
@@ -963,6 +1064,13 @@ class TestASuggestion:
     )
     def test_is_in_no_xml_that_is_not_of_one_authorised_invoice(self, xml: object) -> None:
         assert suggested(sale(key=None, embeddedInvoice=xml)) is None
+
+    @pytest.mark.parametrize("wrap", WRAPPINGS)
+    def test_is_in_an_xml_whatever_it_is_wrapped_in(self, wrap: Wrap) -> None:
+        xml = wrap(make_xml(KEY, references=[a_key(1)]))
+        assert suggested(sale(key=None, embeddedInvoice=xml)) == (KEY, IN_XML)
+        assert suggested(sale(key=xml)) == (KEY, CLEANED)
+        assert suggested(sale(xml, None, invoiceUrl=xml)) is None
 
     @pytest.mark.parametrize("status", ["100", "150", None])
     def test_is_in_the_xml_of_an_authorised_invoice(self, status: str | None) -> None:

@@ -155,6 +155,7 @@ def failing(account: str, order: Order, problems: Sequence[Problem], style: Styl
         reused_in=texts.order_shown(first.reused_in),
         suggested_key=first.suggestion.key if first.suggestion else None,
         found=texts.FOUND[first.suggestion.source].to(language) if first.suggestion else None,
+        may_fail=_saving_fails(first, problems, language),
         grace=texts.duration(style.invoice_grace, language) if style.invoice_grace else None,
         has_returns=bool(order.returns),
         watch=_watch(order, _not_yet_told(first, problems), language, with_consequence=not lacking),
@@ -221,6 +222,7 @@ def expired(
         suggested_key=first.suggestion.key if first.suggestion else None,
         found=texts.FOUND[first.suggestion.source].to(language) if first.suggestion else None,
         has_invoice=first.code is not Code.NO_INVOICE,
+        may_fail=_saving_fails(first, problems, language),
     )
     headline, briefly = texts.EXPIRED_HEADLINE.to(language).format(age=age), texts.EXPIRED_BRIEFLY.to(language)
     consequence, go_on = texts.SMS_NOT_FOLLOWED.to(language), texts.SMS_GO_ON.to(language)
@@ -304,9 +306,15 @@ def _lacking(first: Problem, problems: Sequence[Problem]) -> set[Code]:
     return {problem.code for problem in problems if _is_of_same_invoice(first, problem)} & NOT_ON_ITS_WAY
 
 
+def _saving_fails(first: Problem, problems: Sequence[Problem], language: str) -> str:
+    """Say that saving will probably fail, where the first problem's invoice has a number over which VTEX stumbles."""
+    is_unsafe = any(problem.code is Code.UNSAFE_NUMBER and _is_of_same_invoice(first, problem) for problem in problems)
+    return texts.saving_fails(texts.number_shown(first.invoice_number), language) if is_unsafe else ""
+
+
 def _not_yet_told(first: Problem, problems: Sequence[Problem]) -> list[Problem]:
-    """Leave out what the opening tells besides the first problem."""
-    told = _lacking(first, problems)
+    """Leave out what the opening and the steps tell besides the first problem."""
+    told = _lacking(first, problems) | {Code.UNSAFE_NUMBER}
     return [problem for problem in problems if problem.code not in told or not _is_of_same_invoice(first, problem)]
 
 

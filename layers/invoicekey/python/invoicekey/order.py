@@ -56,6 +56,8 @@ class Package(_Slice):
 
     type: Text = None
     invoice_number: Text = None
+    invoice_number_as_it_came: Any = Field(default=None, validation_alias="invoiceNumber", repr=False)
+    """Whatever it is, with the blanks at its ends: VTEX stumbles over those too."""
     invoice_value: Cents = None
     invoice_key: Any = None
     """As it came, whatever it is: what is wrong with it matters."""

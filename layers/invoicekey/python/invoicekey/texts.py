@@ -113,6 +113,10 @@ SENTENCES: Mapping[Code, Said] = {
         "{invoice} has no tracking number{nor_courier}{at}.",
     ),
     Code.COURIER_MISSING: Said("{invoice} está{at} sem transportadora.", "{invoice} has no carrier{at}."),
+    Code.UNSAFE_NUMBER: Said(
+        "{invoice} tem espaço ou barra no número, e a VTEX costuma dar erro ao receber o rastreio dela.",
+        "{invoice} has a blank or a slash in its number, and VTEX tends to fail when it is given its tracking.",
+    ),
 }
 """What is wrong, as a sentence. Alerts say in it where that is so (`at`) and of which order; records say neither."""
 
@@ -244,6 +248,7 @@ WATCHED: Mapping[Code, Said] = {
     Code.ISSUE_DATE_MISMATCH: Said(
         "mês de emissão diferente do que está na chave", "month of issue other than the one in the key"
     ),
+    Code.UNSAFE_NUMBER: Said("número da nota com espaço ou barra", "a blank or a slash in the invoice number"),
 }
 """Warnings in a few words."""
 
@@ -317,6 +322,20 @@ _MAY_NOT_SHIP = Said(
     " Sem rastreio e transportadora, o pedido pode não passar para enviado na Casas Bahia.",
     " Without tracking and carrier the order may not move on to shipped at Casas Bahia.",
 )
+_TRACKING_FAILS = Said(
+    " Com espaço ou barra (/) no número da nota, a VTEX costuma dar erro ao salvar o rastreio:"
+    " peça a quem cuida do ERP números sem eles.",
+    " With a blank or a slash (/) in the invoice number VTEX tends to fail when tracking is saved:"
+    " ask whoever runs the ERP for numbers without them.",
+)
+_SAVING_FAILS = Said(
+    " É provável que dê erro: o número {of_invoice} tem espaço ou barra (/), o que a VTEX costuma recusar."
+    " Se der erro, atualize o pedido no portal do lojista da Casas Bahia e peça a quem cuida do ERP"
+    " números de nota sem espaço nem barra.",
+    " That will probably fail: the number {of_invoice} has a blank or a slash (/), over which VTEX stumbles."
+    " If it does, update the order in the Casas Bahia seller portal and ask whoever runs the ERP"
+    " for invoice numbers without either.",
+)
 _ONE_INVOICE = Said(" (nota {numbers})", " (invoice {numbers})")
 _INVOICES = Said(" (notas {numbers})", " (invoices {numbers})")
 _MORE = Said("e mais {count}", "and {count} more")
@@ -372,7 +391,7 @@ def also(problems: Sequence[Problem], language: str) -> str:
 
 
 def watch(warnings: Sequence[Problem], language: str, *, with_numbers: bool, with_consequence: bool = True) -> str:
-    """List warnings in a line of bounded length, with what the gravest may come to; empty where there is none."""
+    """List warnings in a line of bounded length, with what they may come to; empty where there is none."""
     numbers: dict[Code, list[str]] = {}
     for warning in warnings:
         number = number_shown(warning.invoice_number)
@@ -381,7 +400,13 @@ def watch(warnings: Sequence[Problem], language: str, *, with_numbers: bool, wit
         return ""
     told = (WATCHED[code].to(language) + _in_brackets(invoices, language) for code, invoices in numbers.items())
     may_not_ship = _MAY_NOT_SHIP.to(language) if with_consequence and numbers.keys() & NOT_ON_ITS_WAY else ""
-    return f"{'; '.join(told)}.{may_not_ship}"
+    tracking_fails = _TRACKING_FAILS.to(language) if Code.UNSAFE_NUMBER in numbers else ""
+    return f"{'; '.join(told)}.{may_not_ship}{tracking_fails}"
+
+
+def saving_fails(number: str | None, language: str) -> str:
+    """Say, behind the step that edits an invoice, that it will probably fail for its number, and what to do then."""
+    return _SAVING_FAILS.to(language).format(of_invoice=of_the_invoice(number, language))
 
 
 def of_invoice(number: str | None, language: str) -> str:

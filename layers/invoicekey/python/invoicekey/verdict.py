@@ -7,12 +7,14 @@ order stays where it was at the marketplace.
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from invoicekey import access_key
 from invoicekey.access_key import AccessKey
@@ -21,7 +23,8 @@ from invoicekey.policy import Policy
 
 CANCELED_STATUSES = frozenset({"canceled", "cancel", "canceling", "request-cancel", "cancellation-requested"})
 CNOVA_APP = "viavarejo"
-CNOVA_NAMES = ("viavarejo", "cnova", "casas bahia")
+CNOVA_NAMES = re.compile(r"cnova|viavarejo|(?<![^\W_])via[\W_]+varejo|casas[\W_]*bahia")
+"""What CNova's marketplace is called, in small ASCII letters. What only ends like it (Lívia Varejo) is not meant."""
 TAX_OFFICE_SERIES = range(890, 900)
 """Series of invoices issued through the tax office: their key carries its CNPJ, not the seller's."""
 
@@ -69,6 +72,7 @@ class Code(StrEnum):
     ISSUE_DATE_MISMATCH = "issue_date_mismatch"
     TRACKING_MISSING = "tracking_missing"
     COURIER_MISSING = "courier_missing"
+    UNSAFE_NUMBER = "unsafe_number"
 
     @property
     def severity(self) -> Severity:
@@ -78,7 +82,7 @@ class Code(StrEnum):
 
 NOT_ON_ITS_WAY = frozenset({Code.TRACKING_MISSING, Code.COURIER_MISSING})
 """What CNova needs for its shipped status, besides the key."""
-_WARNINGS = frozenset({Code.NUMBER_MISMATCH, Code.ISSUE_DATE_MISMATCH}) | NOT_ON_ITS_WAY
+_WARNINGS = frozenset({Code.NUMBER_MISMATCH, Code.ISSUE_DATE_MISMATCH, Code.UNSAFE_NUMBER}) | NOT_ON_ITS_WAY
 
 
 class SuggestionSource(StrEnum):
@@ -207,17 +211,23 @@ def _is_cnova(order: Order, policy: Policy, account: str) -> bool:
 
 
 def _smells_of_cnova(order: Order) -> bool:
-    return any(name in told.casefold() for told in order.marketplace_addresses for name in CNOVA_NAMES)
+    return any(CNOVA_NAMES.search(_plain_letters(told)) for told in order.marketplace_addresses)
+
+
+def _plain_letters(text: str) -> str:
+    """Return a name or an address without percents, accents and capitals."""
+    return unicodedata.normalize("NFKD", unquote(text)).encode("ascii", "ignore").decode().casefold()
 
 
 def _all_came_back(order: Order) -> bool:
     """Say whether the returns' values add up to the sale invoices'.
 
-    A sale of unknown value never came back, and a return of unknown value brings nothing back.
+    A sale of unknown value never came back, and a return of unknown value brings nothing back. A sale of 0 is one of
+    unknown value: VTEX writes that of items that it split (known issue 387933).
     """
-    sold = [sale.invoice_value for sale in order.sale_invoices]
-    returned = [back.invoice_value for back in order.returns if back.invoice_value is not None]
-    return bool(returned) and None not in sold and sum(returned) >= sum(value or 0 for value in sold)
+    sold = [sale.invoice_value or 0 for sale in order.sale_invoices]
+    returned = [back.invoice_value or 0 for back in order.returns]
+    return all(sold) and sum(returned) >= sum(sold)
 
 
 def _problems(sales: Sequence[Package], policy: Policy, given: Circumstances) -> Iterator[Problem]:
@@ -282,20 +292,33 @@ def _is_sellers_own(key: AccessKey, policy: Policy) -> bool:
 
 
 def _numbers_by_key(sales: Sequence[Package]) -> dict[str, dict[str, str]]:
-    """Gather under each key the numbers of the sale invoices that carry it: without leading zeros, and as they came."""
+    """Gather under each key the numbers of the sale invoices that carry it, by the invoice that each number names."""
     numbers: dict[str, dict[str, str]] = {}
     for sale in sales:
         if isinstance(sale.invoice_key, str) and sale.invoice_number:
-            numbers.setdefault(sale.invoice_key, {}).setdefault(sale.invoice_number.lstrip("0"), sale.invoice_number)
+            named = _invoice_named(sale.invoice_number, sale.invoice_key)
+            numbers.setdefault(sale.invoice_key, {}).setdefault(named, sale.invoice_number)
     return numbers
 
 
+def _invoice_named(number: str, key_text: str) -> str:
+    """Return an invoiceNumber less what does not tell one invoice from another.
+
+    Leading zeros do not. Nor does what stands behind the key's own nNF, for an NF-e that is shipped in parts needs a
+    number of its own at VTEX for each: `643797`, `643797-1` and `643797/2` all name 643797. nNF has to end there, with
+    the number or before anything but a digit: `6437971` names another invoice, and so does `1-643797`.
+    """
+    bare, key = number.lstrip("0"), access_key.parse(key_text)
+    own = str(key.number) if key else bare
+    return own if bare.startswith(own) and not bare[len(own) :][:1].isdigit() else bare
+
+
 def _other_number_of_its_key(sale: Package, numbers: dict[str, dict[str, str]]) -> str | None:
-    """Return the number of a sale invoice of the order that has the same key and another number."""
+    """Return the number of a sale invoice of the order that has the same key and names another invoice."""
     if not isinstance(sale.invoice_key, str) or not sale.invoice_number:
         return None
-    own = sale.invoice_number.lstrip("0")
-    return next((number for bare, number in numbers[sale.invoice_key].items() if bare != own), None)
+    own = _invoice_named(sale.invoice_number, sale.invoice_key)
+    return next((number for named, number in numbers[sale.invoice_key].items() if named != own), None)
 
 
 def _plain_number(number: str | None) -> int | None:
@@ -315,6 +338,13 @@ def _warnings(sale: Package, key: AccessKey | None) -> Iterator[Code]:
         yield Code.TRACKING_MISSING
     if sale.courier is None:
         yield Code.COURIER_MISSING
+    if _is_unsafe(sale.invoice_number_as_it_came):
+        yield Code.UNSAFE_NUMBER
+
+
+def _is_unsafe(number: object) -> bool:
+    """Say whether VTEX stumbles over an invoiceNumber: over a blank (known issue 409225), over a slash (1302085)."""
+    return isinstance(number, str) and any(character.isspace() or character == "/" for character in number)
 
 
 def _suggest(sale: Package, policy: Policy, year: int) -> Suggestion | None:
