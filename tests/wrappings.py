@@ -34,6 +34,7 @@ BY_NAME: Mapping[str, Wrap] = {
     "base64 in lines": lambda xml: encodebytes(xml.encode()).decode().replace("\n", "\r\n"),
     "base64, url-safe, without its end": lambda xml: urlsafe_b64encode(xml.encode()).decode().rstrip("="),
     "base64, percent-encoded": lambda xml: quote(b64encode(xml.encode()).decode(), safe=""),
+    "base64, percent-encoded but for its pluses": lambda xml: quote(b64encode(xml.encode()).decode(), safe="+/"),
     "base64 in JSON": lambda xml: json.dumps({"xml": encodebytes(xml.encode()).decode()}),
     "base64 of UTF-16": lambda xml: b64encode(xml.encode("utf-16")).decode(),
     "base64 of UTF-16 without a byte order mark": lambda xml: b64encode(xml.encode("utf-16-le")).decode(),

@@ -658,6 +658,30 @@ class TestACancelledNote:
     def test_is_not_told_by_anything_else(self, xml: str) -> None:
         assert find_in_xml(xml) == KEY
 
+    @pytest.mark.parametrize(
+        ("xml", "keys"),
+        [
+            pytest.param(NFE, set(), id="a sale"),
+            pytest.param(make_event(KEY), {KEY}, id="an event without the note"),
+            pytest.param(together(NFE, make_event(OTHER)), {OTHER}, id="another note's cancellation"),
+            pytest.param(
+                together(make_event(KEY), make_event(OTHER, SUBSTITUTE)), {KEY, OTHER}, id="two cancellations"
+            ),
+            pytest.param(make_xml(KEY, status="101"), {KEY}, id="a protocol that says so"),
+            pytest.param(make_xml(KEY, status="302"), set(), id="denied"),
+            pytest.param(make_xml(KEY, environment="2"), set(), id="homologation"),
+            pytest.param(make_xml(KEY, direction="0", references=[OTHER]), {KEY}, id="an entry"),
+            pytest.param(make_xml(KEY, purpose="4", references=[OTHER]), {KEY}, id="a return"),
+            pytest.param(
+                f"<enviNFe>{make_nfe(KEY)}{make_nfe(OTHER, purpose='4')}</enviNFe>", {OTHER}, id="a sale and a return"
+            ),
+            pytest.param(make_event(KEY)[:-1], set(), id="not well-formed"),
+            pytest.param(None, set(), id="null"),
+        ],
+    )
+    def test_is_among_the_keys_of_no_sale(self, xml: object, keys: set[str]) -> None:
+        assert access_key.read_xml(xml, current_year=YEAR).of_no_sale == keys
+
     def test_is_not_authorised_by_an_events_answer(self) -> None:
         denied = make_xml(KEY, status="302")
         assert find_in_xml(together(denied, make_event(KEY, CORRECT, "100"))) is None

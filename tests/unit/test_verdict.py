@@ -1065,6 +1065,23 @@ class TestASuggestion:
     def test_is_in_no_xml_that_is_not_of_one_authorised_invoice(self, xml: object) -> None:
         assert suggested(sale(key=None, embeddedInvoice=xml)) is None
 
+    @pytest.mark.parametrize(
+        "xml",
+        [
+            pytest.param(make_event(KEY), id="cancelled"),
+            pytest.param(f"<doc>{make_xml(KEY)}{make_event(KEY, '110112')}</doc>", id="substituted"),
+            pytest.param(make_xml(KEY, status="101"), id="cancelled, as its protocol says"),
+            pytest.param(make_xml(KEY, direction="0"), id="an entry"),
+            pytest.param(make_xml(KEY, purpose="4"), id="a return"),
+        ],
+    )
+    def test_is_from_nowhere_where_an_xml_says_that_its_note_is_no_sales(self, xml: str) -> None:
+        for package in (sale(key=SPACED_KEY), sale(key=None, invoiceUrl=KEY), sale(KEY, None)):
+            assert suggested(package) is not None
+            assert suggested(package | {"embeddedInvoice": xml}) is None
+        assert suggested(sale(key=xml, embeddedInvoice=make_xml(KEY))) is None
+        assert suggested(sale(key=xml, invoiceUrl=a_key(code=1))) == (a_key(code=1), IN_URL)
+
     @pytest.mark.parametrize("wrap", WRAPPINGS)
     def test_is_in_an_xml_whatever_it_is_wrapped_in(self, wrap: Wrap) -> None:
         xml = wrap(make_xml(KEY, references=[a_key(1)]))

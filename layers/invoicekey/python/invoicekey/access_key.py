@@ -57,8 +57,8 @@ _MOST_DECODINGS = 3
 _AUTHORISED = frozenset({"100", "150"})
 _CANCELLATIONS = frozenset({"110111", "110112"})
 _REGISTERED = frozenset({"135", "136", "155"})
+_ANSWERS = frozenset({"infCanc", "infProt", "retConsSitNFe"})
 _CANCELED = frozenset({"101", "151", "155"})
-_ENTRY, _RETURN = "0", "4"
 
 
 class KeyFault(enum.StrEnum):
@@ -200,27 +200,42 @@ def find_in_text(text: object, *, current_year: int) -> AccessKey | None:
 
 
 def find_in_xml(xml: object, *, current_year: int) -> AccessKey | None:
-    """Return the valid key of the one NF-e in an XML, whatever that is wrapped in (nfeProc, NFe, enviNFe, SOAP …).
+    """Return the key that `read_xml` finds."""
+    return read_xml(xml, current_year=current_year).key
 
-    It is infNFe/@Id less its prefix. Where they stand, infProt/chNFe equals it, infProt/cStat is 100 or 150
-    (authorised), tpAmb, in ide and infProt, is 1 (production), and ide speaks of no entry (tpNF 0) and no return
-    (finNFe 4). None otherwise; none where a cancellation of the note is registered there too; and none for what
-    `markup.documents` does not read: that is no evidence, not an error.
+
+@dataclass(frozen=True, slots=True)
+class XmlEvidence:
+    """What an XML says of the keys in it."""
+
+    key: AccessKey | None
+    """The valid key of the one NF-e that it holds, where nothing in it speaks against that."""
+    of_no_sale: frozenset[str]
+    """The keys that no sale may have, wherever else they stand: of cancelled notes, of entries and returns."""
+
+
+def read_xml(xml: object, *, current_year: int) -> XmlEvidence:
+    """Read an XML, whatever it is wrapped in: nfeProc, NFe, enviNFe, one with events, a SOAP envelope.
+
+    The key is infNFe/@Id less its prefix, where there is one. Where they stand, infProt/chNFe equals it, infProt/cStat
+    is 100 or 150 (authorised), and tpAmb, in ide and infProt, is 1 (production). It is of a sale: ide speaks of no
+    entry (tpNF 0) and no return (finNFe 4), and no cancellation of it is registered there. What `markup.documents` does
+    not read is no evidence, not an error.
     """
     roots = markup.documents(xml)
     said = _said(roots)
     ids = said["infNFe/@Id"]
+    of_no_sale = said["entry or return"].union(*map(_canceled, roots))
     is_good = (
         len(ids) == 1
         and said["infProt/chNFe"] <= ids
         and said["infProt/cStat"] <= _AUTHORISED
         and said["ide/tpAmb"] | said["infProt/tpAmb"] <= {"1"}
-        and _ENTRY not in said["ide/tpNF"]
-        and _RETURN not in said["ide/finNFe"]
-        and not any(ids & _canceled(root) for root in roots)
+        and ids.isdisjoint(of_no_sale)
     )
     key = parse(next(iter(ids))) if is_good else None
-    return key if key is not None and is_valid(key, current_year=current_year) else None
+    is_sound = key is not None and is_valid(key, current_year=current_year)
+    return XmlEvidence(key if is_sound else None, frozenset(of_no_sale))
 
 
 class Mangling(enum.StrEnum):
@@ -346,37 +361,44 @@ def _taken_for(value: str) -> Mangling | None:
 
 
 def _said(roots: "Iterable[Element]") -> defaultdict[str, set[str]]:
-    """Gather what the documents say of an NF-e: its ids, and the children of each ide and infProt, as `ide/tpNF`."""
+    """Gather what the documents say of NF-es: ids, which of them are no sales', what stands in ide and infProt."""
     said: defaultdict[str, set[str]] = defaultdict(set)
     for element in (element for root in roots for element in root.iter()):
         name = _local_name(element)
         if name == "infNFe":
             said["infNFe/@Id"].add(_bare(element.get("Id")))
+            if any(_is_of_no_sale(child) for child in element):
+                said["entry or return"].add(_bare(element.get("Id")))
         elif name in {"ide", "infProt"}:
             for child in element:
                 said[f"{name}/{_local_name(child)}"].add(_bare(child.text))
     return said
 
 
-def _canceled(root: "Element") -> "set[str | None]":
-    """Return the keys of which a document holds a registered cancellation.
+def _is_of_no_sale(element: "Element") -> bool:
+    told = {(_local_name(child), _bare(child.text)) for child in element} if _local_name(element) == "ide" else set()
+    return not told.isdisjoint({("tpNF", "0"), ("finNFe", "4")})
 
-    Today that is an event: tpEvento 110111, or 110112 (by substitution), with the tax office's cStat 135, 136 or 155.
-    Before 2013 it was a document of its own: infCanc with cStat 101, 151 or 155; an answer about a note's situation,
-    retConsSitNFe, says it so too. Source: MOC 7.0; XSD PL_Evento_Canc_v1.01, PL_006.
+
+def _canceled(root: "Element") -> set[str]:
+    """Return the keys of notes that a document says are cancelled.
+
+    Today it says so by an event: tpEvento 110111, or 110112 (by substitution), with the tax office's cStat 135, 136 or
+    155. Before 2013 a cancellation was a document of its own: infCanc with cStat 101, 151 or 155. Answers about a note
+    (retConsSitNFe, infProt) say it by these too. Source: MOC 7.0; XSD PL_Evento_Canc_v1.01, PL_006.
     """
     keys = set[str | None]()
     has_events = False
     for element in root.iter():
         name = _local_name(element)
         has_events = has_events or name == "infEvento"
-        if name in {"infCanc", "retConsSitNFe"} and (said := _children(element)).get("cStat") in _CANCELED:
+        if name in _ANSWERS and (said := _children(element)).get("cStat") in _CANCELED:
             keys.add(said.get("chNFe"))
     if has_events:
         keys |= _canceled_by_events([root]) | _canceled_by_events(root)
         for element in root.iter():
             keys |= _canceled_by_events(inner for child in element for inner in child)
-    return keys
+    return {key for key in keys if key}
 
 
 def _canceled_by_events(side_by_side: "Iterable[Element]") -> "set[str | None]":

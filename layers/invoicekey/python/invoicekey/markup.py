@@ -114,8 +114,8 @@ def _json_character(escaped: str) -> str:
 
 
 def _from_percents(text: str) -> str:
-    """Decode a form's field, where a blank is a plus, or an address, where it is %20."""
-    return unquote(text) if "%20" in text else unquote_plus(text)
+    """Decode an address, where a blank is %20, or a form's field, where it is a plus: but not base64's plus."""
+    return unquote_plus(text) if "%20" not in text and _ENCODED_MARKUP.search(text) else unquote(text)
 
 
 def _from_entities(text: str) -> str:
@@ -155,6 +155,8 @@ _UNWRAP: Mapping[str, Callable[[str], str]] = {
     "percent": _from_percents,
     "entity": _from_entities,
 }
+
+_ENCODED_MARKUP = re.compile("%(?:25)*(?:22|26|3C|5C)", re.IGNORECASE)
 
 # Possessive, so that a failed match is never tried again with less. Lines may be broken anywhere.
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-](?:\s*+[A-Za-z0-9+/_-]){15,}+={0,2}")

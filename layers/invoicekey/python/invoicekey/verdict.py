@@ -348,16 +348,22 @@ def _is_unsafe(number: object) -> bool:
 
 
 def _suggest(sale: Package, policy: Policy, year: int) -> Suggestion | None:
-    """Look for a likely key: the field cleaned, then the NF-e XML, the address and the invoice number (contract)."""
+    """Look for a likely key: the field cleaned, then the NF-e XML, the address and the invoice number (contract).
+
+    The key of a note that an XML of the invoice says is cancelled, or no sale's, is offered from nowhere.
+    """
+    in_field = access_key.read_xml(sale.invoice_key, current_year=year)
+    embedded = access_key.read_xml(sale.embedded_invoice, current_year=year)
+    of_no_sale = in_field.of_no_sale | embedded.of_no_sale
     places = {
-        SuggestionSource.CLEANED: access_key.clean(sale.invoice_key, current_year=year),
-        SuggestionSource.EMBEDDED_INVOICE: access_key.find_in_xml(sale.embedded_invoice, current_year=year),
+        SuggestionSource.CLEANED: in_field.key or access_key.clean(sale.invoice_key, current_year=year),
+        SuggestionSource.EMBEDDED_INVOICE: embedded.key,
         SuggestionSource.INVOICE_URL: access_key.find_in_text(sale.invoice_url, current_year=year),
         SuggestionSource.INVOICE_NUMBER: access_key.find_in_text(sale.invoice_number, current_year=year),
     }
     number = _plain_number(sale.invoice_number)
     for source, key in places.items():
-        if key is None or key.text == sale.invoice_key or not _is_sellers_own(key, policy):
+        if key is None or key.text == sale.invoice_key or key.text in of_no_sale or not _is_sellers_own(key, policy):
             continue
         if source is SuggestionSource.CLEANED or number in (None, key.number):
             return Suggestion(key.text, source)
