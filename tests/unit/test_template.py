@@ -225,6 +225,37 @@ def test_the_receiver_cannot_read_the_credentials_of_vtex() -> None:
     assert "VtexCredentialsSecret" not in repr(properties("ReceiveHookRole"))
 
 
+# ---- What sam makes of functions and layers: Makefiles, for the sake of bytecode (tests/stack/test_build.py)
+
+
+def made_by(resource: str, architecture: str) -> Path:
+    """Return the Makefile that sam runs for a function or a layer."""
+    metadata, given = template()["Resources"][resource]["Metadata"], properties(resource)
+    context = metadata.get("ContextPath") or given.get("CodeUri") or given["ContentUri"]
+    folder: str = context["Fn::Sub"].replace("${Architecture}", architecture) if isinstance(context, dict) else context
+    assert metadata["BuildMethod"] == "makefile"
+    return ROOT / folder / "Makefile"
+
+
+@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
+@pytest.mark.parametrize("resource", [*FUNCTIONS, "DependenciesLayer", "InvoicekeyLayer"])
+def test_what_is_deployed_is_compiled_by_the_python_that_runs_it(resource: str, architecture: str) -> None:
+    makefile = made_by(resource, architecture)
+    recipes = [makefile, *makefile.parent.parent.glob("*.mk")]
+    told = "".join(recipe.read_text(encoding="utf-8") for recipe in recipes)
+
+    assert set(re.findall(r"\bpython[\d.]*(?= -)", told)) == {template()["Globals"]["Function"]["Runtime"]}
+    assert "--invalidation-mode unchecked-hash" in told
+
+
+@pytest.mark.parametrize("layer", ["DependenciesLayer", "InvoicekeyLayer"])
+def test_a_layer_is_built_for_the_architecture_that_it_serves(layer: str) -> None:
+    architecture = {"Ref": "Architecture"}
+
+    assert template()["Resources"][layer]["Metadata"]["BuildArchitecture"] == architecture
+    assert properties(layer)["CompatibleArchitectures"] == [architecture]
+
+
 # ---- The base URL: CloudFormation refuses what the checker would
 
 
