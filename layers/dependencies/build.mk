@@ -1,10 +1,13 @@
-# `sam build` runs this for the layer of what comes from PyPI: wheels for MACHINE whatever this machine is, each held to its
-# hash, and with bytecode (docs/decisions: bytecode is built in). bin/ is no use in a layer, and names this machine.
-LIBC := manylinux_2_34 manylinux_2_28 manylinux2014  # Amazon Linux 2023 has glibc 2.34
-PIP := python3.13 -m pip --disable-pip-version-check install --quiet --no-compile --no-warn-conflicts
-FOR_LAMBDA := --only-binary=:all: --python-version 3.13 --implementation cp $(LIBC:%=--platform %_$(MACHINE))
+# `sam build` runs this for the layer of what comes from PyPI, in a copy of its folder; see functions/Makefile. It takes
+# wheels for MACHINE, whatever this machine is, and each is held to its hash. Lambda's system has glibc 2.34. The scripts
+# in bin/ are no use in a layer, and name the machine that built it.
+HERE := $(shell dirname "$(strip $(MAKEFILE_LIST))")
+COMPILE := cd "$(HERE)" && python3.13 -I -m compileall -q --invalidation-mode unchecked-hash
+INSTALL := cd "$(HERE)" && python3.13 -m pip --disable-pip-version-check install --quiet --no-compile --no-warn-conflicts
+PLATFORMS := $(patsubst %,--platform %_$(MACHINE),manylinux_2_34 manylinux_2_28 manylinux2014)
+LAMBDA := --only-binary=:all: --implementation cp --python-version 3.13 $(PLATFORMS)
 
 build-DependenciesLayer:
-	@$(PIP) $(FOR_LAMBDA) --require-hashes --requirement requirements.txt --target "$(ARTIFACTS_DIR)/python"
+	@$(INSTALL) $(LAMBDA) --require-hashes -r "$(CURDIR)/requirements.txt" --target "$(ARTIFACTS_DIR)/python"
 	@rm -rf "$(ARTIFACTS_DIR)/python/bin"
-	@python3.13 -I -m compileall -q --invalidation-mode unchecked-hash -s "$(ARTIFACTS_DIR)" -p /opt "$(ARTIFACTS_DIR)"
+	@$(COMPILE) -s "$(ARTIFACTS_DIR)" -p /opt "$(ARTIFACTS_DIR)"

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path
 
@@ -21,7 +20,6 @@ pytestmark = pytest.mark.stack
 LAYERS = ("InvoicekeyLayer", "DependenciesLayer")
 OTHER = {"arm64": "x86_64", "x86_64": "arm64"}[ARCHITECTURE]
 MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
-WITH_TOOLS = {**os.environ, "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}", "SAM_CLI_TELEMETRY": "0"}
 UNCHECKED_HASH = 1
 """The second word of a .pyc: it is taken without a look at its source, whose time of change a zip does not keep."""
 IMPORT = """
@@ -143,17 +141,22 @@ def test_the_layer_holds_the_extensions_of_this_machine(build: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def built_for_the_other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def built_for_the_other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build by hand, with a Python as version managers give it: chosen by .python-version, in this project alone."""
     folder = tmp_path_factory.mktemp("other")
-    made = folder / "build"
+    shim = folder / "bin" / "python3.13"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\ncase "$PWD/" in "{ROOT}/"*) exec "{TOOLS}/python3.13" "$@";; esac\nexit 127\n')
+    shim.chmod(0o755)
     command = [
-        str(TOOLS / "sam"), "build", "DependenciesLayer", "--build-dir", str(made), "--no-cached",
-        "--config-env", "here", "--parameter-overrides", f"Architecture={OTHER}",
+        str(TOOLS / "sam"), "build", "--build-dir", str(folder / "build"), "--no-cached", "--config-env", "here",
+        "--parameter-overrides", f"Architecture={OTHER}",
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, env=WITH_TOOLS, capture_output=True, text=True, check=False)
+    path = os.pathsep.join([str(shim.parent), "/usr/bin", "/bin"])
+    environment = {**os.environ, "PATH": path, "SAM_CLI_TELEMETRY": "0"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    yield made
-    shutil.rmtree(folder)
+    return folder / "build"
 
 
 def test_the_layer_for_the_other_architecture_holds_its_extensions_alone(built_for_the_other: Path) -> None:
@@ -161,7 +164,7 @@ def test_the_layer_for_the_other_architecture_holds_its_extensions_alone(built_f
 
 
 def test_bytecode_is_the_same_for_both_and_at_every_build(build: Path, built_for_the_other: Path) -> None:
-    assert bytecode(built_for_the_other / "DependenciesLayer") == bytecode(build / "DependenciesLayer")
+    assert bytecode(built_for_the_other) == bytecode(build)
 
 
 # ---- Hashes
@@ -175,7 +178,8 @@ def test_a_wheel_that_is_not_the_one_that_was_pinned_is_refused(tmp_path: Path) 
     (there / "requirements.txt").write_text(others, encoding="utf-8")
     command = ["make", "--makefile", "arm64/Makefile", "build-DependenciesLayer", f"ARTIFACTS_DIR={tmp_path / 'out'}"]
 
-    done = subprocess.run(command, cwd=there, env=WITH_TOOLS, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=there, env=environment, capture_output=True, text=True, check=False)
 
     assert done.returncode
     assert "DO NOT MATCH THE HASHES" in done.stderr
