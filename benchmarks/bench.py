@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 from benchmarks import figures, follow_up, functions
 from benchmarks.figures import Figure
-from benchmarks.runtime import BUILD, Bench, build, child
+from benchmarks.runtime import BUILD, PLAIN, Bench, build, child, make_runtime, unwritten
 from local.processes import free_ports
 from local.stack import ROOT
 from local.vtex_simulator import VtexSimulator
@@ -40,6 +40,7 @@ def main() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     print("building functions and layers", flush=True)
     build()
+    make_runtime()
     (BUILD / "rie.log").unlink(missing_ok=True)
     measured = measure(chosen)
     print(figures.table(measured))
@@ -53,7 +54,9 @@ def measure(parts: list[str]) -> list[Figure]:
     (aws_port,) = free_ports(1)
     stub = [sys.executable, "-m", "benchmarks.stub_aws", str(aws_port)]
     path = os.pathsep.join(map(str, [ROOT, ROOT / "layers" / "invoicekey" / "python"]))
+    code = [folder for made in (BUILD, PLAIN) for folder in made.iterdir() if folder.is_dir()]
     with ExitStack() as stack:
+        stack.enter_context(unwritten(*code))
         stack.enter_context(child(stub, aws_port, BUILD / "stub.log", env={**os.environ, "PYTHONPATH": path}))
         bench = Bench(aws_port, stack.enter_context(VtexSimulator()))
         return [figure for part in parts for figure in PARTS[part](bench)]

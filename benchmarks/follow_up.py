@@ -18,7 +18,7 @@ import httpx
 from benchmarks import orders
 from benchmarks.figures import WRITE, Figure, at_least, at_most, calls
 from benchmarks.functions import VTEX_SECONDS, checker
-from benchmarks.runtime import ACCOUNT, BUILD, Bench, Contender, Running, http
+from benchmarks.runtime import ACCOUNT, BUILD, Bench, Contender, Running, cores, http
 from benchmarks.stub_aws import LedgerTable
 from invoicekey.check import Clock, Heard, OrderCheck, Rules
 from invoicekey.ledger import Entry, Ledger
@@ -45,7 +45,7 @@ SHARE = ALLOWED * 9 // 20 * ENVIRONMENTS + BURST * ENVIRONMENTS
 """What the checkers allot themselves in a minute: nine tenths, and a burst of a batch each."""
 LAMBDA_SECONDS = 300
 """RecheckFailuresFunction's timeout."""
-LAMBDA_CORES = 512 / 1_769
+LAMBDA_CORES = cores(512)
 """What its memory buys."""
 PAGES = 10
 LISTED, STUCK = 3_000, 100

@@ -1,19 +1,26 @@
 """The benchmark's machine: functions under AWS's runtime emulator, AWS as a stub, VTEX as the simulator of the demo.
 
 Every contender runs under the runtime interface emulator (it ships in the SAM CLI) with awslambdaric, with the
-environment of a deployed function.
+environment of a deployed function. As on Lambda it finds what was deployed, what Lambda's runtime brings, and nothing
+else: an import that is only tried (httpx tries rich) fails as there. Nor is its code written to: what comes without
+bytecode is compiled at every start. What the runtime brings, boto3 above all, is taken to come compiled there, and is
+here; that is believed and not seen.
 """
 
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+import venv
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +30,21 @@ from local.vtex_simulator import VtexSimulator
 
 ACCOUNT = "luxstore"
 BUILD = ROOT / ".stack" / "bench"
+PLAIN = ROOT / ".stack" / "bench-plain"
+"""What was built, without its bytecode: as it would be deployed if nobody thought of it."""
+RUNTIME = ROOT / ".stack" / "bench-runtime"
+"""A Python that has what Lambda's has: its own library and `_BROUGHT`."""
+BASELINES = "baselines"
+LAYERS = ("InvoicekeyLayer", "DependenciesLayer")
 INVOKE = "/2015-03-31/functions/function/invocations"
 OK = 200
 LONGEST_CALL = 320
 """Seconds; the longest timeout of a function is 300."""
+_BROUGHT = (
+    "awslambdaric", "boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "simplejson", "six",
+    "snapshot-restore-py", "urllib3",
+)  # fmt: skip
+_COMPILE = (sys.executable, "-I", "-m", "compileall", "-q")
 
 
 @dataclass(frozen=True)
@@ -41,7 +59,7 @@ class Contender:
 
 
 class Refused(SystemExit):
-    """A contender did not do its work, so there is nothing to measure."""
+    """A contender did not do its work, or not as on Lambda, so there is nothing to measure."""
 
 
 class Running:
@@ -80,12 +98,17 @@ class Running:
         return function
 
 
+def cores(megabytes: int) -> float:
+    """Return the share of a core that Lambda gives with so much memory: 1,769 MB buy a whole one."""
+    return megabytes / 1_769
+
+
 def environment_of_functions(aws_port: int, vtex_url: str) -> dict[str, str]:
     """Return what the deployed functions are given, at the stub's addresses."""
-    layers = [ROOT / "layers" / "invoicekey" / "python", BUILD / "DependenciesLayer" / "python"]
     return {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join(map(str, layers)),
+        "PYTHONPATH": _layers_of(BUILD),
+        "PYTHONDONTWRITEBYTECODE": "1",  # as little as on Lambda; taking the right away would not hold for root
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{aws_port}",
         "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
@@ -127,7 +150,7 @@ class Bench:
         command = [
             str(self.rie), "--runtime-interface-emulator-address", f"127.0.0.1:{port}",
             "--runtime-api-address", f"127.0.0.1:{api_port}",
-            sys.executable, "-m", "awslambdaric", contender.handler,
+            str(RUNTIME / "bin" / "python"), "-m", "awslambdaric", contender.handler,
         ]  # fmt: skip
         environment = {**self.environment, **contender.environment}
         with child(command, port, BUILD / "rie.log", cwd=contender.folder, env=environment) as process:
@@ -168,13 +191,53 @@ def http(method: str, port: int, path: str, body: bytes | None = None) -> bytes:
         return bytes(answer.read())
 
 
+def without_bytecode(contender: Contender) -> Contender:
+    """Return a contender whose code, and what it imports from the layers, is compiled at every start."""
+    environment = {**contender.environment, "PYTHONPATH": _layers_of(PLAIN)}
+    return replace(
+        contender, name=f"{contender.name}, plain", folder=PLAIN / contender.folder.name, environment=environment
+    )
+
+
+@contextmanager
+def unwritten(*folders: Path) -> Iterator[None]:
+    """Refuse what was measured where code was written meanwhile: a cache that Lambda would not have."""
+    before = _files_in(folders)
+    yield
+    if written := sorted(map(str, _files_in(folders) ^ before)):
+        raise Refused(f"code was written while it was measured, which cannot be on Lambda: {', '.join(written[:3])}")
+
+
 def build() -> None:
-    """Build functions and layers as they are deployed."""
+    """Build functions and layers as they are deployed, and the baselines beside them, all of it twice: see PLAIN."""
     sam = ROOT / ".venv-tools" / "bin" / "sam"
     architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
     command = [str(sam), "build", "--build-dir", str(BUILD), "--parameter-overrides", f"Architecture={architecture}"]
     environment = {**os.environ, "PATH": f"{sam.parent}{os.pathsep}{os.environ['PATH']}", "SAM_CLI_TELEMETRY": "0"}
     subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    caches = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "benchmarks" / BASELINES, BUILD / BASELINES, ignore=caches)
+    shutil.rmtree(PLAIN, ignore_errors=True)
+    shutil.copytree(BUILD, PLAIN, ignore=caches)
+    subprocess.run([*_COMPILE, "--invalidation-mode", "unchecked-hash", str(BUILD / BASELINES)], check=True)
+
+
+def make_runtime() -> None:
+    """Make a Python with what Lambda's runtime brings, compiled."""
+    venv.create(RUNTIME, clear=True, symlinks=True)
+    here = Path(sysconfig.get_path("purelib", vars={"base": str(RUNTIME)}))
+    for brought in map(distribution, _BROUGHT):
+        for name in {path.parts[0] for path in brought.files or () if path.parts[0] != ".."}:
+            (here / name).symlink_to(str(brought.locate_file(name)))
+    subprocess.run([*_COMPILE, *map(str, here.iterdir())], check=True)  # by name: it follows no link by itself
+
+
+def _layers_of(build: Path) -> str:
+    return os.pathsep.join(str(build / layer / "python") for layer in LAYERS)
+
+
+def _files_in(folders: Iterable[Path]) -> set[tuple[Path, int]]:
+    return {(path, path.stat().st_mtime_ns) for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
 def _stat(pid: int) -> list[str]:
