@@ -1,22 +1,28 @@
 """`make deploy`: builds, deploys (guided the first time), and says who will be told and what to do next."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from operations.deployment import DEFAULT_STACK, Deployment, Trouble, from_environment
+from operations.answers import faults
+from operations.deployment import DEFAULT_STACK, Deployment, Hearing, Trouble, from_environment
+from operations.standing import Stack, make_ready
+from operations.template import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "samconfig.toml"
 ANSWERS = "parameter_overrides"
 """Where sam keeps what it asked for, in a profile of samconfig.toml."""
 DEFAULT_ARCHITECTURE = "arm64"
 """The template's."""
 INTERRUPTED = 130
+_IN_THE_AWS_CLIS_WAY = re.compile(r"^ParameterKey=([^,=]+),ParameterValue=")
+"""sam takes that too."""
 
 type Settings = dict[str, Any]
 
@@ -44,12 +50,15 @@ def deploy(profile: str) -> Deployment:
         raise Trouble(f"samconfig.toml has no profile {profile} to deploy; ENV names one: dev or production.")
     if not Deployment(DEFAULT_STACK, settings.get("region")).region:
         raise Trouble("No AWS region is set: set AWS_REGION, or run aws configure. Then make deploy again.")
-    _build(settings)
     if ANSWERS in settings:
-        _deploy(profile)
+        _check(settings, profile)
+        make_ready(Stack(_deployment(settings)), _where_to_mend(profile))
+        _build(settings)
     else:
-        settings = _deploy_guided(profile)
-    return Deployment(settings.get("stack_name", DEFAULT_STACK), settings.get("region"))
+        make_ready(Stack(_deployment(settings)))
+        settings = _ask(profile, settings)
+    _deploy(profile)
+    return _deployment(settings)
 
 
 def next_steps(deployment: Deployment, profile: str) -> str:
@@ -61,14 +70,20 @@ def next_steps(deployment: Deployment, profile: str) -> str:
     ):
         told = deployment.subscriptions(topic)
         unheard = f"{what}: NOBODY is told. Set {setting} and deploy again; where it is set, subscribe it again in SNS."
-        lines.append(f"{what}:" if told else unheard)
-        for protocol, endpoint, confirmed in told:
-            state = "confirmed" if confirmed else "NOT CONFIRMED: open the e-mail from AWS and confirm"
-            lines.append(f"  {protocol} {endpoint}: {state}")
+        is_heard = any(one.hearing is not Hearing.DELETED for one in told)
+        lines.append(f"{what}:" if is_heard else unheard)
+        lines += [f"  {one.protocol} {one.endpoint}: {_HEARING[one.hearing]}" for one in told]
     lines += ["", *_next(deployment)]
     lines += ["", f"Settings: {_where_answers_are(profile)}; change them there, and make deploy again"]
     lines += [f"Dashboard: {deployment.output('DashboardUrl')}"]
     return "\n".join(lines)
+
+
+_HEARING: Mapping[Hearing, str] = {
+    Hearing.CONFIRMED: "confirmed",
+    Hearing.PENDING: "NOT CONFIRMED: open the e-mail from AWS and confirm, within two days",
+    Hearing.DELETED: "unsubscribed; SNS will soon forget it",
+}
 
 
 def _next(deployment: Deployment) -> list[str]:
@@ -93,17 +108,27 @@ def _leading_to(deployment: Deployment) -> str:
 # ---- samconfig.toml, where sam keeps the answers
 
 
-def architecture_of(settings: Settings) -> str:
-    """Return the architecture that a profile of samconfig.toml deploys for."""
+def answers_of(settings: Settings) -> dict[str, str]:
+    """Return the template's parameters as a profile of samconfig.toml sets them."""
     kept = settings.get(ANSWERS, "")
     try:
-        answers = shlex.split(" ".join(kept if isinstance(kept, list) else [kept]))  # sam takes both
+        words = shlex.split(" ".join(kept if isinstance(kept, list) else [kept]))  # sam takes both
     except (TypeError, ValueError):
         raise Trouble(
             f"{ANSWERS} of samconfig.toml cannot be read. Expected a text as 'VtexAccounts=\"luxstore\" …', every "
             "quote closed, or a list of such texts. Mend it, and make deploy again."
         ) from None
-    return dict(answer.partition("=")[::2] for answer in answers).get("Architecture", DEFAULT_ARCHITECTURE)
+    return dict(_IN_THE_AWS_CLIS_WAY.sub(r"\1=", word).partition("=")[::2] for word in words)
+
+
+def _architecture_of(settings: Settings) -> str:
+    return answers_of(settings).get("Architecture", DEFAULT_ARCHITECTURE)
+
+
+def _check(settings: Settings, profile: str) -> None:
+    """Raise Trouble where something of what was answered would be refused, before anything is made."""
+    if found := faults(settings.get("stack_name", DEFAULT_STACK), answers_of(settings)):
+        raise Trouble("\n".join([*found, f"Nothing was deployed. {_where_to_mend(profile)} Then make deploy again."]))
 
 
 def _settings(profile: str) -> Settings:
@@ -119,35 +144,69 @@ def _settings(profile: str) -> Settings:
     return settings
 
 
+def _deployment(settings: Settings) -> Deployment:
+    return Deployment(settings.get("stack_name", DEFAULT_STACK), settings.get("region"))
+
+
 def _where_answers_are(profile: str) -> str:
     return f"{ANSWERS} in [{profile}.deploy.parameters] of samconfig.toml"
+
+
+def _where_to_mend(profile: str) -> str:
+    return f"The parameters stand as {_where_answers_are(profile)}: mend them there."
 
 
 # ---- The SAM CLI
 
 
-def _deploy_guided(profile: str) -> Settings:
-    """Deploy what was built for the default architecture; sam asks first. Return the settings with the answers."""
-    _deploy(profile, "--guided")
+def _ask(profile: str, settings: Settings) -> Settings:
+    """Have sam ask for the parameters, and make nothing of them yet; return the settings with the answers."""
+    _build(settings)
+    try:
+        _run_deploy(profile, "--guided", "--no-execute-changeset")
+    except Trouble:
+        if ANSWERS in (settings := _settings(profile)):
+            _check(settings, profile)  # which says more than CloudFormation
+        raise
     settings = _settings(profile)
     if ANSWERS not in settings:
         raise Trouble(
-            f"Deployed, but sam was told not to keep the answers as {_where_answers_are(profile)}; it asks again."
+            "Nothing was deployed: sam was told not to keep the answers as "
+            f"{_where_answers_are(profile)}. Run make deploy again, and let it keep them."
         )
-    if (chosen := architecture_of(settings)) != DEFAULT_ARCHITECTURE:
-        print(
-            f"\nArchitecture {chosen} was chosen, and sam asks after it has built: building for it, deploying again",
-            flush=True,
-        )
+    _check(settings, profile)
+    make_ready(Stack(_deployment(settings)), _where_to_mend(profile))
+    if (chosen := _architecture_of(settings)) != DEFAULT_ARCHITECTURE:
+        print(f"\nArchitecture {chosen} was chosen, and sam asks after it has built: building for it", flush=True)
         _build(settings)
-        _deploy(profile)
     return settings
 
 
-def _deploy(profile: str, *options: str) -> None:
+def _deploy(profile: str) -> None:
+    """Deploy what was built; where that fails, say what failed in the stack."""
+    stack = Stack(_deployment(_settings(profile)))
+    before = stack.last_event()
+    try:
+        _run_deploy(profile)
+    except Trouble as trouble:
+        raise Trouble("\n".join([*_what_failed(stack, before), str(trouble)])) from None
+
+
+def _what_failed(stack: Stack, before: str | None) -> list[str]:
+    """Say what failed since an event; nothing where sam came no further than to ask."""
+    try:
+        standing, failures = stack.standing(), stack.failures(after=before)
+    except Trouble as trouble:
+        return [str(trouble)]
+    if standing is None or not failures:
+        return []
+    how = "" if standing.is_ready else ". The next make deploy offers a way out of that"
+    return ["", *failures, f"{stack.place} is {standing.status} now{how}."]
+
+
+def _run_deploy(profile: str, *options: str) -> None:
     if _sam("deploy", "--config-env", profile, "--no-fail-on-empty-changeset", *options):
-        where = _where_answers_are(profile)
-        kept = f" The parameters stand as {where}: mend them there, or remove that line to be asked again."
+        kept = f" {_where_to_mend(profile)[:-1]}, or remove that line to be asked again."
         raise Trouble(
             f"sam deploy failed; what it said stands above.{kept if ANSWERS in _settings(profile) else ''}"
             " Then make deploy again."
@@ -155,7 +214,7 @@ def _deploy(profile: str, *options: str) -> None:
 
 
 def _build(settings: Settings) -> None:
-    if _sam("build", "--parameter-overrides", f"Architecture={architecture_of(settings)}"):
+    if _sam("build", "--parameter-overrides", f"Architecture={_architecture_of(settings)}"):
         raise Trouble("sam build failed; what it said stands above. Nothing was deployed.")
 
 

@@ -6,8 +6,10 @@ import shlex
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -34,6 +36,25 @@ _NO_WAY_THERE = (
 
 class Trouble(Exception):
     """Something that the operator has to mend first; the message says what and how, in one line."""
+
+
+class Hearing(StrEnum):
+    """Whether a subscription gets what is told."""
+
+    CONFIRMED = "confirmed"
+    PENDING = "pending"
+    """Nobody has confirmed it: it gets nothing, and SNS drops it after two days."""
+    DELETED = "deleted"
+    """Somebody has unsubscribed; SNS lists it for a while yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Who is subscribed to a topic, and whether that is heard."""
+
+    protocol: str
+    endpoint: str
+    hearing: Hearing
 
 
 class Deployment:
@@ -131,13 +152,13 @@ class Deployment:
         with explained(f"The secret {arn} cannot be written, and is as it was"):
             self.client("secretsmanager").put_secret_value(SecretId=arn, SecretString=json.dumps(secret))
 
-    def subscriptions(self, output: str) -> list[tuple[str, str, bool]]:
-        """List protocol, endpoint and whether it is confirmed, of a topic's subscriptions."""
+    def subscriptions(self, output: str) -> list["Subscription"]:
+        """List a topic's subscriptions, those that have just ended too."""
         topic = self.output(output)
         with explained(f"The subscriptions of {topic} cannot be listed"):
             pages = list(self.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic))
         return [
-            (entry["Protocol"], entry["Endpoint"], entry["SubscriptionArn"].startswith("arn:"))
+            Subscription(entry["Protocol"], entry["Endpoint"], _hearing(entry["SubscriptionArn"]))
             for page in pages
             for entry in page["Subscriptions"]
         ]
@@ -201,6 +222,13 @@ def time_in(date_header: str | None) -> datetime | None:
     except ValueError:
         return None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _hearing(subscription_arn: str) -> Hearing:
+    """Read what SNS writes in an ARN's place (ListSubscriptionsByTopic): PendingConfirmation, Deleted."""
+    if subscription_arn.startswith("arn:"):
+        return Hearing.CONFIRMED
+    return Hearing.DELETED if subscription_arn == "Deleted" else Hearing.PENDING
 
 
 def _written(form: str, **given: str | None) -> str:

@@ -6,9 +6,12 @@ from urllib.parse import urlsplit
 
 from invoicekey import summary
 from invoicekey.outlets import alert_entry
-from operations.findings import Finding, Section, looked, to_do, well
+from operations.deployment import Hearing, Subscription
+from operations.findings import Finding, Section, looked, note, to_do, well
 from operations.shop import Shop
 
+LONGEST_STACK_IN_SUBJECT = 60
+"""SNS takes subjects below 100 characters."""
 ALERTS, OPERATIONS = "AlertTopicArn", "OperationsTopicArn"
 TOPICS: Mapping[str, str] = {ALERTS: "alerts about orders", OPERATIONS: "trouble of the system"}
 """What each is for, by the stack's output."""
@@ -36,22 +39,31 @@ def _tested(of: Shop, topic: str, entry: str) -> Section:
 
 
 def listeners(of: Shop, topic: str) -> Iterator[Finding]:
-    """Say who is subscribed to a topic, and who has not confirmed."""
+    """Say who is subscribed to a topic, who has not confirmed, and who has unsubscribed."""
     subscriptions = of.deployment.subscriptions(topic)
-    if not any(is_confirmed for _, _, is_confirmed in subscriptions):
+    hearings = {one.hearing for one in subscriptions}
+    if Hearing.CONFIRMED not in hearings:
         setting = "AlertEmail" if topic == ALERTS else "OperationsEmail"
-        how = "" if subscriptions else _subscribe_again(setting)
-        yield to_do(f"nobody hears the {TOPICS[topic]}", how or "confirm a subscription below")
-    for protocol, endpoint, is_confirmed in subscriptions:
-        listener = f"{protocol} {_shown(protocol, endpoint)}"
-        if is_confirmed:
-            yield well(f"{listener} is told of the {TOPICS[topic]}")
-        else:
-            yield to_do(
+        is_pending = Hearing.PENDING in hearings
+        how = "confirm a subscription below" if is_pending else _subscribe_again(setting)
+        yield to_do(f"nobody hears the {TOPICS[topic]}", how)
+    for one in subscriptions:
+        yield _listener(one, TOPICS[topic])
+
+
+def _listener(one: Subscription, what: str) -> Finding:
+    listener = f"{one.protocol} {_shown(one.protocol, one.endpoint)}"
+    match one.hearing:
+        case Hearing.CONFIRMED:
+            return well(f"{listener} is told of the {what}")
+        case Hearing.PENDING:
+            return to_do(
                 f"{listener} has not confirmed, and gets nothing",
                 "open the e-mail “AWS Notification - Subscription Confirmation” there (look in spam too), and click; "
-                "after three days ask SNS for a new one",
+                "after two days SNS has forgotten it: subscribe it again in SNS",
             )
+        case Hearing.DELETED:
+            return note(f"{listener} has unsubscribed, and gets nothing; SNS lists it for some days yet")
 
 
 def _subscribe_again(setting: str) -> str:
@@ -67,7 +79,7 @@ def _shown(protocol: str, endpoint: str) -> str:
 
 
 def _operations_test(stack: str) -> str:
-    subject = f"{stack}: test of the operations topic"
+    subject = f"{stack[:LONGEST_STACK_IN_SUBJECT]}: test of the operations topic"
     body = (
         f"This is a test: alarms of the stack {stack} arrive here. There is nothing to do.\n"
         "What each alarm means stands in docs/runbook.md."

@@ -151,7 +151,12 @@ def developer(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture(scope="module")
-def first(developer: Developer, stack: LocalStack) -> Screen:
+def refused(developer: Developer, stack: LocalStack) -> Screen:
+    """Have a first deployment fail at a service, for what the emulator refuses too: a log group that is not there."""
+    template = developer.home / "template.yaml"
+    as_it_is = template.read_text()
+    lost = "  Lost:\n    Type: AWS::Logs::LogStream\n    Properties: { LogGroupName: nowhere }\n"
+    template.write_text(as_it_is.replace("\nOutputs:\n", f"\n{lost}\nOutputs:\n"))
     screen = developer.does(
         "make deploy",
         Stack_Name=STACK,
@@ -162,6 +167,13 @@ def first(developer: Developer, stack: LocalStack) -> Screen:
         VtexRequestsPerMinute="6000",
         AwsEndpointUrl=stack.endpoint,
     )
+    template.write_text(as_it_is)
+    return screen
+
+
+@pytest.fixture(scope="module")
+def first(refused: Screen, developer: Developer, stack: LocalStack) -> Screen:
+    screen = developer.does("make deploy", **{"Remove it, and go on": "y"})
     assert screen.code == 0, screen.text
     (deployed,) = stack.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
     stack.outputs = {output["OutputKey"]: output["OutputValue"] for output in deployed["Outputs"]}
@@ -246,13 +258,31 @@ def removal(update: Update, records: Records, developer: Developer, stack: Local
 # ---- What came of them
 
 
-def test_the_first_time_make_deploy_asks_for_the_parameters_and_keeps_them(first: Screen, developer: Developer) -> None:
+def test_the_first_time_make_deploy_asks_for_the_parameters_and_keeps_them(
+    refused: Screen, developer: Developer
+) -> None:
     kept = developer.settings.read_text()
 
-    assert {"Stack Name", "AWS Region", "CnovaAffiliateIds", "AlertEmail"} < set(first.asked)
+    assert {"Stack Name", "AWS Region", "CnovaAffiliateIds", "AlertEmail"} < set(refused.asked)
     assert f'stack_name = "{STACK}"' in kept
     assert f'AlertEmail=\\"{EMAIL}\\"' in kept
     assert 'KeyGraceSeconds=\\"0\\"' in kept
+
+
+def test_a_first_deployment_that_fails_says_what_failed_and_that_there_is_a_way_out(refused: Screen) -> None:
+    said = refused.text.replace("\r", "")
+
+    assert refused.code != 0
+    assert re.search(r"\nLost \(AWS::Logs::LogStream\), CREATE_FAILED: .*log group does not exist", said)
+    assert f"The stack {STACK} in {REGION} is ROLLBACK_COMPLETE now. The next make deploy offers a way out" in said
+
+
+def test_the_next_make_deploy_says_it_again_removes_what_is_left_and_goes_on(first: Screen) -> None:
+    said = first.text.replace("\r", "")
+
+    assert first.asked == ["Remove it, and go on"]
+    assert f"The stack {STACK} in {REGION} is ROLLBACK_COMPLETE: its first deployment failed." in said
+    assert re.search(r"\n  Lost \(AWS::Logs::LogStream\), CREATE_FAILED: .*log group does not exist", said)
 
 
 def test_make_deploy_says_who_is_told_and_what_is_next(first: Screen) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from operations.deployment import Hearing, Subscription
 from tests.operated import ACCOUNT, EMAIL, Operated, denied, operated
 
 ALERTS, OPERATIONS = "AlertTopicArn", "OperationsTopicArn"
@@ -54,16 +55,45 @@ def test_nobody_listening_is_something_to_do(stack: Operated, capsys: pytest.Cap
 def test_an_unconfirmed_subscription_is_something_to_do(
     stack: Operated, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stack.deployment, "subscriptions", lambda _: [("email", EMAIL, False), ("sms", "+55", True)])
+    subscribed = [Subscription("email", EMAIL, Hearing.PENDING), Subscription("sms", "+55", Hearing.CONFIRMED)]
+    monkeypatch.setattr(stack.deployment, "subscriptions", lambda _: subscribed)
     assert stack.run("alerts", "test") == 3
-    assert f"{EMAIL} has not confirmed" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"{EMAIL} has not confirmed" in told
+    assert "after two days" in told
+
+
+@pytest.mark.parametrize(
+    ("others", "code", "told"),
+    [
+        ([Subscription("sms", "+55", Hearing.CONFIRMED)], 0, "+55 is told of"),
+        ([], 3, "subscribe the address again in SNS"),
+        ([Subscription("sms", "+55", Hearing.PENDING)], 3, "confirm a subscription below"),
+    ],
+)
+def test_who_has_unsubscribed_is_told_and_is_only_something_to_do_where_nobody_else_hears(
+    others: list[Subscription],
+    code: int,
+    told: str,
+    stack: Operated,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subscribed = [Subscription("email", EMAIL, Hearing.DELETED), *others]
+    monkeypatch.setattr(stack.deployment, "subscriptions", lambda _: subscribed)
+    assert stack.run("alerts", "test") == code
+    said = capsys.readouterr().out
+    assert f"{EMAIL} has unsubscribed" in said
+    assert f"{EMAIL} has not confirmed" not in said
+    assert told in said
 
 
 def test_of_a_web_address_the_host_alone_is_shown(
     stack: Operated, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = "https://hooks.chat.example/services/T0/a-secret"
-    monkeypatch.setattr(stack.deployment, "subscriptions", lambda _: [("https", address, True)])
+    subscribed = [Subscription("https", address, Hearing.CONFIRMED)]
+    monkeypatch.setattr(stack.deployment, "subscriptions", lambda _: subscribed)
     stack.run("alerts", "test")
     text = capsys.readouterr().out
     assert "hooks.chat.example" in text

@@ -22,8 +22,9 @@ from botocore.stub import Stubber
 
 import operations.shop
 from operations import credentials, deploy
-from operations.deployment import Deployment, Trouble, explained, from_environment
+from operations.deployment import Deployment, Hearing, Subscription, Trouble, explained, from_environment
 from operations.shop import NotHeardOfAgain, Shop, shop_of
+from operations.template import PATH
 from tests.dropping import Death, DroppingServer
 
 ACCOUNT = "luxstore"
@@ -38,7 +39,7 @@ class FakeDeployment(Deployment):
             "VtexCredentialsSecretArn": dict(KEPT),
             "HookSecretArn": {"current": "secret-of-the-hook", "previous": ""},
         }
-        self.subscribed: dict[str, list[tuple[str, str, bool]]] = {}
+        self.subscribed: dict[str, list[Subscription]] = {}
 
     def read_secret(self, output: str) -> dict[str, Any]:
         return self.secrets[output]
@@ -46,7 +47,7 @@ class FakeDeployment(Deployment):
     def write_secret(self, output: str, secret: dict[str, Any]) -> None:
         self.secrets[output] = secret
 
-    def subscriptions(self, output: str) -> list[tuple[str, str, bool]]:
+    def subscriptions(self, output: str) -> list[Subscription]:
         return self.subscribed.get(output, [])
 
 
@@ -116,13 +117,57 @@ class FakeSam:
         return int(bool(self._fails_at) and self._fails_at in line)
 
 
+class FakeCloudFormation:
+    """A stack's way with CloudFormation: none is there at first, and each call may go wrong."""
+
+    def __init__(self) -> None:
+        self.status: str | None = None
+        self.events: list[dict[str, Any]] = []
+        self.refuses = False
+
+    def describe_stacks(self, **_: str) -> Any:
+        if self.refuses:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
+        if self.status is None:
+            raise ClientError({"Error": {"Code": "ValidationError", "Message": "does not exist"}}, "DescribeStacks")
+        return {"Stacks": [{"StackId": "the-stack", "StackStatus": self.status}]}
+
+    def get_paginator(self, _: str) -> "FakeCloudFormation":
+        return self
+
+    def paginate(self, **_: str) -> list[Any]:
+        return [{"StackEvents": self.events[::-1]}]
+
+    def fail(self, resource: str, reason: str, status: str) -> None:
+        """Have something fail in the stack, which has this status then."""
+        self.status = status
+        failed = {"ResourceType": "T", "ResourceStatus": "CREATE_FAILED", "StackId": "the-stack"}
+        event_id = str(len(self.events))
+        self.events.append(
+            {**failed, "EventId": event_id, "LogicalResourceId": resource, "ResourceStatusReason": reason}
+        )
+
+
 BUILD_FOR_ARM = "build --parameter-overrides Architecture=arm64"
 BUILD_FOR_X86 = "build --parameter-overrides Architecture=x86_64"
 DEPLOY = "deploy --config-env dev --no-fail-on-empty-changeset"
+ASK = f"{DEPLOY} --guided --no-execute-changeset"
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cloudformation(monkeypatch: pytest.MonkeyPatch) -> FakeCloudFormation:
+    """Put ours in the place of AWS', for make deploy."""
+    fake, as_it_is = FakeCloudFormation(), Deployment.client
+
+    def client(deployment: Deployment, service: str) -> Any:
+        return fake if service == "cloudformation" else as_it_is(deployment, service)
+
+    monkeypatch.setattr(Deployment, "client", client)
+    return fake
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cloudformation: FakeCloudFormation) -> Path:
     path = tmp_path / "samconfig.toml"
     path.write_text('[dev.deploy.parameters]\nstack_name = "invoicekey-dev"\n')
     monkeypatch.setattr(deploy, "CONFIG", path)
@@ -141,7 +186,7 @@ def test_the_first_deployment_is_guided_and_goes_where_the_answers_say(
 ) -> None:
     fake = sam(monkeypatch, config, 'Architecture="arm64" AlertEmail="shop@example.com"')
     deployed = deploy.deploy("dev")
-    assert fake.did == [BUILD_FOR_ARM, f"{DEPLOY} --guided"]
+    assert fake.did == [BUILD_FOR_ARM, ASK, DEPLOY]
     assert (deployed.stack, deployed.region) == ("invoicekey-dev", "sa-east-1")
 
 
@@ -161,7 +206,7 @@ def test_an_architecture_that_is_answered_after_the_build_is_built_for(
 ) -> None:
     fake = sam(monkeypatch, config, 'Architecture="x86_64"')
     deploy.deploy("dev")
-    assert fake.did == [BUILD_FOR_ARM, f"{DEPLOY} --guided", BUILD_FOR_X86, DEPLOY]
+    assert fake.did == [BUILD_FOR_ARM, ASK, BUILD_FOR_X86, DEPLOY]
 
 
 def test_answers_may_be_a_list_as_sam_takes_them(monkeypatch: pytest.MonkeyPatch, config: Path) -> None:
@@ -192,7 +237,7 @@ def test_a_slip_in_samconfig_is_one_line_and_nothing_is_done(
 
 
 def test_the_default_architecture_is_the_template_s() -> None:
-    template = (deploy.ROOT / "template.yaml").read_text()
+    template = PATH.read_text()
     assert re.findall(r"  Architecture:\n    Type: String\n    Default: (\w+)\n", template) == [
         deploy.DEFAULT_ARCHITECTURE
     ]
@@ -204,7 +249,7 @@ def test_the_default_architecture_is_the_template_s() -> None:
         ("", "build", "Nothing was deployed"),
         ("", "deploy", r"\[dev\.deploy\.parameters\] of samconfig\.toml"),
         (None, "deploy", r"stands above\. Then make deploy again"),
-        (None, "", "told not to keep the answers"),
+        (None, "", "Nothing was deployed: sam was told not to keep the answers"),
     ],
 )
 def test_a_deployment_that_fails_says_what_to_do(
@@ -212,6 +257,118 @@ def test_a_deployment_that_fails_says_what_to_do(
 ) -> None:
     sam(monkeypatch, config, answers, fails_at)
     with pytest.raises(Trouble, match=said):
+        deploy.deploy("dev")
+
+
+def kept(config: Path, answers: str) -> None:
+    """Have answers kept from an earlier deployment."""
+    config.write_text(config.read_text() + f"parameter_overrides = '{answers}'\n")
+
+
+def test_answers_that_would_be_refused_are_told_a_line_each_and_nothing_is_done(
+    monkeypatch: pytest.MonkeyPatch, config: Path
+) -> None:
+    kept(config, 'AlertEmail="shop@example" FeedSchedule="rate(1 minutes)" Foo="1"')
+    fake = sam(monkeypatch, config)
+    with pytest.raises(Trouble) as trouble:
+        deploy.deploy("dev")
+    assert [line.partition(":")[0] for line in str(trouble.value).splitlines()[:3]] == [
+        "AlertEmail",
+        "FeedSchedule",
+        "Foo",
+    ]
+    assert "Nothing was deployed." in str(trouble.value)
+    assert "[dev.deploy.parameters] of samconfig.toml" in str(trouble.value)
+    assert not fake.did
+
+
+def test_answers_as_the_aws_cli_writes_them_are_looked_at_too() -> None:
+    assert deploy.answers_of({"parameter_overrides": "ParameterKey=AlertBurst,ParameterValue=7 ChatAlerts=yes"}) == {
+        "AlertBurst": "7",
+        "ChatAlerts": "yes",
+    }
+
+
+@pytest.mark.parametrize("fails_at", ["", "--guided"])
+def test_answers_that_were_just_given_are_looked_at_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch, config: Path, fails_at: str
+) -> None:
+    fake = sam(monkeypatch, config, 'WatchedStatuses="invoicd"', fails_at)
+    with pytest.raises(Trouble, match=r"WatchedStatuses: expected order states of VTEX .* got invoicd"):
+        deploy.deploy("dev")
+    assert fake.did == [BUILD_FOR_ARM, ASK]
+
+
+@pytest.mark.parametrize("answers", [None, "ChatAlerts=yes"])
+def test_a_stack_that_can_only_be_removed_is_told_before_anything_is_built(
+    monkeypatch: pytest.MonkeyPatch,
+    config: Path,
+    cloudformation: FakeCloudFormation,
+    capsys: pytest.CaptureFixture[str],
+    answers: str | None,
+) -> None:
+    if answers:
+        kept(config, answers)
+    cloudformation.fail("AlertEmailSubscription", "Invalid parameter: Email address", "ROLLBACK_COMPLETE")
+    fake = sam(monkeypatch, config)
+    with pytest.raises(Trouble, match="aws cloudformation delete-stack --stack-name invoicekey-dev --region us-east-1"):
+        deploy.deploy("dev")
+    assert "Invalid parameter: Email address" in capsys.readouterr().out
+    assert not fake.did
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("ROLLBACK_COMPLETE", "is ROLLBACK_COMPLETE now. The next make deploy offers a way out of that."),
+        ("UPDATE_ROLLBACK_COMPLETE", "is UPDATE_ROLLBACK_COMPLETE now.\n"),
+    ],
+)
+def test_after_a_deployment_that_failed_it_says_what_did_and_why(
+    monkeypatch: pytest.MonkeyPatch, config: Path, cloudformation: FakeCloudFormation, status: str, said: str
+) -> None:
+    kept(config, "ChatAlerts=yes")
+    cloudformation.fail("Old", "of another day", "UPDATE_ROLLBACK_COMPLETE")
+    fake = sam(monkeypatch, config)
+
+    def fails(*arguments: str) -> int:
+        if arguments[0] == "deploy":
+            cloudformation.fail("Feed", "Invalid Schedule Expression", status)
+            cloudformation.fail("Guard", "Invalid Schedule Expression", status)
+        return fake(*arguments) or int(arguments[0] == "deploy")
+
+    monkeypatch.setattr(deploy, "_sam", fails)
+    with pytest.raises(Trouble) as trouble:
+        deploy.deploy("dev")
+    assert "Feed (T), CREATE_FAILED: Invalid Schedule Expression\n" in str(trouble.value)
+    assert said in str(trouble.value)
+    assert "of another day" not in str(trouble.value)
+    assert "Guard" not in str(trouble.value)
+    assert "sam deploy failed" in str(trouble.value)
+
+
+def test_where_cloudformation_says_nothing_of_it_sam_s_own_words_stand(
+    monkeypatch: pytest.MonkeyPatch, config: Path, cloudformation: FakeCloudFormation
+) -> None:
+    kept(config, "ChatAlerts=yes")
+    sam(monkeypatch, config, fails_at="deploy")
+    with pytest.raises(Trouble) as trouble:
+        deploy.deploy("dev")
+    assert str(trouble.value).startswith("sam deploy failed; what it said stands above.")
+
+
+def test_a_failure_that_may_not_be_looked_into_is_told_with_sam_s(
+    monkeypatch: pytest.MonkeyPatch, config: Path, cloudformation: FakeCloudFormation
+) -> None:
+    kept(config, "ChatAlerts=yes")
+    fake = sam(monkeypatch, config)
+
+    def fails(*arguments: str) -> int:
+        cloudformation.refuses = arguments[0] == "deploy"
+        return fake(*arguments) or int(arguments[0] == "deploy")
+
+    monkeypatch.setattr(deploy, "_sam", fails)
+    with pytest.raises(Trouble, match=r"(?s)your AWS identity may not do that.*sam deploy failed"):
         deploy.deploy("dev")
 
 
@@ -232,10 +389,24 @@ def test_without_a_region_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, conf
 
 def test_after_deploying_an_unconfirmed_subscription_stands_out() -> None:
     deployment = FakeDeployment()
-    deployment.subscribed = {"AlertTopicArn": [("email", "shop@example.com", False)]}
+    deployment.subscribed = {"AlertTopicArn": [Subscription("email", "shop@example.com", Hearing.PENDING)]}
     said = deploy.next_steps(deployment, "dev")
-    assert "shop@example.com: NOT CONFIRMED" in said
+    assert "shop@example.com: NOT CONFIRMED: open the e-mail from AWS and confirm, within two days" in said
     assert "Trouble of the system: NOBODY is told" in said
+
+
+def test_after_deploying_who_has_unsubscribed_is_nobody_that_is_told() -> None:
+    deployment = FakeDeployment()
+    gone = Subscription("email", "gone@example.com", Hearing.DELETED)
+    deployment.subscribed = {
+        "AlertTopicArn": [gone, Subscription("email", "shop@example.com", Hearing.CONFIRMED)],
+        "OperationsTopicArn": [gone],
+    }
+    said = deploy.next_steps(deployment, "dev")
+    assert "gone@example.com: unsubscribed" in said
+    assert "Alerts about orders:\n" in said
+    assert "Trouble of the system: NOBODY is told" in said
+    assert "NOT CONFIRMED" not in said
 
 
 def test_after_deploying_the_next_step_depends_on_whether_credentials_are_kept() -> None:
@@ -316,6 +487,24 @@ def test_a_right_that_is_missing_is_named(deployment: StubbedDeployment) -> None
         deployment.write_secret("HookSecretArn", {})
     with pytest.raises(Trouble, match="AuthorizationError to ListSubscriptionsByTopic"):
         deployment.subscriptions("AlertTopicArn")
+
+
+@pytest.mark.parametrize(
+    ("arn", "hearing"),
+    [
+        ("arn:aws:sns:us-east-1:123456789012:topic:1", Hearing.CONFIRMED),
+        ("PendingConfirmation", Hearing.PENDING),
+        ("pending confirmation", Hearing.PENDING),
+        ("Deleted", Hearing.DELETED),
+    ],
+)
+def test_what_sns_writes_in_an_arn_s_place_says_whether_it_is_heard(
+    arn: str, hearing: Hearing, deployment: StubbedDeployment
+) -> None:
+    deployment.has(AlertTopicArn="arn:of:the:topic")
+    listed = {"Protocol": "email", "Endpoint": "shop@example.com", "SubscriptionArn": arn}
+    deployment.stubs["sns"].add_response("list_subscriptions_by_topic", {"Subscriptions": [listed]})
+    assert deployment.subscriptions("AlertTopicArn") == [Subscription("email", "shop@example.com", hearing)]
 
 
 @pytest.mark.parametrize("held", ["{", "[]", "null", "app_key=token"])

@@ -2,23 +2,15 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from invoicekey.settings import (
-    CheckerSettings,
-    DigestSettings,
-    DrainSettings,
-    GuardSettings,
-    ReceiverSettings,
-    RecheckSettings,
-)
+from operations.answers import READ_BY
+from operations.template import ROOT, template
 
-ROOT = Path(__file__).parents[2]
+__all__ = ["ROOT", "template"]
+
 FOURTEEN_DAYS = 14 * 24 * 3600
 
 PARAMETERS = {
@@ -64,40 +56,8 @@ FUNCTIONS = {
     "GuardHookFunction": ("functions/guard_hook", "guard_hook.handler"),
     "SendDigestFunction": ("functions/send_digest", "send_digest.handler"),
 }
-READ_BY: dict[str, Any] = {
-    "ReceiveHookFunction": ReceiverSettings,
-    "CheckInvoiceFunction": CheckerSettings,
-    "RecheckFailuresFunction": RecheckSettings,
-    "DrainFeedFunction": DrainSettings,
-    "GuardHookFunction": GuardSettings,
-    "SendDigestFunction": DigestSettings,
-}
 EVERYWHERE = {"POWERTOOLS_SERVICE_NAME"}
 """What Globals give every function, and some settings read."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as CloudFormation writes it: !Ref and its kind become {"Ref": …}, {"Fn::GetAtt": …}."""
-
-
-def _tagged(loader: Any, tag: str, node: Any) -> dict[str, Any]:
-    name = tag if tag in {"Ref", "Condition"} else f"Fn::{tag}"
-    match node:
-        case yaml.ScalarNode():
-            return {name: loader.construct_scalar(node)}
-        case yaml.SequenceNode():
-            return {name: loader.construct_sequence(node, deep=True)}
-        case _:
-            return {name: loader.construct_mapping(node, deep=True)}
-
-
-_Loader.add_multi_constructor("!", _tagged)
-
-
-@cache
-def template() -> dict[str, Any]:
-    parsed: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(encoding="utf-8"), _Loader)
-    return parsed
 
 
 def properties(resource: str) -> dict[str, Any]:
@@ -167,10 +127,6 @@ def test_every_parameter_has_its_place_in_the_console() -> None:
 @pytest.mark.parametrize(("name", "value"), OUTPUTS.items())
 def test_an_output_tells_what_its_name_says(name: str, value: object) -> None:
     assert template()["Outputs"][name]["Value"] == value
-
-
-def test_the_dashboard_s_address_is_told() -> None:
-    assert "${Dashboard}" in template()["Outputs"]["DashboardUrl"]["Value"]["Fn::Sub"]
 
 
 def test_the_api_s_one_route_is_the_hook() -> None:

@@ -1,0 +1,336 @@
+"""A stack that cannot be deployed to: what failed in it is told, and the way out is offered."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from operations.deployment import Deployment, Trouble
+from operations.standing import LONGEST_REASON, Stack, make_ready
+
+NAME, STACK_ID = "invoicekey-dev", "arn:aws:cloudformation:us-east-1:123456789012:stack/invoicekey-dev/1"
+BEGAN = datetime.now(UTC) - timedelta(minutes=7)
+OWN = "AWS::CloudFormation::Stack"
+EMAIL, SCHEDULE = "AWS::SNS::Subscription", "AWS::Scheduler::Schedule"
+
+type Event = tuple[str, str, str, str]
+"""Logical id, type, status, reason."""
+
+CREATION: list[Event] = [
+    (NAME, OWN, "CREATE_IN_PROGRESS", "User Initiated"),
+    ("HookQueue", "AWS::SQS::Queue", "CREATE_COMPLETE", ""),
+    ("AlertEmailSubscription", EMAIL, "CREATE_FAILED", "Invalid parameter:\n Email address"),
+    ("Api", "AWS::ApiGatewayV2::Api", "CREATE_FAILED", "Resource creation cancelled"),
+    (NAME, OWN, "ROLLBACK_IN_PROGRESS", "The following resource(s) failed to create: [AlertEmailSubscription, Api]."),
+    (NAME, OWN, "ROLLBACK_COMPLETE", ""),
+]
+UPDATE: list[Event] = [
+    (NAME, OWN, "UPDATE_IN_PROGRESS", "User Initiated"),
+    ("Feed", SCHEDULE, "UPDATE_FAILED", "Invalid Schedule Expression"),
+    (NAME, OWN, "UPDATE_ROLLBACK_IN_PROGRESS", "The following resource(s) failed to update: [Feed]."),
+    ("LedgerTable", "AWS::DynamoDB::Table", "UPDATE_FAILED", "Too many updates"),
+    (NAME, OWN, "UPDATE_ROLLBACK_FAILED", "The following resource(s) failed to update: [LedgerTable]."),
+]
+
+
+@dataclass
+class FakeCloudFormation:
+    """CloudFormation with one stack, or none; what is asked of it leads to the next status, at the next pause."""
+
+    status: str | None
+    events: list[Event] = field(default_factory=list)
+    leads_to: list[str | None] = field(default_factory=list)
+    did: list[str] = field(default_factory=list)
+    refuses: str | None = None
+
+    def describe_stacks(self, **named: str) -> Any:
+        """Answer as it does; a stack that is not there is a ValidationError."""
+        self._refuse("DescribeStacks")
+        if self.status is None:
+            raise error("ValidationError", "DescribeStacks", f"Stack with id {named['StackName']} does not exist")
+        return {"Stacks": [{"StackId": STACK_ID, "StackStatus": self.status}]}
+
+    def get_paginator(self, operation: str) -> Any:
+        """Return what yields events, the newest first, two a page."""
+        assert operation == "describe_stack_events"
+        return self
+
+    def paginate(self, **_: str) -> Iterator[Any]:
+        """Yield the pages."""
+        self._refuse("DescribeStackEvents")
+        shown = [shown_event(number, event) for number, event in enumerate(self.events)][::-1]
+        for begin in range(0, len(shown), 2):
+            yield {"StackEvents": shown[begin : begin + 2]}
+
+    def delete_stack(self, **_: str) -> None:
+        """Begin to delete it."""
+        self._refuse("DeleteStack")
+        self.did.append("delete_stack")
+
+    def continue_update_rollback(self, **_: str) -> None:
+        """Begin to continue."""
+        self._refuse("ContinueUpdateRollback")
+        self.did.append("continue_update_rollback")
+
+    def pause(self, _: float) -> None:
+        """Let time go by."""
+        self.status = self.leads_to.pop(0)
+
+    def _refuse(self, operation: str) -> None:
+        if self.refuses == operation:
+            raise error("AccessDenied", operation, "not for you")
+
+
+def error(code: str, operation: str, message: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+
+def shown_event(number: int, event: Event) -> dict[str, Any]:
+    logical_id, kind, status, reason = event
+    return {
+        "EventId": str(number),
+        "StackId": STACK_ID,
+        "LogicalResourceId": logical_id,
+        "PhysicalResourceId": STACK_ID if kind == OWN else f"{logical_id}-1",
+        "ResourceType": kind,
+        "ResourceStatus": status,
+        "Timestamp": BEGAN + timedelta(seconds=number),
+        **({"ResourceStatusReason": reason} if reason else {}),
+    }
+
+
+class StandingDeployment(Deployment):
+    """A deployment whose CloudFormation is ours."""
+
+    def __init__(self, cloudformation: FakeCloudFormation) -> None:
+        super().__init__(NAME, "us-east-1")
+        self._cloudformation = cloudformation
+
+    def client(self, service: str) -> Any:
+        """Return it."""
+        assert service == "cloudformation"
+        return self._cloudformation
+
+
+def stack_of(cloudformation: FakeCloudFormation) -> Stack:
+    return Stack(StandingDeployment(cloudformation))
+
+
+@pytest.fixture
+def says(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Return what puts somebody at the terminal, who gives these answers; the questions are listed."""
+
+    def sit_down(*answers: str) -> list[str]:
+        asked: list[str] = []
+        left = list(answers)
+
+        def hear(question: str) -> str:
+            asked.append(question)
+            return left.pop(0)
+
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr("builtins.input", hear)
+        return asked
+
+    return sit_down
+
+
+READY = (
+    None,
+    "REVIEW_IN_PROGRESS",
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_ROLLBACK_COMPLETE",
+    "IMPORT_COMPLETE",
+    "IMPORT_ROLLBACK_COMPLETE",
+)
+
+
+@pytest.mark.parametrize("status", READY)
+def test_a_stack_that_can_be_deployed_to_is_left_as_it_is(
+    status: str | None, says: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloudformation = FakeCloudFormation(status)
+    asked = says()
+    make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+    assert (asked, cloudformation.did, capsys.readouterr().out) == ([], [], "")
+
+
+# ---- A first deployment that failed
+
+
+@pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"])
+def test_a_stack_that_can_only_be_removed_is_told_with_what_failed_and_removed_where_somebody_agrees(
+    status: str, says: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloudformation = FakeCloudFormation(status, CREATION, ["DELETE_IN_PROGRESS", "DELETE_IN_PROGRESS", None])
+    asked = says("y")
+    make_ready(stack_of(cloudformation), "Mend them there.", pause=cloudformation.pause)
+    assert cloudformation.did == ["delete_stack"]
+    assert asked == ["Remove it, and go on [y/N]: "]
+    told = capsys.readouterr().out
+    assert f"The stack {NAME} in us-east-1 is {status}: " in told
+    assert f"AlertEmailSubscription ({EMAIL}), CREATE_FAILED: Invalid parameter: Email address\n" in told
+    assert "Mend them there." in told
+    assert "cancelled" not in told
+
+
+@pytest.mark.parametrize("answer", ["", "n", "no", "what?"])
+def test_nothing_is_removed_unless_somebody_says_yes(answer: str, says: Callable[..., list[str]]) -> None:
+    cloudformation = FakeCloudFormation("ROLLBACK_COMPLETE", CREATION)
+    says(answer)
+    with pytest.raises(Trouble, match="Nothing was changed"):
+        make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+    assert cloudformation.did == []
+
+
+def test_without_a_terminal_it_says_what_failed_and_which_command_removes_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cloudformation = FakeCloudFormation("ROLLBACK_COMPLETE", CREATION)
+    command = f"aws cloudformation delete-stack --stack-name {NAME} --region us-east-1"
+    with pytest.raises(Trouble, match=command):
+        make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+    assert "AlertEmailSubscription" in capsys.readouterr().out
+    assert cloudformation.did == []
+
+
+def test_a_removal_that_fails_is_told_and_asked_about_again(
+    says: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = [
+        *CREATION,
+        (NAME, OWN, "DELETE_IN_PROGRESS", "User Initiated"),
+        ("Api", "AWS::ApiGatewayV2::Api", "DELETE_FAILED", "Somebody else holds it"),
+    ]
+    cloudformation = FakeCloudFormation("ROLLBACK_FAILED", failed, ["DELETE_FAILED"])
+    says("yes", "no")
+    with pytest.raises(Trouble):
+        make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+    told = capsys.readouterr().out
+    assert "is DELETE_FAILED: " in told
+    assert "Api (AWS::ApiGatewayV2::Api), DELETE_FAILED: Somebody else holds it" in told
+    assert "AlertEmailSubscription" not in told
+
+
+# ---- An update whose way back failed
+
+
+def test_a_rollback_that_failed_is_continued_where_somebody_agrees(
+    says: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    leads_to: list[str | None] = ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"]
+    cloudformation = FakeCloudFormation("UPDATE_ROLLBACK_FAILED", UPDATE, leads_to)
+    says("Y")
+    make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+    assert cloudformation.did == ["continue_update_rollback"]
+    told = capsys.readouterr().out
+    assert f"Feed ({SCHEDULE}), UPDATE_FAILED: Invalid Schedule Expression" in told
+    assert "LedgerTable (AWS::DynamoDB::Table), UPDATE_FAILED: Too many updates" in told
+
+
+@pytest.mark.parametrize(
+    ("status", "command"),
+    [
+        ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
+        ("UPDATE_FAILED", "rollback-stack"),
+        ("IMPORT_ROLLBACK_FAILED", "rollback-stack"),
+    ],
+)
+def test_of_an_update_that_hangs_the_command_is_told(status: str, command: str) -> None:
+    cloudformation = FakeCloudFormation(status, UPDATE)
+    with pytest.raises(Trouble, match=f"aws cloudformation {command} --stack-name {NAME} --region us-east-1"):
+        make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+
+
+# ---- Busy
+
+BUSY = (
+    "CREATE_IN_PROGRESS",
+    "ROLLBACK_IN_PROGRESS",
+    "UPDATE_IN_PROGRESS",
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+    "UPDATE_ROLLBACK_IN_PROGRESS",
+    "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+    "DELETE_IN_PROGRESS",
+)
+
+
+@pytest.mark.parametrize("status", BUSY)
+def test_a_busy_stack_is_waited_for_where_somebody_agrees(
+    status: str, says: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloudformation = FakeCloudFormation(status, UPDATE[:2], [status, "UPDATE_COMPLETE"])
+    asked = says("y")
+    make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+    assert asked == ["Wait for its end [y/N]: "]
+    assert f"is busy: {status} since {BEGAN.astimezone():%H:%M} (7 minutes)." in capsys.readouterr().out
+    assert cloudformation.leads_to == []
+
+
+def test_without_a_terminal_nobody_waits() -> None:
+    cloudformation = FakeCloudFormation("UPDATE_IN_PROGRESS", UPDATE[:1])
+    with pytest.raises(Trouble, match="Run make deploy again when it is done"):
+        make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+
+
+def test_what_was_waited_for_may_end_badly_and_is_asked_about_then(says: Callable[..., list[str]]) -> None:
+    leads_to: list[str | None] = ["ROLLBACK_COMPLETE", "DELETE_IN_PROGRESS", None]
+    cloudformation = FakeCloudFormation("ROLLBACK_IN_PROGRESS", CREATION, leads_to)
+    asked = says("y", "y")
+    make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+    assert len(asked) == 2
+    assert cloudformation.did == ["delete_stack"]
+
+
+# ---- What failed
+
+
+def test_a_failure_is_one_line_however_long_its_reason() -> None:
+    events: list[Event] = [(NAME, OWN, "CREATE_IN_PROGRESS", ""), ("Api", "T", "CREATE_FAILED", "why \n" * 200)]
+    (line,) = stack_of(FakeCloudFormation("CREATE_FAILED", events)).failures()
+    assert "\n" not in line
+    assert len(line) < LONGEST_REASON + 40
+
+
+def test_a_failure_without_a_reason_says_so() -> None:
+    events: list[Event] = [("Api", "T", "CREATE_FAILED", "")]
+    assert stack_of(FakeCloudFormation("CREATE_FAILED", events)).failures() == [
+        "Api (T), CREATE_FAILED: CloudFormation gives no reason"
+    ]
+
+
+def test_what_failed_in_an_earlier_operation_or_before_an_event_is_not_told() -> None:
+    events = [*CREATION, (NAME, OWN, "UPDATE_IN_PROGRESS", "")]
+    cloudformation = FakeCloudFormation("UPDATE_IN_PROGRESS", events)
+    assert stack_of(cloudformation).failures() == []
+    cloudformation.events = CREATION
+    stack = stack_of(cloudformation)
+    assert stack.last_event() == str(len(CREATION) - 1)
+    assert stack.failures(after=stack.last_event()) == []
+
+
+def test_a_stack_that_is_not_there_has_no_last_event() -> None:
+    assert stack_of(FakeCloudFormation(None)).last_event() is None
+
+
+@pytest.mark.parametrize(
+    ("status", "refuses", "answers"),
+    [
+        ("UPDATE_COMPLETE", "DescribeStacks", []),
+        ("ROLLBACK_COMPLETE", "DescribeStackEvents", []),
+        ("ROLLBACK_COMPLETE", "DeleteStack", ["y"]),
+        ("UPDATE_ROLLBACK_FAILED", "ContinueUpdateRollback", ["y"]),
+    ],
+)
+def test_a_right_that_is_missing_is_named(
+    status: str, refuses: str, answers: Sequence[str], says: Callable[..., list[str]]
+) -> None:
+    says(*answers)
+    cloudformation = FakeCloudFormation(status, CREATION, refuses=refuses)
+    with pytest.raises(Trouble, match=f"AWS answered AccessDenied to {refuses}: your AWS identity may not do that"):
+        make_ready(stack_of(cloudformation), pause=cloudformation.pause)
