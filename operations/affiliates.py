@@ -20,6 +20,8 @@ from operations.visit import LIST_ORDERS, SECONDS, VIEW_ORDER, needing
 
 DAYS = 7
 MOST_AFFILIATES = 8
+SUGGESTED = "VVJ"
+"""VTEX's suggestion for the connector's form; the seller may choose another."""
 MOST_READ = 2
 """So many orders are read of each affiliate id, and of so many ids."""
 
@@ -83,10 +85,19 @@ def affiliates(vtex: Vtex, account: str, week: Week, policy: Policy) -> list[Aff
 
 
 def proposed(found: Iterable[Affiliate], account: str, policy: Policy, *, is_only_account: bool) -> list[str]:
-    """Return what CnovaAffiliateIds is to be: what it is, and the ids whose orders seem to be CNova's."""
+    """Return what CnovaAffiliateIds is to be: what it is, and the ids whose orders seem to be CNova's.
+
+    Where there are none for the account, the id that VTEX suggests is put in their place.
+    """
     prefix = "" if is_only_account else f"{account}:"
     new = [f"{prefix}{one.id.upper()}" for one in found if one.id and one.is_cnova and not one.is_named]
-    return [*sorted(_as_written(name) for name in policy.affiliate_ids), *new]
+    ids = [*sorted(_as_written(name) for name in policy.affiliate_ids), *new]
+    return ids if hold_for(account, ids) else [*ids, f"{prefix}{SUGGESTED}"]
+
+
+def hold_for(account: str, ids: Iterable[str]) -> bool:
+    """Say whether one of the setting's affiliate ids holds for an account."""
+    return any(name.rpartition(":")[0] in {"", account} for name in ids)
 
 
 def _as_written(name: str) -> str:

@@ -21,7 +21,8 @@ def main() -> int:
     except (KeyboardInterrupt, EOFError):
         print("\nNothing was changed.", file=sys.stderr)
         return 130
-    print(f"The credentials of {account} are kept. The functions take them up within five minutes.")
+    print(f"The credentials of {account} are kept. The functions take them up within five minutes; if these replace")
+    print("others, revoke those at VTEX after that (of an appKey that stays the same, the old token alone).")
     return 0
 
 

@@ -12,9 +12,11 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
+from invoicekey.errors import TryAgainLater
 from invoicekey.ledger import Entry, Ledger
 from invoicekey.notification import OrderRef
 from invoicekey.table import Table
+from invoicekey.vtex import Answer, Vtex
 from local import events
 from local.vtex_simulator import Fault
 from operations import health_at_vtex
@@ -327,11 +329,51 @@ def test_orders_are_told_by_affiliate_and_which_are_cnova_s(
     invoiced(stack, "CSB", 2, events.CNOVA_BY_ITS_APP)
     invoiced(stack, "MBS", 4, events.ANOTHER_MARKETPLACE)
     invoiced(stack, "", 1, events.OWN_SHOP)
-    says = " ".join(one["says"] for one in findings(stack, capsys, 0))
+    found = findings(stack, capsys, 3)
+    says = " ".join(one["says"] for one in found)
     assert "10 orders were invoiced in the last seven days" in says
     assert "VVJ, 3 orders: they count as CNova's, for CnovaAffiliateIds names it" in says
-    assert "CSB, 2 orders: they count as CNova's by their app" in says
     assert "not CNova's: MBS 4, own sales 1" in says
+    (by_app,) = to_do(found)
+    assert "CSB, 2 orders: they count as CNova's by the connector's app in it alone, which fades" in by_app
+    assert 'CnovaAffiliateIds="VVJ,CSB"' in by_app
+
+
+@pytest.mark.parametrize(
+    ("ids", "channel", "proposed"),
+    [
+        ("", events.CNOVA_BY_ITS_APP, "VVJ"),
+        ("", events.ANOTHER_MARKETPLACE, "VVJ"),
+        ("othershop:CSB", events.CNOVA_BY_ITS_APP, "othershop:CSB,VVJ"),
+    ],
+)
+def test_a_setting_that_names_no_affiliate_id_of_an_account_is_something_to_mend(
+    ids: str, channel: events.Channel, proposed: str, stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.environments["CheckInvoiceFunction"]["CNOVA_AFFILIATE_IDS"] = ids
+    invoiced(stack, "VVJ", 3, channel)
+    first, *_ = to_do(findings(stack, capsys, 3))
+    assert f"CnovaAffiliateIds names no affiliate id of {ACCOUNT}: an order is recognised by the connector's" in first
+    assert f'set CnovaAffiliateIds="{proposed}"' in first
+
+
+@pytest.mark.parametrize("ids", ["VVJ", f"{ACCOUNT}:VVJ", "othershop:CSB,vvj"])
+def test_a_setting_that_names_one_is_well(ids: str, stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.environments["CheckInvoiceFunction"]["CNOVA_AFFILIATE_IDS"] = ids
+    assert not to_do(findings(stack, capsys, 0))
+
+
+@pytest.mark.parametrize("fault", [None, Fault("status", status=403, route="list")])
+def test_an_empty_setting_is_told_whatever_can_be_seen_of_the_orders(
+    fault: Fault | None, stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.environments["CheckInvoiceFunction"]["CNOVA_AFFILIATE_IDS"] = ""
+    if fault:
+        stack.vtex.fail(fault)
+    else:
+        invoiced(stack, "VVJ", 3, days_ago=30)
+    told = [line for line in to_do(findings(stack, capsys, 3)) if "names no affiliate id" in line]
+    assert len(told) == 1
 
 
 def test_orders_that_smell_of_cnova_are_told_with_the_exact_parameter(
@@ -353,6 +395,92 @@ def test_an_account_without_orders_is_no_trouble(stack: Operated, capsys: pytest
     says = [one["says"] for one in findings(stack, capsys, 0)]
     assert "no order was invoiced in the last seven days" in says
     assert "the appKey may “View order”" in says
+
+
+# ---- Data Protection Plus: an order that VTEX gives at another address alone
+
+
+@pytest.fixture
+def document(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer | Exception], list[str]]:
+    """Return what has VTEX answer at the address of Data Protection Plus, and lists the orders it is asked for."""
+
+    def answers(told: Answer | Exception) -> list[str]:
+        asked: list[str] = []
+        call = Vtex.call
+
+        def answer(vtex: Vtex, account: str, method: str, path: str, **more: Any) -> Answer:
+            before, _, order_id = path.partition("/api/orders/pvt/document/")
+            if before:
+                return call(vtex, account, method, path, **more)
+            asked.append(order_id)
+            if isinstance(told, Exception):
+                raise told
+            return told
+
+        monkeypatch.setattr(Vtex, "call", answer)
+        return asked
+
+    return answers
+
+
+type Document = Callable[[Answer | Exception], list[str]]
+
+
+@pytest.mark.parametrize("status", [404, 302, 400, 410])
+def test_an_order_that_is_given_at_another_address_alone_is_told_as_data_protection_plus(
+    status: int, stack: Operated, document: Document, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.vtex.fail(Fault("login_redirect") if status == 302 else Fault("status", status=status))
+    asked = document(Answer(200, {"orderId": "VVJ-0-01", "clientProfileData": {"firstName": "M***a"}}))
+    (only,) = [line for line in to_do(findings(stack, capsys, 3)) if "address" in line]
+    assert only.startswith("VTEX gives VVJ-0-01 at another address alone: accounts with Data Protection Plus")
+    assert asked == ["VVJ-0-01"]
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 401, 403])
+def test_trouble_and_a_missing_right_are_not_taken_for_it(
+    status: int, stack: Operated, document: Document, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.vtex.fail(Fault("status", status=status))
+    asked = document(Answer(200, {"orderId": "VVJ-0-01"}))
+    assert "Data Protection Plus" not in str(findings(stack, capsys, 3 if status in {401, 403} else 1))
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "told", [Answer(200, {"orderId": "VVJ-9-01"}), Answer(200, []), TryAgainLater("VTEX answered 404")]
+)
+def test_an_order_that_is_given_nowhere_is_no_sign_of_it(
+    told: Answer | Exception, stack: Operated, document: Document, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.vtex.fail(Fault("status", status=404))
+    document(told)
+    says = " ".join(one["says"] for one in findings(stack, capsys, 0))
+    assert "VTEX lists VVJ-0-01, and does not know it" in says
+    assert "Data Protection Plus" not in says
+
+
+def test_where_vtex_lists_nothing_an_order_that_is_followed_is_asked_for(
+    stack: Operated, document: Document, capsys: pytest.CaptureFixture[str]
+) -> None:
+    invoiced(stack, "VVJ", 3, days_ago=30)
+    followed = Entry(
+        OrderRef(ACCOUNT, "VVJ-77-01"), first_heard_at=NOW, checked_at=NOW, outcome="failing",
+        errors_told="f" * 64, opened_at=NOW, recheck_at=NOW,
+    )  # fmt: skip
+    stack.shop.ledger.write(followed)
+    asked = document(Answer(200, {"orderId": "VVJ-77-01"}))
+    assert "VTEX gives VVJ-77-01 at another address alone" in to_do(findings(stack, capsys, 3))[0]
+    assert asked == ["VVJ-77-01"]
+
+
+def test_a_list_that_vtex_gives_no_more_may_be_a_sign_of_it(
+    stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.vtex.fail(Fault("status", status=404, route="list"))
+    (unknown,) = [one for one in findings(stack, capsys, 1) if one["state"] == "unknown"]
+    assert unknown["says"] == "List Orders: VTEX answered 404"
+    assert "Data Protection Plus" in unknown["to_do"]
 
 
 def test_one_account_alone_may_be_looked_at(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:

@@ -148,6 +148,17 @@ def test_vtex_down_keeps_nothing_and_says_so(
     assert "Nothing was kept" in capsys.readouterr().out
 
 
+def test_an_empty_setting_of_affiliate_ids_is_left_to_do(
+    stack: Operated, sit_down: SitDown, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.environments["CheckInvoiceFunction"]["CNOVA_AFFILIATE_IDS"] = ""
+    sit_down(Person(no_to=("Look",)))
+    assert stack.run("setup") == 3
+    text = capsys.readouterr().out
+    assert 'set CnovaAffiliateIds="VVJ"' in text
+    assert "orders: something is left to do" in text
+
+
 def test_other_accounts_stay(stack: Operated, sit_down: SitDown) -> None:
     stack.keep(CREDENTIALS, {"othershop": KEYS})
     sit_down(Person())
