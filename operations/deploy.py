@@ -221,6 +221,7 @@ def _build(settings: Settings) -> None:
 def _sam(*arguments: str) -> int:
     sam = Path(sys.executable).parent / "sam"
     environment = {"SAM_CLI_TELEMETRY": "0", **os.environ, "PATH": f"{sam.parent}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH", None)  # ours, not that of what sam builds
     if region := os.environ.get("AWS_REGION"):  # which sam, as boto3, does not know
         environment["AWS_DEFAULT_REGION"] = region
     return subprocess.run([sam, *arguments], cwd=ROOT, env=environment, check=False).returncode
