@@ -391,7 +391,7 @@ def test_the_access_log_is_none_of_those_that_share_a_policy_of_5120_characters(
     assert name.startswith("/aws/vendedlogs/")
 
 
-# ---- Runs that failed or could not begin (docs/decisions/0017-runs-that-fail.md)
+# ---- Runs that failed or could not begin (docs/decisions/0019-runs-that-fail.md)
 
 
 def properties_of(function: str) -> Any:
