@@ -60,6 +60,7 @@ CNOVA = Channel(
 CNOVA_BY_ITS_APP = Channel("CSB", "integration-marketplace-viavarejo", "http://bridge.example/api", "Marketplace")
 CNOVA_UNKNOWN_TO_THE_SETTING = Channel("CSB", None, CNOVA.address, "Casas Bahia Marketplace")
 ANOTHER_MARKETPLACE = Channel("MBS", None, "http://anotherintegration.example/api", "Another Marketplace")
+AMAZON = Channel("MZN", None, "http://yetanotherintegration.example/api", "Amazon")
 OWN_SHOP = Channel("", None, f"http://oms.example/api/oms?an={ACCOUNT}", ACCOUNT)
 
 
@@ -80,12 +81,14 @@ class OrderCase:
     status: str = "invoiced"
     state: str | None = "invoiced"
     channel: Channel = CNOVA
+    ending: str = "-01"
+    """How the order's id ends: as VTEX ends it, unless the marketplace has a way of its own."""
 
     @property
     def order_id(self) -> str:
         """Return the order's id at VTEX."""
         prefix = f"{self.channel.affiliate}-" if self.channel.affiliate else "v"
-        return f"{prefix}{self.number}-01"
+        return f"{prefix}{self.number}{self.ending}"
 
     @property
     def codes(self) -> list[str]:
@@ -336,6 +339,10 @@ ORDERS = (
         (sale(None, "643832"),), "other_marketplace", channel=ANOTHER_MARKETPLACE,
     ),
     OrderCase(
+        "order-id-of-amazon", "701-234567", "Amazon's, its id ends in _DBA",
+        (sale(None, "643835"),), "other_marketplace", channel=AMAZON, ending="_DBA",
+    ),
+    OrderCase(
         "own-shop", "5195004lux", "the shop's own, no key",
         (sale(None, "643833"),), "other_marketplace", channel=OWN_SHOP,
     ),
@@ -390,6 +397,8 @@ HOOKS = (
     HookCase("state-null", "a state that is null", _body(state=None), 200, is_kept=True),
     HookCase("unknown-state", "the state “unknow”", _body(state="unknow"), 200, is_kept=True),
     HookCase("state-not-watched", "a state that is not watched", _body(state="handling"), 200),
+    HookCase("order-id-with-a-path", "a path for an order id", _body("../../../../crm/pvt/profile"), 200),
+    HookCase("order-id-that-is-a-sequence", "a sequence for an order id", _body("seq501456"), 200),
     HookCase("ping", "VTEX's ping", _PING, 200),
     HookCase("ping-without-secret", "VTEX's ping, without the secret", _PING, 200, secret=None),
     HookCase("no-secret", "no secret", _body(), 401, secret=None),
@@ -398,8 +407,6 @@ HOOKS = (
     HookCase("malformed-body", "half a JSON document", _body()[:-20], 400),
     HookCase("body-that-is-a-list", "a list of notifications", f"[{_body()}]", 400),
     HookCase("order-id-absent", "no order id", _body(None), 400),
-    HookCase("order-id-with-a-path", "a path for an order id", _body("../../../../crm/pvt/profile"), 400),
-    HookCase("order-id-that-is-a-sequence", "a sequence for an order id", _body("seq501456"), 400),
     HookCase("unknown-account", "an account that is not taken", _body(account="anothershop"), 403),
     HookCase("account-absent", "no account", _body(account=None), 403),
 )  # fmt: skip
@@ -420,6 +427,7 @@ CHECKS = (
     CheckCase("order-not-found", (_UNKNOWN_ORDER,), put_back=(0,)),
     CheckCase("order-not-found-after-the-grace", (_UNKNOWN_ORDER,), dead="not_found", sent_at=_LONG_AGO),
     CheckCase("malformed-body", (_body()[:-20],), dead="malformed"),
+    CheckCase("order-id-that-is-a-sequence", (_body("seq501456"),)),
     CheckCase("one-order-twice", (_message("key-missing"), _message("key-missing"))),
     CheckCase(
         "batch-of-five",
@@ -521,7 +529,7 @@ def order_document(case: OrderCase) -> Json:
     return {
         "orderId": case.order_id,
         "sequence": case.number[:6],
-        "marketplaceOrderId": "" if is_own else f"{case.number}-01",
+        "marketplaceOrderId": "" if is_own else f"{case.number}{case.ending}",
         "marketplaceServicesEndpoint": channel.address,
         "sellerOrderId": f"00-{case.order_id}" if is_own else case.order_id,
         "origin": "Marketplace" if is_own else "Fulfillment",
@@ -534,13 +542,13 @@ def order_document(case: OrderCase) -> Json:
         "value": _VALUE,
         "creationDate": "2026-11-16T11:58:40.0000000+00:00",
         "lastChange": f"{_INVOICED_AT}+00:00",
-        "orderGroup": None,
-        "followUpEmail": None,
+        "orderGroup": "",
+        "followUpEmail": "",
         "lastMessage": None,
         "hostname": ACCOUNT,
         "isCompleted": True,
         "roundingError": 0,
-        "orderFormId": None,
+        "orderFormId": "",
         "allowCancellation": not is_invoiced,
         "allowEdition": False,
         "isCheckedIn": False,
@@ -559,7 +567,7 @@ def order_document(case: OrderCase) -> Json:
         "cancellationData": None,
         "taxData": None,
         "subscriptionData": None,
-        "itemMetadata": None,
+        "itemMetadata": {"Items": []},
         "marketplace": {"baseURL": channel.address, "isCertified": None, "name": channel.name},
         "storePreferencesData": {
             "countryCode": "BRA",
@@ -583,10 +591,10 @@ def order_document(case: OrderCase) -> Json:
             "selectedAddresses": [],
             "contactInformation": [],
         },
-        "ratesAndBenefitsData": None,
+        "ratesAndBenefitsData": {},
         "marketingData": None,
         "giftRegistryData": None,
-        "clientProfileData": None,
+        "clientProfileData": {},
         "items": [
             {
                 "id": "18",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from invoicekey.errors import OrderNotFound
-from invoicekey.notification import OrderRef
+from invoicekey.notification import OrderRef, is_order_id
 from invoicekey.order import Order
 from invoicekey.order_list import OrderList, OrderRow
 from invoicekey.policy import Policy
@@ -111,7 +111,7 @@ def _is_named(name: str | None, account: str, policy: Policy) -> bool:
 
 
 def _looked_into(vtex: Vtex, account: str, affiliate: Affiliate, rows: Sequence[OrderRow]) -> Affiliate:
-    of_it = [row for row in rows if row.affiliate_id == affiliate.id][-MOST_READ:]
+    of_it = [row for row in rows if row.affiliate_id == affiliate.id and is_order_id(row.order_id)][-MOST_READ:]
     with needing(VIEW_ORDER, account):
         verdicts = [_judged(order, account) for order in _orders(vtex, account, of_it)]
     return Affiliate(

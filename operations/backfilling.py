@@ -22,7 +22,7 @@ from invoicekey import record
 from invoicekey.connections import Connections
 from invoicekey.errors import CredentialsRefused, OrderNotFound, TryAgainLater
 from invoicekey.ledger import Entry
-from invoicekey.notification import Malformed, OrderRef, order_ref
+from invoicekey.notification import OrderRef, is_order_id
 from invoicekey.order_list import MOST_ROWS, ROWS_A_PAGE, OrderList, OrderPage, OrderRow
 from invoicekey.policy import Policy
 from invoicekey.verdict import Code, Outcome, Problem
@@ -273,7 +273,7 @@ def choose(listed: Listed, account: str, policy: Policy) -> Chosen:
     chosen = []
     for row in listed.rows:
         affiliate = row.affiliate_id or ""
-        if not _is_safe(row, account):
+        if not is_order_id(row.order_id):
             skipped[ODD_ID] += 1
         elif affiliate and (not wanted or affiliate.casefold() in wanted):
             chosen.append(row.order_id)
@@ -285,14 +285,6 @@ def choose(listed: Listed, account: str, policy: Policy) -> Chosen:
 def _affiliates(configured: Collection[str], account: str) -> set[str]:
     """Return the affiliate ids that count in an account: those for every account, and its own."""
     return {name for of, _, name in (one.rpartition(":") for one in configured) if of in {"", account}}
-
-
-def _is_safe(row: OrderRow, account: str) -> bool:
-    try:
-        order_ref({"OrderId": row.order_id, "Origin": {"Account": account}})
-    except Malformed:
-        return False
-    return True
 
 
 # ---- What is thought of them

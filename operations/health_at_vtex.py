@@ -13,7 +13,7 @@ import httpx
 from invoicekey import texts
 from invoicekey.connections import Connections
 from invoicekey.errors import CredentialsRefused, OrderNotFound, SilenceAsked, TryAgainLater
-from invoicekey.notification import OrderRef
+from invoicekey.notification import OrderRef, is_order_id
 from invoicekey.secrets import vtex_credentials
 from invoicekey.vtex import BURST, Vtex
 from operations.affiliates import Affiliate, Week, affiliates, hold_for, last_week, proposed
@@ -26,7 +26,7 @@ from operations.visit import HOOK_ADMIN, LIST_ORDERS, SECONDS, VIEW_ORDER, needi
 ENOUGH_ORDERS = 50
 """Among so many, none of CNova is no chance."""
 _NO_SUCH_ORDER = "invoicekey-doctor"
-"""For an account without orders: who may see orders hears that there is none of this id."""
+"""For an account without orders that can be asked for: who may see orders hears that there is none of this id."""
 LONGEST_AFFILIATE = 20
 DATA_PROTECTION_PLUS = "accounts with Data Protection Plus have addresses of their own, which are not served here yet"
 """GET /api/orders/pvt/document/{orderId}, and another list. What the usual addresses answer for such an account is not
@@ -89,7 +89,7 @@ class AccountHealth:
         yield well(f"the appKey may “{LIST_ORDERS}”")
 
     def _view(self, vtex: Vtex, weeks: list[Week]) -> Iterator[Finding]:
-        listed = next((row.order_id for week in weeks for row in week.rows), None)
+        listed = next((row.order_id for week in weeks for row in week.rows if is_order_id(row.order_id)), None)
         order_id = listed or self._followed() or _NO_SUCH_ORDER
         try:
             with needing(VIEW_ORDER, self._account):

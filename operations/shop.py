@@ -15,7 +15,7 @@ from invoicekey.alert import Style
 from invoicekey.backlog import Backlog
 from invoicekey.errors import CredentialsRefused
 from invoicekey.ledger import Ledger
-from invoicekey.notification import AccountRefused, Malformed, OrderRef, order_ref
+from invoicekey.notification import OrderRef, is_account, is_order_id
 from invoicekey.outlets import HookQueue, Outlets
 from invoicekey.policy import Policy
 from invoicekey.secrets import Credentials, vtex_credentials
@@ -108,18 +108,18 @@ class Shop:
 
     def order(self, account: str, order_id: str) -> OrderRef:
         """Return an order that was named by hand, once its name is safe to use; raises Trouble."""
-        try:
-            return order_ref({"OrderId": order_id, "Origin": {"Account": account}})
-        except Malformed:
+        if not is_order_id(order_id):
             raise Trouble(
-                f"{order_id[:80]!r} is no order's id. Expected the id as VTEX shows it, such as VVJ-975102-01: up to "
-                "64 letters, digits and dashes (and no sequence, seq…)."
-            ) from None
-        except AccountRefused:
+                f"{order_id[:80]!r} is no order's id that this system reads. Expected the id as VTEX shows it, such as "
+                "VVJ-975102-01: up to 64 letters, digits, dots, underscores and dashes, a letter or a digit first (and "
+                "no sequence, seq…)."
+            )
+        if not is_account(account):
             raise Trouble(
                 f"{account[:80]!r} is no account's name. Expected the NAME of https://NAME.myvtex.com, in lower-case "
                 "letters, digits and dashes."
-            ) from None
+            )
+        return OrderRef(account, order_id)
 
     def vtex(self, requests_per_minute: int | None = None, *, transport: httpx.BaseTransport | None = None) -> Vtex:
         """Make a client of VTEX at the commands' share of the pace, unless another is given."""

@@ -22,6 +22,7 @@ from invoicekey.telemetry import logger
 from tests.fakes_outside import ACCOUNT, GRACE, LEASE, LIMIT, ORDER_ID, REF, Crash, Outside, message, unreachable
 from tests.keys import make_key
 from tests.orders import cnova_order, own_order, returned, sale
+from tests.vtex_facts import FACTS
 
 HOUR = 3600.0
 DAY = timedelta(hours=24)
@@ -256,11 +257,35 @@ def test_an_open_failure_of_an_order_that_is_gone_is_closed_and_its_message_a_de
 
 
 @pytest.mark.parametrize(
-    "body", ["", "[]", "{}", '{"OrderId": "seq1"}', '{"OrderId": "A", "Origin": {"Account": "A"}}']
+    "body",
+    ["", "[]", "{}", '{"OrderId": ""}', '{"OrderId": "seq1"}', '{"OrderId": "A", "Origin": {"Account": "A"}}'],
 )
 def test_what_is_no_notification_is_a_dead_letter_at_once(outside: Outside, body: str) -> None:
     assert outside.check(message(body=body)) == set()
     assert reasons(outside) == ["malformed"]
+
+
+@pytest.mark.parametrize("source", ["hook", "feed", "redrive"])
+@pytest.mark.parametrize("order_id", ["seq501456", "AMZ 1/2", "é", "A" * 65], ids=ascii)
+def test_an_order_that_cannot_be_cnova_s_is_counted_and_done_and_no_dead_letter(
+    outside: Outside, figures: dict[str, list[float]], order_id: str, source: str
+) -> None:
+    at_vtex(outside, sale())
+
+    assert outside.check(message(order_id, source=source), message()) == set()
+    assert (reasons(outside), figures["check_foreign_order_id"]) == ([], [1])
+    assert list(outside.ledger.entries) == [REF]
+
+
+@pytest.mark.parametrize("order_id", FACTS.order_ids)
+def test_an_order_id_as_vtex_documents_them_is_checked_and_told_like_any_other(outside: Outside, order_id: str) -> None:
+    at_vtex(outside, sale(key=None), orderId=order_id)
+
+    assert outside.check(message(order_id)) == set()
+    ((record,), (alert,)) = outside.outlets.records, outside.outlets.alerts
+    assert record.data["order_id"] == order_id
+    assert alert.document["Subject"].startswith(f"{order_id}: ")
+    assert order_id in alert.document["Message"]
 
 
 def test_a_body_that_is_nested_to_the_limit_takes_no_other_with_it(

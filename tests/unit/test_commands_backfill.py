@@ -211,6 +211,18 @@ def test_of_a_large_shop_s_other_orders_one_page_is_listed_and_the_rest_counted(
     assert "1 order read: 1 good." in said.err
 
 
+def test_odd_order_ids_of_other_marketplaces_are_counted_and_amazons_read_like_any_other(desk: Desk) -> None:
+    at = {"invoicedDate": "2026-10-10T12:00:00Z", "creationDate": "2026-10-10T11:00:00Z"}
+    for order_id in ("seq501456", "AMZ 1/2", "VVJ-701-2345678_DBA"):
+        desk.invoice(order_id, sale("1", None), **at)
+
+    said = desk.run(f"{OCTOBER} --format json")
+
+    assert [one["order_id"] for one in said.json["failing"]] == ["VVJ-701-2345678_DBA"]
+    assert said.json["skipped"] == {"odd order id": 2}
+    assert {call.order_id for call in desk.vtex.calls(route="order")} == {"VVJ-701-2345678_DBA"}
+
+
 def test_with_every_affiliate_an_order_that_names_cnovas_app_alone_is_found(desk: Desk) -> None:
     app = {"customApps": [{"id": "cn-viavarejo-integration", "fields": {}}]}
     invoice(desk, 1, sale("1", None), affiliateId="MBS", customData=app)

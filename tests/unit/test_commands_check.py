@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from local.vtex_simulator import Fault
+from operations.commands.explain import LOGS
 from tests.desk import ACCOUNT, CREDENTIALS, Desk, Said, at_a_desk
 from tests.keys import make_key
 from tests.orders import KEY, cnova_order, own_order, sale
+from tests.vtex_facts import FACTS
 
 WRONG_DIGIT = KEY[:-1] + "9"
 
@@ -192,6 +194,7 @@ def test_once_vtex_asks_for_silence_no_other_order_is_read(desk: Desk) -> None:
     ("command", "told"),
     [
         ("check seq501456", "no order's id"),
+        ("check AMZ/1", "letters, digits, dots, underscores and dashes"),
         ("check ../../secrets", "no order's id"),
         ("check VVJ-1-01 --account nobody", "no credentials of nobody"),
     ],
@@ -222,6 +225,21 @@ def test_a_vtex_that_does_not_answer_is_one_line(desk: Desk, fault: Fault, told:
 
     assert (said.code, said.err.count("\n")) == (1, 1)
     assert told in said.err
+
+
+@pytest.mark.parametrize("order_id", FACTS.order_ids)
+def test_an_order_id_as_vtex_documents_them_is_checked_and_explained(desk: Desk, order_id: str) -> None:
+    ref = desk.invoice(order_id, sale("1", None))
+    desk.check(ref)
+    now = datetime.now(UTC)
+    desk.log("CheckInvoiceLogs", now, message="order checked", outcome="failing", problems=["missing"],
+             account=ref.account, order_id=order_id)  # fmt: skip
+    for group in LOGS:
+        desk.log(group, now, message="about something else")
+
+    assert (desk.run(f"check {order_id}").code, desk.run(f"explain {order_id}").code) == (3, 0)
+    assert "read at VTEX and judged: failing" in desk.run(f"explain {order_id}").out
+    assert order_id in desk.run("failures").out
 
 
 def test_no_secret_and_no_customer_is_shown(desk: Desk) -> None:

@@ -18,6 +18,7 @@ from invoicekey.receiver import MOST_BYTES, Receiver
 from invoicekey.secrets import CachedSecret
 from invoicekey.settings import ReceiverSettings
 from tests.fakes import REFUSED, UNREACHABLE, FakeSecretsManager, FakeSqs, Trouble
+from tests.vtex_facts import FACTS
 
 QUEUE, ARN = "https://sqs.example/hook", "arn:hook"
 SECRET = {"X-Hook-Secret": "s3cret"}
@@ -113,7 +114,10 @@ class Call:
     def wrong_secret(self) -> None:
         self.headers["X-Hook-Secret"] = "wrong"
 
-    def bad_order_id(self) -> None:
+    def no_order_id(self) -> None:
+        self.fields["OrderId"] = ""
+
+    def foreign_order_id(self) -> None:
         self.fields["OrderId"] = "seq501456"
 
     def account_of_others(self) -> None:
@@ -134,12 +138,14 @@ ROWS: list[Row] = [
     (Call.too_large, 413, "hook_refused_too_large"),
     (Call.ping, 200, "hook_ping"),
     (Call.wrong_secret, 401, "hook_refused_wrong_secret"),
-    (Call.bad_order_id, 400, "hook_refused_malformed"),
+    (Call.no_order_id, 400, "hook_refused_malformed"),
     (Call.account_of_others, 403, "hook_refused_account_refused"),
     (Call.unwatched_state, 200, "hook_not_watched"),
+    (Call.foreign_order_id, 200, "hook_foreign_order_id"),
     (Call.sqs_out_of_reach, 503, "hook_refused_unavailable"),
 ]
-TWO_ROWS = list(itertools.combinations(ROWS, 2))
+SAME_FIELD = {"no_order_id", "foreign_order_id"}
+TWO_ROWS = [rows for rows in itertools.combinations(ROWS, 2) if {row[0].__name__ for row in rows} != SAME_FIELD]
 
 
 @pytest.mark.parametrize(("spoil", "status", "count"), ROWS, ids=[row[0].__name__ for row in ROWS])
@@ -178,8 +184,9 @@ def test_everything_else_is_queued_and_answered_200(hook: Hook, counted: list[st
 
 
 @pytest.mark.parametrize(("spoil", "is_heard"), [
-    (Call.too_large, False), (Call.ping, False), (Call.wrong_secret, False), (Call.bad_order_id, False),
-    (Call.account_of_others, False), (Call.unwatched_state, True), (Call.sqs_out_of_reach, True),
+    (Call.too_large, False), (Call.ping, False), (Call.wrong_secret, False), (Call.no_order_id, False),
+    (Call.account_of_others, False), (Call.unwatched_state, True), (Call.foreign_order_id, True),
+    (Call.sqs_out_of_reach, True),
 ])  # fmt: skip
 def test_a_genuine_notification_counts_as_heard_whatever_becomes_of_it(
     hook: Hook, all_counted: list[str], spoil: Callable[[Call], None], is_heard: bool
@@ -332,9 +339,33 @@ def test_a_body_that_is_no_notification_is_answered_400(hook: Hook, body: bytes)
     assert hook.call(body) == 400
 
 
-@pytest.mark.parametrize("order_id", [None, 1, "", "VVJ/1", "../x", "SEQ501456", "A" * 65, "\ud800"], ids=ascii)
-def test_an_order_id_that_could_not_be_asked_for_is_answered_400(hook: Hook, order_id: object) -> None:
+@pytest.mark.parametrize("order_id", [None, 1, ["VVJ-1"], "", " "], ids=ascii)
+def test_an_event_that_names_no_order_is_answered_400(hook: Hook, order_id: object) -> None:
     assert hook.call(a_notification(OrderId=order_id)) == 400
+
+
+# ---- 200 to what cannot be CNova's
+
+
+@pytest.mark.parametrize(
+    "order_id", ["VVJ/1", "../x", "SEQ501456", "seq", "A" * 65, "\ud800", "a\nb", "_DBA"], ids=ascii
+)
+def test_an_order_id_that_cannot_be_cnova_s_is_answered_200_counted_and_not_kept(
+    hook: Hook, counted: list[str], order_id: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert hook.call(a_notification(OrderId=order_id)) == 200
+    assert (hook.sqs.sent, counted) == ([], ["hook_foreign_order_id"])
+    assert [vars(record)["account"] for record in caplog.records] == ["luxstore"]
+
+
+def test_such_an_event_is_told_from_one_of_a_state_that_is_not_watched(hook: Hook, counted: list[str]) -> None:
+    assert hook.call(a_notification(OrderId="seq1", State="handling")) == 200
+    assert counted == ["hook_not_watched"]
+
+
+@pytest.mark.parametrize("order_id", FACTS.order_ids)
+def test_an_order_id_as_vtex_documents_them_is_kept(hook: Hook, order_id: str) -> None:
+    assert (hook.call(a_notification(OrderId=order_id)), len(hook.sqs.sent)) == (200, 1)
 
 
 # ---- 403

@@ -10,6 +10,7 @@ from invoicekey import texts
 from invoicekey.access_key import Mangling
 from invoicekey.texts import LANGUAGES, Counted, Said
 from invoicekey.verdict import Code, Problem, Severity, SuggestionSource
+from tests.vtex_facts import FACTS
 from tests.wrappings import WRAPPINGS, Wrap
 
 ORDER = "VVJ-975102-01"
@@ -226,10 +227,19 @@ class TestForeignText:
         assert texts.order_shown("V\n" * 65) == "V " * 31 + "V…"
         assert texts.order_shown(None) is None
 
+    @pytest.mark.parametrize("order_id", [*FACTS.order_ids, "VVJ-1.abc", "a..", "A" * 64])
+    def test_another_order_s_id_is_told_as_it_is_though_it_looks_like_an_address(self, order_id: str) -> None:
+        assert texts.order_shown(order_id) == order_id
+
     def test_a_chat_finds_no_markup_and_every_address(self) -> None:
         told = texts.without_markup("*1* _2_ ~3~ `4` [5](6) https://a.example/b_c*d")
 
         assert told == "∗1∗ ˍ2ˍ ∼3∼ ´4´ (5)(6) https://a.example/b_c*d"
+
+    def test_a_chat_shows_an_order_id_so_that_it_can_be_copied(self) -> None:
+        told = texts.without_markup("MZN-701-2345678_DBA: a_b _c_ d__e")
+
+        assert told == "MZN-701-2345678_DBA: a_b ˍcˍ dˍˍe"
 
     def test_ascii_drops_accents_and_what_costs_two_places_in_a_text_message(self) -> None:
         assert texts.ascii_only("não é visível: «1» [2]{3}~^|\\` 4…") == "nao e visivel: 1 2 3 4..."

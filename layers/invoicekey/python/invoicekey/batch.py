@@ -17,7 +17,16 @@ from invoicekey import telemetry
 from invoicekey.check import Clock, DeadLetterReason, Finding, Heard, OrderCheck
 from invoicekey.errors import CredentialsRefused, LedgerAway, OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.ledger import SPOILT, Entry, HeldBack, Ledger, Page
-from invoicekey.notification import AccountRefused, Malformed, OrderRef, event_id, order_ref, parse, says_invoiced
+from invoicekey.notification import (
+    AccountRefused,
+    ForeignOrderId,
+    Malformed,
+    OrderRef,
+    event_id,
+    order_ref,
+    parse,
+    says_invoiced,
+)
 from invoicekey.outlets import FEED, RECHECK, Message, Outlets
 from invoicekey.policy import Limit
 from invoicekey.record import RecordType
@@ -124,13 +133,19 @@ class BatchCheck:
         return waits.ids
 
     def _open_cases(self, messages: Sequence[Message], clock: Clock, waits: _Waits) -> list[Case]:
-        """Group the messages by order and read the ledger; what can't be a notification is buried."""
+        """Group the messages by order and read the ledger; what can't be a notification is buried.
+
+        What is about an order that can't be CNova's is done: to keep it would be to keep another marketplace's events.
+        """
         by_order: dict[OrderRef, list[Message]] = {}
         for message in messages:
             try:
                 by_order.setdefault(order_ref(parse(message.body)), []).append(message)
             except (Malformed, AccountRefused):
                 self._bury(message, DeadLetterReason.MALFORMED, waits)
+            except ForeignOrderId as foreign:
+                telemetry.count("check_foreign_order_id")
+                logger.info("an order that cannot be CNova's", extra=_of_foreign(foreign, message))
         if not by_order:
             return []
         self._make_up_for_notes(clock)
@@ -439,6 +454,11 @@ def _ids(case: Case) -> dict[str, object]:
         "order_id": case.ref.order_id,
         "correlation_ids": [message.correlation_id for message in case.messages],
     }
+
+
+def _of_foreign(foreign: ForeignOrderId, message: Message) -> dict[str, object]:
+    correlation_ids = [message.correlation_id]
+    return {"account": foreign.account, "order_id": foreign.order_id, "correlation_ids": correlation_ids}
 
 
 def _log(case: Case, finding: Finding) -> None:

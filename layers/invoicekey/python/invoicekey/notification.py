@@ -8,32 +8,50 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
-_ORDER_ID = re.compile(r"(?!(?i:seq))[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+_ORDER_ID = re.compile(r"(?!(?i:seq))[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ACCOUNT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _INVOICED = "invoiced"
 
-KNOWN_STATES = frozenset({
+FILTER_STATES = frozenset({
     "order-created", "on-order-completed", "on-order-completed-ffm", "payment-pending",
-    "waiting-for-order-authorization", "approve-payment", "payment-approved", "payment-denied", "request-cancel",
+    "waiting-for-order-authorization", "approve-payment", "payment-approved", "request-cancel",
     "waiting-for-seller-decision", "waiting-ffmt-authorization", "waiting-for-authorization",
     "waiting-for-manual-authorization", "authorize-fulfillment", "order-create-error", "order-creation-error",
-    "window-to-cancel", "window-to-change-seller", "window-to-change-payment", "waiting-for-mkt-authorization",
-    "waiting-seller-handling", "waiting-for-fulfillment", "waiting-for-sellers-confirmation", "ready-for-handling",
-    "ready-for-invoicing", "start-handling", "handling", "invoice-after-cancellation-deny", "order-accepted",
-    "order-completed", "release-to-fulfillment", "invoice", "invoiced", "replaced", "cancellation-requested",
-    "cancel", "canceling", "canceled",
+    "window-to-cancel", "window-to-change-seller", "waiting-for-mkt-authorization", "waiting-seller-handling",
+    "ready-for-handling", "start-handling", "handling", "invoice-after-cancellation-deny", "order-accepted", "invoice",
+    "invoiced", "replaced", "cancellation-requested", "cancel", "canceled",
+})  # fmt: skip
+"""The states that a hook's or a feed's filter may name (Orders API). VTEX takes any other text too, and is silent."""
+KNOWN_STATES = FILTER_STATES | frozenset({
+    "payment-denied", "window-to-change-payment", "waiting-for-fulfillment", "waiting-for-sellers-confirmation",
+    "ready-for-invoicing", "order-completed", "release-to-fulfillment", "canceling",
 })  # fmt: skip
 """The states that VTEX documents. Any other may mean anything ("unknow" does), so it is always checked."""
+LONGEST_ORDER_ID = 64
 
 
 class Malformed(ValueError):
-    """The body is no notification: not JSON in UTF-8, not an object, or without a usable OrderId."""
+    """The body is no notification: not JSON in UTF-8, not an object, or it names no order."""
 
 
 class AccountRefused(ValueError):
     """The notification names no account, or one that is not taken here."""
+
+
+class ForeignOrderId(ValueError):
+    """The notification is about an order that cannot be CNova's, for its id is none that such an order has.
+
+    VTEX lets each marketplace choose its ids ("ExternalId has no preset format", Help Center), and there is no fault in
+    the event: it is of no use here.
+    """
+
+    def __init__(self, account: str, order_id: str) -> None:
+        super().__init__("the OrderId is none of CNova's")
+        self.account = account
+        self.order_id = order_id[:LONGEST_ORDER_ID].encode("ascii", "backslashreplace").decode()
+        """For logs alone: in ASCII, and cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +82,33 @@ def is_ping(body: Mapping[str, Any]) -> bool:
 def order_ref(body: Mapping[str, Any], accounts: frozenset[str] = frozenset()) -> OrderRef:
     """Return which order the notification is about; with `accounts`, only one of theirs.
 
-    Raises Malformed for the order and AccountRefused for the account.
+    Raises, in this order, Malformed where it names no order, AccountRefused for the account, and ForeignOrderId.
     """
     order_id = body.get("OrderId")
-    if not isinstance(order_id, str) or not _ORDER_ID.fullmatch(order_id):
-        raise Malformed("expected an OrderId of up to 64 letters, digits and dashes")
+    if not isinstance(order_id, str) or not order_id.strip():
+        raise Malformed("expected an OrderId that is a text with something in it")
     origin = body.get("Origin")
     account = origin.get("Account") if isinstance(origin, dict) else None
-    if not isinstance(account, str) or not _ACCOUNT.fullmatch(account):
+    if not is_account(account):
         raise AccountRefused("expected Origin.Account to be an account name of lower-case letters, digits and dashes")
     if accounts and account not in accounts:
         raise AccountRefused("Origin.Account is not in VtexAccounts")
+    if not is_order_id(order_id):
+        raise ForeignOrderId(account, order_id)
     return OrderRef(account, order_id)
+
+
+def is_order_id(text: str) -> bool:
+    """Say whether an order of CNova may have this id: up to 64 letters, digits, dots, underscores and dashes.
+
+    VTEX reads `seq…` as a sequence, of any marketplace's order, and so it is none.
+    """
+    return _ORDER_ID.fullmatch(text) is not None
+
+
+def is_account(name: object) -> TypeGuard[str]:
+    """Say whether this is a text that may be an account's name."""
+    return isinstance(name, str) and _ACCOUNT.fullmatch(name) is not None
 
 
 def is_watched(body: Mapping[str, Any], watched: frozenset[str]) -> bool:

@@ -1,7 +1,7 @@
 """Answers VTEX: the one place that knows the table of answers (docs/architecture.md, "The hook endpoint").
 
 It does no more than authenticate and keep the event, and says 200 to an event only after SQS has it. VTEX wants exactly
-200 within 5 s, tries again otherwise, and drops hooks that fail too often.
+200 within 5 s and tries again otherwise; an event that failed more than 100 times within four days it gives up.
 """
 
 import hmac
@@ -13,7 +13,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from invoicekey import telemetry
 from invoicekey.errors import TryAgainLater
-from invoicekey.notification import AccountRefused, Malformed, OrderRef, is_ping, is_watched, order_ref, parse
+from invoicekey.notification import (
+    AccountRefused,
+    ForeignOrderId,
+    Malformed,
+    OrderRef,
+    is_ping,
+    is_watched,
+    order_ref,
+    parse,
+)
 from invoicekey.secrets import CachedSecret, hook_secrets
 from invoicekey.settings import ReceiverSettings
 from invoicekey.telemetry import logger
@@ -64,20 +73,32 @@ class Receiver:
 
     def _take(self, notification: dict[str, Any], body: bytes, correlation_id: str) -> HTTPStatus:
         try:
-            ref = order_ref(notification, self._settings.accounts)
+            heard = self._heard(notification)
         except Malformed:
             return _refused(HTTPStatus.BAD_REQUEST, "malformed")
         except AccountRefused:
             return _refused(HTTPStatus.FORBIDDEN, "account_refused")
         telemetry.count("hook_heard")
-        self._count_changed_app_key(ref, notification)
+        self._count_changed_app_key(heard.account, notification)
         if not is_watched(notification, self._settings.watched_statuses):
             telemetry.count("hook_not_watched")
             return HTTPStatus.OK
+        details = {"account": heard.account, "order_id": heard.order_id}
+        if isinstance(heard, ForeignOrderId):
+            telemetry.count("hook_foreign_order_id")
+            logger.info("hook of an order that cannot be CNova's", extra=details)
+            return HTTPStatus.OK
         self._queue(body, correlation_id)
         telemetry.count("hook_queued")
-        logger.info("hook queued", extra={"account": ref.account, "order_id": ref.order_id})
+        logger.info("hook queued", extra=details)
         return HTTPStatus.OK
+
+    def _heard(self, notification: dict[str, Any]) -> OrderRef | ForeignOrderId:
+        """Return what the event is about; nothing is wrong with one about a foreign order."""
+        try:
+            return order_ref(notification, self._settings.accounts)
+        except ForeignOrderId as foreign:
+            return foreign
 
     def _queue(self, body: bytes, correlation_id: str) -> None:
         # As VTEX sent it. Of what JSON allows SQS refuses two characters; they go escaped, which is the same JSON.
@@ -91,12 +112,12 @@ class Receiver:
         except (BotoCoreError, ClientError) as error:
             raise TryAgainLater(f"SQS did not take the event: {type(error).__name__}") from error
 
-    def _count_changed_app_key(self, ref: OrderRef, notification: dict[str, Any]) -> None:
+    def _count_changed_app_key(self, account: str, notification: dict[str, Any]) -> None:
         """Count when Origin.Key is another than before: keys rotate, so it decides nothing."""
         app_key = str(notification["Origin"].get("Key"))
-        if self._last_app_keys.setdefault(ref.account, app_key) != app_key:
+        if self._last_app_keys.setdefault(account, app_key) != app_key:
             telemetry.count("hook_app_key_changed")
-            self._last_app_keys[ref.account] = app_key
+            self._last_app_keys[account] = app_key
 
 
 def _parsed(body: bytes) -> dict[str, Any] | None:

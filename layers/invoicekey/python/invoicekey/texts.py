@@ -17,13 +17,13 @@ from zoneinfo import ZoneInfo
 
 from invoicekey import access_key, markup
 from invoicekey.access_key import Mangling
+from invoicekey.notification import LONGEST_ORDER_ID, is_order_id
 from invoicekey.verdict import NOT_ON_ITS_WAY, Code, Problem, SuggestionSource
 
 LANGUAGES = ("pt-BR", "en")
 DEFAULT_STACK = "invoicekey"
 """Commands lead to this stack where they name none."""
 LONGEST_NUMBER = 20
-LONGEST_ORDER_ID = 64
 LONGEST_VALUE = 60
 MOST_OTHERS = 3
 """So many further problems stand in an alert; how many more there are is told."""
@@ -425,8 +425,8 @@ def number_shown(text: str | None) -> str | None:
 
 
 def order_shown(order_id: str | None) -> str | None:
-    """Return another order's id for a running text."""
-    return plain(order_id, LONGEST_ORDER_ID)
+    """Return another order's id for a running text: one as orders have it as it is, though a dot may be in it."""
+    return order_id if order_id and is_order_id(order_id) else plain(order_id, LONGEST_ORDER_ID)
 
 
 def plain(text: str | None, longest: int) -> str | None:
@@ -449,8 +449,11 @@ def quoted(text: str) -> str:
 
 
 def without_markup(text: str) -> str:
-    """Return a text in which no chat application finds a format or a link of its own: an address stays one."""
-    return re.sub(r"\S+", lambda word: word[0] if "://" in word[0] else word[0].translate(_MARKUP), text)
+    """Return a text in which no chat application finds a format or a link of its own: an address stays one.
+
+    So does an underscore within a word, where it formats nothing: an order's id is to be copied as it is.
+    """
+    return re.sub(r"\S+", lambda word: word[0] if "://" in word[0] else _unformatted(word[0]), text)
 
 
 def ascii_only(text: str) -> str:
@@ -589,7 +592,12 @@ def _day(when: datetime, language: str) -> str:
     return f"{when:%d/%m/%Y}"
 
 
-_MARKUP = str.maketrans({"*": "∗", "_": "ˍ", "~": "∼", "`": "´", "[": "(", "]": ")"})
+def _unformatted(word: str) -> str:
+    return _AT_A_WORD_S_EDGE.sub("ˍ", word.translate(_MARKUP))
+
+
+_MARKUP = str.maketrans({"*": "∗", "~": "∼", "`": "´", "[": "(", "]": ")"})
+_AT_A_WORD_S_EDGE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _KINDS: tuple[tuple[str, Callable[[str], object]], ...] = (
     ("(xml)", markup.is_markup),
     ("(e-mail)", re.compile("@").search),
