@@ -37,7 +37,11 @@ MOST_ROWS, MOST_PAGES, MOST_ITEMS = 100, 30, 10
 _USUAL_ROWS, _USUAL_ITEMS = 15, 1
 _USUAL_VISIBILITY, _LONGEST_VISIBILITY = 240, 12 * 60 * 60
 _SHORTEST_RETENTION, _LONGEST_RETENTION = 4 * 24 * 60 * 60, 14 * 24 * 60 * 60
-_FILTER_TYPES = ("FromWorkflow", "FromOrders")
+_OF_THE_OTHER_TYPE = {
+    "FromWorkflow": frozenset({"expression", "disableSingleFire"}),
+    "FromOrders": frozenset({"status"}),
+}
+_FILTER_TYPES = tuple(_OF_THE_OTHER_TYPE)
 
 _NEWEST_FIRST, _OLDEST_FIRST = "creationDate,desc", "creationDate,asc"
 _TEXT_FILTERS = {"f_status": "status", "f_affiliateId": "affiliateId"}
@@ -61,6 +65,10 @@ class BadInput(ValueError):
     """The simulator was told to do what it cannot; the message says what it expects."""
 
 
+class TwoTypes(BadInput):
+    """A filter has what belongs to the other type; VTEX answers 409 to it."""
+
+
 def expect(holds: bool, otherwise: str) -> None:
     """Raise BadInput with what was expected, unless it holds."""
     if not holds:
@@ -72,6 +80,14 @@ def as_object(document: object, called: str = "the document") -> dict[str, Any]:
     if not isinstance(document, dict):
         raise BadInput(f"{called} must be a JSON object")
     return document
+
+
+def refuse_two_types(config: Mapping[str, Any]) -> None:
+    """Raise TwoTypes for a configuration whose filter has what belongs to the other type."""
+    chosen = config.get("filter")
+    members = _OF_THE_OTHER_TYPE.get(str(chosen.get("type")), frozenset()) if isinstance(chosen, dict) else frozenset()
+    if mixed := members & set(chosen or ()):
+        raise TwoTypes(f"{', '.join(sorted(mixed))} may not be in a filter of this type")
 
 
 def is_within(value: object, least: float, most: float) -> TypeGuard[float]:
@@ -120,6 +136,7 @@ class OrderList:
         values = [row["totalValue"] for row in rows if isinstance(row["totalValue"], int | float)]
         return {
             "list": rows[(page - 1) * per_page : page * per_page],
+            "facets": [],
             "paging": {
                 "total": len(rows),
                 "pages": ceil(len(rows) / per_page),
@@ -152,9 +169,11 @@ class _Row:
             "orderId": order["orderId"],
             "creationDate": order.get("creationDate"),
             "clientName": _PERSON,
+            "items": None,
             "totalValue": order.get("value"),
+            "paymentNames": "",
             "status": status,
-            "statusDescription": _DESCRIPTIONS.get(str(status)),
+            "statusDescription": _DESCRIPTIONS.get(str(status), ""),
             "marketPlaceOrderId": order.get("marketplaceOrderId"),
             "sequence": order.get("sequence"),
             "salesChannel": order.get("salesChannel"),
@@ -163,6 +182,16 @@ class _Row:
             "workflowInErrorState": bool(order.get("workflowIsInError")),
             "workflowInRetry": False,
             "lastMessageUnread": _MESSAGE,
+            "ShippingEstimatedDate": None,
+            "ShippingEstimatedDateMax": None,
+            "ShippingEstimatedDateMin": None,
+            "orderIsComplete": bool(order.get("isCompleted", True)),
+            "listId": None,
+            "listType": None,
+            "authorizedDate": order.get("authorizedDate"),
+            "callCenterOperatorName": None,
+            "totalItems": len(order.get("items") or ()),
+            "currencyCode": "BRL",
         }
         return cls(shown, {name: _time(order.get(name)) for name in _PERIOD_FILTERS.values()})
 

@@ -65,11 +65,13 @@ from local.vtex_routes import (
     FeedEvent,
     OrderList,
     Query,
+    TwoTypes,
     as_object,
     expect,
     handles,
     is_texts,
     is_within,
+    refuse_two_types,
 )
 
 __all__ = ["BadInput", "Fault", "InvoiceEdit", "Kind", "OrderUnknown", "Request", "VtexSimulator"]
@@ -83,6 +85,7 @@ Kind = Literal[
     "login_page",  # 200 text/html
     "login_redirect",  # 302 to the login page
     "truncated_json",  # the length is right, the JSON is cut
+    "empty_object",  # 200 with {}, whether there is something or not
     "wrong_order",  # 200 with the document of another order
     "trickle",  # a byte now and then for `seconds` (60 unless told), then the connection closes
     "oversized",  # over 5 MB, and Content-Length says so
@@ -460,6 +463,8 @@ def _guarded(vtex: VtexSimulator, call: Call, route: str, work: Work) -> Answer:
 def _done(vtex: VtexSimulator, call: Call, work: Work) -> Answer:
     try:
         reply = work(vtex, call)
+    except TwoTypes as error:
+        return _error(HTTPStatus.CONFLICT, str(error))
     except BadInput as error:
         return _error(HTTPStatus.BAD_REQUEST, str(error))
     except OrderUnknown as error:
@@ -571,6 +576,7 @@ def _show_feed(vtex: VtexSimulator, call: Call) -> object:
 def _configure_feed(vtex: VtexSimulator, call: Call) -> object:
     """Keep a feed configuration; what the appKey's feed of the same account holds stays in it."""
     wanted, former = as_object(call.json()), vtex.feeds.get(call.app_key)
+    refuse_two_types(wanted)
     if former and former.account == call.account:
         former.configure(wanted)
     else:
@@ -604,6 +610,7 @@ def _configure_hook(vtex: VtexSimulator, call: Call) -> object:
     wanted = as_object(call.json())
     hook = as_object(wanted.get("hook"))
     expect("filter" in wanted, "filter is required")
+    refuse_two_types(wanted)
     expect(isinstance(hook.get("url"), str) and isinstance(hook.get("headers"), dict), "hook needs url and headers")
     expect(ping(hook["url"]), "the address did not answer the ping with 200")
     vtex.hooks[call.app_key] = wanted
@@ -677,6 +684,11 @@ def _oversized(answer: Answer, delivery: Delivery) -> Answer:
     return replace(answer, body=body, delivery=delivery)
 
 
+def _emptied_answer(answer: Answer) -> Answer:
+    tells = answer.status in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}
+    return replace(answer, status=HTTPStatus.OK, body=b"{}") if tells else answer
+
+
 def _error(status: int, message: str, code: str | None = None) -> Answer:
     return Answer(status, _encode({"error": {"code": code or str(int(status)), "message": message, "exception": None}}))
 
@@ -701,6 +713,7 @@ _SPOIL: Mapping[Kind, Callable[[Answer], Answer]] = {
     "trickle": lambda answer: replace(answer, body=b"{", delivery="trickle"),
     "oversized": lambda answer: _oversized(answer, "whole"),
     "oversized_stream": lambda answer: _oversized(answer, "unsized"),
+    "empty_object": _emptied_answer,
     "no_packages": lambda answer: replace(answer, body=_with(answer.body, packageAttachment=None)),
 }
 

@@ -182,6 +182,18 @@ def test_a_row_of_the_list_is_told_from_its_order(vtex: VtexSimulator, client: h
         "origin": "Fulfillment",
         "workflowInErrorState": True,
         "workflowInRetry": False,
+        "items": None,
+        "paymentNames": "",
+        "ShippingEstimatedDate": None,
+        "ShippingEstimatedDateMax": None,
+        "ShippingEstimatedDateMin": None,
+        "orderIsComplete": True,
+        "listId": None,
+        "listType": None,
+        "authorizedDate": None,
+        "callCenterOperatorName": None,
+        "totalItems": 0,
+        "currencyCode": "BRL",
     }
 
 
@@ -761,6 +773,16 @@ def test_a_redirect_leads_to_the_login_page_and_is_seen_when_followed(
     assert [hop.status_code for hop in answer.history] == [302]
     assert "<form>" in answer.text
     assert [call.order_id for call in vtex.calls()] == [ORDER_ID, ""]
+
+
+def test_an_empty_object_shows_neither_what_is_there_nor_that_nothing_is(
+    vtex: VtexSimulator, client: httpx.Client
+) -> None:
+    vtex.fail(Fault("empty_object"))
+
+    answers = [client.get(path) for path in (ORDER_PATH, f"{ORDER_PATH}-of-nobody")]
+
+    assert [(answer.status_code, answer.json()) for answer in answers] == [(200, {}), (200, {})]
 
 
 def test_truncated_json_has_the_right_length(vtex: VtexSimulator, client: httpx.Client) -> None:
