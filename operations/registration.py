@@ -1,10 +1,11 @@
 """An account's hook and feed at VTEX, as an operator sees, installs and removes them.
 
-The rules are those of the stack's guard: what is another system's is neither written nor removed. What is done is noted
-where the guard notes it, so that its next run knows what it meets.
+The rules are those of the stack's guard: what is another system's is neither written nor removed, nor what VTEX does
+not show, unless a person who knows says that it is nobody else's. What is done is noted where the guard notes it, so
+that its next run knows what it meets.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from invoicekey.configurations import (
@@ -16,6 +17,7 @@ from invoicekey.configurations import (
     Filter,
     Gone,
     HookConfig,
+    NotShown,
     OtherSystem,
     Ownership,
     WantedHook,
@@ -26,14 +28,23 @@ from invoicekey.configurations import (
     ownership,
 )
 from invoicekey.guarded import Guarded, GuardNotes, digest
+from invoicekey.notification import FILTER_STATES
 from invoicekey.secrets import hook_secrets, vtex_credentials
 from invoicekey.vtex import Vtex
 from operations.deployment import Trouble
-from operations.findings import Finding, note, to_do, well
+from operations.findings import Finding, note, to_do, unknown, well
 from operations.shop import HOOK_SECRET, Shop
 from operations.visit import HOOK_ADMIN, SECONDS, needing
 
 LONGEST_FILTER = 100
+
+
+class InDoubt(Trouble):
+    """VTEX does not show whether there is a hook or a feed; `doubt` says so, for the question to who may know."""
+
+    def __init__(self, doubt: str, way_on: str) -> None:
+        super().__init__(f"{doubt} Nothing was changed. If no other system has one on this appKey: {way_on}")
+        self.doubt = doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +54,8 @@ class Standing:
     wanted: WantedHook
     previous_secret: str = field(repr=False)
     noted: Guarded
-    hook: HookConfig | None
-    feed: FeedConfig | None
+    hook: HookConfig | NotShown | None
+    feed: FeedConfig | NotShown | None
 
     @property
     def whose(self) -> Ownership:
@@ -56,14 +67,30 @@ class Standing:
         """Say whether our hook carries the current secret, as VTEX shows it, else as it was last registered."""
         if self.hook is None:
             return False
-        if self.hook.secret is None:
+        if isinstance(self.hook, NotShown) or self.hook.secret is None:
             return self.noted.hook_secret == digest(self.wanted.secret)
         return "header" not in hook_differences(self.hook, self.wanted)
 
     @property
     def feed_is_ours(self) -> bool:
         """Say whether the feed may be written; where there is none, one may be registered."""
+        if isinstance(self.feed, NotShown):
+            return False
         return self.feed is None or is_feed_ours(self.feed, self.wanted.statuses, self.noted, self.whose)
+
+    @property
+    def not_shown(self) -> str | None:
+        """Name what VTEX does not show: `hook`, `feed`, `hook and feed`; None where it shows all."""
+        hidden = [name for name, it in (("hook", self.hook), ("feed", self.feed)) if isinstance(it, NotShown)]
+        return " and ".join(hidden) or None
+
+    @property
+    def without_doubt(self) -> "Standing":
+        """Return it as it is where a person says that what is not shown is nobody else's."""
+        hook = None if isinstance(self.hook, NotShown) else self.hook
+        feed = None if isinstance(self.feed, NotShown) else self.feed
+        standing = replace(self, hook=hook, feed=feed)
+        return replace(standing, noted=first_seen(standing.noted, standing.whose))
 
 
 class Registration:
@@ -93,12 +120,13 @@ class Registration:
         )
         return replace(standing, noted=first_seen(standing.noted, standing.whose))
 
-    def install(self, account: str, instead_of: str | None = None) -> list[Finding]:
+    def install(self, account: str, instead_of: str | None = None, *, though_not_shown: bool = False) -> list[Finding]:
         """Register hook and feed, also where they are as they should be; return what was done.
 
-        Another system's hook is overwritten only where a person named its host in `instead_of`.
+        Another system's hook is overwritten only where a person named its host in `instead_of`. Raises InDoubt where
+        VTEX does not show what is there, unless a person said that it is nobody else's.
         """
-        standing = self.read(account)
+        standing = self._known(account, "hook install", though_not_shown=though_not_shown).without_doubt
         if isinstance(standing.whose, OtherSystem) and standing.whose.host != instead_of:
             raise Trouble(
                 f"{_elsewhere(standing.whose)}. Nothing was changed: {_own_app_key(self._shop, account)}. If that "
@@ -109,11 +137,12 @@ class Registration:
         with needing(HOOK_ADMIN, account):
             self._install_hook(standing)
             done = [well(f"VTEX tells {standing.wanted.url} of the orders that become {_listed(standing)}")]
-            return [*done, self._install_feed(replace(standing, hook=HookConfig(standing.wanted.url)))]
+            feed = self._install_feed(replace(standing, hook=HookConfig(standing.wanted.url)))
+            return [*done, feed, *_of_statuses(standing)]
 
-    def remove(self, account: str) -> list[Finding]:
-        """Remove hook and feed; return what was done."""
-        standing = self.read(account)
+    def remove(self, account: str, *, though_not_shown: bool = False) -> list[Finding]:
+        """Remove hook and feed; return what was done. Raises InDoubt as `install` does."""
+        standing = self._known(account, "hook remove", though_not_shown=though_not_shown)
         if isinstance(standing.whose, OtherSystem):
             raise Trouble(f"{_elsewhere(standing.whose)}. Nothing was changed: it is for that system to remove it.")
         with needing(HOOK_ADMIN, account):
@@ -121,8 +150,16 @@ class Registration:
             # The appKey may be another system's from now on, and then so is its feed.
             noted = replace(standing.noted, hook_secret=None, hook_installed=False, own_app_key=False)
             self._notes.write(noted)
-            done = [well("there was no hook" if isinstance(standing.whose, Gone) else "the hook is removed")]
+            done = [well(_REMOVED.get(type(standing.whose), "the hook is removed"))]
             return [*done, self._remove_feed(standing, noted)]
+
+    def _known(self, account: str, command: str, *, though_not_shown: bool) -> Standing:
+        """Look at VTEX; raise InDoubt where it does not show what is there, and no person knows it."""
+        standing = self.read(account)
+        if standing.not_shown and not though_not_shown:
+            way_on = self._shop.command(f"{command} --account {account} --though-not-shown")
+            raise InDoubt(_doubt(standing), way_on)
+        return standing
 
     def _install_hook(self, standing: Standing) -> None:
         account = standing.noted.account
@@ -144,16 +181,20 @@ class Registration:
     def _remove_feed(self, standing: Standing, noted: Guarded) -> Finding:
         if standing.feed is None:
             return well("there was no feed")
-        if not standing.feed_is_ours:
+        is_shown = not isinstance(standing.feed, NotShown)
+        if is_shown and not standing.feed_is_ours:
             return note("the appKey's feed may be another system's; it was left alone")
         self._configurations.remove_feed(noted.account, SECONDS)
         self._notes.write(replace(noted, feed_installed=False))
-        return well("the feed is removed, with all that it held")
+        return well("the feed is removed, with all that it held" if is_shown else "there is no feed any more")
 
     def _refused(self, refused: ConfigurationRefused, standing: Standing) -> str:
         if "409" in refused.why:
             how = self._shop.command(f"hook remove --account {standing.noted.account}")
-            return f"{refused.why}: the present hook filters in another way. Remove it ({how}), then install again."
+            return (
+                f"{refused.why}. It documents that for a filter of two types; ours has one, so what it minds is not "
+                f"known. Nothing was changed. It may help to remove what is there ({how}) and to install again."
+            )
         return (
             f"{refused.why}: its ping of {standing.wanted.url} did not get 200. Nothing was changed. Is the stack "
             f"deployed? {self._shop.command('doctor')} says what is wrong with it."
@@ -161,6 +202,9 @@ class Registration:
 
     def _app_key(self, account: str) -> str:
         return digest(vtex_credentials(self._shop.credentials, account).app_key)
+
+
+_REMOVED: Mapping[type[Ownership], str] = {Gone: "there was no hook", NotShown: "there is no hook any more"}
 
 
 def install_command(shop: Shop, account: str) -> str:
@@ -175,6 +219,8 @@ def findings(standing: Standing, shop: Shop) -> Iterator[Finding]:
     match standing.whose:
         case Gone():
             yield to_do("there is no hook: VTEX tells us of no order", install)
+        case NotShown():
+            yield unknown(f"VTEX does not say whether there is a hook{_by_notes(standing)}", install)
         case OtherSystem() as other:
             yield to_do(_elsewhere(other), own_app_key)
         case Different():
@@ -182,10 +228,30 @@ def findings(standing: Standing, shop: Shop) -> Iterator[Finding]:
         case _:
             yield from _of_our_hook(standing, install)
     yield _of_feed(standing, install, own_app_key)
+    yield from _of_statuses(standing)
+
+
+def _doubt(standing: Standing) -> str:
+    return (
+        f"VTEX does not say whether the appKey of {standing.noted.account} has a {standing.not_shown}: it answered "
+        f"with nothing in it{_by_notes(standing)}. To write there would erase what another system has."
+    )
+
+
+def _by_notes(standing: Standing) -> str:
+    return " (this stack has registered one before)" if standing.noted.hook_installed else ""
+
+
+def _of_statuses(standing: Standing) -> Iterator[Finding]:
+    if unknown_there := sorted(standing.wanted.statuses - FILTER_STATES):
+        yield to_do(
+            f"VTEX's filter lists no status {', '.join(unknown_there)}: no event tells of it",
+            "take it out of WatchedStatuses in parameter_overrides of samconfig.toml, then make deploy",
+        )
 
 
 def _of_our_hook(standing: Standing, install: str) -> Iterator[Finding]:
-    hook = standing.hook or HookConfig()
+    hook = standing.hook if isinstance(standing.hook, HookConfig) else HookConfig()
     shown = "" if hook.url else " (VTEX does not show it; so it was last registered)"
     yield well(f"the hook points at {standing.wanted.url}{shown}")
     yield _of_header(standing, hook, install)
@@ -213,6 +279,8 @@ def _of_feed(standing: Standing, install: str, own_app_key: str) -> Finding:
     feed = standing.feed
     if feed is None:
         return to_do("there is no feed, the second source for what the hook misses", install)
+    if isinstance(feed, NotShown):
+        return unknown("VTEX does not say whether there is a feed", install)
     if not standing.feed_is_ours:
         return to_do(f"the feed ({_filter(feed.filter)}) may be another system's, and is left alone", own_app_key)
     if not feed_differences(feed, standing.wanted.statuses):

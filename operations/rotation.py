@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 
-from invoicekey.configurations import Different, Ours
+from invoicekey.configurations import Different, NotShown, Ours
 from invoicekey.errors import TryAgainLater
 from invoicekey.guarded import GuardNotes, digest
 from invoicekey.secrets import hook_secrets
@@ -101,6 +101,8 @@ class Rotation:
         """Say whether VTEX sends the current secret, or none of ours; where it gives no answer, by the guard's note."""
         with suppress(TryAgainLater, Trouble), visiting(self._shop, [account]) as vtex:
             standing = Registration(self._shop, vtex).read(account)
+            if isinstance(standing.whose, NotShown):
+                return standing.carries_current_secret or not standing.noted.hook_installed
             return standing.carries_current_secret or not isinstance(standing.whose, Ours | Different)
         guarded = self._notes.read([account])[account]
         current = str(self._shop.deployment.read_secret(HOOK_SECRET).get("current"))

@@ -18,7 +18,7 @@ from invoicekey.secrets import CachedSecret, Credentials, vtex_credentials
 from invoicekey.settings import DrainSettings
 from invoicekey.table import Table
 from invoicekey.telemetry import metrics
-from invoicekey.visits import Visits, accounts_served
+from invoicekey.visits import Rounds, Visits, accounts_served
 from invoicekey.vtex import Pace, Vtex
 
 settings = DrainSettings.read(os.environ)
@@ -45,7 +45,8 @@ def build(settings: DrainSettings) -> DrainFeed:
             hook_url=settings.hook_url,
             statuses=settings.vtex.watched_statuses,
         ),
-        settings.vtex.watched_statuses,
+        Rounds(table, "drain"),
+        watched_statuses=settings.vtex.watched_statuses,
     )
 
 

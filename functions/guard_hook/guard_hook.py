@@ -18,7 +18,7 @@ from invoicekey.settings import GuardSettings
 from invoicekey.table import Table
 from invoicekey.telemetry import metrics
 from invoicekey.topics import Topics
-from invoicekey.visits import Visits, accounts_served
+from invoicekey.visits import Rounds, Visits, accounts_served
 from invoicekey.vtex import Pace, Vtex
 
 settings = GuardSettings.read(os.environ)
@@ -44,6 +44,7 @@ def build(settings: GuardSettings) -> HookGuard:
         notes=GuardNotes(table),
         backlog=Backlog(table),
         visits=Visits(vtex, Ledger(table), table),
+        rounds=Rounds(table, "guard"),
     )
 
 

@@ -1,18 +1,22 @@
 """`invoicekey hook`: VTEX's order hook, and the feed behind it."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from operations.cli import app, can_ask, err, out, shop
 from operations.deployment import Trouble
-from operations.findings import Section, exit_code, looked, show
+from operations.findings import Finding, Section, exit_code, looked, show
 from operations.plain import plainly, say
-from operations.registration import Registration, findings
+from operations.registration import InDoubt, Registration, findings
 from operations.shop import Shop
 from operations.visit import visiting
 
 Account = Annotated[str | None, typer.Option(help="The VTEX account; where there is one only, it need not be named.")]
+ThoughNotShown = typer.Option(
+    "--though-not-shown", help="Also where VTEX does not show what is there: you know that it is no other system's."
+)
 
 hook = typer.Typer(no_args_is_help=True, help="See, install or remove VTEX's order hook, and the feed behind it.")
 app.add_typer(hook, name="hook")
@@ -42,17 +46,45 @@ def install(
     instead_of: Annotated[
         str | None, typer.Option(help="The host that the hook points at now, where you have decided to overwrite it.")
     ] = None,
+    though_not_shown: Annotated[bool, ThoughNotShown] = False,
 ) -> int:
     """Register hook and feed at VTEX; safe to repeat, and VTEX pings the address anew.
 
-    Another system's hook or feed is not overwritten. Exit code 3 where the feed was left alone.
+    Another system's hook or feed is not overwritten; where VTEX does not show whether there is one, it asks you. Exit
+    code 3 where the feed was left alone.
     """
     of = shop(context)
     name = of.account(account)
-    with plainly(), visiting(of, [name]) as vtex, err.status("asking VTEX"):
-        section = Section(name, tuple(Registration(of, vtex).install(name, instead_of)))
+    with plainly():
+        done = install_at_vtex(of, name, instead_of, though_not_shown=though_not_shown)
+    section = Section(name, tuple(done))
     show(out, section)
     return exit_code([section])
+
+
+def install_at_vtex(
+    of: Shop, account: str, instead_of: str | None = None, *, though_not_shown: bool = False
+) -> list[Finding]:
+    """Register hook and feed, and return what was done; ask the person where VTEX leaves a doubt. Raises Trouble."""
+
+    def install(sure: bool) -> list[Finding]:
+        with visiting(of, [account]) as vtex, err.status("asking VTEX"):
+            return Registration(of, vtex).install(account, instead_of, though_not_shown=sure)
+
+    return _asked_where_in_doubt(install, "Install", sure=though_not_shown)
+
+
+def _asked_where_in_doubt(act: Callable[[bool], list[Finding]], what: str, *, sure: bool) -> list[Finding]:
+    """Act; where VTEX does not show what is there, ask whether to go on, where there is anybody to ask."""
+    try:
+        return act(sure)
+    except InDoubt as doubt:
+        if not can_ask():
+            raise
+        say(err, doubt.doubt)
+    if not typer.confirm(f"Are you sure that no other system has one on this appKey? {what}?", err=True):
+        raise Trouble("Nothing was changed.")
+    return act(True)
 
 
 @hook.command()
@@ -60,10 +92,11 @@ def remove(
     context: typer.Context,
     account: Account = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    though_not_shown: Annotated[bool, ThoughNotShown] = False,
 ) -> int:
     """Remove hook and feed from VTEX: before the stack is deleted, or to give the appKey to another system.
 
-    Another system's hook or feed is never removed.
+    Another system's hook or feed is never removed; where VTEX does not show whether there is one, it asks you.
     """
     if not yes and not can_ask():
         raise Trouble("It asks first: in a script say --yes. Nothing was changed.")
@@ -77,9 +110,14 @@ def remove(
         )
         if not typer.confirm(f"Remove hook and feed of {name} from VTEX?", err=True):
             raise Trouble("Nothing was changed.")
-    with plainly(), visiting(of, [name]) as vtex, err.status("asking VTEX"):
-        section = Section(name, tuple(Registration(of, vtex).remove(name)))
-    show(out, section)
+
+    def take_away(sure: bool) -> list[Finding]:
+        with visiting(of, [name]) as vtex, err.status("asking VTEX"):
+            return Registration(of, vtex).remove(name, though_not_shown=sure)
+
+    with plainly():
+        done = _asked_where_in_doubt(take_away, "Remove", sure=though_not_shown)
+    show(out, Section(name, tuple(done)))
     return 0
 
 

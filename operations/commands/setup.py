@@ -12,11 +12,11 @@ from operations import credentials
 from operations.affiliates import last_week
 from operations.cli import FAILING, INTERRUPTED, app, can_ask, err, out, shop
 from operations.commands.doctor import examine
+from operations.commands.hook import install_at_vtex
 from operations.deployment import Trouble
 from operations.findings import Finding, Section, State, note, show, to_do, unknown, well, worst
 from operations.health_at_vtex import AccountHealth
 from operations.plain import plainly
-from operations.registration import Registration
 from operations.shop import Shop
 from operations.topics import send_tests
 from operations.visit import Refused, visiting
@@ -158,9 +158,7 @@ class Steps:
         return _show(*section.findings)
 
     def _install_hook(self) -> State:
-        with visiting(self._of, [self._account]) as vtex, err.status("asking VTEX"):
-            done = Registration(self._of, vtex).install(self._account)
-        return _show(*done)
+        return _show(*install_at_vtex(self._of, self._account))
 
     def _send_test(self) -> State:
         sections = send_tests(self._of, self._account, with_operations=True)

@@ -323,6 +323,14 @@ def test_a_hook_that_is_gone_is_told_with_its_cure(stack: Operated, left_to_do: 
     assert left_to_do().endswith(f"invoicekey hook install --account {ACCOUNT}")
 
 
+def test_a_hook_that_vtex_does_not_show_is_unknown_and_never_said_to_be_gone(
+    stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.vtex.fail(Fault("empty_object", route="hook_config"))
+    (unknown,) = [one for one in findings(stack, capsys, 1) if one["state"] == "unknown"]
+    assert "VTEX does not say whether there is a hook" in unknown["says"]
+
+
 def test_orders_are_told_by_affiliate_and_which_are_cnova_s(
     stack: Operated, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -374,6 +382,25 @@ def test_an_empty_setting_is_told_whatever_can_be_seen_of_the_orders(
         invoiced(stack, "VVJ", 3, days_ago=30)
     told = [line for line in to_do(findings(stack, capsys, 3)) if "names no affiliate id" in line]
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("odd", ["../..", "seq501456", "AMZ 1/2"])
+def test_an_odd_order_id_of_the_list_is_counted_and_never_asked_for(
+    odd: str, stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    invoiced(stack, "MBS", 2, events.ANOTHER_MARKETPLACE)
+    document = events.order_document(events.BY_NAME["other-marketplace"])
+    for minutes in (0, 60):  # the first and the last of the list
+        at = (NOW - timedelta(days=1, minutes=minutes)).isoformat()
+        order_id = odd if minutes else f"{odd}2"
+        stack.vtex.put_order({**document, "orderId": order_id, "invoicedDate": at, "creationDate": at})
+
+    says = " ".join(one["says"] for one in findings(stack, capsys, 0))
+
+    assert "not CNova's: MBS 4" in says
+    asked = {call.order_id for call in stack.vtex.calls(route="order")}
+    assert asked
+    assert not [order_id for order_id in asked if order_id.startswith(odd)]
 
 
 def test_orders_that_smell_of_cnova_are_told_with_the_exact_parameter(

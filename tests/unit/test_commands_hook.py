@@ -140,6 +140,141 @@ def test_vtex_down_is_said_in_one_line(stack: Operated, capsys: pytest.CaptureFi
     assert said(capsys).count("\n") == 1
 
 
+# ---- What VTEX does not show
+
+HIDDEN = pytest.mark.parametrize("route", ["hook_config", "feed_config"])
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Sit a person at the terminal who answers yes to nothing but what is taken off this list; return what is asked."""
+    asked: list[str] = []
+
+    def confirm(question: str, **given: object) -> bool:
+        assert not given.get("default")
+        asked.append(question)
+        return bool(asked[:1] == ["yes"] and len(asked) == 2)
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("typer.confirm", confirm)
+    return asked
+
+
+@HIDDEN
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_what_is_not_shown_is_not_written_where_nobody_can_be_asked(
+    route: str, is_noted: bool, stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if is_noted:
+        stack.run("hook", "install")
+    stack.vtex.hooks[APP_KEY] = OTHER
+    stack.vtex.feeds[APP_KEY] = Feed(APP_KEY, ACCOUNT, OTHER_FEED)
+    stack.vtex.fail(Fault("empty_object", route=route))
+    stack.vtex.fail(Fault("empty_object", route="hook_config"))
+    capsys.readouterr()
+
+    assert stack.run("hook", "install") == 1
+    assert (stack.vtex.hooks[APP_KEY], stack.vtex.feeds[APP_KEY].config) == (OTHER, OTHER_FEED)
+    text = said(capsys)
+    assert "VTEX does not say whether the appKey of luxstore has a hook" in text
+    assert ("this stack has registered one before" in text) is is_noted
+    assert f"invoicekey hook install --account {ACCOUNT} --though-not-shown" in text
+    assert text.count("\n") == 1
+
+
+@HIDDEN
+def test_a_person_who_does_not_know_better_leaves_what_is_not_shown_as_it_is(
+    route: str, stack: Operated, answered: list[str]
+) -> None:
+    stack.vtex.fail(Fault("empty_object", route=route))
+    assert stack.run("hook", "install") == 1
+    assert len(answered) == 1
+    assert not stack.vtex.hooks
+    assert not stack.vtex.feeds
+
+
+@HIDDEN
+def test_a_person_who_knows_that_it_is_nobody_else_s_has_hook_and_feed_installed(
+    route: str, stack: Operated, answered: list[str]
+) -> None:
+    answered.append("yes")
+    stack.vtex.fail(Fault("empty_object", route=route))
+    assert stack.run("hook", "install") == 0
+    assert "no other system" in answered[1]
+    assert stack.vtex.hooks[APP_KEY]["hook"]["url"] == stack.hook_url
+    assert (stack.noted().hook_installed, stack.noted().feed_installed) == (True, True)
+
+
+@HIDDEN
+def test_so_does_who_says_so_beforehand(route: str, stack: Operated) -> None:
+    stack.vtex.fail(Fault("empty_object", route=route))
+    assert stack.run("hook", "install", "--though-not-shown") == 0
+    assert stack.vtex.hooks[APP_KEY]["hook"]["url"] == stack.hook_url
+    assert stack.noted().feed_installed
+
+
+def test_a_hook_installed_so_is_no_proof_that_a_feed_unlike_ours_is_ours(stack: Operated) -> None:
+    stack.vtex.feeds[APP_KEY] = Feed(APP_KEY, ACCOUNT, OTHER_FEED)
+    stack.vtex.fail(Fault("empty_object", route="hook_config"))
+    assert [stack.run("hook", "install", "--though-not-shown") for _ in range(2)] == [3, 3]
+    assert stack.vtex.feeds[APP_KEY].config == OTHER_FEED
+    assert stack.noted().own_app_key is False
+
+
+def test_another_system_s_hook_that_is_shown_is_not_written_over_for_it(stack: Operated) -> None:
+    stack.vtex.hooks[APP_KEY] = OTHER
+    assert stack.run("hook", "install", "--though-not-shown") == 1
+    assert stack.vtex.hooks[APP_KEY] == OTHER
+
+
+@HIDDEN
+def test_status_says_that_vtex_does_not_say_and_exits_1(
+    route: str, installed: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed.vtex.fail(Fault("empty_object", route=route))
+    capsys.readouterr()
+    assert installed.run("hook", "status") == 1
+    (told,) = [line for line in said(capsys).splitlines() if "unknown" in line]
+    assert f"VTEX does not say whether there is a {route.partition('_')[0]}" in told
+    assert told.endswith(f"invoicekey hook install --account {ACCOUNT}")
+
+
+@HIDDEN
+def test_what_is_not_shown_is_not_removed_unless_a_person_knows_better(
+    route: str, installed: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    installed.vtex.fail(Fault("empty_object", route=route))
+    assert installed.run("hook", "remove", "--yes") == 1
+    assert "--though-not-shown" in said(capsys)
+    assert installed.vtex.hooks
+    assert installed.vtex.feeds
+
+    assert installed.run("hook", "remove", "--yes", "--though-not-shown") == 0
+    assert not installed.vtex.hooks
+    assert not installed.vtex.feeds
+    assert (installed.noted().hook_installed, installed.noted().feed_installed) == (False, False)
+
+
+def test_a_409_is_told_for_no_more_than_is_known(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    fault = stack.vtex.fail(Fault("status", status=409, route="hook_config"))
+    fault.fits = lambda route, *_: route == "hook_config" and len(stack.vtex.calls(route=route)) == 1  # type: ignore[method-assign]
+    assert stack.run("hook", "install") == 1
+    assert "what it minds is not known" in said(capsys)
+
+
+# ---- Statuses
+
+
+def test_a_watched_status_that_no_filter_of_vtex_lists_is_something_to_do(
+    stack: Operated, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.environments["GuardHookFunction"]["WATCHED_STATUSES"] = "invoiced,ready-for-invoicing"
+    assert [stack.run("hook", "install"), stack.run("hook", "status")] == [3, 3]
+    told = [line for line in said(capsys).splitlines() if "ready-for-invoicing: no event tells of it" in line]
+    assert len(told) == 2
+    assert all("WatchedStatuses" in line for line in told)
+
+
 # ---- status
 
 

@@ -144,6 +144,18 @@ def test_where_vtex_shows_no_secret_or_is_down_the_guard_s_note_counts(hidden: b
     assert stack.run("secrets", "rotate") == 0
 
 
+@pytest.mark.parametrize(
+    ("current", "is_noted", "code"), [(CURRENT, True, 0), ("registered-by-nobody", True, 1), ("any", False, 0)]
+)
+def test_where_vtex_does_not_show_the_hook_the_guard_s_note_counts(
+    current: str, is_noted: bool, code: int, stack: Operated
+) -> None:
+    stack.vtex.fail(Fault("empty_object", route="hook_config"))
+    stack.keep(HOOK, {"current": current, "previous": PREVIOUS})
+    stack.notes.write(replace(stack.noted(), hook_installed=is_noted))
+    assert stack.run("secrets", "rotate", "--no-guard") == code
+
+
 def test_another_system_s_hook_does_not_keep_from_rotating(stack: Operated) -> None:
     stack.keep(HOOK, {"current": "registered-by-nobody", "previous": PREVIOUS})
     stack.vtex.hooks[APP_KEY] = {"filter": {}, "hook": {"url": "https://erp.example/in", "headers": {}}}

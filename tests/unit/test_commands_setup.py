@@ -93,6 +93,20 @@ def test_it_may_be_repeated_and_what_is_there_stays(stack: Operated, sit_down: S
     assert stack.secret(CREDENTIALS) == {ACCOUNT: KEYS}
 
 
+def test_where_vtex_does_not_show_a_hook_the_person_is_asked_before_one_is_installed(
+    stack: Operated, sit_down: SitDown
+) -> None:
+    stack.vtex.fail(Fault("empty_object", route="hook_config"))
+    person = sit_down(Person(no_to=("no other system",)))
+    assert stack.run("setup") == 3
+    assert not stack.vtex.hooks
+    assert [question for question in person.asked if "no other system has one on this appKey" in question]
+
+    sit_down(Person(no_to=("Replace",), types=[]))
+    stack.run("setup")
+    assert stack.vtex.hooks[NEW_KEY]["hook"]["url"] == stack.hook_url
+
+
 def test_each_step_may_be_skipped(stack: Operated, sit_down: SitDown, capsys: pytest.CaptureFixture[str]) -> None:
     person = sit_down(Person(no_to=("?",)))
     assert stack.run("setup") == 0

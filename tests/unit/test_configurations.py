@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -19,14 +20,19 @@ from invoicekey.configurations import (
     Filter,
     Gone,
     HookConfig,
+    NotShown,
     OtherSystem,
     Ours,
+    Ownership,
     WantedHook,
     feed_differences,
+    first_seen,
     hook_differences,
+    is_feed_ours,
     ownership,
 )
 from invoicekey.errors import CredentialsRefused, SilenceAsked, TryAgainLater
+from invoicekey.guarded import Guarded
 from local import vtex_simulator
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_visits import SHOP, a_vtex, a_vtex_that_answers, app_key
@@ -135,6 +141,20 @@ def test_an_answer_whose_body_got_lost_is_not_taken_for_no_hook() -> None:
         Configurations(a_vtex("http://localhost", transport=transport)).hook(SHOP, TIME_ENOUGH)
 
 
+@pytest.mark.parametrize("content", [b"", b" ", b"null"])
+def test_neither_is_one_of_json_whose_body_got_lost(content: bytes) -> None:
+    as_json = {"content-type": "application/json; charset=utf-8"}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, headers=as_json, content=content))
+    configurations = Configurations(a_vtex("http://localhost", transport=transport))
+
+    if content.isspace():
+        with pytest.raises(TryAgainLater):
+            configurations.hook(SHOP, TIME_ENOUGH)
+    else:
+        read = (configurations.hook(SHOP, TIME_ENOUGH), configurations.feed(SHOP, TIME_ENOUGH))
+        assert read == (NotShown(), NotShown())
+
+
 def test_no_text_and_no_log_has_the_secret(
     configurations: Configurations, simulator: VtexSimulator, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -164,15 +184,17 @@ def test_where_there_is_none_nothing_is_read(configurations: Configurations) -> 
     assert (configurations.hook(SHOP, TIME_ENOUGH), configurations.feed(SHOP, TIME_ENOUGH)) == (None, None)
 
 
-@pytest.mark.parametrize(
-    "document",
-    [None, {}, [], "", {"filter": None, "hook": None}, {"filter": {"status": []}, "hook": {"url": "", "headers": {}}}],
-    ids=str,
-)
-def test_a_document_with_nothing_in_it_is_none(document: object) -> None:
+EMPTY: list[object] = [
+    None, {}, [], "", " ", [{}], [None, ""], {"filter": None, "hook": None},
+    {"filter": {"status": []}, "hook": {"url": "", "headers": {}}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("document", EMPTY, ids=str)
+def test_a_document_with_nothing_in_it_says_neither_that_there_is_one_nor_that_there_is_none(document: object) -> None:
     configurations = configurations_that_answer(document)
 
-    assert (configurations.hook(SHOP, TIME_ENOUGH), configurations.feed(SHOP, TIME_ENOUGH)) == (None, None)
+    assert (configurations.hook(SHOP, TIME_ENOUGH), configurations.feed(SHOP, TIME_ENOUGH)) == (NotShown(), NotShown())
 
 
 @pytest.mark.parametrize(
@@ -250,6 +272,42 @@ def whose(url: str | None, ours: str = URL) -> object:
 
 def test_no_hook_is_nobody_s() -> None:
     assert ownership(None, URL) == Gone()
+
+
+@pytest.mark.parametrize("was_ours", [True, False])
+def test_whose_a_hook_is_that_is_not_shown_nobody_can_tell_whoever_wrote_it_before(was_ours: bool) -> None:
+    assert ownership(NotShown(), URL, was_ours=was_ours) == NotShown()
+
+
+NOTHING_NOTED = Guarded(SHOP)
+
+
+def test_an_answer_that_shows_nothing_is_no_first_sight() -> None:
+    assert first_seen(NOTHING_NOTED, NotShown()) == NOTHING_NOTED
+    assert first_seen(NOTHING_NOTED, Gone()).own_app_key is False
+
+
+OWN_FEED = FeedConfig(BY_STATUS, 240, 1_209_600)
+
+
+@pytest.mark.parametrize(
+    ("feed", "noted", "whose_hook", "is_ours"),
+    [
+        (OWN_FEED, NOTHING_NOTED, Ours(), True),
+        (OWN_FEED, NOTHING_NOTED, Gone(), True),
+        (OWN_FEED, NOTHING_NOTED, OtherSystem("erp.example.com"), False),
+        (OWN_FEED, NOTHING_NOTED, NotShown(), False),
+        (OWN_FEED, replace(NOTHING_NOTED, feed_installed=True), NotShown(), True),
+        (FeedConfig(), NOTHING_NOTED, Ours(), False),
+        (FeedConfig(None, 240, 1_209_600), NOTHING_NOTED, Gone(), False),
+        (FeedConfig(), replace(NOTHING_NOTED, own_app_key=True), Ours(), True),
+        (FeedConfig(), replace(NOTHING_NOTED, feed_installed=True), Ours(), True),
+    ],
+)
+def test_a_feed_is_ours_by_our_notes_or_where_it_is_shown_just_like_ours_and_no_other_can_have_the_hook(
+    feed: FeedConfig, noted: Guarded, whose_hook: Ownership, is_ours: bool
+) -> None:
+    assert is_feed_ours(feed, STATUSES, noted, whose_hook) is is_ours
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,11 @@ from invoicekey.guarded import Guarded, GuardNotes, digest
 from invoicekey.ledger import Ledger
 from invoicekey.notification import event_id
 from invoicekey.outlets import FEED
-from invoicekey.visits import Visits, accounts_served
+from invoicekey.visits import Rounds, Visits, accounts_served
 from invoicekey.vtex import Pace, Vtex
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_visits import OTHER, SHOP, Figures, MemoryQueue, MemoryTable, a_vtex, app_key, credentials, headers
+from tests.vtex_facts import FACTS
 
 A_MINUTE = 60.0
 
@@ -60,8 +61,12 @@ class Shop:
         visits = Visits(self.vtex, Ledger(self.table), self.table)
         feed, watched = Feed(self.vtex), frozenset({"invoiced"})
         own_feeds = own_feeds_of(self.vtex, self.table)
-        drain = DrainFeed(feed, self.queue, visits, own_feeds, watched)
+        rounds = Rounds(self.table, "drain")
+        drain = DrainFeed(feed, self.queue, visits, own_feeds, rounds, watched_statuses=watched)
         return drain.run(accounts or (SHOP,), seconds_left)
+
+    def had_turns(self) -> list[str]:
+        return list(dict.fromkeys(call.account for call in self.simulator.calls(route="feed")))
 
     def knows_as_ours(self, *accounts: str) -> None:
         for account in accounts:
@@ -169,13 +174,42 @@ def test_a_state_that_says_nothing_is_queued(shop: Shop) -> None:
     assert shop.drain().queued == 1
 
 
-@pytest.mark.parametrize("order_id", ["", "seq501456", "a/b", "x" * 100, "\ud800"], ids=ascii)
-def test_an_odd_order_id_is_queued_all_the_same(shop: Shop, order_id: str) -> None:
+@pytest.mark.parametrize("order_id", ["seq501456", "a/b", "_DBA", "x" * 100, "\ud800"], ids=ascii)
+def test_an_order_that_cannot_be_cnova_s_is_committed_counted_and_not_queued(shop: Shop, order_id: str) -> None:
+    shop.simulator.put_feed_event(SHOP, order_id)
+    shop.simulator.put_feed_event(SHOP, "VVJ-1-01")
+
+    drained = shop.drain()
+
+    assert (shop.queue.order_ids, shop.left()) == (["VVJ-1-01"], [])
+    assert drained == Drained(read=2, queued=1, foreign=1, committed=2, ended={SHOP: Ended.EMPTY})
+    assert shop.figures.sums["feed_foreign_order_id"] == 1
+
+
+def test_such_an_order_s_event_of_a_state_that_is_not_watched_counts_as_that(shop: Shop) -> None:
+    shop.simulator.put_feed_event(SHOP, "a/b", "handling")
+
+    assert shop.drain() == Drained(read=1, not_watched=1, committed=1, ended={SHOP: Ended.EMPTY})
+
+
+@pytest.mark.parametrize("order_id", ["", " "])
+def test_an_event_that_names_no_order_is_committed_counted_and_not_queued(shop: Shop, order_id: str) -> None:
+    shop.simulator.put_feed_event(SHOP, order_id)
+
+    drained = shop.drain()
+
+    assert (shop.queue.events, shop.left()) == ([], [])
+    assert drained == Drained(read=1, unreadable=1, committed=1, ended={SHOP: Ended.EMPTY})
+    assert shop.figures.sums["feed_unreadable"] == 1
+
+
+@pytest.mark.parametrize("order_id", FACTS.order_ids)
+def test_an_order_id_as_vtex_documents_them_is_queued(shop: Shop, order_id: str) -> None:
     shop.simulator.put_feed_event(SHOP, order_id)
 
     shop.drain()
 
-    assert (shop.queue.order_ids, shop.left()) == ([order_id], [])
+    assert shop.queue.order_ids == [order_id]
 
 
 # ---- What is committed
@@ -316,6 +350,113 @@ def test_one_account_s_trouble_does_not_stop_another(two: Shop, fault: Fault, en
     assert two.figures.sums[metric] == 1
 
 
+MANY = tuple(f"shop-{number}" for number in range(5))
+
+
+@pytest.fixture
+def many(shop: Shop) -> Shop:
+    for account in MANY:
+        shop.configure(account)
+        put(shop, 1, account)
+    shop.knows_as_ours(*MANY)
+    shop.simulator.requests.clear()
+    return shop
+
+
+def with_time_for(turns: int, shop: Shop) -> Callable[[], float]:
+    """Let there be too little time for another page once so many have been read."""
+    read_before = len(shop.simulator.calls(route="feed"))
+    return lambda: A_MINUTE if len(shop.simulator.calls(route="feed")) < read_before + turns else 10.0
+
+
+def test_the_next_run_begins_after_the_account_that_had_the_last_turn(many: Shop) -> None:
+    many.drain(*MANY, seconds_left=with_time_for(2, many))
+    many.drain(*MANY, seconds_left=with_time_for(2, many))
+    many.drain(*MANY, seconds_left=with_time_for(2, many))
+
+    assert [call.account for call in many.simulator.calls(route="feed")] == [*MANY, MANY[0]]
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_every_account_has_a_turn_in_as_many_runs_as_it_takes_to_go_through_all(many: Shop, turns: int) -> None:
+    for _ in range(-(-len(MANY) // turns)):
+        many.drain(*MANY, seconds_left=with_time_for(turns, many))
+
+    assert sorted(many.had_turns()) == list(MANY)
+
+
+@pytest.mark.parametrize("gone", [MANY[1], "shop-1-and-more", "zzz"])
+def test_where_the_last_account_has_gone_the_one_after_its_place_begins(many: Shop, gone: str) -> None:
+    many.table.items["round#drain"] = {"pk": "round#drain", "last": gone}
+    left = [account for account in MANY if account != gone]
+
+    many.drain(*left, seconds_left=with_time_for(1, many))
+
+    assert many.had_turns() == [min([account for account in left if account > gone] or left)]
+
+
+def test_an_account_whose_turn_ends_the_run_is_not_the_first_of_the_next_one(
+    many: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Feed, "read", lambda *_: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            many.drain(*MANY)
+
+    many.drain(*MANY, seconds_left=with_time_for(1, many))
+
+    assert many.had_turns() == [MANY[1]]
+
+
+def test_an_account_that_the_pace_left_no_room_for_is_the_first_of_the_next_run(many: Shop) -> None:
+    three = MANY[:3]
+    for account in three:
+        put(many, 20, account)
+    many.vtex = a_vtex(many.simulator.url, pace=Pace(1))  # ten calls at once: five pages
+
+    many.drain(*three)
+    many.vtex = a_vtex(many.simulator.url)
+    many.drain(*three, seconds_left=with_time_for(1, many))
+
+    turns = [call.account for call in many.simulator.calls(route="feed")]
+    assert turns == [*three, *three[:2], three[2]]
+
+
+@pytest.mark.parametrize("trouble", ["put", "none"])
+def test_a_run_that_cannot_keep_how_far_it_came_is_no_failure_and_the_next_one_begins_where_it_began(
+    many: Shop, trouble: str
+) -> None:
+    many.table.trouble[trouble] = TryAgainLater("busy")
+
+    drained = many.drain(*MANY, seconds_left=with_time_for(1, many))
+    many.table.trouble.clear()
+    many.drain(*MANY, seconds_left=with_time_for(1, many))
+
+    assert drained.queued == 1
+    first_again = [MANY[0], MANY[0]] if trouble == "put" else [MANY[0], MANY[1]]
+    assert [call.account for call in many.simulator.calls(route="feed")] == first_again
+
+
+def test_how_far_a_run_came_is_written_once_and_not_at_all_where_it_came_nowhere(many: Shop) -> None:
+    many.table.written.clear()
+    many.drain(*MANY)
+    assert many.table.written == ["round#drain"]
+
+    many.drain(*MANY, seconds_left=lambda: 1.0)
+    many.drain(SHOP, seconds_left=lambda: 1.0)
+    assert many.table.written == ["round#drain"]
+
+
+def test_runs_that_overlap_leave_no_account_out(many: Shop) -> None:
+    first, second = (Rounds(many.table, "drain").of(MANY) for _ in range(2))
+    with first as one, second as other:
+        assert [one.next(), other.next(), one.next()] == [MANY[0], MANY[0], MANY[1]]
+
+    many.drain(*MANY, seconds_left=with_time_for(4, many))
+
+    assert many.had_turns() == [MANY[2], MANY[3], MANY[4], MANY[0]]
+
+
 def test_a_run_whose_time_is_up_counts_once_however_many_accounts_it_has(two: Shop) -> None:
     two.drain(SHOP, OTHER, seconds_left=lambda: 1.0)
 
@@ -364,6 +505,23 @@ def test_a_feed_just_like_ours_is_not_read_beside_another_system_s_hook(shop: Sh
     assert len(shop.left()) == 3
 
 
+@pytest.mark.parametrize("route", ["hook_config", "feed_config"])
+def test_where_vtex_does_not_show_hook_or_feed_the_feed_is_read_if_the_guard_knows_it_as_ours_alone(
+    shop: Shop, route: str
+) -> None:
+    put(shop, 3)
+    shop.configure(status=("invoiced",), queue=QUEUE)
+    shop.simulator.fail(Fault("empty_object", route=route))
+    GuardNotes(shop.table).write(Guarded(SHOP))
+
+    assert shop.drain().ended == {SHOP: Ended.LEFT_ALONE}
+    assert len(shop.left()) == 3
+
+    shop.knows_as_ours(SHOP)
+    assert shop.drain().ended == {SHOP: Ended.EMPTY}
+    assert shop.left() == []
+
+
 def test_where_there_is_no_feed_yet_nothing_is_read(shop: Shop) -> None:
     GuardNotes(shop.table).write(Guarded(SHOP))
     shop.simulator.feeds.clear()
@@ -379,7 +537,8 @@ def test_no_account_is_no_trouble(shop: Shop) -> None:
         shop.queue,
         Visits(shop.vtex, Ledger(shop.table), shop.table),
         own_feeds_of(shop.vtex, shop.table),
-        frozenset(),
+        Rounds(shop.table, "drain"),
+        watched_statuses=frozenset(),
     )
     assert drain.run([], lambda: A_MINUTE) == Drained()
 

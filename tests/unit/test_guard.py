@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from invoicekey.secrets import CachedSecret
 from invoicekey.settings import GuardSettings, VtexSettings
 from invoicekey.texts import LANGUAGES
 from invoicekey.topics import Topics
-from invoicekey.visits import Visits
+from invoicekey.visits import Rounds, Visits
 from invoicekey.vtex import Vtex
 from local import vtex_simulator
 from local.vtex_simulator import Fault, VtexSimulator
@@ -69,6 +69,7 @@ class Shop:
     topics: MemoryTopics = field(default_factory=lambda: MemoryTopics({ALERTS: 1, OPERATIONS: 1}))
     manager: FakeSecretsManager = field(default_factory=FakeSecretsManager)
     now: datetime = datetime(2026, 3, 3, 15, 0, tzinfo=UTC)
+    settings: GuardSettings = SETTINGS
     vtex: Vtex = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,9 +79,9 @@ class Shop:
     def rotate(self, current: object, previous: str = "HUSH-1") -> None:
         self.manager.put("arn:hook", {"current": current, "previous": previous})
 
-    def hook_guard(self) -> HookGuard:
+    def hook_guard(self, settings: GuardSettings = SETTINGS) -> HookGuard:
         return HookGuard(
-            SETTINGS,
+            settings,
             CachedSecret(self.manager.client, "arn:hook"),
             Configurations(self.vtex),
             credentials=credentials,
@@ -88,6 +89,7 @@ class Shop:
             notes=GuardNotes(self.table),
             backlog=Backlog(self.table),
             visits=Visits(self.vtex, Ledger(self.table), self.table),
+            rounds=Rounds(self.table, "guard"),
             now=lambda: self.now,
         )
 
@@ -96,7 +98,7 @@ class Shop:
         self.figures.counted.clear()
         self.topics.told.clear()
         self.table.written.clear()
-        return self.hook_guard().run(accounts or (SHOP,), seconds_left)
+        return self.hook_guard(self.settings).run(accounts or (SHOP,), seconds_left)
 
     def guard(self, account: str = SHOP) -> list[str]:
         return self.run(account).accounts[account]
@@ -154,7 +156,7 @@ def test_a_first_run_registers_hook_and_feed_and_is_no_alarm(shop: Shop) -> None
 def test_where_all_is_well_nothing_is_written(guarded: Shop) -> None:
     assert guarded.guard() == []
     assert guarded.asked() == [("GET", "hook_config"), ("GET", "feed_config")]
-    assert guarded.table.written == ["accounts"]
+    assert guarded.table.written == ["accounts"]  # nor is how far the run came: there is one account
     assert guarded.figures.sums == {}
 
 
@@ -418,6 +420,115 @@ def test_what_could_not_be_told_is_told_at_the_next_run(shop: Shop) -> None:
     assert len(shop.topics.told) == 1
 
 
+# ---- What VTEX does not show
+
+NOT_SHOWN = Fault("empty_object", route="hook_config")
+
+
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_a_hook_that_is_not_shown_is_never_written_not_even_where_ours_was_there(shop: Shop, is_noted: bool) -> None:
+    if is_noted:
+        shop.run(SHOP)
+    shop.put_hook(a_hook(ELSEWHERE))
+    shop.simulator.fail(NOT_SHOWN)
+    for _ in range(3):
+        assert shop.guard()[0] == "hook_not_shown"
+        assert ("POST", "hook_config") not in shop.asked()
+
+    assert shop.hook == a_hook(ELSEWHERE)
+
+
+def test_beside_a_hook_that_is_not_shown_the_feed_is_registered_where_vtex_says_that_there_is_none(shop: Shop) -> None:
+    shop.simulator.fail(NOT_SHOWN)
+
+    assert shop.guard() == ["hook_not_shown", "feed_installed"]
+    assert shop.feed == OUR_FEED
+
+
+@pytest.mark.parametrize("feed", [OUR_FEED, OTHER_FEED])
+def test_a_feed_that_we_did_not_register_beside_a_hook_that_is_not_shown_is_left_alone(
+    shop: Shop, feed: dict[str, Any]
+) -> None:
+    shop.simulator.fail(NOT_SHOWN)
+    shop.put_feed(feed)
+
+    assert shop.guard() == ["hook_not_shown", "feed_left_alone"]
+    assert (shop.feed, len(shop.topics.told)) == (feed, 1)
+
+
+def test_once_the_hook_is_shown_again_all_is_as_before(guarded: Shop) -> None:
+    guarded.simulator.fail(replace(NOT_SHOWN, times=1))
+    before = guarded.noted
+
+    assert guarded.guard() == ["hook_not_shown"]
+    assert guarded.guard() == []
+    assert guarded.noted == before
+
+
+def test_a_feed_that_was_left_alone_for_a_hook_that_was_not_shown_is_ours_once_the_hook_is_seen_to_be(
+    shop: Shop,
+) -> None:
+    shop.put_hook(a_hook())
+    shop.put_feed(OUR_FEED)
+    shop.simulator.fail(replace(NOT_SHOWN, times=1))
+    assert shop.guard() == ["hook_not_shown", "feed_left_alone"]
+
+    assert shop.guard() == []
+    assert (shop.noted.feed_installed, shop.noted.feed_left_alone) == (True, False)
+
+
+def test_a_feed_that_is_not_shown_is_never_written(guarded: Shop) -> None:
+    guarded.put_feed(OTHER_FEED)
+    guarded.simulator.fail(Fault("empty_object", route="feed_config"))
+
+    assert guarded.guard() == ["feed_not_shown"]
+    assert ("POST", "feed_config") not in guarded.asked()
+    assert guarded.noted.feed_installed  # what was ours is drained as before
+
+
+@pytest.mark.parametrize("routes", [["hook_config"], ["feed_config"], ["hook_config", "feed_config"]])
+def test_a_person_is_told_of_what_is_not_shown_once_in_seven_days(guarded: Shop, routes: list[str]) -> None:
+    for route in routes:
+        guarded.simulator.fail(Fault("empty_object", route=route))
+
+    told = []
+    for _ in range(9):
+        guarded.run(SHOP)
+        told.append([(topic, account) for topic, _, account in guarded.topics.told])
+        guarded.now += timedelta(days=1)
+
+    assert told == [[(OPERATIONS, SHOP)], *[[]] * 6, [(OPERATIONS, SHOP)], []]
+
+
+def test_what_is_not_shown_is_counted(guarded: Shop) -> None:
+    guarded.simulator.fail(NOT_SHOWN)
+    guarded.simulator.fail(Fault("empty_object", route="feed_config"))
+
+    guarded.run(SHOP)
+
+    assert guarded.figures.sums == {"hook_not_shown": 1, "feed_not_shown": 1}
+
+
+def test_a_hook_whose_address_is_not_shown_is_not_written_over_though_it_was_ours(guarded: Shop) -> None:
+    guarded.rotate("HUSH-2")
+    guarded.put_hook({"filter": BY_STATUS})
+
+    assert guarded.guard() == ["hook_not_shown"]
+    assert guarded.hook == {"filter": BY_STATUS}
+
+
+@pytest.mark.parametrize(("watched", "warned"), [({"invoiced"}, []), ({"invoiced", "canceling"}, ["canceling"])])
+def test_a_status_that_no_filter_of_vtex_lists_is_warned_of(
+    shop: Shop, watched: set[str], warned: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.settings = replace(SETTINGS, vtex=replace(SETTINGS.vtex, watched_statuses=frozenset(watched)))
+
+    shop.run(SHOP)
+
+    told = [vars(record)["watched_statuses"] for record in caplog.records if "watched_statuses" in vars(record)]
+    assert told == ([warned] if warned else [])
+
+
 # ---- A feed that may be another system's
 
 
@@ -600,6 +711,32 @@ def test_when_the_time_is_up_the_rest_waits_for_the_next_run(shop: Shop) -> None
     assert shop.asked() == []
 
 
+MANY = tuple(f"shop-{number}" for number in range(5))
+
+
+def with_time_for(turns: int, shop: Shop) -> Callable[[], float]:
+    """Let the time be up once so many accounts' feeds were looked at; a run begins with none."""
+    return lambda: A_MINUTE if len(shop.simulator.calls(route="feed_config")) < 2 * turns else 1.0
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_every_account_is_guarded_in_as_many_runs_as_it_takes_to_go_through_all(shop: Shop, turns: int) -> None:
+    for _ in range(-(-len(MANY) // turns)):
+        shop.run(*MANY, seconds_left=with_time_for(turns, shop))
+
+    assert shop.simulator.hooks.keys() == {app_key(account) for account in MANY}
+    assert shop.simulator.feeds.keys() == {app_key(account) for account in MANY}
+
+
+def test_an_account_whose_turn_the_time_cut_is_the_first_of_the_next_run(shop: Shop) -> None:
+    shop.run(*MANY, seconds_left=lambda: A_MINUTE if len(shop.simulator.calls()) < 6 else 1.0)
+    assert shop.simulator.feeds.keys() == {app_key(MANY[0])}
+
+    shop.run(*MANY)
+
+    assert list(dict.fromkeys(call.account for call in shop.simulator.calls())) == [*MANY[1:], MANY[0]]
+
+
 def test_the_accounts_are_noted_for_the_digest(shop: Shop) -> None:
     shop.run(SHOP, OTHER, "another")
 
@@ -741,6 +878,7 @@ def test_a_notice_is_short_and_says_first_what_to_do(language: str, account: str
     given = [
         notices.hook_elsewhere(account, "erp.example.com", language, "invoicekey"),
         notices.feed_left_alone(account, language, "invoicekey"),
+        notices.not_shown(account, language, "invoicekey"),
         notices.operations_unheard(language, "invoicekey"),
     ]
 
@@ -748,7 +886,7 @@ def test_a_notice_is_short_and_says_first_what_to_do(language: str, account: str
         assert notice.subject.isascii()
         assert len(notice.subject) < 100
         assert len(notice.body.splitlines()) <= 14
-        assert notice.body.split()[0] in {"Crie", "Assine", "Create", "Subscribe"}
+        assert notice.body.split()[0] in {"Crie", "Assine", "Veja", "Create", "Subscribe", "See"}
         assert "{" not in notice.body
 
 
@@ -756,8 +894,9 @@ def test_a_notice_is_short_and_says_first_what_to_do(language: str, account: str
 def test_a_notice_s_commands_lead_to_the_stack_that_sends_it(language: str) -> None:
     elsewhere = notices.hook_elsewhere(SHOP, None, language, "invoicekey-dev").body
     left_alone = notices.feed_left_alone(SHOP, language, "invoicekey-dev").body
+    not_shown = notices.not_shown(SHOP, language, "invoicekey-dev").body
 
-    for body in (elsewhere, left_alone):
+    for body in (elsewhere, left_alone, not_shown):
         assert "make credentials STACK=invoicekey-dev\n" in body
         assert f"invoicekey hook install --account {SHOP} --stack invoicekey-dev\n" in body
     assert " invoicekey-dev)" in notices.operations_unheard(language, "invoicekey-dev").body

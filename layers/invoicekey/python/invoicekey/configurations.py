@@ -2,7 +2,10 @@
 
 VTEX keeps one hook and one feed an appKey, and who writes replaces what was there, whoever wrote it. So nobody writes
 here without asking `ownership` first. What VTEX answers to a GET of the hook is not documented: it is read leniently,
-and what it does not show counts neither for nor against it. (developers.vtex.com/docs/guides/orders-feed)
+and what it does not show counts neither for nor against it. An answer that shows nothing at all is NotShown, and does
+not say that nothing is there (docs/decisions/0017-what-vtex-does-not-show.md).
+
+Source: developers.vtex.com/docs/guides/orders-feed.
 """
 
 import hmac
@@ -29,12 +32,17 @@ UNKNOWN_HOST = "unknown"
 LONGEST_HOST = 100
 _PORTS = {"http": 80, "https": 443}
 _NOTHING_THERE = (httpx.codes.NOT_FOUND, httpx.codes.NO_CONTENT)
-"""An empty 200 is none of them: whoever lost the body on its way must not cost another system its hook."""
+"""An empty 200 is none of them: whoever lost the body on its way must not cost another system its hook. That 404 means
+so is documented of the feed alone (Orders API, Get feed items); that 204 does, of neither."""
 _MASKS = ("**", "••")
 
 
 class ConfigurationRefused(TryAgainLater):
-    """VTEX answered 400 or 409 to a configuration; for a hook, mostly because its ping of the address got no 200."""
+    """VTEX answered 400 or 409 to a configuration.
+
+    Of a hook, 400 is documented for a ping of its address that got no 200; 409 for a filter that mixes the members of
+    both types, which ours never does (guide orders-feed). What else they may mean is not known.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,11 @@ class WantedHook:
 
 
 @dataclass(frozen=True, slots=True)
+class NotShown:
+    """VTEX answered 200 with nothing in it: whether the appKey has a hook, or a feed, cannot be told."""
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """The appKey has no hook."""
 
@@ -103,16 +116,19 @@ class OtherSystem:
     """For people: letters, digits, dots, dashes and colons, LONGEST_HOST at the most; or UNKNOWN_HOST."""
 
 
-type Ownership = Gone | Ours | Different | OtherSystem
+type Ownership = Gone | Ours | Different | OtherSystem | NotShown
 
 
-def ownership(config: HookConfig | None, hook_url: str, *, was_ours: bool = False) -> Ownership:
+def ownership(config: HookConfig | NotShown | None, hook_url: str, *, was_ours: bool = False) -> Ownership:
     """Say whose hook it is, by the host (and port) of its address; one that can't be read is another system's.
 
-    `was_ours` decides where VTEX does not show the address: whether it was us who wrote the configuration last.
+    `was_ours` decides where VTEX shows a hook and not its address: whether it was us who wrote the configuration last.
+    Where nothing is shown it decides nothing: since then another system may have written there.
     """
     if config is None:
         return Gone()
+    if isinstance(config, NotShown):
+        return config
     if config.url is None and was_ours:
         return Ours()
     there, ours = _place(config.url or ""), _place(hook_url)
@@ -144,8 +160,11 @@ def feed_differences(config: FeedConfig, statuses: Collection[str]) -> list[str]
 
 
 def first_seen(noted: Guarded, whose_hook: Ownership) -> Guarded:
-    """Return what is to be noted of an appKey at its first sight; a hook that is registered after it proves nothing."""
-    if noted.own_app_key is not None:
+    """Return what is to be noted of an appKey at its first sight; a hook that is registered after it proves nothing.
+
+    An answer that shows nothing is no sight.
+    """
+    if noted.own_app_key is not None or isinstance(whose_hook, NotShown):
         return noted
     # Where a hook was registered, or a feed left alone, by a version that did not note this, the first sight is over.
     was_seen_before = noted.hook_installed or noted.feed_left_alone
@@ -155,12 +174,12 @@ def first_seen(noted: Guarded, whose_hook: Ownership) -> Guarded:
 def is_feed_ours(feed: FeedConfig, statuses: Collection[str], noted: Guarded, whose_hook: Ownership) -> bool:
     """Say whether a feed may be written and drained: what one system commits is gone for the others.
 
-    Ours is one that was registered by us; and, where no other system has the hook, one just like ours, or any of an
-    appKey that was ours alone when it was first seen.
+    Ours is one that was registered by us; and, where no other system has the hook, one whose filter is shown and just
+    like ours, or any of an appKey that was ours alone when it was first seen. A hook that is not shown may be theirs.
     """
-    if noted.feed_installed or isinstance(whose_hook, OtherSystem):
+    if noted.feed_installed or isinstance(whose_hook, OtherSystem | NotShown):
         return noted.feed_installed
-    return noted.own_app_key is True or not feed_differences(feed, statuses)
+    return noted.own_app_key is True or (feed.filter is not None and not feed_differences(feed, statuses))
 
 
 class Configurations:
@@ -169,11 +188,11 @@ class Configurations:
     def __init__(self, vtex: Vtex) -> None:
         self._vtex = vtex
 
-    def hook(self, account: str, time_left: float) -> HookConfig | None:
+    def hook(self, account: str, time_left: float) -> HookConfig | NotShown | None:
         """Read the hook of the account's appKey; None where there is none."""
         document = self._read(account, HOOK_ROUTE, time_left)
-        if _is_empty(document):
-            return None
+        if document is None or isinstance(document, NotShown):
+            return document
         hook = _object(document, "hook")
         url, secret = _member(hook, "url"), _member(_member(hook, "headers"), SECRET_HEADER)
         return HookConfig(
@@ -191,11 +210,11 @@ class Configurations:
         """Remove the hook; where there is none, all is well."""
         self._remove(account, HOOK_ROUTE, time_left)
 
-    def feed(self, account: str, time_left: float) -> FeedConfig | None:
+    def feed(self, account: str, time_left: float) -> FeedConfig | NotShown | None:
         """Read the configuration of the appKey's feed; None where there is none."""
         document = self._read(account, FEED_ROUTE, time_left)
-        if _is_empty(document):
-            return None
+        if document is None or isinstance(document, NotShown):
+            return document
         queue = _object(document, "queue")
         return FeedConfig(
             filter=_filter(document),
@@ -216,8 +235,11 @@ class Configurations:
         self._remove(account, FEED_ROUTE, time_left)
 
     def _read(self, account: str, route: str, time_left: float) -> Any:
+        """Return the document that VTEX shows, NotShown where nothing is in it, None where VTEX says there is none."""
         answer = self._vtex.call(account, "GET", route, time_left=time_left, tells=_NOTHING_THERE)
-        return None if answer.status in _NOTHING_THERE else answer.document
+        if answer.status in _NOTHING_THERE:
+            return None
+        return NotShown() if _is_empty(answer.document) else answer.document
 
     def _write(self, account: str, route: str, body: object, time_left: float) -> None:
         tells = {httpx.codes.BAD_REQUEST, httpx.codes.CONFLICT}
@@ -291,7 +313,9 @@ def _is_empty(document: object) -> bool:
     """Say whether nothing is in it, however deep one looks."""
     if isinstance(document, dict):
         return all(map(_is_empty, document.values()))
-    return document in (None, "", [])
+    if isinstance(document, list):
+        return all(map(_is_empty, document))
+    return document is None or (isinstance(document, str) and not document.strip())
 
 
 def _number(value: object) -> int | None:

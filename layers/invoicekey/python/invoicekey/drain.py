@@ -1,26 +1,26 @@
 """The second source: queues what VTEX's feed knows, and commits what SQS took.
 
-Accounts take turns, a page each, until their feeds are empty or the time is up. A run that ends midway loses nothing:
-VTEX hands out again what was not committed, and the checker knows the events that it has seen.
+Accounts take turns, a page each, until their feeds are empty or the time is up; the next run goes on after the account
+that had the last turn. A run that ends midway loses nothing: VTEX hands out again what was not committed, and the
+checker knows the events that it has seen.
 """
 
 import json
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import uuid4
 
 from invoicekey import telemetry
-from invoicekey.configurations import Configurations, feed_differences, is_feed_ours, ownership
+from invoicekey.configurations import Configurations, NotShown, feed_differences, is_feed_ours, ownership
 from invoicekey.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.feed import Feed, FeedEvent, FeedNotConfigured
 from invoicekey.guarded import Guarded, GuardNotes, digest
-from invoicekey.notification import is_watched
+from invoicekey.notification import LONGEST_ORDER_ID, ForeignOrderId, Malformed, is_watched, order_ref
 from invoicekey.outlets import FEED, Event, HookQueue
 from invoicekey.secrets import Credentials
 from invoicekey.telemetry import logger
-from invoicekey.visits import Visits
+from invoicekey.visits import Rounds, Visits
 
 PAGE_SECONDS = 20.0
 """With less time left no page is begun."""
@@ -28,7 +28,6 @@ SENDING_SECONDS = 12.0
 """Kept free when a page is read: to queue it and to commit it."""
 ENDING_SECONDS = 3.0
 """Kept free at the very end."""
-LONGEST_ORDER_ID_LOGGED = 64
 
 
 class Ended(StrEnum):
@@ -44,6 +43,15 @@ class Ended(StrEnum):
     FAILED = "failed"
 
 
+class Kind(StrEnum):
+    """What an event is, by the rows of the hook's table of answers."""
+
+    WATCHED = "watched"
+    NOT_WATCHED = "not_watched"
+    FOREIGN = "foreign"
+    UNREADABLE = "unreadable"
+
+
 @dataclass(slots=True)
 class Drained:
     """What came of a run: events by what became of them, and how it ended for each account."""
@@ -51,6 +59,10 @@ class Drained:
     read: int = 0
     queued: int = 0
     not_watched: int = 0
+    foreign: int = 0
+    """Those of orders that cannot be CNova's."""
+    unreadable: int = 0
+    """Those that name no order."""
     refused: int = 0
     """Those that SQS did not take."""
     committed: int = 0
@@ -87,7 +99,7 @@ class OwnFeeds:
         config = self._configurations.feed(noted.account, time_left)
         if config is None:
             return Ended.NOT_CONFIGURED
-        if feed_differences(config, self._statuses):
+        if isinstance(config, NotShown) or feed_differences(config, self._statuses):
             return Ended.LEFT_ALONE
         hook = self._configurations.hook(noted.account, time_left)
         whose = ownership(hook, self._hook_url, was_ours=known.hook_installed)
@@ -98,12 +110,20 @@ class DrainFeed:
     """Drains the accounts' feeds, one run after the other."""
 
     def __init__(
-        self, feed: Feed, queue: HookQueue, visits: Visits, own_feeds: OwnFeeds, watched_statuses: frozenset[str]
+        self,
+        feed: Feed,
+        queue: HookQueue,
+        visits: Visits,
+        own_feeds: OwnFeeds,
+        rounds: Rounds,
+        *,
+        watched_statuses: frozenset[str],
     ) -> None:
         self._feed = feed
         self._queue = queue
         self._visits = visits
         self._own_feeds = own_feeds
+        self._rounds = rounds
         self._watched = watched_statuses
 
     def run(self, accounts: Collection[str], seconds_left: Callable[[], float]) -> Drained:
@@ -114,16 +134,16 @@ class DrainFeed:
         """
         drained = Drained()
         noted = self._own_feeds.noted(accounts)
-        with self._visits.to(accounts):
-            turns = deque(sorted(accounts))
-            while turns:
-                account = turns.popleft()
-                begins = noted.pop(account, None)
-                ended = self._turn(account, begins, drained, seconds_left)
+        with self._visits.to(accounts), self._rounds.of(accounts) as this:
+            while this.left:
+                account, read_before = this.next(), drained.read
+                ended = self._turn(account, noted.pop(account, None), drained, seconds_left)
                 if ended:
                     drained.ended[account] = ended
                 else:
-                    turns.append(account)
+                    this.again(account)
+                if ended is Ended.TIME_UP and drained.read == read_before:
+                    this.missed()
         _count(drained)
         return drained
 
@@ -148,7 +168,8 @@ class DrainFeed:
         page = self._feed.read(account, seconds_left() - SENDING_SECONDS)
         if not page:
             return Ended.EMPTY
-        watched = [event for event in page if is_watched(event.notification(account), self._watched)]
+        kinds = {kind: [event for event in page if self._kind(event, account) is kind] for kind in Kind}
+        watched = kinds[Kind.WATCHED]
         taken = self._send(account, watched)
         drained.read += len(page)
         drained.queued += len(taken)
@@ -156,10 +177,25 @@ class DrainFeed:
         if watched and not taken:
             return Ended.NOT_QUEUED
         done = [event for event in page if event not in watched] + taken
-        drained.not_watched += len(page) - len(watched)
+        drained.not_watched += len(kinds[Kind.NOT_WATCHED])
+        drained.foreign += len(kinds[Kind.FOREIGN])
+        drained.unreadable += len(kinds[Kind.UNREADABLE])
+        for event in kinds[Kind.FOREIGN] + kinds[Kind.UNREADABLE]:
+            logger.info("feed event passed over", extra={"account": account, "order_id": _order_id(event)})
         self._feed.commit(account, [event.handle for event in done], seconds_left() - ENDING_SECONDS)
         drained.committed += len(done)
         return None
+
+    def _kind(self, event: FeedEvent, account: str) -> Kind:
+        notification = event.notification(account)
+        kind = Kind.WATCHED
+        try:
+            order_ref(notification)
+        except Malformed:
+            return Kind.UNREADABLE
+        except ForeignOrderId:
+            kind = Kind.FOREIGN
+        return kind if is_watched(notification, self._watched) else Kind.NOT_WATCHED
 
     def _send(self, account: str, events: Sequence[FeedEvent]) -> list[FeedEvent]:
         """Queue events; return those that SQS took."""
@@ -187,13 +223,15 @@ _METRICS: Mapping[Ended, str] = {
 
 
 def _order_id(event: FeedEvent) -> str:
-    return str(event.fields.get("orderId"))[:LONGEST_ORDER_ID_LOGGED]
+    return str(event.fields.get("orderId"))[:LONGEST_ORDER_ID].encode("ascii", "backslashreplace").decode()
 
 
 def _count(drained: Drained) -> None:
     telemetry.count("feed_read", drained.read)
     telemetry.count("feed_queued", drained.queued)
     telemetry.count("feed_not_watched", drained.not_watched)
+    telemetry.count("feed_foreign_order_id", drained.foreign)
+    telemetry.count("feed_unreadable", drained.unreadable)
     telemetry.count("feed_refused", drained.refused)
     telemetry.count("feed_committed", drained.committed)
     for ended in sorted(set(drained.ended.values())):  # the alarms count runs

@@ -1,11 +1,11 @@
 """Keeps the hook and the feed at VTEX alive: registers them again when they are gone or different, and says so.
 
 VTEX removes a hook without a word after three quiet days, and one appKey's hook can be written by whoever has the
-appKey. What is another system's is never overwritten: a person decides, and is told. The same goes for a feed that may
-be another's, for what one system commits is gone for the others. The steps of an account's turn stand in `_guard`.
+appKey. What is another system's is never overwritten, nor what VTEX does not show: a person decides, and is told. The
+same goes for a feed that may be another's, for what one system commits is gone for the others. The steps of an
+account's turn stand in `_guard`.
 """
 
-import random
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,7 @@ from invoicekey.configurations import (
     Configurations,
     FeedConfig,
     HookConfig,
+    NotShown,
     OtherSystem,
     Ownership,
     WantedHook,
@@ -30,11 +31,12 @@ from invoicekey.configurations import (
 )
 from invoicekey.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.guarded import Guarded, GuardNotes, Told, digest
+from invoicekey.notification import FILTER_STATES
 from invoicekey.secrets import CachedSecret, Credentials
 from invoicekey.settings import GuardSettings
 from invoicekey.telemetry import logger
 from invoicekey.topics import Topics
-from invoicekey.visits import Visits
+from invoicekey.visits import Rounds, Visits
 
 ACCOUNT_SECONDS = 20.0
 """With less time left no account's turn is begun."""
@@ -43,6 +45,8 @@ ENDING_SECONDS = 10.0
 HOOK_INSTALLED, HOOK_RESTORED, HOOK_SECRET_UPDATED = "hook_installed", "hook_restored", "hook_secret_updated"
 FEED_INSTALLED, FEED_RESTORED = "feed_installed", "feed_restored"
 HOOK_ELSEWHERE, FEED_LEFT_ALONE = "hook_elsewhere", "feed_left_alone"
+HOOK_NOT_SHOWN, FEED_NOT_SHOWN = "hook_not_shown", "feed_not_shown"
+POSTPONED = "guard_postponed"
 ALERT, OPERATIONS = "alert", "operations"
 """The topics."""
 CONFIGURATION_RESTORED = "configuration_restored"
@@ -97,6 +101,7 @@ class HookGuard:
         notes: GuardNotes,
         backlog: Backlog,
         visits: Visits,
+        rounds: Rounds,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings = settings
@@ -107,6 +112,7 @@ class HookGuard:
         self._notes = notes
         self._backlog = backlog
         self._visits = visits
+        self._rounds = rounds
         self._now = now
 
     def run(self, accounts: Collection[str], seconds_left: Callable[[], float]) -> Watch:
@@ -117,11 +123,19 @@ class HookGuard:
         self._backlog.note_accounts(accounts)
         watch = Watch(unheard=self._see_to_topics())
         noted = self._notes.read(accounts)
-        with self._visits.to(accounts):
-            # In no order, so that with little time it is not always the same accounts that are left.
-            for account in random.sample(sorted(accounts), len(accounts)):
+        self._warn_of_statuses()
+        with self._visits.to(accounts), self._rounds.of(accounts) as this:
+            while this.left:
+                account = this.next()
                 watch.accounts[account] = self._guard(_Turn(noted[account], seconds_left))
+                if POSTPONED in watch.accounts[account]:
+                    this.missed()
         return watch
+
+    def _warn_of_statuses(self) -> None:
+        """Say which of WatchedStatuses VTEX's filters do not know: no event will ever tell of these."""
+        if unknown := self._settings.vtex.watched_statuses - FILTER_STATES:
+            logger.warning("VTEX's filter lists no such status", extra={"watched_statuses": sorted(unknown)})
 
     # ---- One account
 
@@ -149,7 +163,9 @@ class HookGuard:
         turn.whose_hook = whose
         # Noted before anything is registered: an answer that is lost must not make our own doing a proof.
         self._note(turn, first_seen(turn.noted, whose))
-        if isinstance(whose, OtherSystem):
+        if isinstance(config, NotShown):
+            self._leave_what_is_not_shown(turn, HOOK_NOT_SHOWN)
+        elif isinstance(whose, OtherSystem):
             self._leave_hook_alone(turn, whose)
         else:
             self._keep_hook(turn, config)
@@ -164,6 +180,20 @@ class HookGuard:
         self._topics.publish(self._settings.operations_topic_arn, notice, turn.account)
         self._note(turn, replace(turn.noted, hook_told=Told(other.host, now)))
 
+    def _leave_what_is_not_shown(self, turn: _Turn, event: str) -> None:
+        """Leave what VTEX does not show as it is; tell people, as often as of a hook that is another system's."""
+        turn.happened(event)
+        logger.warning("VTEX does not show what is registered", extra={"account": turn.account, "event": event})
+        is_hook, now = event == HOOK_NOT_SHOWN, self._now()
+        told = turn.noted.hook_told if is_hook else turn.noted.feed_told
+        # Of hook and feed people are told at once.
+        if (told and told.covers(event, now)) or (not is_hook and HOOK_NOT_SHOWN in turn.events):
+            return
+        notice = notices.not_shown(turn.account, self._settings.language, self._settings.stack)
+        self._topics.publish(self._settings.operations_topic_arn, notice, turn.account)
+        news = Told(event, now)
+        self._note(turn, replace(turn.noted, hook_told=news) if is_hook else replace(turn.noted, feed_told=news))
+
     def _keep_hook(self, turn: _Turn, config: HookConfig | None) -> None:
         """Register the hook where there is none, or where it is not as it is to be."""
         wanted = WantedHook(self._settings.hook_url, self._current_secret(), self._settings.vtex.watched_statuses)
@@ -174,6 +204,9 @@ class HookGuard:
             differs.append("header")
         if not differs:
             self._note(turn, kept)
+            return
+        if config and config.url is None:  # ours by our notes alone: enough to leave it, and not to write over it
+            self._leave_what_is_not_shown(turn, HOOK_NOT_SHOWN)
             return
         self._configurations.install_hook(turn.account, wanted, turn.time_for_vtex())
         if not turn.noted.hook_installed:
@@ -189,6 +222,9 @@ class HookGuard:
         """Register the feed where there is none, or where one of ours is not as it is to be."""
         statuses = self._settings.vtex.watched_statuses
         config = self._configurations.feed(turn.account, turn.time_for_vtex())
+        if isinstance(config, NotShown):
+            self._leave_what_is_not_shown(turn, FEED_NOT_SHOWN)
+            return
         if config and not self._is_feed_ours(turn, config):
             self._leave_feed_alone(turn)
             return
@@ -210,8 +246,8 @@ class HookGuard:
         turn.happened(FEED_LEFT_ALONE)
         now = self._now()
         told, left = turn.noted.feed_told, replace(turn.noted, feed_left_alone=True)
-        # Whose hook points elsewhere was told the same already.
-        if HOOK_ELSEWHERE not in turn.events and not (told and told.covers(FEED_LEFT_ALONE, now)):
+        # Whose hook points elsewhere, or is not shown, was told the same already.
+        if not {HOOK_ELSEWHERE, HOOK_NOT_SHOWN} & set(turn.events) and not (told and told.covers(FEED_LEFT_ALONE, now)):
             notice = notices.feed_left_alone(turn.account, self._settings.language, self._settings.stack)
             self._topics.publish(self._settings.operations_topic_arn, notice, turn.account)
             left = replace(left, feed_told=Told(FEED_LEFT_ALONE, now))
@@ -263,7 +299,7 @@ class HookGuard:
 _METRICS: Mapping[type[TryAgainLater], str] = {
     CredentialsRefused: "credentials_refused",
     SilenceAsked: "silence_kept",
-    OutOfTime: "guard_postponed",
+    OutOfTime: POSTPONED,
     ConfigurationRefused: "guard_refused",
 }
 _ENDS_TURN = (CredentialsRefused, SilenceAsked, OutOfTime)

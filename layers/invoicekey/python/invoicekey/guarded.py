@@ -44,7 +44,7 @@ class Guarded:
     feed_left_alone: bool = False
     """Whether the appKey's feed may be another system's: it is neither written nor read."""
     hook_told: Told | None = None
-    """The host of another system's hook that people were told of."""
+    """The host of another system's hook that people were told of, or that it is not shown."""
     feed_told: Told | None = None
 
     def of_app_key(self, digest: str) -> "Guarded":

@@ -27,6 +27,11 @@ def feed_left_alone(account: str, language: str, stack: str) -> Notice:
     return _notice(_FEED_SUBJECT, _FEED_BODY, language, stack, account=account)
 
 
+def not_shown(account: str, language: str, stack: str) -> Notice:
+    """Say that VTEX shows neither a hook, or a feed, nor that there is none."""
+    return _notice(_NOT_SHOWN_SUBJECT, _NOT_SHOWN_BODY, language, stack, account=account)
+
+
 def operations_unheard(language: str, stack: str) -> Notice:
     """Say, on the alert topic, that nobody hears the alarms."""
     return _notice(_UNHEARD_SUBJECT, _UNHEARD_BODY, language, stack)
@@ -93,6 +98,29 @@ If no other system uses that feed, it is enough to remove its configuration in V
 
 VTEX keeps one feed an appKey, and what one system reads and commits is gone for the others. So that feed is neither
 read nor changed. The hook goes on telling; the second source is missing.""",
+)
+
+_NOT_SHOWN_SUBJECT = Said("{account}: sem resposta da VTEX sobre o hook", "{account}: VTEX does not show its hook")
+
+_NOT_SHOWN_BODY = Said(
+    """\
+Veja se outro sistema usa a appKey da conta {account}: a VTEX não mostra se ela tem um hook ou um feed.
+
+1. Pergunte a quem cuida do ERP e dos aplicativos: algum outro sistema recebe o hook de pedidos por essa appKey?
+2. Se nenhum recebe, instale o nosso: invoicekey hook install --account {account}{of_stack}
+3. Se algum recebe, crie uma appKey só para este sistema, grave-a e instale como em 2: make credentials{make_of_stack}
+
+A resposta da VTEX veio sem nada dentro. Gravar o nosso apagaria o de outro sistema, se houver um. Por isso não mudamos
+nada. Se o nosso está lá, continua a funcionar; se não, podemos não saber dos pedidos faturados desta conta.""",
+    """\
+See whether another system uses the appKey of account {account}: VTEX does not show whether it has a hook or a feed.
+
+1. Ask who looks after the ERP and the apps: does any other system get the order hook by this appKey?
+2. If none does, install ours: invoicekey hook install --account {account}{of_stack}
+3. If one does, create an appKey for this system alone, keep it, and install as in 2: make credentials{make_of_stack}
+
+VTEX answered with nothing in it. Writing ours would erase another system's, if there is one. So nothing was changed.
+If ours is there, it goes on working; if not, we may not hear of this account's invoiced orders.""",
 )
 
 _UNHEARD_SUBJECT = Said("Nenhuma pessoa recebe os alarmes deste sistema", "Nobody hears the alarms of this system")

@@ -1,14 +1,17 @@
-"""A run's visit to VTEX: whom it is for, the silences that others met before, and those that it met itself."""
+"""A run's visit to VTEX: whom it is for, and in which order; the silences that others met before, and its own."""
 
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import batched
 from typing import Any
 
 from invoicekey import telemetry
 from invoicekey.errors import TryAgainLater
 from invoicekey.ledger import Ledger, silence_key
-from invoicekey.notification import AccountRefused, order_ref
+from invoicekey.notification import is_account
 from invoicekey.table import Table
 from invoicekey.telemetry import logger
 from invoicekey.vtex import Vtex
@@ -22,7 +25,7 @@ def accounts_served(credentials: Mapping[str, Any], accounts: frozenset[str] = f
 
     An account becomes part of a host name: one that no notification could come from is left out.
     """
-    named = [account for account in credentials if _is_well_formed(account)]
+    named = [account for account in credentials if is_account(account)]
     if odd := len(credentials) - len(named):
         logger.warning("names in the credentials' secret are no account names", extra={"names": odd})
     return sorted(account for account in named if not accounts or account in accounts)
@@ -70,9 +73,65 @@ class Visits:
             telemetry.measure_seconds("vtex_latency", seconds)
 
 
-def _is_well_formed(account: str) -> bool:
-    try:
-        order_ref({"OrderId": "any", "Origin": {"Account": account}})
-    except AccountRefused:
-        return False
-    return True
+@dataclass(slots=True)
+class Round:
+    """The accounts of a run that are still to have a turn."""
+
+    left: deque[str]
+    last: str | None = None
+    """The account that had the last turn, before any that missed its own; None before the first."""
+    _before: str | None = None
+    _is_broken: bool = False
+
+    def next(self) -> str:
+        """Take the next account; whatever comes of its turn, even the death of the run, it has had it."""
+        account = self.left.popleft()
+        if not self._is_broken:
+            self._before, self.last = self.last, account
+        return account
+
+    def again(self, account: str) -> None:
+        """Let an account have one more turn after all others."""
+        self.left.append(account)
+
+    def missed(self) -> None:
+        """Say that the account that was taken last had no time for its turn: the next run is to begin with it."""
+        if not self._is_broken:
+            self.last, self._is_broken = self._before, True
+
+
+class Rounds:
+    """Where a run begins that may not have the time for all accounts: after the one that the last run came to.
+
+    So each account is reached within as many runs as it takes to go through all of them once. Where that is not kept,
+    or two runs overlap, some accounts are visited twice and none is left out for good.
+    """
+
+    def __init__(self, table: Table, name: str) -> None:
+        self._table = table
+        self._key = f"round#{name}"
+
+    @contextmanager
+    def of(self, accounts: Collection[str]) -> Iterator[Round]:
+        """Give the accounts in turn, and keep at the end how far the run came, however it ends.
+
+        Raises TryAgainLater where the ledger can't be read.
+        """
+        before = str(self._table.get([self._key]).get(self._key, {}).get("last", ""))
+        names = sorted(accounts)
+        begin = bisect_right(names, before)  # also where that account has gone
+        this = Round(deque(names[begin:] + names[:begin]))
+        try:
+            yield this
+        finally:
+            if this.last not in {None, before}:
+                self._note(this.last)
+
+    def _note(self, last: str | None) -> None:
+        try:
+            self._table.put({"pk": self._key, "last": last})
+        except TryAgainLater as trouble:
+            logger.warning(
+                "how far a run came could not be kept; the next one begins where it began",
+                extra={"round": self._key, "why": trouble.why},
+            )
