@@ -3,7 +3,7 @@
 VTEX keeps one hook and one feed an appKey, and who writes replaces what was there, whoever wrote it. So nobody writes
 here without asking `ownership` first. What VTEX answers to a GET of the hook is not documented: it is read leniently,
 and what it does not show counts neither for nor against it. An answer that shows nothing at all is NotShown, and does
-not say that nothing is there (docs/decisions/0017-what-vtex-does-not-show.md).
+not say that nothing is there (docs/decisions/0020-what-vtex-does-not-show.md).
 
 Source: developers.vtex.com/docs/guides/orders-feed.
 """
