@@ -14,7 +14,7 @@ from invoicekey.outlets import HOOK, Message, Outlets
 from invoicekey.secrets import CachedSecret, vtex_credentials
 from invoicekey.settings import CheckerSettings
 from invoicekey.table import Table
-from invoicekey.telemetry import metrics
+from invoicekey.telemetry import log_figures
 from invoicekey.vtex import Pace, Vtex
 
 settings = CheckerSettings.read(os.environ)
@@ -40,13 +40,16 @@ def build(settings: CheckerSettings) -> BatchCheck:
     )
     rules = Rules(settings.policy, settings.style, settings.lease)
     order_check = OrderCheck(vtex, ledger, rules)
-    return BatchCheck(vtex, ledger, outlets, order_check, settings.retry_base, settings.limit)
+    longest_grace = settings.policy.longest_grace
+    return BatchCheck(
+        vtex, ledger, outlets, order_check, settings.retry_base, settings.limit, longest_grace=longest_grace
+    )
 
 
 batch_check = build(settings)
 
 
-@metrics.log_metrics
+@log_figures
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Check a batch; answer which messages go back to the queue."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000

@@ -17,7 +17,7 @@ from invoicekey.outlets import HookQueue
 from invoicekey.secrets import CachedSecret, Credentials, vtex_credentials
 from invoicekey.settings import DrainSettings
 from invoicekey.table import Table
-from invoicekey.telemetry import metrics
+from invoicekey.telemetry import log_figures
 from invoicekey.visits import Rounds, Visits, accounts_served
 from invoicekey.vtex import Pace, Vtex
 
@@ -57,7 +57,7 @@ def _credentials_of(account: str) -> Credentials:
 drain_feed = build(settings)
 
 
-@metrics.log_metrics
+@log_figures
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Drain the feeds of all accounts; answer how many events became what."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000

@@ -16,7 +16,7 @@ from invoicekey.ledger import Ledger
 from invoicekey.secrets import CachedSecret, Credentials, vtex_credentials
 from invoicekey.settings import GuardSettings
 from invoicekey.table import Table
-from invoicekey.telemetry import metrics
+from invoicekey.telemetry import log_figures
 from invoicekey.topics import Topics
 from invoicekey.visits import Rounds, Visits, accounts_served
 from invoicekey.vtex import Pace, Vtex
@@ -51,7 +51,7 @@ def build(settings: GuardSettings) -> HookGuard:
 hook_guard = build(settings)
 
 
-@metrics.log_metrics
+@log_figures
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Guard the hooks and feeds of all accounts; answer what was found and done."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000

@@ -11,7 +11,7 @@ from invoicekey import aws
 from invoicekey.receiver import Receiver
 from invoicekey.secrets import CachedSecret
 from invoicekey.settings import ReceiverSettings
-from invoicekey.telemetry import logger, metrics
+from invoicekey.telemetry import log_figures, logger
 
 # Together 3.8 s at the worst, the retry and its wait of up to 1 s included: VTEX hears 503 before its own 5 s are over.
 # Legacy mode, because standard mode also waits as long as AWS asks it to. One attempt is enough for a secret: it is
@@ -27,7 +27,7 @@ receiver = Receiver(
 )
 
 
-@metrics.log_metrics
+@log_figures
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Answer an event of the HTTP API (payload format 2.0)."""
     correlation_id = event.get("requestContext", {}).get("requestId") or "unknown"

@@ -13,7 +13,7 @@ from invoicekey.outlets import HookQueue
 from invoicekey.recheck import Recheck
 from invoicekey.settings import RecheckSettings
 from invoicekey.table import Table
-from invoicekey.telemetry import metrics
+from invoicekey.telemetry import log_figures
 
 settings = RecheckSettings.read(os.environ)
 recheck = Recheck(
@@ -22,7 +22,7 @@ recheck = Recheck(
 )
 
 
-@metrics.log_metrics
+@log_figures
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Queue, and answer how many."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000

@@ -12,7 +12,7 @@ from invoicekey.digest import Digests, Tellings
 from invoicekey.outlets import AlertTopic
 from invoicekey.settings import DigestSettings
 from invoicekey.table import Table
-from invoicekey.telemetry import metrics
+from invoicekey.telemetry import log_figures
 
 settings = DigestSettings.read(os.environ)
 table = Table(aws.client("dynamodb", aws.PATIENT), settings.ledger_table)
@@ -26,7 +26,7 @@ digests = Digests(
 )
 
 
-@metrics.log_metrics
+@log_figures
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Tell, and answer how many went out."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000

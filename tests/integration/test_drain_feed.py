@@ -17,6 +17,7 @@ from invoicekey.errors import TryAgainLater
 from invoicekey.settings import SettingsError
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_visits import OTHER, SHOP, app_key, headers, import_afresh
+from tests.figures import hear_the_log, lines_of_figures
 
 ENTRY = Path(__file__).parents[2] / "functions/drain_feed/drain_feed.py"
 FEED_CONFIG = {"filter": {"type": "FromWorkflow", "status": ["invoiced"]}}
@@ -186,17 +187,21 @@ def test_without_the_credentials_secret_the_run_fails_and_says_so(stack: Stack) 
         stack.run()
 
 
-def test_a_run_is_counted_in_one_line_of_metrics_and_tells_no_secret(
-    stack: Stack, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+def test_a_run_is_counted_in_one_line_and_tells_no_secret(
+    stack: Stack,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    hear_the_log(monkeypatch)
     caplog.set_level(logging.DEBUG, logger="httpx")
     stack.vtex.put_feed_event(SHOP, "VVJ-1-01")
 
     stack.run()
 
     out = capsys.readouterr().out
-    (line,) = [json.loads(line) for line in out.splitlines() if '"CloudWatchMetrics"' in line]
-    assert (line["feed_read"], line["feed_committed"]) == ([1.0], [1.0])
+    (line,) = lines_of_figures(out)
+    assert (line["counts"]["feed_read"], line["counts"]["feed_committed"]) == (1, 1)
     for secret in ("HUSH", "eyJ"):
         assert secret not in out + caplog.text
 

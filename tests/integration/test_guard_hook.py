@@ -16,6 +16,7 @@ from invoicekey.settings import SettingsError
 from local import vtex_simulator
 from local.vtex_simulator import VtexSimulator
 from tests.fakes_visits import OTHER, SHOP, app_key, import_afresh
+from tests.figures import lines_of_figures, metrics_in
 
 ENTRY = Path(__file__).parents[2] / "functions/guard_hook/guard_hook.py"
 URL = "https://abc123.execute-api.us-east-1.amazonaws.com/hooks/vtex/orders"
@@ -166,14 +167,15 @@ def test_topics_that_are_heard_again_are_noted(stack: Stack) -> None:
     assert stack.run()["unheard"] == []
 
 
-def test_a_run_is_counted_in_one_line_of_metrics(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_counted_in_one_line(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     let_listen(stack.topics["alert"], 0)
 
     stack.run()
 
     out = capsys.readouterr().out
-    (line,) = [json.loads(line) for line in out.splitlines() if '"CloudWatchMetrics"' in line]
-    assert (line["topic_unheard"], line["hook_installed"]) == ([1.0, 0.0], [1.0])
+    (line,) = lines_of_figures(out)
+    assert (line["counts"]["topic_unheard"], line["counts"]["hook_installed"]) == (1, 1)
+    assert [metric.name for metric in metrics_in(out)] == ["topic_unheard"]
     assert "HUSH" not in out
 
 

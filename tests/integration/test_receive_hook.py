@@ -14,6 +14,7 @@ import pytest
 from moto import mock_aws
 
 from invoicekey.settings import SettingsError
+from tests.figures import hear_the_log, lines_of_figures, metrics_in
 
 ENTRY = Path(__file__).parents[2] / "functions/receive_hook/receive_hook.py"
 REGION = "us-east-1"
@@ -182,11 +183,25 @@ def test_a_secret_that_is_gone_is_answered_503(aws: Aws) -> None:
     assert (aws.call(an_event()), aws.messages()) == ({"statusCode": 503}, [])
 
 
-def test_a_call_is_counted_in_one_line_of_metrics(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_call_is_counted_in_one_line(aws: Aws, capsys: pytest.CaptureFixture[str]) -> None:
     aws.call(an_event())
 
-    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"CloudWatchMetrics"' in line]
-    assert line["hook_queued"] == [1.0]
+    out = capsys.readouterr().out
+    (line,) = lines_of_figures(out)
+    assert line["counts"] == {"hook_heard": 1, "hook_queued": 1}
+    assert [(metric.name, metric.values) for metric in metrics_in(out)] == [("hook_heard", (1.0,))]
+
+
+def test_a_call_that_writes_no_metric_is_counted_in_one_line_too(
+    aws: Aws, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear_the_log(monkeypatch)
+    aws.call(an_event() | {"headers": {}})
+
+    out = capsys.readouterr().out
+    (line,) = lines_of_figures(out)
+    assert line["counts"] == {"hook_refused_wrong_secret": 1}
+    assert metrics_in(out) == []
 
 
 @pytest.mark.parametrize("name", ["HOOK_QUEUE_URL", "HOOK_SECRET_ARN", "WATCHED_STATUSES"])

@@ -17,6 +17,7 @@ from invoicekey.notification import OrderRef
 from invoicekey.settings import SettingsError
 from invoicekey.table import Table
 from tests.fakes_visits import import_afresh
+from tests.figures import hear_the_log, lines_of_figures
 from tests.ledger_table import NAME, make_ledger_table
 
 ENTRY = Path(__file__).parents[2] / "functions/recheck_failures/recheck_failures.py"
@@ -121,10 +122,30 @@ def test_a_postponed_order_is_as_a_check_left_it_but_for_its_time(stack: Stack) 
     assert stack.ledger.write(before).version == after.version + 1
 
 
-def test_a_run_is_counted_in_one_line_of_metrics(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_counted_in_one_line(
+    stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear_the_log(monkeypatch)
+    stack.follow("A", datetime.now(UTC) - HOUR)
     stack.run()
-    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if '"CloudWatchMetrics"' in line]
-    assert line["recheck_queued"] == [0.0]
+    (line,) = lines_of_figures(capsys.readouterr().out)
+    assert line["counts"] == {"recheck_queued": 1}
+
+
+def test_what_was_counted_is_told_also_where_the_run_fails(
+    stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear_the_log(monkeypatch)
+    stack.follow("A", datetime.now(UTC) - HOUR)
+
+    def dies(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(stack.entry.recheck._backlog, "postpone", dies)
+    with pytest.raises(ZeroDivisionError):
+        stack.run()
+    (line,) = lines_of_figures(capsys.readouterr().out)
+    assert line["counts"] == {"recheck_queued": 1}
 
 
 @pytest.mark.parametrize("name", ["HOOK_QUEUE_URL", "LEDGER_TABLE_NAME"])

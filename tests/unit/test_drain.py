@@ -613,7 +613,7 @@ def test_a_run_is_counted(shop: Shop) -> None:
         "feed_refused": 1,
         "feed_committed": 3,
     }
-    assert [name for name, _ in shop.figures.counted if name.startswith("vtex_")] == ["vtex_200"] * 3
+    assert [name for name, _ in shop.figures.counted if name.startswith("vtex_")] == ["vtex_2xx", "vtex_200"] * 3
 
 
 def test_no_log_and_no_message_has_a_handle_or_an_event_s_id(

@@ -239,6 +239,7 @@ def test_what_is_installed_is_noted_after_vtex_took_it(shop: Shop) -> None:
     shop.simulator.fail(Fault("status", status=500, route="feed_config", times=None))
 
     assert shop.guard() == ["guard_failed", "guard_failed"]
+    assert shop.figures.sums["guard_failed"] == 1
     assert shop.noted == Guarded(SHOP)
 
 
@@ -650,6 +651,7 @@ def test_a_feed_unlike_ours_is_not_judged_before_the_hook_was_seen(shop: Shop) -
     shop.simulator.fail(Fault("status", status=500, route="hook_config"))
 
     assert shop.guard() == ["guard_failed", "guard_failed"]
+    assert shop.figures.sums["guard_failed"] == 1
     assert shop.feed == OTHER_FEED
     assert not shop.noted.feed_left_alone
 
@@ -764,12 +766,11 @@ def test_without_the_ledger_vtex_is_not_asked(shop: Shop, operation: str) -> Non
     ("alerts", "operations", "unheard"),
     [(1, 1, []), (0, 1, ["alert"]), (2, 0, ["operations"]), (0, 0, ["alert", "operations"])],
 )
-def test_each_topic_is_counted_as_heard_or_not(shop: Shop, alerts: int, operations: int, unheard: list[str]) -> None:
+def test_topics_that_nobody_hears_are_counted(shop: Shop, alerts: int, operations: int, unheard: list[str]) -> None:
     shop.topics.listeners = {ALERTS: alerts, OPERATIONS: operations}
 
     assert shop.run(SHOP).unheard == unheard
-    counted = [number for name, number in shop.figures.counted if name == "topic_unheard"]
-    assert counted == [int(not alerts), int(not operations)]
+    assert shop.figures.sums.get("topic_unheard", 0) == len(unheard)
 
 
 def test_where_nobody_hears_the_alarms_the_alert_topic_is_told_once_in_seven_days(shop: Shop) -> None:

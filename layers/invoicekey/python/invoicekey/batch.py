@@ -103,6 +103,7 @@ class BatchCheck:
         retry_base: timedelta,
         limit: Limit,
         *,
+        longest_grace: timedelta = timedelta(0),
         make_pool: Callable[[], Executor] = _ten_threads,
     ) -> None:
         self._vtex = vtex
@@ -111,6 +112,7 @@ class BatchCheck:
         self._order_check = order_check
         self._retry_base = retry_base.total_seconds()
         self._limit = limit
+        self._longest_grace = longest_grace.total_seconds()
         self._unnoted: deque[str] = deque(maxlen=MOST_UNNOTED)
         self._checks = make_pool()
         self._notes = make_pool()  # apart, so that checks that hang do not keep what was sent from being noted
@@ -118,8 +120,7 @@ class BatchCheck:
     def check(self, messages: Sequence[Message], clock: Clock) -> set[str]:
         """Check the orders that the messages are about; return the ids of the messages that go back to the queue."""
         waits = _Waits()
-        oldest = min((message.sent_at for message in messages), default=clock.now().timestamp())
-        telemetry.measure_seconds("oldest_check_age", max(0.0, clock.now().timestamp() - oldest))
+        self._measure_age(messages, clock)
         cases = self._open_cases(messages, clock, waits)
         while cases:
             findings = self._check_side_by_side(cases, clock)
@@ -131,6 +132,12 @@ class BatchCheck:
         self._share_silences()
         self._put_back(waits)
         return waits.ids
+
+    def _measure_age(self, messages: Sequence[Message], clock: Clock) -> None:
+        """Measure how late the oldest message is; one that waits for its order's grace is not late."""
+        oldest = min((message.sent_at for message in messages), default=clock.now().timestamp())
+        late = clock.now().timestamp() - oldest - self._longest_grace
+        telemetry.measure_seconds("oldest_check_age", max(0.0, late))
 
     def _open_cases(self, messages: Sequence[Message], clock: Clock, waits: _Waits) -> list[Case]:
         """Group the messages by order and read the ledger; what can't be a notification is buried.
@@ -206,9 +213,7 @@ class BatchCheck:
             _log(case, finding)
             _count(finding)
         while self._vtex.answers:
-            status, seconds = self._vtex.answers.popleft()
-            telemetry.count(f"vtex_{status}")
-            telemetry.measure_seconds("vtex_latency", seconds)
+            telemetry.count_answer(*self._vtex.answers.popleft())
         return findings
 
     def _send(self, entries: Sequence[Entry], clock: Clock) -> set[OrderRef]:
@@ -218,16 +223,16 @@ class BatchCheck:
         told = {entry.ref for entry in entries}
         unrecorded = [entry for entry in entries if entry.report and not entry.report.recorded]
         recorded = self._noted(self._outlets.send_records(unrecorded), self._ledger.note_recorded)
+        telemetry.count("report_recorded", len(recorded))
         told -= {entry.ref for entry in unrecorded} - recorded
         unalerted = [entry for entry in entries if entry.report and not entry.report.alerted and entry.ref in told]
         silent = [entry for entry in unalerted if entry.report and entry.report.alert is None]
         going_out, held_back = self._share_turns([entry for entry in unalerted if entry not in silent], clock)
         alerted = self._noted(self._outlets.publish_alerts(going_out), self._ledger.note_alerted)
+        telemetry.count("alert_published", len(alerted))
         called_off = self._noted(silent, self._ledger.note_alerted)
         held = self._noted(held_back, lambda entry: self._ledger.note_held_back(entry, _held_back(entry, clock)))
         told -= {entry.ref for entry in unalerted} - alerted - held - called_off
-        telemetry.count("report_recorded", len(recorded))
-        telemetry.count("alert_published", len(alerted))
         telemetry.count("alert_held_back", len(held))
         return told
 

@@ -133,6 +133,8 @@ class _Run:
     seconds_left: Callable[[], float]
     told: dict[str, list[HeldAlert]] = field(default_factory=dict)
     """By account, the alerts that a digest has told, and that are still to be forgotten."""
+    postponed: set[str] = field(default_factory=set)
+    """The accounts that met trouble, and are told by a later run."""
     faults: list[Exception] = field(default_factory=list)
 
     def end(self) -> None:
@@ -172,7 +174,6 @@ class Digests:
     ) -> int:
         """Tell what is held back, and remind of what is still due; return how many digests went out."""
         run = _Run(now(), seconds_left)
-        telemetry.count("digest_published", 0)  # a run that has nothing to tell shows that it ran
         held = self._backlog.held_back()
         accounts = list(dict.fromkeys([*held, *self._known_accounts()]))  # first whose alerts have waited longest
         self._each(accounts, lambda account: self._send_left_over(account, run), run)
@@ -194,7 +195,6 @@ class Digests:
         the digests; without one always.
         """
         run = _Run(now(), seconds_left)
-        telemetry.count("reminder_published", 0)
         due = Due(occasion, run.now)
         if occasion is not None:
             self._tellings.note_due(due)
@@ -217,7 +217,9 @@ class Digests:
             except Conflict:
                 logger.info("another run has the account", extra={"account": account})
             except TryAgainLater as trouble:
-                telemetry.count("digest_postponed")
+                if not run.postponed:
+                    telemetry.count("digest_postponed")  # once a run: the alarm looks at the share of the runs
+                run.postponed.add(account)
                 logger.warning("a summary is not told yet", extra={"account": account, "why": trouble.why})
             except Exception as fault:  # noqa: BLE001 - raised when the others had their turn
                 logger.exception("a summary could not be told", extra={"account": account})

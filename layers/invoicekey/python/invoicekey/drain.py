@@ -6,7 +6,8 @@ checker knows the events that it has seen.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import uuid4
@@ -134,7 +135,7 @@ class DrainFeed:
         """
         drained = Drained()
         noted = self._own_feeds.noted(accounts)
-        with self._visits.to(accounts), self._rounds.of(accounts) as this:
+        with self._visits.to(accounts), self._rounds.of(accounts) as this, _counted(drained):
             while this.left:
                 account, read_before = this.next(), drained.read
                 ended = self._turn(account, noted.pop(account, None), drained, seconds_left)
@@ -144,7 +145,6 @@ class DrainFeed:
                     this.again(account)
                 if ended is Ended.TIME_UP and drained.read == read_before:
                     this.missed()
-        _count(drained)
         return drained
 
     def _turn(
@@ -224,6 +224,15 @@ _METRICS: Mapping[Ended, str] = {
 
 def _order_id(event: FeedEvent) -> str:
     return str(event.fields.get("orderId"))[:LONGEST_ORDER_ID].encode("ascii", "backslashreplace").decode()
+
+
+@contextmanager
+def _counted(drained: Drained) -> Iterator[None]:
+    """Count in the end what came of a run, whatever ends it."""
+    try:
+        yield
+    finally:
+        _count(drained)
 
 
 def _count(drained: Drained) -> None:

@@ -49,6 +49,8 @@ HOOK_NOT_SHOWN, FEED_NOT_SHOWN = "hook_not_shown", "feed_not_shown"
 POSTPONED = "guard_postponed"
 ALERT, OPERATIONS = "alert", "operations"
 """The topics."""
+GUARD_FAILED = "guard_failed"
+"""Counted once a run, whatever failed in it: the alarm looks at the share of the runs."""
 CONFIGURATION_RESTORED = "configuration_restored"
 """Counted besides, for the alarm: what had been ours was gone or different."""
 
@@ -82,7 +84,8 @@ class _Turn:
 
     def happened(self, event: str) -> None:
         self.events.append(event)
-        telemetry.count(event)
+        if event != GUARD_FAILED:
+            telemetry.count(event)
         if event in {HOOK_RESTORED, FEED_RESTORED}:
             telemetry.count(CONFIGURATION_RESTORED)
 
@@ -114,6 +117,7 @@ class HookGuard:
         self._visits = visits
         self._rounds = rounds
         self._now = now
+        self._is_failed = False
 
     def run(self, accounts: Collection[str], seconds_left: Callable[[], float]) -> Watch:
         """Guard the hooks and feeds of these accounts, each by itself, and see whether the topics are heard.
@@ -121,6 +125,7 @@ class HookGuard:
         Raises TryAgainLater where the ledger can't be read or written.
         """
         self._backlog.note_accounts(accounts)
+        self._is_failed = False
         watch = Watch(unheard=self._see_to_topics())
         noted = self._notes.read(accounts)
         self._warn_of_statuses()
@@ -137,6 +142,11 @@ class HookGuard:
         if unknown := self._settings.vtex.watched_statuses - FILTER_STATES:
             logger.warning("VTEX's filter lists no such status", extra={"watched_statuses": sorted(unknown)})
 
+    def _count_failed_run(self) -> None:
+        if not self._is_failed:
+            telemetry.count(GUARD_FAILED)
+        self._is_failed = True
+
     # ---- One account
 
     def _guard(self, turn: _Turn) -> list[str]:
@@ -148,7 +158,10 @@ class HookGuard:
                 step(turn)
             except TryAgainLater as trouble:
                 kind = type(trouble)
-                turn.happened(_METRICS.get(kind, "guard_failed"))
+                event = _METRICS.get(kind, GUARD_FAILED)
+                turn.happened(event)
+                if event == GUARD_FAILED:
+                    self._count_failed_run()
                 logger.warning("a turn was not finished", extra={"account": turn.account, "why": trouble.why})
                 if kind in _ENDS_TURN:
                     break
@@ -273,11 +286,10 @@ class HookGuard:
         arns = {ALERT: self._settings.alert_topic_arn, OPERATIONS: self._settings.operations_topic_arn}
         try:
             unheard = [name for name, arn in arns.items() if not self._topics.is_heard(arn)]
-            for name in arns:
-                telemetry.count("topic_unheard", 1 if name in unheard else 0)
+            telemetry.count("topic_unheard", len(unheard))
             self._tell_of_topics(unheard)
         except TryAgainLater as trouble:
-            telemetry.count("guard_failed")
+            self._count_failed_run()
             logger.warning("the topics were not seen to", extra={"why": trouble.why})
             return []
         return unheard

@@ -19,6 +19,11 @@ class Policy:
     tracking_grace: timedelta | None = None
     """How long a good key may go without tracking number and courier before that is a failure; None: for ever."""
 
+    @property
+    def longest_grace(self) -> timedelta:
+        """Return how long a message may wait in the queue for an order's grace."""
+        return max(self.invoice_grace, self.key_grace)
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:

@@ -61,11 +61,11 @@ class Recheck:
                     is_complete = False
                     break
                 sent = self._send(orders, pool)
+                telemetry.count("recheck_queued", len(sent))
+                telemetry.count("recheck_refused", len(orders) - len(sent))
                 # Sent first: who dies in between queues them once more, and loses none.
                 list(pool.map(lambda order: self._postpone(order, now() + PENDING), sent))
                 queued, refused = queued + len(sent), refused + len(orders) - len(sent)
-        telemetry.count("recheck_queued", queued)
-        telemetry.count("recheck_refused", refused)
         logger.info("re-checks queued", extra={"queued": queued, "refused": refused, "is_complete": is_complete})
         return Queued(queued, refused, is_complete)
 

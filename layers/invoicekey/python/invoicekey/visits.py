@@ -68,9 +68,7 @@ class Visits:
 
     def _count_answers(self) -> None:
         while self._vtex.answers:
-            status, seconds = self._vtex.answers.popleft()
-            telemetry.count(f"vtex_{status}")
-            telemetry.measure_seconds("vtex_latency", seconds)
+            telemetry.count_answer(*self._vtex.answers.popleft())
 
 
 @dataclass(slots=True)
