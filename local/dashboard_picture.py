@@ -20,30 +20,30 @@ TWO_COLUMNS = 6
 """So many lines have a legend in two columns; more need three."""
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22")
 LEVELS: Mapping[str, Mapping[str, float]] = {
-    "1 Hooks heard": {"heard": 42, "queued": 40, "ping": 0.05},
+    "1 Hooks": {"heard": 42, "calls": 42, "refused": 0.1},
     "2 Queue: waiting and in flight": {"waiting": 3, "in flight": 8},
-    "3 Checks by outcome": {"ok": 11, "failing": 1.2, "waiting": 2, "canceled": 0.4, "other marketplace": 27},
-    "4 Told": {"records": 1.3, "alerts": 1.2},
-    "Hooks refused, by reason": {"wrong secret": 0.1},
-    "Oldest check, in seconds": {"oldest check": 45},
-    "VTEX calls by status": {"200": 40, "404": 0.2, "429": 0.3},
-    "Put back, and why": {"trouble": 0.5, "VTEX asked for silence": 0.6},
-    "VTEX latency in seconds": {"median": 0.18, "p95": 0.42},
-    "Follow-up: read again, by schedule": {"read again": 2.2},
-    "The feed, behind the hook": {"read": 38, "queued": 38, "only the feed knew": 0.4, "committed": 38},
+    "3 Checks": {"orders checked": 42, "CNova's": 15},
+    "4 Told": {"records": 1.3, "alerts, digests, reminders": 1.2},
+    "Hooks refused, by reason": {"wrong_secret": 0.1},
+    "Oldest check, in seconds": {"oldest in the queue": 45},
+    "Checks by outcome": {"ok": 11, "failing": 1.2, "waiting": 2, "canceled": 0.4, "other_marketplace": 27},
+    "Put back, and why": {"trouble": 0.5, "vtex_asked_for_silence": 0.6},
+    "VTEX calls by status": {"ok": 40, "refused": 0.2, "too_many": 0.3},
+    "Problems found, by code": {"missing": 0.9, "malformed": 0.5, "wrong_model": 0.1, "tracking_missing": 1.1},
+    "Runs on schedules": {"re-check": 12, "feed": 12, "guard": 1, "digest": 4},
+    "The feed, behind the hook": {"events of the feed": 38, "only the feed knew": 0.4},
     "Configuration at VTEX": {"registered again": 0.05},
-    "Held back, and told together": {"held back": 0.6, "digests": 0.15},
-    "Problems found, by code": {"missing": 0.9, "malformed": 0.5, "wrong model": 0.1, "tracking missing": 1.1},
+    "Held back, and told together": {"held_back": 0.6, "digests": 0.15},
 }
 """How high a line runs on an ordinary afternoon, by widget and label; any other stays at nought."""
-MEASURED = ("VTEX latency in seconds",)
-"""What these show are measures; all others show counts or whole seconds."""
+STEADY = ("Runs on schedules",)
+"""What these show is the same each time."""
 
 
 def widgets() -> list[dict[str, Any]]:
     """Return the widgets of the dashboard in template.yaml."""
     template = (ROOT / "template.yaml").read_text()
-    body = template.split("DashboardBody: !Sub |\n", 1)[1].split("\nOutputs:", 1)[0]
+    body = template.split("DashboardBody: !Sub |\n", 1)[1].split("\n\n", 1)[0]
     found: list[dict[str, Any]] = json.loads(re.sub(r"\$\{[^}]*\}", "sample", body))["widgets"]
     return found
 
@@ -96,16 +96,19 @@ def _widget(widget: dict[str, Any]) -> str:
 
 
 def _labels(widget: dict[str, Any]) -> Iterator[str]:
-    for metric in widget["properties"]["metrics"]:
-        yield metric[-1]["label"]
+    properties = widget["properties"]
+    if widget["type"] == "log":
+        yield from re.findall(r" as (\w+)", properties["query"])
+    else:
+        yield from (metric[-1]["label"] for metric in properties["metrics"])
 
 
 def _sample(title: str, label: str) -> list[float]:
     level = LEVELS.get(title, {}).get(label, 0.0)
     source = random.Random(title)  # the same for all lines of a widget: what is heard is queued
     means = [level * (0.6 + 0.4 * math.sin(index / 9)) for index in range(POINTS)]
-    if title in MEASURED:
-        return [mean * source.uniform(0.7, 1.3) for mean in means]
+    if title in STEADY:
+        return [level] * POINTS
     return [float(source.binomialvariate(1000, mean / 1000)) for mean in means]
 
 
