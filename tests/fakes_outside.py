@@ -358,9 +358,8 @@ class Outside:
         rules = Rules(self.policy, Style(), LEASE)
         check = OrderCheck(self.vtex, self.ledger, rules)
         make_pool = options.pop("make_pool", SameThread)
-        return BatchCheck(
-            self.vtex, self.ledger, self.outlets, check, RETRY_BASE, self.limit, make_pool=make_pool, **options
-        )
+        options = {"longest_grace": self.policy.longest_grace, "make_pool": make_pool} | options
+        return BatchCheck(self.vtex, self.ledger, self.outlets, check, RETRY_BASE, self.limit, **options)
 
     def check(self, *messages: Message) -> set[str]:
         """Check a batch; return the ids of the messages that go back."""
