@@ -10,6 +10,7 @@ if __name__ == "__main__":
 
 from operations.cli import run
 from operations.commands import (
+    alarms,
     alerts,
     backfill,
     check,
@@ -24,6 +25,7 @@ from operations.commands import (
 )
 
 __all__ = [
+    "alarms",
     "alerts",
     "backfill",
     "check",

@@ -12,6 +12,7 @@ from typing import Any
 from invoicekey import texts
 from invoicekey.errors import CredentialsRefused
 from invoicekey.secrets import hook_secrets, vtex_credentials
+from operations.alarms import failed_actions, telling
 from operations.deployment import time_in
 from operations.findings import Finding, Section, looked, note, to_do, well
 from operations.plain import LANGUAGE, date
@@ -26,7 +27,6 @@ MOST_LETTERS = 100
 """So many dead letters are looked into."""
 
 _FUNCTION, _SCHEDULE, _MAPPING = "AWS::Lambda::Function", "AWS::Scheduler::Schedule", "AWS::Lambda::EventSourceMapping"
-_ALARMS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 
 
 class StackHealth:
@@ -120,23 +120,14 @@ class StackHealth:
             yield well(f"all {len(schedules)} schedules are enabled")
 
     def _alarms(self) -> Iterator[Finding]:
-        names = {physical: name for name, physical in self._of_type(*_ALARMS).items()}
-        answer = self._shop.ask(
-            "cloudwatch", "describe_alarms", AlarmNames=list(names)[:100],
-            AlarmTypes=["MetricAlarm", "CompositeAlarm"], StateValue="ALARM",
-        )  # fmt: skip
-        # Those without an action are parts of others.
-        ringing = [
-            alarm
-            for alarm in (*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", []))
-            if alarm.get("AlarmActions")
-        ]
+        alarms = telling(self._shop)
+        ringing = [alarm for alarm in alarms if alarm.is_ringing]
         for alarm in ringing:
-            says, _, where = str(alarm.get("AlarmDescription") or "").partition(" See ")
-            name = names.get(alarm["AlarmName"], alarm["AlarmName"])
-            yield to_do(f"{name}: {says}", f"see {where or 'docs/runbook.md'}")
+            says, _, where = alarm.description.partition(" See ")
+            yield to_do(f"{alarm.name}: {says}", f"see {where or 'docs/runbook.md'}")
         if not ringing:
             yield well("no alarm is ringing")
+        yield from failed_actions(self._shop, alarms)
 
     # ---- Who is told, and by which secrets
 

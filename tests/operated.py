@@ -25,11 +25,11 @@ from moto import mock_aws
 from invoicekey.guarded import Guarded, GuardNotes
 from local.vtex_simulator import VtexSimulator
 from operations import cli
-from operations.commands import alerts, doctor, hook, secrets, setup
+from operations.commands import alarms, alerts, doctor, hook, secrets, setup
 from operations.deployment import Deployment
 from operations.shop import Shop
 
-COMMANDS = (alerts, doctor, hook, secrets, setup)
+COMMANDS = (alarms, alerts, doctor, hook, secrets, setup)
 """To import a command is to add it to the command line."""
 ACCOUNT, APP_KEY, APP_TOKEN = "luxstore", "key-of-ours", "token-of-ours"
 KEYS = {"app_key": APP_KEY, "app_token": APP_TOKEN}
@@ -200,7 +200,11 @@ def _operated(vtex: VtexSimulator, hook_url: str) -> Operated:
             invoke={"StatusCode": 200, "Payload": io.BytesIO(b"{}")},
         ),
         "scheduler": Told(get_schedule={"State": "ENABLED"}),
-        "cloudwatch": Told(describe_alarms={"MetricAlarms": []}, get_metric_statistics={"Datapoints": []}),
+        "cloudwatch": Told(
+            describe_alarms={"MetricAlarms": []},
+            describe_alarm_history={"AlarmHistoryItems": []},
+            get_metric_statistics={"Datapoints": []},
+        ),
     }
     return Operated(Shop(deployment), deployment, vtex, hook_url, environments)
 

@@ -143,10 +143,44 @@ def test_an_alarm_that_rings_is_told_with_its_section(stack: Operated, left_to_d
         "AlarmName": "DeadLettersAlarm",
         "AlarmDescription": "Events wait for a person. See docs/runbook.md#dead-letters",
         "AlarmActions": ["arn"],
+        "StateValue": "ALARM",
     }
+    still = {**alarm, "AlarmName": "QuietAlarm", "StateValue": "OK"}
     part = {"AlarmName": "NothingHeard", "AlarmDescription": "A part.", "AlarmActions": []}
-    stack.tell("cloudwatch", describe_alarms={"MetricAlarms": [alarm, part], "CompositeAlarms": []})
+    stack.tell("cloudwatch", describe_alarms={"MetricAlarms": [alarm, part], "CompositeAlarms": [still]})
     assert left_to_do() == "DeadLettersAlarm: Events wait for a person. → see docs/runbook.md#dead-letters"
+
+
+def action(state: str, days_ago: int, **data: str) -> dict[str, Any]:
+    said = {"Succeeded": "Successfully executed", "Failed": "Failed to execute"}[state]
+    return {
+        "AlarmName": "DeadLettersAlarm",
+        "Timestamp": NOW - timedelta(days=days_ago),
+        "HistoryItemType": "Action",
+        "HistorySummary": f"{said} action arn:aws:sns:us-east-1:123456789012:operations",
+        "HistoryData": json.dumps({"actionState": state, **data}),
+    }
+
+
+def test_an_alarm_that_told_nobody_when_it_last_rang_is_told(stack: Operated, left_to_do: Callable[[], str]) -> None:
+    alarm = {"AlarmName": "DeadLettersAlarm", "AlarmActions": ["arn"], "StateValue": "OK"}
+    why = "CloudWatch Alarms is not authorized to perform: SNS:Publish on resource: arn:aws:sns:…"
+    history = {"AlarmHistoryItems": [action("Failed", 1, error=why), action("Succeeded", 2)]}
+    stack.tell("cloudwatch", describe_alarms={"MetricAlarms": [alarm]}, describe_alarm_history=history)
+
+    told = left_to_do()
+
+    assert told.startswith("DeadLettersAlarm rang on ")
+    assert "told nobody: CloudWatch Alarms is not authorized to perform: SNS:Publish" in told
+    assert told.endswith("then invoicekey alarms test --alarm DeadLettersAlarm")
+
+
+def test_a_failure_that_was_mended_since_is_not_told(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+    alarm = {"AlarmName": "DeadLettersAlarm", "AlarmActions": ["arn"], "StateValue": "OK"}
+    history = {"AlarmHistoryItems": [action("Succeeded", 1), action("Failed", 2, error="no")]}
+    stack.tell("cloudwatch", describe_alarms={"MetricAlarms": [alarm]}, describe_alarm_history=history)
+
+    findings(stack, capsys, 0)
 
 
 @pytest.mark.parametrize(("seconds", "is_told"), [(5, False), (200, True), (-200, True)])
