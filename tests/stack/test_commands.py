@@ -109,6 +109,29 @@ def test_a_backfill_lists_what_is_stuck_and_open_has_it_checked(operator: Operat
     until(lambda: watch.checks(order_id), "a check of it")
 
 
+def test_a_real_alarm_rings_for_a_moment_and_is_put_back(operator: Operator, stack: LocalStack) -> None:
+    """The emulator carries the action out, and writes the changes of state into the history; the action it does not."""
+    watch = stack.client("cloudwatch")
+    (before,) = _alarms(watch, "DeadLettersAlarm")
+
+    said = operator.types("alarms", "test", "--alarm", "DeadLettersAlarm", "--wait", "1")
+
+    (after,) = _alarms(watch, "DeadLettersAlarm")
+    history = watch.describe_alarm_history(AlarmName=before["AlarmName"], HistoryItemType="StateUpdate")
+    changes = [item["HistorySummary"] for item in history["AlarmHistoryItems"]]
+    assert (said.code, said.err) == (3, "")  # nobody has confirmed a subscription here
+    assert "has no action for" in said.out
+    assert f"DeadLettersAlarm is {before['StateValue']} again" in said.out
+    assert after["StateValue"] == before["StateValue"]
+    assert changes[:2] == [
+        f"Alarm updated from ALARM to {before['StateValue']}", f"Alarm updated from {before['StateValue']} to ALARM",
+    ]  # fmt: skip
+
+
+def _alarms(watch: Any, name: str) -> list[Any]:
+    return [alarm for alarm in watch.describe_alarms()["MetricAlarms"] if name in alarm["AlarmName"]]
+
+
 def test_a_dead_letter_is_counted_then_moved_and_checked(
     operator: Operator, stack: LocalStack, shop: Shop, watch: Watch
 ) -> None:

@@ -1,0 +1,92 @@
+"""What a month costs: the READMEs say what the template comes to, and it is at most what was asked for."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from benchmarks import cost
+from invoicekey.telemetry import METRICS, MORE_METRICS
+from tests.unit.test_template import ROOT, template
+
+MOST = 9.00
+"""Dollars a month, at list prices."""
+
+ROWS = list(cost.rows(template()))
+TOGETHER = sum(row.dollars for row in ROWS)
+READMES = pytest.mark.parametrize(
+    ("readme", "comma"), [("README.md", "."), ("README.pt-BR.md", ",")], ids=["en", "pt-BR"]
+)
+
+
+def table(readme: str) -> list[list[str]]:
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    begin = text.index("| Lambda | rece")
+    lines = text[begin : text.index("\n\n", begin)].split("\n")
+    return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_ten_thousand_orders_a_month_cost_nine_dollars_at_the_most() -> None:
+    assert TOGETHER <= MOST
+
+
+@READMES
+def test_a_readme_s_rows_are_those_that_are_computed(readme: str, comma: str) -> None:
+    written = [row[2] for row in table(readme)]
+
+    assert written == [f"{dollars:.2f}".replace(".", comma) for dollars in [*(row.dollars for row in ROWS), TOGETHER]]
+
+
+@READMES
+def test_a_readme_says_what_it_is_where_the_dashboard_is_charged(readme: str, comma: str) -> None:
+    assert table(readme)[-1][1].startswith(f"{TOGETHER + cost.DASHBOARD:.2f}".replace(".", comma))
+
+
+@READMES
+def test_a_readme_s_numbers_of_metrics_are_the_template_s(readme: str, comma: str) -> None:
+    rows = table(readme)
+    numbers = {
+        -4: [cost.alarm_metrics(template())],
+        -3: [len(cost.ALWAYS), len(METRICS - cost.ALWAYS)],
+        -2: [cost.dashboard_metrics(template())],
+    }
+
+    for row, expected in numbers.items():
+        assert [int(number) for number in re.findall(r"\d+", rows[row][1])][: len(expected)] == expected
+
+
+@READMES
+def test_a_readme_says_what_full_monitoring_adds_at_the_most(readme: str, comma: str) -> None:
+    text = " ".join((ROOT / readme).read_text(encoding="utf-8").split())
+    said = text[text.index("Monitoring=full") :]
+
+    assert len(MORE_METRICS) <= 75
+    assert " 75" in said
+    assert f"{75 * cost.METRIC:.2f}".replace(".", comma) in said
+
+
+def test_a_metric_that_is_always_written_is_one_of_those_that_alarms_watch() -> None:
+    assert cost.ALWAYS < METRICS
+
+
+def test_a_dashboard_over_fifty_metrics_is_charged_and_each_metric_of_an_alarm_is() -> None:
+    body: Any = {"widgets": [{"properties": {"metrics": [[]] * 51}}]}
+    sample = {
+        "Parameters": {},
+        "Resources": {
+            "A": {"Type": "AWS::CloudWatch::Alarm", "Properties": {"MetricName": "a"}},
+            "B": {
+                "Type": "AWS::CloudWatch::Alarm",
+                "Properties": {"Metrics": [{"Expression": "a / b"}, {"MetricStat": {}}, {"MetricStat": {}}]},
+            },
+            "D": {
+                "Type": "AWS::CloudWatch::Dashboard",
+                "Properties": {"DashboardBody": {"Fn::Sub": json.dumps(body)}},
+            },
+        },
+    }
+
+    by_name = {row.what: row.dollars for row in cost.rows(sample)}
+    assert by_name["alarms"] == pytest.approx(0.30)
+    assert by_name["dashboard"] == 3.00
