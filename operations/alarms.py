@@ -16,7 +16,7 @@ from typing import Any
 
 from invoicekey import texts
 from operations.deployment import Trouble
-from operations.findings import Finding, Section, looked, to_do, unknown, well
+from operations.findings import Finding, Section, looked, note, to_do, unknown, well
 from operations.plain import date
 from operations.shop import Shop
 from operations.topics import OPERATIONS, TOPICS, listeners
@@ -138,11 +138,11 @@ def pick(alarms: Sequence[Alarm], named: str | None) -> Alarm:
 # ---- The test
 
 
-def who_hears(of: Shop) -> Section:
-    """Say who gets the alarms' messages."""
-    return Section(
-        TOPICS[OPERATIONS].capitalize(), tuple(looked("who listens is not known", lambda: listeners(of, OPERATIONS)))
-    )
+def who_hears(of: Shop, alarm: Alarm) -> Section:
+    """Say who gets the message of an alarm that is about to be tried, and what it says."""
+    told = note(f"whoever is told gets a message of {alarm.name} now, with the reason “{REASON}”")
+    heard = looked("who listens is not known", lambda: listeners(of, OPERATIONS))
+    return Section(TOPICS[OPERATIONS].capitalize(), (*heard, told))
 
 
 def try_alarm(

@@ -31,9 +31,9 @@ def try_one(
     """
     of = shop(context)
     chosen = pick(telling(of), alarm)
-    hears = who_hears(of)
+    hears = who_hears(of, chosen)
     show(out, hears)
-    with err.status(f"{chosen.name} rings for a moment; its message says that it is a test"):
+    with err.status(f"{chosen.name} rings for a moment"):
         tried = try_alarm(of, chosen, wait)
     show(out, tried)
     return exit_code([hears, tried])

@@ -131,6 +131,7 @@ def test_an_alarm_that_reaches_its_topic_is_well_and_is_put_back(
     assert stack.run("alarms", "test") == 0
     shown = capsys.readouterr().out
     assert f"email {EMAIL} is told" in shown
+    assert f"gets a message of DeadLettersAlarm now, with the reason “{REASON}”" in shown
     assert "DeadLettersAlarm rang, and CloudWatch told OperationsTopicArn" in shown
     assert "DeadLettersAlarm is OK again" in shown
     assert watch.alarms["DeadLettersAlarm"]["StateValue"] == "OK"

@@ -69,7 +69,7 @@ def test_times_are_told_by_their_number_their_sum_and_the_longest(
     figures.tell()
 
     (line,) = lines_of_figures(capsys.readouterr().out)
-    assert line["seconds"] == {"vtex_latency": {"count": 3, "sum": 1.75, "max": 1.5}}
+    assert line["seconds"] == {"vtex_latency": {"number": 3, "total": 1.75, "longest": 1.5}}
 
 
 def test_where_nothing_was_counted_there_is_no_line(figures: Figures, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,7 +134,7 @@ def test_an_answer_of_vtex_is_counted_by_its_status_and_by_its_class(
 
     (line,) = lines_of_figures(capsys.readouterr().out)
     assert line["counts"] == dict.fromkeys(counted, 1)
-    assert line["seconds"]["vtex_latency"]["count"] == 1
+    assert line["seconds"]["vtex_latency"]["number"] == 1
 
 
 # ---- Which of them are metrics
@@ -160,7 +160,7 @@ def test_an_age_that_is_no_trouble_is_no_metric_and_stands_in_the_line_all_the_s
     figures.tell()
 
     out = capsys.readouterr().out
-    assert lines_of_figures(out)[0]["seconds"]["oldest_check_age"]["max"] == late
+    assert lines_of_figures(out)[0]["seconds"]["oldest_check_age"]["longest"] == late
     assert bool(metrics_in(out)) == is_written
 
 

@@ -150,7 +150,7 @@ def _line(tallies: Mapping[str, _Tally]) -> dict[str, object]:
     """Return what stands in the line: sums of counts; of times how many, their sum and the longest."""
     counts = {name: _short(tally.total) for name, tally in tallies.items() if tally.unit is MetricUnit.Count}
     seconds = {
-        name: {"count": tally.number, "sum": round(tally.total, 3), "max": round(tally.most, 3)}
+        name: {"number": tally.number, "total": round(tally.total, 3), "longest": round(tally.most, 3)}
         for name, tally in tallies.items()
         if tally.unit is MetricUnit.Seconds
     }
