@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from operations.deployment import Deployment, Trouble
@@ -111,7 +112,7 @@ class StandingDeployment(Deployment):
         super().__init__(NAME, "us-east-1")
         self._cloudformation = cloudformation
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, patience: Config | None = None) -> Any:
         """Return it."""
         assert service == "cloudformation"
         return self._cloudformation
