@@ -224,16 +224,19 @@ FAMILIES: dict[str, Iterable[str]] = {
     "hook_refused_{why}": ("account_refused", "malformed", "too_large", "unavailable", "wrong_secret"),
 }
 """What stands in the braces of a name that is put together."""
+GUARDS = {
+    value
+    for name, value in vars(guard).items()
+    if name.isupper() and isinstance(value, str) and value.startswith(("hook_", "feed_", "guard_"))
+}
+"""What the guard finds and does, by its constants."""
 TABLES: dict[str, Iterable[str]] = {
     "_METRICS[ended]": drain._METRICS.values(),
     "_RETRY_METRICS.get(type(finding.retry), 'check_retried')": {*batch._RETRY_METRICS.values(), "check_retried"},
     "CONFIGURATION_RESTORED": [guard.CONFIGURATION_RESTORED],
     "GUARD_FAILED": [guard.GUARD_FAILED],
-    "event": {
-        *guard._METRICS.values(), guard.HOOK_INSTALLED, guard.HOOK_RESTORED, guard.HOOK_SECRET_UPDATED,
-        guard.FEED_INSTALLED, guard.FEED_RESTORED, guard.HOOK_ELSEWHERE, guard.FEED_LEFT_ALONE,
-    },
-}  # fmt: skip
+    "event": {*guard._METRICS.values(), *GUARDS},
+}
 """What a name can be that stands in a variable."""
 CLASSES = {"vtex_2xx", "vtex_3xx", "vtex_4xx", "vtex_5xx", "vtex_429", "vtex_no_answer", "vtex_latency"}
 """What count_answer counts; a status by itself is a field of the line alone."""
