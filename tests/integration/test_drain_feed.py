@@ -118,6 +118,8 @@ def test_what_the_feed_knows_is_in_the_queue_and_committed(stack: Stack, monkeyp
         "read": 1,
         "queued": 1,
         "not_watched": 0,
+        "foreign": 0,
+        "unreadable": 0,
         "refused": 0,
         "committed": 1,
         "ended": {SHOP: "empty"},
