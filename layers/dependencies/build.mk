@@ -1,6 +1,6 @@
 # `sam build` runs this for the layer of what comes from PyPI, in a copy of its folder; see functions/Makefile. It takes
 # wheels for MACHINE, whatever this machine is, and each is held to its hash. Lambda's system has glibc 2.34. The scripts
-# in bin/ are no use in a layer, and name the machine that built it.
+# in bin/, which RECORD has the hashes of, are no use in a layer and name this machine's Python.
 HERE := $(shell dirname "$(strip $(MAKEFILE_LIST))")
 COMPILE := cd "$(HERE)" && python3.13 -I -m compileall -q --invalidation-mode unchecked-hash
 INSTALL := cd "$(HERE)" && python3.13 -m pip --disable-pip-version-check install --quiet --no-compile --no-warn-conflicts
@@ -9,5 +9,5 @@ LAMBDA := --only-binary=:all: --implementation cp --python-version 3.13 $(PLATFO
 
 build-DependenciesLayer:
 	@$(INSTALL) $(LAMBDA) --require-hashes -r "$(CURDIR)/requirements.txt" --target "$(ARTIFACTS_DIR)/python"
-	@rm -rf "$(ARTIFACTS_DIR)/python/bin"
+	@rm -rf "$(ARTIFACTS_DIR)"/python/bin "$(ARTIFACTS_DIR)"/python/*.dist-info/RECORD
 	@$(COMPILE) -s "$(ARTIFACTS_DIR)" -p /opt "$(ARTIFACTS_DIR)"

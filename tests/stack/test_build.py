@@ -86,6 +86,7 @@ def test_nothing_that_is_deployed_names_the_machine_that_built_it(build: Path) -
 
     assert files
     assert [path for path in files if str(ROOT).encode() in path.read_bytes()] == []
+    assert [path for path in files if path.name == "RECORD"] == [], "it has the hashes of scripts that name the machine"
 
 
 # ---- Cold starts
