@@ -340,7 +340,7 @@ ORDERS = (
     ),
     OrderCase(
         "order-id-of-amazon", "701-234567", "Amazon's, its id ends in _DBA",
-        (sale(None, "643835"),), "other_marketplace", channel=AMAZON, ending="_DBA",
+        (sale(None, "643839"),), "other_marketplace", channel=AMAZON, ending="_DBA",
     ),
     OrderCase(
         "own-shop", "5195004lux", "the shop's own, no key",
