@@ -591,10 +591,8 @@ def test_an_order_that_vtex_does_not_know_is_an_answer() -> None:
 def test_who_waits_is_told_to_stop() -> None:
     asks = Asking()
     threading.Timer(0.1, asks.stop).start()
-    began = time.monotonic()
     with pytest.raises(Stopped):
-        asks.ask(answers(SilenceAsked("429", wait=60.0), "order"))
-    assert time.monotonic() - began < 5
+        asks.ask(answers(SilenceAsked("429", wait=3600.0), "order"))
 
 
 def test_where_vtex_stays_down_all_who_ask_hear_it(monkeypatch: pytest.MonkeyPatch) -> None:
