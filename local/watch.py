@@ -83,6 +83,10 @@ class Watch:
         lines = self._said("CheckInvoiceLogs", "order checked")
         return [line for line in lines if order_id in (None, line["order_id"])]
 
+    def figures(self) -> list[Json]:
+        """List the checker's lines of figures, one an invocation."""
+        return self._said("CheckInvoiceLogs", "figures")
+
     def queued(self) -> list[Json]:
         """List the events that the receiver says it queued."""
         return self._said("ReceiveHookLogs", "hook queued")
