@@ -99,7 +99,7 @@ format: $(DEV) ## format the code, and mend what the linter can
 
 # ---- Keep it
 
-bench: $(DEV) $(TOOLS) ## measure against the limits in five minutes; writes docs/figures.md (PARTS="starts feed": these alone)
+bench: $(DEV) $(TOOLS) ## measure against the limits in six minutes; writes docs/figures.md (PARTS="starts feed": these alone)
 	@$(ISOLATED) PYTHONPATH=layers/invoicekey/python $(IN_DEV)python -m benchmarks.bench $(PARTS)
 
 lock: $(LOCK) ## take the newest dependencies that fit: write the requirements files anew, with hashes

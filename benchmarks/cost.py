@@ -36,7 +36,7 @@ SECONDS = {"ReceiveHookFunction": 0.25, "CheckInvoiceFunction": 0.6}
 """Billed by call, cold starts among them; of a scheduled one half a second."""
 REMINDERS = 22
 SQS_REQUESTS = 700_000
-WRITES, READS, LEDGER_GB = 114_000, 97_000, 0.3
+WRITES, READS, LEDGER_GB = 114_000, 107_000, 0.3
 EMAILS, LOGS_GB, LOOKED_THROUGH_GB = 650, 0.14, 2.0
 SECRETS, SECRET_READS = 2, 36_000
 TROUBLE_HOURS = 10

@@ -53,7 +53,8 @@ DAY = "2026-04-01"
 PACES = (3_000, 6_000)
 """Half of what VTEX allows an account, and all of it: the hardest to reach."""
 NOTES = (
-    f"The feed: one run over {PAGES} full pages. A last read finds the feed empty; the ledger is read twice a run.",
+    f"The feed: one run over {PAGES} full pages. A last read finds the feed empty. The ledger is read three times "
+    "a run, once of them for where the last run ended; that is written where it moved.",
     f"The open failures: {MISSING:,} with no key, {MALFORMED:,} malformed, {WRONG_DIGIT:,} with a wrong check digit, "
     f"{REUSED:,} that show a key of another order. The product's own check opened them, with a clock "
     f"{OPENED_BEFORE.seconds // 60} minutes slow; then {MENDED:,} were mended. Measured, at the real pace and with the "
