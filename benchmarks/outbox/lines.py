@@ -1,6 +1,6 @@
 """Count lines of code: those that hold more than blanks, comments and bare strings (docstrings).
 
-    .venv/bin/python benchmarks/outbox/lines.py FILE ...
+.venv/bin/python benchmarks/outbox/lines.py FILE ...
 """
 
 import ast

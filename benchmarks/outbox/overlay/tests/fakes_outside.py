@@ -24,13 +24,14 @@ from invoicekey.alert import Style
 from invoicekey.batch import BatchCheck
 from invoicekey.check import Clock, OrderCheck, Rules
 from invoicekey.errors import OrderNotFound, SilenceAsked, TryAgainLater
-from invoicekey.ledger import Entry, HeldBack, Ledger, Page, entry_of, ref_of
+from invoicekey.deliver import Deliveries
+from invoicekey.ledger import Delivery, Entry, HeldBack, Ledger, Page, entry_of, ref_of
 from invoicekey.notification import OrderRef
 from invoicekey.order import Order
 from invoicekey.outlets import Message, Outlets
 from invoicekey.policy import Limit, Policy
 from invoicekey.vtex import Vtex
-from tests.fake_dynamodb import FakeDynamoDb
+from tests.fake_stream import StreamedDynamoDb
 
 ACCOUNT, ORDER_ID = "luxstore", "VVJ-975102-01"
 REF = OrderRef(ACCOUNT, ORDER_ID)
@@ -168,7 +169,7 @@ class FakeLedger(Ledger):
     """The ledger, on a table in memory. Its steps have the names of its methods."""
 
     def __init__(self, steps: Steps) -> None:
-        self.dynamodb = FakeDynamoDb()
+        self.dynamodb = StreamedDynamoDb()
         self.reports_held_back: list[tuple[OrderRef, int]] = []
         super().__init__(self.dynamodb.table)
         self._steps = steps
@@ -203,22 +204,31 @@ class FakeLedger(Ledger):
         with self._steps.taking("write", entry.ref.order_id):
             return super().write(entry)
 
-    def note_recorded(self, entry: Entry) -> None:
+    @property
+    def noted(self) -> dict[OrderRef, Delivery]:
+        """Return how far the orders' reports have come, for a test to look at."""
+        return {
+            ref_of(item["pk"]): Delivery(int(item["recorded"]), int(item["alerted"]), item["is_in_digests"])
+            for item in self.dynamodb.items("delivery#")
+        }
+
+    def deliveries(self, refs: Iterable[OrderRef]) -> dict[OrderRef, Delivery]:
+        with self._steps.taking("deliveries"):
+            return super().deliveries(refs)
+
+    def note_recorded(self, entry: Entry, delivery: Delivery) -> Delivery:
         with self._steps.taking("note_recorded", entry.ref.order_id):
-            super().note_recorded(entry)
+            return super().note_recorded(entry, delivery)
 
-    def note_alerted(self, entry: Entry) -> None:
+    def note_alerted(self, entry: Entry, delivery: Delivery) -> Delivery:
         with self._steps.taking("note_alerted", entry.ref.order_id):
-            super().note_alerted(entry)
+            return super().note_alerted(entry, delivery)
 
-    def note_dismissed(self, entry: Entry) -> None:
-        with self._steps.taking("note_dismissed", entry.ref.order_id):
-            super().note_dismissed(entry)
-
-    def note_held_back(self, entry: Entry, held: HeldBack) -> None:
+    def note_held_back(self, entry: Entry, delivery: Delivery, held: HeldBack) -> Delivery:
         with self._steps.taking("note_held_back", entry.ref.order_id):
-            super().note_held_back(entry, held)
+            noted = super().note_held_back(entry, delivery, held)
             self.reports_held_back.append((entry.ref, entry.last_report_number))
+            return noted
 
     def take_turns(self, account: str, kind: str, wanted: int, now: datetime, limit: Limit) -> int:
         with self._steps.taking("take_turns", kind):
@@ -355,12 +365,14 @@ class Outside:
 
     def environment(self, **options: Any) -> BatchCheck:
         """Return the parts as another environment of the function has them."""
-        rules = Rules(self.policy, Style(), LEASE)
+        rules = Rules(self.policy, Style())
         check = OrderCheck(self.vtex, self.ledger, rules)
         make_pool = options.pop("make_pool", SameThread)
-        return BatchCheck(
-            self.vtex, self.ledger, self.outlets, check, RETRY_BASE, self.limit, make_pool=make_pool, **options
-        )
+        return BatchCheck(self.vtex, self.ledger, self.outlets, check, RETRY_BASE, make_pool=make_pool, **options)
+
+    def deliveries(self) -> Deliveries:
+        """Return the parts of the function on the stream, as an environment of it has them."""
+        return Deliveries(self.ledger, self.outlets, self.limit, make_pool=SameThread)
 
     def check(self, *messages: Message) -> set[str]:
         """Check a batch; return the ids of the messages that go back."""

@@ -8,7 +8,7 @@ import itertools
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,8 @@ from invoicekey.ledger import DISMISSED
 from invoicekey.notification import OrderRef, own_event
 from invoicekey.outlets import HOOK, RECHECK, Message
 from invoicekey.policy import Limit
-from tests.fakes_outside import ACCOUNT, LEASE, Crash, FakeTime, Outside, Sent, message
+from tests.fakes_outside import ACCOUNT, Crash, FakeTime, Outside, Sent, message
+from tests.fake_stream import Shard, written
 from tests.keys import make_key
 from tests.orders import cnova_order, returned, sale
 
@@ -105,6 +106,8 @@ class Invocation:
     began: datetime
     messages: tuple[Message, ...] = ()
     environment: BatchCheck | None = None
+    shard: Shard | None = None
+    batch: list[dict[str, Any]] = field(default_factory=list)
     is_over: bool = False
     went_back: set[str] | None = None
     """The ids of the messages that were reported as failed; None where it died."""
@@ -248,7 +251,7 @@ class Play:
 
     def dismiss(self, order_id: str) -> Invocation:
         """Let a person dismiss an order. Nothing is done yet."""
-        dismissals = Dismissals(self.outside.ledger, self.outside.outlets, LEASE, "pt-BR")
+        dismissals = Dismissals(self.outside.ledger, "pt-BR")
         began = self._time.now
 
         def work() -> set[str]:
@@ -257,6 +260,34 @@ class Play:
             return set()
 
         return self._invoke(Invocation(work, began))
+
+    @property
+    def deliverable(self) -> list[Shard]:
+        """List the shards for which the function on the stream would be called."""
+        return [shard for shard in self.outside.ledger.dynamodb.shards if self.outside.ledger.dynamodb.waiting(shard)]
+
+    def deliver(self, shard: Shard, size: int = 10) -> Invocation:
+        """Hand out a batch of a shard. Nothing is done yet."""
+        shard.is_busy = True
+        shard.invoked += 1
+        batch = self.outside.ledger.dynamodb.batch(shard, size)
+        deliveries = self.outside.deliveries()
+        began = self._time.now
+
+        def work() -> set[str]:
+            return set(deliveries.deliver([written(record) for record in batch], self._time.now))
+
+        return self._invoke(Invocation(work, began, shard=shard, batch=batch))
+
+    def deliver_all(self) -> None:
+        """Let the stream come to its end."""
+        for _ in range(PATIENCE):
+            for invocation in [one for one in self.invocations if one.shard]:
+                self.finish(invocation)
+            if not self.deliverable:
+                return
+            self.finish(self.deliver(self.deliverable[0]))
+        raise AssertionError("the stream never comes to its end")
 
     def _invoke(self, invocation: Invocation) -> Invocation:
         self.invocations.append(invocation)
@@ -313,9 +344,10 @@ class Play:
         assert sorted(owned) == sorted(self.outside.ledger.owners.items())
         for order_id, kind in self.outside.ledger.held_back.items():
             entry = self.outside.ledger.entries[OrderRef(ACCOUNT, order_id)]
-            assert entry.is_in_digests
+            noted = self.outside.ledger.noted[OrderRef(ACCOUNT, order_id)]
+            assert noted.is_in_digests
             assert entry.report
-            assert not entry.report.is_told or f".{kind}." in entry.report.type
+            assert noted.alerted < entry.report.number or f".{kind}." in entry.report.type
 
     def drain(self) -> None:
         """Let everything come to its end with nothing failing any more: then all is told as it is."""
@@ -324,11 +356,13 @@ class Play:
         self.outside.steps.forget_plans()
         self.outside.outlets.forget_plans()
         self._empty_the_queue()
+        self.deliver_all()
         self.recheck(everything=True)
         for ref, entry in self.outside.ledger.entries.items():
             if entry.set_aside:  # of a key that its owner let go it hears only when it is read for another reason
                 self.post(ref.order_id)
         self._empty_the_queue()
+        self.deliver_all()
         self.check_what_always_holds()
         self.send_digest()
         self.check_what_always_holds()
@@ -407,7 +441,7 @@ class Play:
         for ref, number in alerted & held_back:
             assert self.senders[ref, number, "alert"].is_unlucky, "it was told at once and in a digest too"
         for entry in self.outside.ledger.entries.values():
-            assert entry.report is None or entry.report.is_told
+            assert entry.report is None or self.outside.ledger.noted[entry.ref].alerted == entry.report.number
 
     def _send_again_what_was_given_up(self) -> None:
         """Do as an operator does."""
@@ -433,7 +467,11 @@ class Play:
     def _end(self, invocation: Invocation) -> None:
         """Delete its messages but for those that go back, as Lambda does; all stay in the queue where it died."""
         self.invocations.remove(invocation)
-        if invocation.went_back is not None:
+        if invocation.shard:
+            invocation.shard.is_busy = False
+            if invocation.went_back is not None:
+                self.outside.ledger.dynamodb.settle(invocation.shard, invocation.batch, invocation.went_back)
+        elif invocation.went_back is not None:
             for done in {message.id for message in invocation.messages} - invocation.went_back:
                 if self.queue.pop(done, None):
                     self.ended.add(done)

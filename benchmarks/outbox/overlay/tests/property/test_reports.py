@@ -33,7 +33,7 @@ VTEX_TROUBLES: tuple[Callable[[], Exception], ...] = (
     lambda: RuntimeError("a bug"),
 )
 LEDGER_STEPS = (
-    "read", "write", "note_recorded", "take_turns", "note_alerted", "note_held_back", "note_dismissed", "note_silence",
+    "read", "write", "deliveries", "note_recorded", "take_turns", "note_alerted", "note_held_back", "note_silence",
     "note_put_back",
 )  # fmt: skip
 SENDING_STEPS = ("send_records", "publish_alerts")
@@ -175,6 +175,11 @@ class Reports(RuleBasedStateMachine):
     def a_batch_dies(self, which: int) -> None:
         self.play.go_on(self._invocation(which), dies=True)
 
+    @precondition(lambda self: self.play.deliverable)
+    @rule(size=st.integers(1, 5), moments=st.integers(0, 15))
+    def the_stream_hands_out(self, size: int, moments: int) -> None:
+        self.play.go_on(self.play.deliver(self.play.deliverable[0], size), moments)
+
     @rule(fault=one_of(FAULTS))
     def something_will_fail(self, fault: Fault) -> None:
         fault(self.play)
@@ -207,6 +212,7 @@ def _told(state: str) -> Play:
     play.change(FIRST, state)
     play.post(FIRST)
     play.finish(play.begin())
+    play.deliver_all()
     play.advance(GRACE)
     assert not play.queue
     return play
@@ -264,6 +270,7 @@ def _held_back(state: str) -> Play:
         play.change(order_id, found)
         play.post(order_id)
         play.finish(play.begin())
+        play.deliver_all()
     assert play.outside.ledger.held_back == {FIRST: "failing"}
     return play
 
@@ -335,6 +342,7 @@ def test_what_expired_and_ends_is_told_to_machines_though_a_batch_dies_at_any_mo
         play.finish(batch)
         assert play.outside.ledger.entries[OrderRef(ACCOUNT, FIRST)].set_aside == EXPIRED
         if is_told:
+            play.deliver_all()
             play.send_digest()
         play.outside.steps.forget_plans()
         batch = _hears_of(play, state)
@@ -350,6 +358,48 @@ def test_any_two_things_may_fail(history: str, state: str) -> None:
         for fault in faults:
             fault(play)
         play.finish(_hears_of(play, state))
+        _deliver_once(play)
+        play.drain()
+
+
+def _deliver_once(play: Play) -> None:
+    """Let the stream hand out each shard once while things still fail."""
+    for shard in play.deliverable:
+        play.finish(play.deliver(shard))
+
+
+@pytest.mark.parametrize(
+    ("start", "history"), [(_told, "good"), (_told, "no key"), (_left_over, "no key"), (_held_back, "no key")]
+)
+@pytest.mark.parametrize("state", STATES)
+def test_a_delivery_may_die_at_any_moment(start: Callable[[str], Play], history: str, state: str) -> None:
+    for moment in range(MOST_MOMENTS):
+        play = start(history)
+        play.finish(_hears_of(play, state))
+        if not play.deliverable:
+            play.drain()
+            return
+        delivery = play.deliver(play.deliverable[0])
+        play.go_on(delivery, moment)
+        play.go_on(delivery, dies=True)
+        play.drain()
+    assert delivery.went_back is not None, "it never came to its end: there are more moments"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("no key", "good"), ("no key", "short key"), ("no key", "canceled"), ("good", "no key")]
+)
+def test_a_batch_may_overtake_a_delivery_at_any_moment(before: str, after: str) -> None:
+    for delivery_stands, batch_stands in itertools.product(range(0, 24, 2), range(0, 20, 2)):
+        play = _told("shorter key")
+        play.finish(_hears_of(play, before))
+        delivery = play.deliver(play.deliverable[0])
+        play.go_on(delivery, delivery_stands)
+        batch = _hears_of(play, after)
+        play.go_on(batch, batch_stands)
+        play.finish(delivery)
+        play.finish(batch)
+        play.check_what_always_holds()
         play.drain()
 
 
