@@ -1,8 +1,8 @@
 """DynamoDB Streams and Lambda's mapping of it, in memory: shards, a filter, checkpoints, the lowest failed begins anew.
 
 As AWS's documentation has it (no emulator at hand does): the writes of an item stay in one shard and in order; a batch
-of a shard is handed out until it is settled; of a partial answer the lowest sequence number is the new checkpoint; what
-is older than the retention is gone.
+of a shard is handed out until it is settled, and meanwhile the shard waits; of a partial answer the lowest sequence
+number is the new checkpoint; what is older than the retention is gone.
 """
 
 import copy
@@ -28,6 +28,8 @@ class Shard:
 
     records: list[dict[str, Any]] = field(default_factory=list)
     checkpoint: int = 0
+    under_way: list[dict[str, Any]] = field(default_factory=list)
+    """The batch that is handed out until it is settled; the shard waits for it."""
     invoked: int = 0
     is_busy: bool = False
 
@@ -46,13 +48,15 @@ class StreamedDynamoDb(FakeDynamoDb):
         return not shard.is_busy and any(passes(FILTER, one) for one in shard.records[shard.checkpoint :])
 
     def batch(self, shard: Shard, size: int) -> list[dict[str, Any]]:
-        """Hand out the next records that pass the filter; those before the first that does are done."""
-        return [one for one in shard.records[shard.checkpoint :] if passes(FILTER, one)][:size]
+        """Hand out what is left of the last batch, else the next records that pass the filter."""
+        if not shard.under_way:
+            shard.under_way = [one for one in shard.records[shard.checkpoint :] if passes(FILTER, one)][:size]
+        return shard.under_way
 
     def settle(self, shard: Shard, batch: list[dict[str, Any]], failed: set[str]) -> None:
         """Go on behind a batch, or from the lowest record of it that failed."""
-        numbers = [int(one["dynamodb"]["SequenceNumber"]) for one in batch]
-        shard.checkpoint = min(map(int, failed)) if failed else numbers[-1] + 1
+        shard.checkpoint = min(map(int, failed)) if failed else _number(batch[-1]) + 1
+        shard.under_way = [one for one in shard.under_way if _number(one) >= shard.checkpoint]
 
     def trim(self, now: datetime, retention: timedelta) -> None:
         """Lose what is older than the retention."""
@@ -61,6 +65,7 @@ class StreamedDynamoDb(FakeDynamoDb):
                 lost = shard.records[shard.checkpoint]
                 self.lost += [lost] if passes(FILTER, lost) else []
                 shard.checkpoint += 1
+            shard.under_way = [one for one in shard.under_way if _number(one) >= shard.checkpoint]
 
     def forget_expired(self, at: float) -> None:
         """Delete what has expired: the stream has that too."""
@@ -81,6 +86,10 @@ class StreamedDynamoDb(FakeDynamoDb):
         if image is not None:
             change["NewImage"] = copy.deepcopy(image)
         shard.records.append({"eventName": name, "dynamodb": change, "at": self.now})
+
+
+def _number(record: Mapping[str, Any]) -> int:
+    return int(record["dynamodb"]["SequenceNumber"])
 
 
 def passes(pattern: Mapping[str, Any], record: Mapping[str, Any]) -> bool:

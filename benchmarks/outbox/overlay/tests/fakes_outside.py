@@ -12,6 +12,7 @@ behaviours against both. Every call is a step, and before and after each is a mo
 """
 
 import json
+import os
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
@@ -169,7 +170,7 @@ class FakeLedger(Ledger):
     """The ledger, on a table in memory. Its steps have the names of its methods."""
 
     def __init__(self, steps: Steps) -> None:
-        self.dynamodb = StreamedDynamoDb()
+        self.dynamodb = StreamedDynamoDb(shards=int(os.environ.get("SHARDS", "1")))
         self.reports_held_back: list[tuple[OrderRef, int]] = []
         super().__init__(self.dynamodb.table)
         self._steps = steps

@@ -176,9 +176,10 @@ class Reports(RuleBasedStateMachine):
         self.play.go_on(self._invocation(which), dies=True)
 
     @precondition(lambda self: self.play.deliverable)
-    @rule(size=st.integers(1, 5), moments=st.integers(0, 15))
-    def the_stream_hands_out(self, size: int, moments: int) -> None:
-        self.play.go_on(self.play.deliver(self.play.deliverable[0], size), moments)
+    @rule(which=st.integers(0, 3), size=st.integers(1, 5), moments=st.integers(0, 15))
+    def the_stream_hands_out(self, which: int, size: int, moments: int) -> None:
+        shards = self.play.deliverable
+        self.play.go_on(self.play.deliver(shards[which % len(shards)], size), moments)
 
     @rule(fault=one_of(FAULTS))
     def something_will_fail(self, fault: Fault) -> None:
