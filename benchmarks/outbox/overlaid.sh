@@ -10,5 +10,8 @@ for part in layers functions tests local operations benchmarks events docs pypro
   cp -r "$root/$part" "$copy/$part"
 done
 for over in ${OVER:-overlay}; do cp -r "$root/benchmarks/outbox/$over/." "$copy/"; done
+ln -sfn "$root/.venv-tools" "$copy/.venv-tools"
+ln -sfn "$root/.venv" "$copy/.venv"
+cp "$root/samconfig.toml" "$copy/"
 cd "$copy"
 PATH="$root/.venv/bin:$PATH" exec "$@"
