@@ -198,19 +198,17 @@ class Vtex:
         timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
         request.extensions = {"timeout": timeout.as_dict(), FRESH: fresh}
         began = time.monotonic()
-        status: str | None = "no_answer"
         try:
             with closing(self._http.send(request, stream=True)) as response:
                 read = _read_body(response, began + seconds)
-                status = str(response.status_code)
         except StaleConnection:
-            status = None  # what comes of the call is not decided yet
-            raise
-        except httpx.HTTPError as error:
+            raise  # what comes of the call is not decided yet
+        except (httpx.HTTPError, TryAgainLater) as error:
+            self.answers.append(("no_answer", time.monotonic() - began))
+            if isinstance(error, TryAgainLater):
+                raise
             raise TryAgainLater(f"VTEX gave no answer: {type(error).__name__}") from None
-        finally:
-            if status:
-                self.answers.append((status, time.monotonic() - began))
+        self.answers.append((str(response.status_code), time.monotonic() - began))
         return httpx.Response(
             response.status_code,
             headers=[(k, v) for k, v in response.headers.raw if k.lower() in (b"content-type", b"retry-after")],
