@@ -18,10 +18,18 @@ pytestmark = pytest.mark.stack
 @pytest.fixture
 def demo() -> Iterator[subprocess.Popen[str]]:
     command = [str(TOOLS / "python"), "-m", "local.demo"]
-    running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    running = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - it takes no lock
+    )  # fmt: skip
     with running:
         yield running
         running.send_signal(signal.SIGTERM)
+
+
+def hear_ctrl_c() -> None:
+    """Undo what a shell does to what it runs in the background: a signal that is ignored stays so in all children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_the_demo_shows_every_order_a_record_and_an_alert(demo: subprocess.Popen[str]) -> None:
