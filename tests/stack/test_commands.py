@@ -119,13 +119,20 @@ def test_a_real_alarm_rings_for_a_moment_and_is_put_back(operator: Operator, sta
     (after,) = _alarms(watch, "DeadLettersAlarm")
     history = watch.describe_alarm_history(AlarmName=before["AlarmName"], HistoryItemType="StateUpdate")
     changes = [item["HistorySummary"] for item in history["AlarmHistoryItems"]]
-    assert (said.code, said.err) == (3, "")  # nobody has confirmed a subscription here
+    assert (said.code, said.err) == (1 if _listeners(stack) else 3, "")
     assert "has no action for" in said.out
     assert f"DeadLettersAlarm is {before['StateValue']} again" in said.out
     assert after["StateValue"] == before["StateValue"]
     assert changes[:2] == [
         f"Alarm updated from ALARM to {before['StateValue']}", f"Alarm updated from {before['StateValue']} to ALARM",
     ]  # fmt: skip
+
+
+def _listeners(stack: LocalStack) -> list[Any]:
+    """Return who hears the operations topic: nobody at first, and what other tests have subscribed by now."""
+    topic = stack.outputs["OperationsTopicArn"]
+    found = stack.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    return [one for one in found if one["SubscriptionArn"].startswith("arn:")]
 
 
 def _alarms(watch: Any, name: str) -> list[Any]:
