@@ -154,3 +154,13 @@ class DroppingServer:
         self.answered.append(method)
         connection.writer.write(self._answer)
         await connection.writer.drain()
+
+
+@dataclass
+class StoppedClock:
+    """The time of day, which stands still until a test moves it."""
+
+    now: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now

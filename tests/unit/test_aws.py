@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError
 
 from invoicekey import aws, batch, digest, recheck, secrets
-from tests.dropping import Death, DroppingServer
+from tests.dropping import Death, DroppingServer, StoppedClock
 
 ROOT = Path(__file__).parents[2]
 SECRET = {"SecretString": "{}"}
@@ -23,17 +22,9 @@ ONE_TRY = Config(connect_timeout=5, read_timeout=5, retries={"total_max_attempts
 each_death = pytest.mark.parametrize("death", Death, ids=lambda death: death.name.lower())
 
 
-@dataclass
-class Clock:
-    now: float = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> StoppedClock:
+    return StoppedClock()
 
 
 @pytest.fixture
@@ -47,7 +38,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[DroppingServer]:
 
 
 @pytest.fixture
-def client(server: DroppingServer, clock: Clock) -> Any:
+def client(server: DroppingServer, clock: StoppedClock) -> Any:
     """A client that never tries again: what fails here is a connection that was dead."""
     return aws.client("secretsmanager", ONE_TRY, clock)
 
@@ -68,7 +59,7 @@ def ask_ten_at_once(client: Any, server: DroppingServer) -> list[str]:
 
 @each_death
 def test_after_a_pause_a_dead_connection_costs_nothing(
-    client: Any, server: DroppingServer, clock: Clock, death: Death
+    client: Any, server: DroppingServer, clock: StoppedClock, death: Death
 ) -> None:
     ask(client)
     server.forget(death)
@@ -79,7 +70,7 @@ def test_after_a_pause_a_dead_connection_costs_nothing(
     assert len(server.asked) == 2
 
 
-def test_so_do_ten_for_who_asks_first_alone(client: Any, server: DroppingServer, clock: Clock) -> None:
+def test_so_do_ten_for_who_asks_first_alone(client: Any, server: DroppingServer, clock: StoppedClock) -> None:
     ask_ten_at_once(client, server)
     server.forget()
     clock.now += 300
@@ -90,7 +81,7 @@ def test_so_do_ten_for_who_asks_first_alone(client: Any, server: DroppingServer,
 
 
 def test_ten_threads_that_begin_after_a_pause_keep_their_new_connections(
-    client: Any, server: DroppingServer, clock: Clock
+    client: Any, server: DroppingServer, clock: StoppedClock
 ) -> None:
     ask_ten_at_once(client, server)
     server.forget()
@@ -102,7 +93,9 @@ def test_ten_threads_that_begin_after_a_pause_keep_their_new_connections(
     assert (server.opened, len(server.asked)) == (20, 30)
 
 
-def test_who_is_being_answered_through_a_pause_is_left_alone(client: Any, server: DroppingServer, clock: Clock) -> None:
+def test_who_is_being_answered_through_a_pause_is_left_alone(
+    client: Any, server: DroppingServer, clock: StoppedClock
+) -> None:
     server.meet(2)
     with ThreadPoolExecutor(1) as threads:
         slow = threads.submit(ask, client)
@@ -123,7 +116,7 @@ def test_a_client_that_is_told_nothing_else_goes_by_the_wall_s_clock(
     assert ask(client) == "{}"
 
 
-def test_without_a_pause_a_connection_is_used_again(client: Any, server: DroppingServer, clock: Clock) -> None:
+def test_without_a_pause_a_connection_is_used_again(client: Any, server: DroppingServer, clock: StoppedClock) -> None:
     for _ in range(5):
         ask(client)
         clock.now += aws.LONGEST_IDLE
@@ -132,7 +125,7 @@ def test_without_a_pause_a_connection_is_used_again(client: Any, server: Droppin
 
 
 def test_a_clock_that_was_set_back_tells_nothing_of_the_pause(
-    client: Any, server: DroppingServer, clock: Clock
+    client: Any, server: DroppingServer, clock: StoppedClock
 ) -> None:
     ask(client)
     clock.now -= 3600
@@ -144,7 +137,7 @@ def test_a_clock_that_was_set_back_tells_nothing_of_the_pause(
 @each_death
 @pytest.mark.parametrize("patience", [aws.QUICK, aws.PATIENT], ids=["quick", "patient"])
 def test_without_a_pause_a_connection_that_died_unseen_costs_an_attempt(
-    server: DroppingServer, clock: Clock, death: Death, patience: Config
+    server: DroppingServer, clock: StoppedClock, death: Death, patience: Config
 ) -> None:
     client = aws.client("secretsmanager", patience, clock)
     ask(client)

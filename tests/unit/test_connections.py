@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import httpx
@@ -13,7 +12,7 @@ import pytest
 from invoicekey.connections import LONGEST_IDLE, Connections, StaleConnection
 from invoicekey.errors import OutOfTime, SilenceAsked, TryAgainLater
 from invoicekey.vtex import Answer, Pace, Vtex
-from tests.dropping import Death, DroppingServer
+from tests.dropping import Death, DroppingServer, StoppedClock
 from tests.fakes_visits import SHOP, a_vtex
 
 TIME_ENOUGH = 25.0
@@ -28,23 +27,13 @@ def server() -> Iterator[DroppingServer]:
         yield running
 
 
-@dataclass
-class Clock:
-    """The time of day, for as long as a test lets it stand still."""
-
-    now: float = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def vtex(server: DroppingServer, clock: Clock) -> Iterator[Vtex]:
+def vtex(server: DroppingServer, clock: StoppedClock) -> Iterator[Vtex]:
     connections = Connections(10, clock)
     yield a_vtex(server.url, transport=connections)
     connections.close()
@@ -188,7 +177,7 @@ def test_who_is_being_answered_is_left_alone_when_another_meets_a_dead_connectio
 
 
 def test_after_half_a_minute_of_the_wall_s_clock_no_connection_is_tried(
-    vtex: Vtex, server: DroppingServer, clock: Clock
+    vtex: Vtex, server: DroppingServer, clock: StoppedClock
 ) -> None:
     ask_at_once(vtex, server)
     server.forget()
@@ -211,7 +200,9 @@ def test_a_client_that_is_told_nothing_else_goes_by_the_wall_s_clock(
     assert ask(client, "POST") == WHOLE
 
 
-def test_within_half_a_minute_a_connection_is_used_again(vtex: Vtex, server: DroppingServer, clock: Clock) -> None:
+def test_within_half_a_minute_a_connection_is_used_again(
+    vtex: Vtex, server: DroppingServer, clock: StoppedClock
+) -> None:
     for _ in range(5):
         ask(vtex)
         clock.now += LONGEST_IDLE
@@ -219,7 +210,9 @@ def test_within_half_a_minute_a_connection_is_used_again(vtex: Vtex, server: Dro
     assert server.opened == 1
 
 
-def test_a_clock_that_was_set_back_tells_nothing_of_the_pause(vtex: Vtex, server: DroppingServer, clock: Clock) -> None:
+def test_a_clock_that_was_set_back_tells_nothing_of_the_pause(
+    vtex: Vtex, server: DroppingServer, clock: StoppedClock
+) -> None:
     ask(vtex)
     clock.now -= 3600
 
@@ -231,7 +224,7 @@ def test_a_clock_that_was_set_back_tells_nothing_of_the_pause(vtex: Vtex, server
 
 
 def test_ten_threads_that_begin_after_a_pause_keep_their_new_connections(
-    vtex: Vtex, server: DroppingServer, clock: Clock
+    vtex: Vtex, server: DroppingServer, clock: StoppedClock
 ) -> None:
     ask_at_once(vtex, server)
     server.forget()
@@ -245,7 +238,7 @@ def test_ten_threads_that_begin_after_a_pause_keep_their_new_connections(
 
 
 def test_an_answer_that_takes_longer_than_a_pause_is_read_to_its_end(
-    vtex: Vtex, server: DroppingServer, clock: Clock
+    vtex: Vtex, server: DroppingServer, clock: StoppedClock
 ) -> None:
     server.meet(2)
     with ThreadPoolExecutor(1) as threads:
@@ -378,7 +371,9 @@ def test_the_second_try_is_logged_without_what_it_carries(
 # ---- Without VTEX's client
 
 
-def test_a_body_that_is_closed_twice_gives_its_connection_back_once(server: DroppingServer, clock: Clock) -> None:
+def test_a_body_that_is_closed_twice_gives_its_connection_back_once(
+    server: DroppingServer, clock: StoppedClock
+) -> None:
     with httpx.Client(transport=Connections(1, clock), trust_env=False) as client:
         with client.stream("GET", server.url) as response:
             response.read()
