@@ -52,10 +52,10 @@ build: $(TOOLS) ## build functions and layers into .aws-sam
 # ---- Run it on AWS: with the AWS CLI's profiles and regions (AWS_PROFILE, AWS_REGION); STACK names another stack
 
 deploy: $(TOOLS) ## deploy to AWS: ENV=dev (the default) or ENV=production; asks the first time
-	@PYTHONPATH=layers/invoicekey/python $(IN_TOOLS)python -m operations.deploy
+	@PYTHONPATH=layers/invoicekey/python $(IN_TOOLS)python -m operations.deploying.deploy
 
 credentials: $(TOOLS) ## keep a VTEX account's appKey and appToken; asks, and shows nothing
-	@$(IN_TOOLS)python -m operations.credentials
+	@$(IN_TOOLS)python -m operations.deploying.credentials
 
 # ---- Check it
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from invoicekey.telemetry import METRICS, MORE_METRICS, SHARES
+from invoicekey.runtime.telemetry import METRICS, MORE_METRICS, SHARES
 
 HOURS = 730
 """Of a month."""

@@ -20,16 +20,16 @@ from benchmarks.figures import WRITE, Figure, at_least, at_most, calls
 from benchmarks.functions import VTEX_SECONDS, checker
 from benchmarks.runtime import ACCOUNT, BUILD, Bench, Contender, Running, cores, http
 from benchmarks.stub_aws import LedgerTable
-from invoicekey.check import Clock, Heard, OrderCheck, Rules
-from invoicekey.ledger import Entry, Ledger
-from invoicekey.notification import OrderRef
-from invoicekey.secrets import Credentials
-from invoicekey.settings import CheckerSettings
-from invoicekey.vtex import BURST, Pace, Vtex
+from invoicekey.ledger.entries import Entry, Ledger
+from invoicekey.rules.notification import OrderRef
+from invoicekey.runtime.secrets import Credentials
+from invoicekey.runtime.settings import CheckerSettings
+from invoicekey.vtex.client import BURST, Pace, Vtex
+from invoicekey.work.check import Clock, Heard, OrderCheck, Rules
 from local.stack import ROOT
 from local.vtex_routes import Feed
 from local.vtex_simulator import InvoiceEdit, VtexSimulator
-from operations.cli import FAILING
+from operations.terminal.cli import FAILING
 
 MISSING, MALFORMED, WRONG_DIGIT, REUSED = 7_000, 2_300, 500, 200
 OPEN = MISSING + MALFORMED + WRONG_DIGIT + REUSED

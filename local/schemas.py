@@ -1,6 +1,6 @@
 """What the failure queue carries, for its readers: a JSON Schema and an example of each type of record.
 
-`python -m local.schemas`, with .venv's Python, writes docs/schemas anew from invoicekey.record. A field may be added to
+`python -m local.schemas`, with .venv's Python, writes docs/schemas anew from invoicekey.messages.record. A field may be added to
 a version, so the schemas let fields pass that they do not name. tests/unit/test_record.py holds the files to the code,
 and the records that are sent to the files.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic.json_schema import GenerateJsonSchema
 
 if TYPE_CHECKING:
-    from invoicekey.record import Record
+    from invoicekey.messages.record import Record
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMAS = ROOT / "docs" / "schemas"
@@ -29,7 +29,7 @@ _KEY = "35260311222333000181550010006437971732194052"
 
 def files() -> dict[Path, str]:
     """Return what each file under docs/schemas holds."""
-    from invoicekey.record import ExpiredRecord, FailingRecord, ResolvedRecord
+    from invoicekey.messages.record import ExpiredRecord, FailingRecord, ResolvedRecord
 
     failing, resolved, expired = _examples()
     return {
@@ -62,10 +62,10 @@ class _Open(GenerateJsonSchema):
 
 def _examples() -> "tuple[Record, Record, Record]":
     """Write the records of an order whose key was missing: put in with no tracking number, and never put in."""
-    from invoicekey import record
-    from invoicekey.order import Order
-    from invoicekey.policy import Policy
-    from invoicekey.verdict import Circumstances, judge
+    from invoicekey.messages import record
+    from invoicekey.rules.order import Order
+    from invoicekey.rules.policy import Policy
+    from invoicekey.rules.verdict import Circumstances, judge
 
     def judged(moment: datetime, **package: str | None) -> tuple[Order, Any]:
         invoice = {"type": "Output", "invoiceNumber": "643797", "courier": "Correios", **package}

@@ -8,7 +8,6 @@ if __name__ == "__main__":
     # To import the rest takes a second, in which nothing is done yet that Ctrl-C could interrupt.
     usual = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
-from operations.cli import run
 from operations.commands import (
     alarms,
     alerts,
@@ -23,6 +22,7 @@ from operations.commands import (
     secrets,
     setup,
 )
+from operations.terminal.cli import run
 
 __all__ = [
     "alarms",

@@ -24,15 +24,15 @@ import boto3
 from botocore.config import Config
 from moto import mock_aws
 
-from invoicekey.batch import BatchCheck
-from invoicekey.check import Clock, OrderCheck, Rules
-from invoicekey.notification import OrderRef, own_event
-from invoicekey.outlets import Message
+from invoicekey.delivery.queues import Message
+from invoicekey.rules.notification import OrderRef, own_event
+from invoicekey.work.batch import BatchCheck
+from invoicekey.work.check import Clock, OrderCheck, Rules
 from local.vtex_simulator import VtexSimulator
-from operations import cli
 from operations.commands import backfill, check, dismiss, explain, failures, redrive
-from operations.deployment import Deployment
-from operations.shop import Shop
+from operations.deployment.shop import Shop
+from operations.deployment.stack import Deployment
+from operations.terminal import cli
 from tests.orders import cnova_order
 
 COMMANDS = (backfill, check, dismiss, explain, failures, redrive)

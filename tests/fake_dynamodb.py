@@ -20,7 +20,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 
-from invoicekey.table import LISTS, Item, Table
+from invoicekey.ledger.table import LISTS, Item, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
-from invoicekey.alert import Style
-from invoicekey.backlog import Backlog
-from invoicekey.digest import Digests, Tellings
-from invoicekey.ledger import Entry, HeldBack, Ledger, Report, Shown
-from invoicekey.notification import OrderRef
-from invoicekey.outlets import AlertTopic
-from invoicekey.table import Table
+from invoicekey.delivery.queues import AlertTopic
+from invoicekey.ledger.entries import Entry, HeldBack, Ledger, Report, Shown
+from invoicekey.ledger.lists import Backlog
+from invoicekey.ledger.table import Table
+from invoicekey.messages.alert import Style
+from invoicekey.rules.notification import OrderRef
+from invoicekey.work.digest import Digests, Tellings
 from tests.fake_dynamodb import FakeDynamoDb
 from tests.fakes_outside import Crash, SameThread
 

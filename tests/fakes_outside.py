@@ -20,16 +20,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from invoicekey.alert import Style
-from invoicekey.batch import BatchCheck
-from invoicekey.check import Clock, OrderCheck, Rules
-from invoicekey.errors import OrderNotFound, SilenceAsked, TryAgainLater
-from invoicekey.ledger import Entry, HeldBack, Ledger, Page, entry_of, ref_of
-from invoicekey.notification import OrderRef
-from invoicekey.order import Order
-from invoicekey.outlets import Message, Outlets
-from invoicekey.policy import Limit, Policy
-from invoicekey.vtex import Vtex
+from invoicekey.delivery.queues import Message, Outlets
+from invoicekey.ledger.entries import Entry, HeldBack, Ledger, Page, entry_of, ref_of
+from invoicekey.messages.alert import Style
+from invoicekey.rules.notification import OrderRef
+from invoicekey.rules.order import Order
+from invoicekey.rules.policy import Limit, Policy
+from invoicekey.runtime.errors import OrderNotFound, SilenceAsked, TryAgainLater
+from invoicekey.vtex.client import Vtex
+from invoicekey.work.batch import BatchCheck
+from invoicekey.work.check import Clock, OrderCheck, Rules
 from tests.fake_dynamodb import FakeDynamoDb
 
 ACCOUNT, ORDER_ID = "luxstore", "VVJ-975102-01"

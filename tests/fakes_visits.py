@@ -13,13 +13,13 @@ from typing import Any
 
 import httpx
 
-from invoicekey.errors import TryAgainLater
-from invoicekey.notices import Notice
-from invoicekey.outlets import Event, HookQueue
-from invoicekey.secrets import Credentials, vtex_credentials
-from invoicekey.table import Item, Table
-from invoicekey.topics import Topics
-from invoicekey.vtex import Pace, Vtex
+from invoicekey.delivery.queues import Event, HookQueue
+from invoicekey.delivery.topics import Topics
+from invoicekey.ledger.table import Item, Table
+from invoicekey.messages.notices import Notice
+from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.secrets import Credentials, vtex_credentials
+from invoicekey.vtex.client import Pace, Vtex
 
 AS_FAST_AS_IT_GOES = 10**9
 SHOP, OTHER = "luxstore", "other"

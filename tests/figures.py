@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from invoicekey.telemetry import LINE, logger
+from invoicekey.runtime.telemetry import LINE, logger
 
 STACK = "invoicekey"
 

@@ -22,12 +22,12 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from invoicekey.guarded import Guarded, GuardNotes
+from invoicekey.ledger.registrations import Guarded, GuardNotes
 from local.vtex_simulator import VtexSimulator
-from operations import cli
 from operations.commands import alarms, alerts, doctor, hook, secrets, setup
-from operations.deployment import Deployment
-from operations.shop import Shop
+from operations.deployment.shop import Shop
+from operations.deployment.stack import Deployment
+from operations.terminal import cli
 
 COMMANDS = (alarms, alerts, doctor, hook, secrets, setup)
 """To import a command is to add it to the command line."""

@@ -6,16 +6,16 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from invoicekey import aws
-from invoicekey.batch import BatchCheck
-from invoicekey.check import Clock, OrderCheck, Rules
-from invoicekey.ledger import Ledger
-from invoicekey.outlets import HOOK, Message, Outlets
-from invoicekey.secrets import CachedSecret, vtex_credentials
-from invoicekey.settings import CheckerSettings
-from invoicekey.table import Table
-from invoicekey.telemetry import log_figures
-from invoicekey.vtex import Pace, Vtex
+from invoicekey.delivery.queues import HOOK, Message, Outlets
+from invoicekey.ledger.entries import Ledger
+from invoicekey.ledger.table import Table
+from invoicekey.runtime import aws
+from invoicekey.runtime.secrets import CachedSecret, vtex_credentials
+from invoicekey.runtime.settings import CheckerSettings
+from invoicekey.runtime.telemetry import log_figures
+from invoicekey.vtex.client import Pace, Vtex
+from invoicekey.work.batch import BatchCheck
+from invoicekey.work.check import Clock, OrderCheck, Rules
 
 settings = CheckerSettings.read(os.environ)
 

@@ -7,19 +7,19 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from invoicekey import aws
-from invoicekey.configurations import Configurations
-from invoicekey.drain import DrainFeed, OwnFeeds
-from invoicekey.feed import Feed
-from invoicekey.guarded import GuardNotes
-from invoicekey.ledger import Ledger
-from invoicekey.outlets import HookQueue
-from invoicekey.secrets import CachedSecret, Credentials, vtex_credentials
-from invoicekey.settings import DrainSettings
-from invoicekey.table import Table
-from invoicekey.telemetry import log_figures
-from invoicekey.visits import Rounds, Visits, accounts_served
-from invoicekey.vtex import Pace, Vtex
+from invoicekey.delivery.queues import HookQueue
+from invoicekey.ledger.entries import Ledger
+from invoicekey.ledger.registrations import GuardNotes
+from invoicekey.ledger.table import Table
+from invoicekey.runtime import aws
+from invoicekey.runtime.secrets import CachedSecret, Credentials, vtex_credentials
+from invoicekey.runtime.settings import DrainSettings
+from invoicekey.runtime.telemetry import log_figures
+from invoicekey.vtex.client import Pace, Vtex
+from invoicekey.vtex.feed import Feed
+from invoicekey.vtex.subscriptions import Configurations
+from invoicekey.work.drain import DrainFeed, OwnFeeds
+from invoicekey.work.rounds import Rounds, Visits, accounts_served
 
 settings = DrainSettings.read(os.environ)
 credentials = CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.vtex.credentials_secret_arn)

@@ -7,19 +7,19 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from invoicekey import aws
-from invoicekey.backlog import Backlog
-from invoicekey.configurations import Configurations
-from invoicekey.guard import HookGuard
-from invoicekey.guarded import GuardNotes
-from invoicekey.ledger import Ledger
-from invoicekey.secrets import CachedSecret, Credentials, vtex_credentials
-from invoicekey.settings import GuardSettings
-from invoicekey.table import Table
-from invoicekey.telemetry import log_figures
-from invoicekey.topics import Topics
-from invoicekey.visits import Rounds, Visits, accounts_served
-from invoicekey.vtex import Pace, Vtex
+from invoicekey.delivery.topics import Topics
+from invoicekey.ledger.entries import Ledger
+from invoicekey.ledger.lists import Backlog
+from invoicekey.ledger.registrations import GuardNotes
+from invoicekey.ledger.table import Table
+from invoicekey.runtime import aws
+from invoicekey.runtime.secrets import CachedSecret, Credentials, vtex_credentials
+from invoicekey.runtime.settings import GuardSettings
+from invoicekey.runtime.telemetry import log_figures
+from invoicekey.vtex.client import Pace, Vtex
+from invoicekey.vtex.subscriptions import Configurations
+from invoicekey.work.guard import HookGuard
+from invoicekey.work.rounds import Rounds, Visits, accounts_served
 
 settings = GuardSettings.read(os.environ)
 secrets_manager = aws.client("secretsmanager", aws.QUICK)

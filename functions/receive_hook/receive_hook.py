@@ -7,11 +7,11 @@ from typing import Any
 
 from botocore.config import Config
 
-from invoicekey import aws
-from invoicekey.receiver import Receiver
-from invoicekey.secrets import CachedSecret
-from invoicekey.settings import ReceiverSettings
-from invoicekey.telemetry import log_figures, logger
+from invoicekey.runtime import aws
+from invoicekey.runtime.secrets import CachedSecret
+from invoicekey.runtime.settings import ReceiverSettings
+from invoicekey.runtime.telemetry import log_figures, logger
+from invoicekey.work.receive import Receiver
 
 # Together 3.8 s at the worst, the retry and its wait of up to 1 s included: VTEX hears 503 before its own 5 s are over.
 # Legacy mode, because standard mode also waits as long as AWS asks it to. One attempt is enough for a secret: it is

@@ -7,13 +7,13 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from invoicekey import aws
-from invoicekey.backlog import Backlog
-from invoicekey.outlets import HookQueue
-from invoicekey.recheck import Recheck
-from invoicekey.settings import RecheckSettings
-from invoicekey.table import Table
-from invoicekey.telemetry import log_figures
+from invoicekey.delivery.queues import HookQueue
+from invoicekey.ledger.lists import Backlog
+from invoicekey.ledger.table import Table
+from invoicekey.runtime import aws
+from invoicekey.runtime.settings import RecheckSettings
+from invoicekey.runtime.telemetry import log_figures
+from invoicekey.work.recheck import Recheck
 
 settings = RecheckSettings.read(os.environ)
 recheck = Recheck(

@@ -6,13 +6,13 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from invoicekey import aws
-from invoicekey.backlog import Backlog
-from invoicekey.digest import Digests, Tellings
-from invoicekey.outlets import AlertTopic
-from invoicekey.settings import DigestSettings
-from invoicekey.table import Table
-from invoicekey.telemetry import log_figures
+from invoicekey.delivery.queues import AlertTopic
+from invoicekey.ledger.lists import Backlog
+from invoicekey.ledger.table import Table
+from invoicekey.runtime import aws
+from invoicekey.runtime.settings import DigestSettings
+from invoicekey.runtime.telemetry import log_figures
+from invoicekey.work.digest import Digests, Tellings
 
 settings = DigestSettings.read(os.environ)
 table = Table(aws.client("dynamodb", aws.PATIENT), settings.ledger_table)

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from operations.alarms import PATIENCE_SECONDS, pick, telling, try_alarm, who_hears
-from operations.cli import app, err, out, shop
-from operations.findings import exit_code, show
+from operations.health.alarms import PATIENCE_SECONDS, pick, telling, try_alarm, who_hears
+from operations.terminal.cli import app, err, out, shop
+from operations.terminal.findings import exit_code, show
 
 alarms = typer.Typer(no_args_is_help=True, help="See whether alarms reach anybody.")
 app.add_typer(alarms, name="alarms")

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from operations.cli import app, out, shop
-from operations.findings import exit_code, show
-from operations.topics import send_tests
+from operations.health.topics import send_tests
+from operations.terminal.cli import app, out, shop
+from operations.terminal.findings import exit_code, show
 
 alerts = typer.Typer(no_args_is_help=True, help="See whether alerts arrive.")
 app.add_typer(alerts, name="alerts")

@@ -13,21 +13,22 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from invoicekey.notification import OrderRef, own_event
-from invoicekey.outlets import Event
-from invoicekey.policy import Policy
-from invoicekey.visits import Visits
-from operations import backfill_report, notes
-from operations.asking import Stopped
-from operations.backfill_report import Result
-from operations.backfilling import Backfill, Chosen, transport
-from operations.cli import FAILING, IN_THE_WAY, INTERRUPTED, app, err, out, shop
-from operations.deployment import Trouble
-from operations.judging import claims_of
-from operations.notes import About, Notes
-from operations.period import Period, period
-from operations.plain import NOT_SENT, Format, as_json, orders, plainly, queue, say, show, write
-from operations.shop import Shop
+from invoicekey.delivery.queues import Event
+from invoicekey.rules.notification import OrderRef, own_event
+from invoicekey.rules.policy import Policy
+from invoicekey.work.rounds import Visits
+from operations.deployment.shop import Shop
+from operations.deployment.stack import Trouble
+from operations.tasks import backfill_notes as notes
+from operations.tasks import backfill_report
+from operations.tasks.asking import Stopped
+from operations.tasks.backfill import Backfill, Chosen, transport
+from operations.tasks.backfill_notes import About, Notes
+from operations.tasks.backfill_report import Result
+from operations.tasks.judging import claims_of
+from operations.terminal.cli import FAILING, IN_THE_WAY, INTERRUPTED, app, err, out, shop
+from operations.terminal.period import Period, period
+from operations.terminal.plain import NOT_SENT, Format, as_json, orders, plainly, queue, say, show, write
 
 SOURCE = "backfill"
 _AT_ONCE = 40

@@ -5,20 +5,20 @@ from typing import Annotated
 
 import typer
 
-from invoicekey import texts
-from invoicekey.errors import CredentialsRefused, OrderNotFound, SilenceAsked, TryAgainLater
-from invoicekey.ledger import Entry
-from invoicekey.notification import OrderRef
-from invoicekey.record import order_url
-from invoicekey.verdict import Outcome
-from operations import checking
-from operations.checking import Invoice, Mark, Rule
-from operations.cli import FAILING, IN_THE_WAY, app, err, out, shop
-from operations.judging import Judged, Judging, claims_of, why_cnova
-from operations.plain import LANGUAGE, as_json, date, line, plainly, say, why_not_now, write
-from operations.shop import Shop
-from operations.story import set_aside
-from operations.visit import SECONDS, VIEW_ORDER, needing, visiting
+from invoicekey.ledger.entries import Entry
+from invoicekey.messages import texts
+from invoicekey.messages.record import order_url
+from invoicekey.rules.notification import OrderRef
+from invoicekey.rules.verdict import Outcome
+from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, SilenceAsked, TryAgainLater
+from operations.deployment.shop import Shop
+from operations.deployment.visit import SECONDS, VIEW_ORDER, needing, visiting
+from operations.health.story import set_aside
+from operations.tasks import check as checking
+from operations.tasks.check import Invoice, Mark, Rule
+from operations.tasks.judging import Judged, Judging, claims_of, why_cnova
+from operations.terminal.cli import FAILING, IN_THE_WAY, app, err, out, shop
+from operations.terminal.plain import LANGUAGE, as_json, date, line, plainly, say, why_not_now, write
 
 _AT_ONCE = 40
 _MARKS: Mapping[Mark, tuple[str, str]] = {

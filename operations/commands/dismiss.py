@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from invoicekey.dismissal import Dismissals, Dismissed
-from invoicekey.errors import Conflict, TryAgainLater
-from invoicekey.ledger import DISMISSED
-from invoicekey.notification import OrderRef, own_event
-from invoicekey.outlets import Event
-from operations.cli import IN_THE_WAY, app, err, out, shop
-from operations.deployment import Trouble
-from operations.plain import date, plainly, queue, why_not_now
-from operations.shop import Shop
-from operations.story import set_aside
+from invoicekey.delivery.queues import Event
+from invoicekey.ledger.entries import DISMISSED
+from invoicekey.rules.notification import OrderRef, own_event
+from invoicekey.runtime.errors import Conflict, TryAgainLater
+from invoicekey.work.dismissal import Dismissals, Dismissed
+from operations.deployment.shop import Shop
+from operations.deployment.stack import Trouble
+from operations.health.story import set_aside
+from operations.terminal.cli import IN_THE_WAY, app, err, out, shop
+from operations.terminal.plain import date, plainly, queue, why_not_now
 
 LONGEST_REASON = 200
 SOURCE = "undismiss"

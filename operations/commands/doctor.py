@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from operations.cli import app, err, out, shop
-from operations.deployment import Trouble
-from operations.findings import Section, as_json, exit_code, show, worst
-from operations.health import StackHealth
-from operations.health_at_vtex import AccountHealth
-from operations.plain import as_json as written
-from operations.plain import plainly, write
-from operations.shop import Shop
+from operations.deployment.shop import Shop
+from operations.deployment.stack import Trouble
+from operations.health.account import AccountHealth
+from operations.health.stack import StackHealth
+from operations.terminal.cli import app, err, out, shop
+from operations.terminal.findings import Section, as_json, exit_code, show, worst
+from operations.terminal.plain import as_json as written
+from operations.terminal.plain import plainly, write
 
 
 @app.command()

@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-from invoicekey.backlog import HeldAlert
-from invoicekey.ledger import Entry
-from invoicekey.notification import OrderRef
-from invoicekey.record import order_url
-from operations import story
-from operations.cli import app, err, out, shop
-from operations.deployment import Trouble
-from operations.plain import date, plainly, say
-from operations.shop import Shop
-from operations.story import LogLine
+from invoicekey.ledger.entries import Entry
+from invoicekey.ledger.lists import HeldAlert
+from invoicekey.messages.record import order_url
+from invoicekey.rules.notification import OrderRef
+from operations.deployment.shop import Shop
+from operations.deployment.stack import Trouble
+from operations.health import story
+from operations.health.story import LogLine
+from operations.terminal.cli import app, err, out, shop
+from operations.terminal.plain import date, plainly, say
 
 LOGS = ("ReceiveHookLogs", "DrainFeedLogs", "CheckInvoiceLogs")
 DAYS = 30

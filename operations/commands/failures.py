@@ -11,16 +11,17 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from invoicekey import texts
-from invoicekey.backlog import readable
-from invoicekey.ledger import FOLLOWED, Shown, checked_list, ref_of
-from invoicekey.notification import OrderRef
-from invoicekey.record import order_url, timestamp
-from invoicekey.table import Item
-from invoicekey.verdict import NOT_ON_ITS_WAY, Code, Severity
-from operations.cli import app, err, out, shop
-from operations.deployment import Trouble
-from operations.plain import (
+from invoicekey.ledger.entries import FOLLOWED, Shown, checked_list, ref_of
+from invoicekey.ledger.lists import readable
+from invoicekey.ledger.table import Item
+from invoicekey.messages import texts
+from invoicekey.messages.record import order_url, timestamp
+from invoicekey.rules.notification import OrderRef
+from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Severity
+from operations.deployment.shop import Shop
+from operations.deployment.stack import Trouble
+from operations.terminal.cli import app, err, out, shop
+from operations.terminal.plain import (
     LANGUAGE,
     Format,
     as_csv,
@@ -34,7 +35,6 @@ from operations.plain import (
     width,
     write,
 )
-from operations.shop import Shop
 
 LOOK_BACK = timedelta(days=90)
 """So far back `--all` looks for failures that are set aside: they closed no list, and are found by their last check."""

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from operations.cli import app, can_ask, err, out, shop
-from operations.deployment import Trouble
-from operations.findings import Finding, Section, exit_code, looked, show
-from operations.plain import plainly, say
-from operations.registration import InDoubt, Registration, findings
-from operations.shop import Shop
-from operations.visit import visiting
+from operations.deployment.shop import Shop
+from operations.deployment.stack import Trouble
+from operations.deployment.visit import visiting
+from operations.health.registration import InDoubt, Registration, findings
+from operations.terminal.cli import app, can_ask, err, out, shop
+from operations.terminal.findings import Finding, Section, exit_code, looked, show
+from operations.terminal.plain import plainly, say
 
 Account = Annotated[str | None, typer.Option(help="The VTEX account; where there is one only, it need not be named.")]
 ThoughNotShown = typer.Option(

@@ -8,12 +8,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from invoicekey.check import DeadLetterReason
-from operations.cli import IN_THE_WAY, INTERRUPTED, app, err, out, shop
-from operations.deployment import Trouble
-from operations.plain import NOT_SENT, date, plainly, show
-from operations.redriving import NO_REASON, DeadLetters, Redrive, Tally, count
-from operations.shop import Shop
+from invoicekey.work.check import DeadLetterReason
+from operations.deployment.shop import Shop
+from operations.deployment.stack import Trouble
+from operations.tasks.redrive import NO_REASON, DeadLetters, Redrive, Tally, count
+from operations.terminal.cli import IN_THE_WAY, INTERRUPTED, app, err, out, shop
+from operations.terminal.plain import NOT_SENT, date, plainly, show
 
 MOST_A_SECOND = 100
 NEVER_BY_ITSELF = frozenset({DeadLetterReason.MALFORMED})

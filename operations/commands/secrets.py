@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from operations.cli import app, err, out, shop
-from operations.findings import Section, exit_code, show
-from operations.plain import plainly
-from operations.rotation import Rotation
+from operations.tasks.rotation import Rotation
+from operations.terminal.cli import app, err, out, shop
+from operations.terminal.findings import Section, exit_code, show
+from operations.terminal.plain import plainly
 
 secrets = typer.Typer(no_args_is_help=True, help="Change the secret that VTEX's hook carries.")
 app.add_typer(secrets, name="secrets")

@@ -7,19 +7,19 @@ from typing import Annotated
 
 import typer
 
-from invoicekey.errors import TryAgainLater
-from operations import credentials
-from operations.affiliates import last_week
-from operations.cli import FAILING, INTERRUPTED, app, can_ask, err, out, shop
+from invoicekey.runtime.errors import TryAgainLater
 from operations.commands.doctor import examine
 from operations.commands.hook import install_at_vtex
-from operations.deployment import Trouble
-from operations.findings import Finding, Section, State, note, show, to_do, unknown, well, worst
-from operations.health_at_vtex import AccountHealth
-from operations.plain import plainly
-from operations.shop import Shop
-from operations.topics import send_tests
-from operations.visit import Refused, visiting
+from operations.deploying import credentials
+from operations.deployment.shop import Shop
+from operations.deployment.stack import Trouble
+from operations.deployment.visit import Refused, visiting
+from operations.health.account import AccountHealth
+from operations.health.affiliates import last_week
+from operations.health.topics import send_tests
+from operations.terminal.cli import FAILING, INTERRUPTED, app, can_ask, err, out, shop
+from operations.terminal.findings import Finding, Section, State, note, show, to_do, unknown, well, worst
+from operations.terminal.plain import plainly
 
 
 class Outcome(StrEnum):

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from moto import mock_aws
 
-from invoicekey.errors import TryAgainLater
-from invoicekey.settings import SettingsError
+from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.settings import SettingsError
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_visits import OTHER, SHOP, app_key, headers, import_afresh
 from tests.figures import hear_the_log, lines_of_figures

@@ -12,7 +12,7 @@ import pytest
 from moto import mock_aws
 from moto.sns.models import sns_backends
 
-from invoicekey.settings import SettingsError
+from invoicekey.runtime.settings import SettingsError
 from local import vtex_simulator
 from local.vtex_simulator import VtexSimulator
 from tests.fakes_visits import OTHER, SHOP, app_key, import_afresh

@@ -10,8 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from invoicekey.errors import Conflict, TryAgainLater
-from invoicekey.ledger import (
+from invoicekey.ledger.entries import (
     DISMISSED,
     FOLLOWED,
     HELD_BACK,
@@ -25,9 +24,10 @@ from invoicekey.ledger import (
     Shown,
     checked_list,
 )
-from invoicekey.notification import OrderRef
-from invoicekey.policy import Limit
-from invoicekey.table import Table, TransactionRefused
+from invoicekey.ledger.table import Table, TransactionRefused
+from invoicekey.rules.notification import OrderRef
+from invoicekey.rules.policy import Limit
+from invoicekey.runtime.errors import Conflict, TryAgainLater
 from tests.fake_dynamodb import FakeDynamoDb
 from tests.ledger_table import NAME, make_ledger_table
 
@@ -610,7 +610,7 @@ def test_a_transaction_that_is_canceled_says_why(reasons: list[str], meaning: ty
 def test_a_write_that_meets_a_transaction_is_tried_again_before_it_is_a_conflict(
     monkeypatch: pytest.MonkeyPatch, times: int, is_made: bool
 ) -> None:
-    monkeypatch.setattr("invoicekey.table.time.sleep", lambda _: None)
+    monkeypatch.setattr("invoicekey.ledger.table.time.sleep", lambda _: None)
     dynamodb = FakeDynamoDb()
     written = Ledger(dynamodb.table).write(FULL)
     transactions = iter(range(times))

@@ -9,10 +9,10 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from invoicekey.errors import TryAgainLater
-from invoicekey.ledger import Entry, Report
-from invoicekey.notification import OrderRef
-from invoicekey.outlets import FEED, MOST_BYTES, AlertTopic, Event, HookQueue, Outlets, alert_entry
+from invoicekey.delivery.queues import FEED, MOST_BYTES, AlertTopic, Event, HookQueue, Outlets, alert_entry
+from invoicekey.ledger.entries import Entry, Report
+from invoicekey.rules.notification import OrderRef
+from invoicekey.runtime.errors import TryAgainLater
 from tests.fakes_outside import FakeOutlets, Steps, message
 
 NOW = datetime(2026, 3, 3, tzinfo=UTC)
@@ -22,7 +22,8 @@ REFUSED = ClientError({"Error": {"Code": "ServiceUnavailable"}}, "SendMessageBat
 
 def entry(number: int, record: str = '{"é": 1}') -> Entry:
     return Entry(
-        OrderRef("luxstore", f"VVJ-{number}-01"), report=Report(1, "invoicekey.order.failing.v1", record, ALERT, NOW)
+        OrderRef("luxstore", f"VVJ-{number}-01"),
+        report=Report(1, "invoicekey.order.failing.v1", record, ALERT, NOW),
     )
 
 

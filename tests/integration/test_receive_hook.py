@@ -13,7 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from invoicekey.settings import SettingsError
+from invoicekey.runtime.settings import SettingsError
 from tests.figures import hear_the_log, lines_of_figures, metrics_in
 
 ENTRY = Path(__file__).parents[2] / "functions/receive_hook/receive_hook.py"

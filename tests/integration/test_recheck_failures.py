@@ -12,10 +12,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from invoicekey.ledger import Entry, Ledger
-from invoicekey.notification import OrderRef
-from invoicekey.settings import SettingsError
-from invoicekey.table import Table
+from invoicekey.ledger.entries import Entry, Ledger
+from invoicekey.ledger.table import Table
+from invoicekey.rules.notification import OrderRef
+from invoicekey.runtime.settings import SettingsError
 from tests.fakes_visits import import_afresh
 from tests.figures import hear_the_log, lines_of_figures
 from tests.ledger_table import NAME, make_ledger_table

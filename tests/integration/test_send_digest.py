@@ -12,12 +12,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from invoicekey.backlog import Backlog
-from invoicekey.digest import Due, Tellings
-from invoicekey.ledger import Entry, HeldBack, Ledger, Report, Shown
-from invoicekey.notification import OrderRef
-from invoicekey.settings import SettingsError
-from invoicekey.table import Table
+from invoicekey.ledger.entries import Entry, HeldBack, Ledger, Report, Shown
+from invoicekey.ledger.lists import Backlog
+from invoicekey.ledger.table import Table
+from invoicekey.rules.notification import OrderRef
+from invoicekey.runtime.settings import SettingsError
+from invoicekey.work.digest import Due, Tellings
 from tests.fakes_visits import import_afresh
 from tests.ledger_table import NAME, make_ledger_table
 

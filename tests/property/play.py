@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from invoicekey.backlog import Backlog
-from invoicekey.batch import BatchCheck
-from invoicekey.check import Clock
-from invoicekey.dismissal import Dismissals
-from invoicekey.errors import TryAgainLater
-from invoicekey.ledger import DISMISSED
-from invoicekey.notification import OrderRef, own_event
-from invoicekey.outlets import HOOK, RECHECK, Message
-from invoicekey.policy import Limit
+from invoicekey.delivery.queues import HOOK, RECHECK, Message
+from invoicekey.ledger.entries import DISMISSED
+from invoicekey.ledger.lists import Backlog
+from invoicekey.rules.notification import OrderRef, own_event
+from invoicekey.rules.policy import Limit
+from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.work.batch import BatchCheck
+from invoicekey.work.check import Clock
+from invoicekey.work.dismissal import Dismissals
 from tests.fakes_outside import ACCOUNT, LEASE, Crash, FakeTime, Outside, Sent, message
 from tests.keys import make_key
 from tests.orders import cnova_order, returned, sale

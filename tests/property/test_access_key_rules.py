@@ -7,8 +7,8 @@ from erpbrasil.base.fiscal.edoc import detectar_chave_edoc
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from invoicekey import access_key
-from invoicekey.access_key import AccessKey, KeyFault, Mangling
+from invoicekey.rules import access_key
+from invoicekey.rules.access_key import AccessKey, KeyFault, Mangling
 from tests.keys import make_cnpj, make_cpf, make_event, make_key, make_xml, with_right_check_digit
 from tests.property.second_opinion import opinion
 from tests.wrappings import BY_NAME

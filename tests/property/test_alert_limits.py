@@ -8,12 +8,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invoicekey import alert, summary, texts
-from invoicekey.alert import Alert, ChatMessage, Style
-from invoicekey.notification import is_order_id
-from invoicekey.order import Order
-from invoicekey.summary import Held, OpenFailure, SinceLast, Week
-from invoicekey.verdict import NOT_ON_ITS_WAY, Code, Problem, Severity, Suggestion, SuggestionSource
+from invoicekey.messages import alert, summary, texts
+from invoicekey.messages.alert import Alert, ChatMessage, Style
+from invoicekey.messages.summary import Held, OpenFailure, SinceLast, Week
+from invoicekey.rules.notification import is_order_id
+from invoicekey.rules.order import Order
+from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Problem, Severity, Suggestion, SuggestionSource
 
 slow_at_first = settings(deadline=None)
 """The first example of a template pays for its compilation."""

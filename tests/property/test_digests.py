@@ -19,11 +19,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from invoicekey import summary
-from invoicekey.alert import Alert, Style
-from invoicekey.digest import DIGEST, REMINDER, WANTED_FOR, Due, Tellings
-from invoicekey.errors import TryAgainLater
-from invoicekey.summary import Held, OpenFailure
+from invoicekey.messages import summary
+from invoicekey.messages.alert import Alert, Style
+from invoicekey.messages.summary import Held, OpenFailure
+from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.work.digest import DIGEST, REMINDER, WANTED_FOR, Due, Tellings
 from tests.fakes_digest import LEASE, SHOP, DigestShop, Published, die, fail, repeat
 from tests.fakes_outside import Crash
 

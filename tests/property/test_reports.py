@@ -13,12 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from invoicekey.check import UNREAD_FOR
-from invoicekey.errors import Conflict, CredentialsRefused, OutOfTime, SilenceAsked
-from invoicekey.ledger import EXPIRED
-from invoicekey.notification import OrderRef
-from invoicekey.outlets import FEED, HOOK
-from invoicekey.schedule import FOLLOWED_FOR
+from invoicekey.delivery.queues import FEED, HOOK
+from invoicekey.ledger.entries import EXPIRED
+from invoicekey.ledger.schedule import FOLLOWED_FOR
+from invoicekey.rules.notification import OrderRef
+from invoicekey.runtime.errors import Conflict, CredentialsRefused, OutOfTime, SilenceAsked
+from invoicekey.work.check import UNREAD_FOR
 from tests.fakes_outside import ACCOUNT, GRACE, NOON, unreachable
 from tests.property.play import FIRST, SECOND, STATES, VISIBILITY, Invocation, Play
 

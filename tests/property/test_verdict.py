@@ -11,11 +11,11 @@ import jsonschema
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from invoicekey import record
-from invoicekey.order import Order
-from invoicekey.policy import Policy
-from invoicekey.record import FailingRecord
-from invoicekey.verdict import (
+from invoicekey.messages import record
+from invoicekey.messages.record import FailingRecord
+from invoicekey.rules.order import Order
+from invoicekey.rules.policy import Policy
+from invoicekey.rules.verdict import (
     NOT_ON_ITS_WAY,
     Circumstances,
     Code,

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from invoicekey import access_key, markup
-from invoicekey.access_key import MODELS, AccessKey, KeyFault, Mangling
+from invoicekey.rules import access_key, markup
+from invoicekey.rules.access_key import MODELS, AccessKey, KeyFault, Mangling
 from tests.keys import (
     NFE_NAMESPACE,
     make_answer,
@@ -767,7 +767,7 @@ class TestManglings:
 
 
 def test_no_xml_parser_is_loaded_before_there_is_an_xml_to_read() -> None:
-    program = "import sys, invoicekey.access_key; print([name for name in sys.modules if 'xml' in name])"
+    program = "import sys, invoicekey.rules.access_key; print([name for name in sys.modules if 'xml' in name])"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=_paths())
     assert loaded.stdout == "[]\n"
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from invoicekey.batch import GIVE_UP_AFTER, LONGEST_RETRY
-from invoicekey.policy import Policy
-from invoicekey.telemetry import LEAST
+from invoicekey.rules.policy import Policy
+from invoicekey.runtime.telemetry import LEAST
+from invoicekey.work.batch import GIVE_UP_AFTER, LONGEST_RETRY
 from tests.fakes_outside import Outside
 from tests.unit.test_alarms import Watched, alarms, statistic, watched_by
 from tests.unit.test_template import FUNCTIONS, properties, template

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Metrics
 
-from invoicekey import telemetry
-from invoicekey.errors import CredentialsRefused, TryAgainLater
-from invoicekey.policy import Policy
-from invoicekey.telemetry import METRICS, NAMESPACE, Figures
+from invoicekey.rules.policy import Policy
+from invoicekey.runtime import telemetry
+from invoicekey.runtime.errors import CredentialsRefused, TryAgainLater
+from invoicekey.runtime.telemetry import METRICS, NAMESPACE, Figures
 from local import events, vtex_simulator
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_digest import SHOP, DigestShop

@@ -14,11 +14,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from invoicekey import alert, texts
-from invoicekey.alert import Alert, Style
-from invoicekey.order import Order
-from invoicekey.texts import LANGUAGES
-from invoicekey.verdict import Code, Problem, Severity, Suggestion, SuggestionSource
+from invoicekey.messages import alert, texts
+from invoicekey.messages.alert import Alert, Style
+from invoicekey.messages.texts import LANGUAGES
+from invoicekey.rules.order import Order
+from invoicekey.rules.verdict import Code, Problem, Severity, Suggestion, SuggestionSource
 from tests.keys import make_key, with_right_check_digit
 from tests.wrappings import WRAPPINGS, Wrap
 
@@ -818,8 +818,8 @@ def test_foreign_text_has_no_markup_in_a_chat() -> None:
 
 
 def test_orders_without_fault_do_not_pay_for_the_templates() -> None:
-    program = "import sys, invoicekey.alert; print('jinja2' in sys.modules)"
-    path = str(Path(alert.__file__).parents[1])
+    program = "import sys, invoicekey.messages.alert; print('jinja2' in sys.modules)"
+    path = str(Path(alert.__file__).parents[2])
 
     told = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": path}, capture_output=True, check=True)
 

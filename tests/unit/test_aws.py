@@ -13,7 +13,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError
 
-from invoicekey import aws, batch, digest, recheck, secrets
+from invoicekey.runtime import aws, secrets
+from invoicekey.work import batch, digest, recheck
 from tests.dropping import Death, DroppingServer, StoppedClock
 
 ROOT = Path(__file__).parents[2]
@@ -166,6 +167,6 @@ def test_each_thread_finds_a_connection_to_use_again(server: DroppingServer, pat
 
 
 def test_no_function_has_a_client_of_another_make() -> None:
-    code = [*ROOT.glob("functions/*/*.py"), *ROOT.glob("layers/invoicekey/python/invoicekey/*.py")]
+    code = [*ROOT.glob("functions/*/*.py"), *ROOT.glob("layers/invoicekey/python/invoicekey/**/*.py")]
 
     assert [path.name for path in code if re.search(r"^import boto3$", path.read_text(), re.MULTILINE)] == ["aws.py"]

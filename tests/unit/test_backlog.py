@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from invoicekey import telemetry
-from invoicekey.backlog import Backlog, CheckedOrder, FollowedOrder, HeldAlert
-from invoicekey.ledger import DISMISSED, EXPIRED, Entry, HeldBack, Ledger, Report, Shown
-from invoicekey.notification import OrderRef
-from invoicekey.table import Item
-from invoicekey.verdict import Code
+from invoicekey.ledger.entries import DISMISSED, EXPIRED, Entry, HeldBack, Ledger, Report, Shown
+from invoicekey.ledger.lists import Backlog, CheckedOrder, FollowedOrder, HeldAlert
+from invoicekey.ledger.table import Item
+from invoicekey.rules.notification import OrderRef
+from invoicekey.rules.verdict import Code
+from invoicekey.runtime import telemetry
 from tests.fake_dynamodb import FakeDynamoDb
 
 NOW = datetime(2026, 3, 3, 15, 0, tzinfo=UTC)

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from invoicekey import batch as batch_module
-from invoicekey import telemetry
-from invoicekey.batch import PARALLEL
-from invoicekey.check import Clock
-from invoicekey.errors import Conflict, CredentialsRefused, LedgerAway, OutOfTime, SilenceAsked, TryAgainLater
-from invoicekey.ledger import HELD_BACK, Report
-from invoicekey.notification import Malformed, OrderRef, own_event, parse
-from invoicekey.outlets import FEED, HOOK, RECHECK, Message
-from invoicekey.schedule import FOLLOWED_FOR
-from invoicekey.telemetry import logger
+from invoicekey.delivery.queues import FEED, HOOK, RECHECK, Message
+from invoicekey.ledger.entries import HELD_BACK, Report
+from invoicekey.ledger.schedule import FOLLOWED_FOR
+from invoicekey.rules.notification import Malformed, OrderRef, own_event, parse
+from invoicekey.runtime import telemetry
+from invoicekey.runtime.errors import Conflict, CredentialsRefused, LedgerAway, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.runtime.telemetry import logger
+from invoicekey.work import batch as batch_module
+from invoicekey.work.batch import PARALLEL
+from invoicekey.work.check import Clock
 from tests.fakes_outside import ACCOUNT, GRACE, LEASE, LIMIT, ORDER_ID, REF, Crash, Outside, message, unreachable
 from tests.keys import make_key
 from tests.orders import cnova_order, own_order, returned, sale

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.functions import checker
 from benchmarks.runtime import BUILD, PLAIN, Refused, environment_of_functions, unwritten, without_bytecode
-from invoicekey import settings
+from invoicekey.runtime import settings
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from invoicekey.alert import Style
-from invoicekey.check import REPORTING_SECONDS, UNREAD_FOR, DeadLetterReason, Finding, Heard, OrderCheck, Rules
-from invoicekey.errors import Conflict, CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
-from invoicekey.ledger import (
+from invoicekey.delivery.queues import RECHECK
+from invoicekey.ledger.entries import (
     DISMISSED,
     EXPIRED,
     FOLLOWED,
@@ -25,10 +23,12 @@ from invoicekey.ledger import (
     Shown,
     order_key,
 )
-from invoicekey.notification import OrderRef, own_event
-from invoicekey.outlets import RECHECK
-from invoicekey.policy import Policy
-from invoicekey.schedule import FOLLOWED_FOR
+from invoicekey.ledger.schedule import FOLLOWED_FOR
+from invoicekey.messages.alert import Style
+from invoicekey.rules.notification import OrderRef, own_event
+from invoicekey.rules.policy import Policy
+from invoicekey.runtime.errors import Conflict, CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.work.check import REPORTING_SECONDS, UNREAD_FOR, DeadLetterReason, Finding, Heard, OrderCheck, Rules
 from tests.fakes_outside import ACCOUNT, GRACE, LEASE, NOON, ORDER_ID, REF, Crash, Outside, unreachable
 from tests.keys import make_key
 from tests.orders import KEY, cnova_order, own_order, returned, sale

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from operations.alarms import BETWEEN_LOOKS_SECONDS, OVER, REASON, pick, telling, try_alarm
-from operations.findings import Section, State
+from operations.health.alarms import BETWEEN_LOOKS_SECONDS, OVER, REASON, pick, telling, try_alarm
+from operations.terminal.findings import Section, State
 from tests.operated import EMAIL, RESOURCES, Operated, Told, denied, operated
 
 OPERATIONS = "OperationsTopicArn"
@@ -327,7 +327,7 @@ def test_a_stack_of_many_pages_is_read_to_its_end(stack: Operated, watch: CloudW
 def test_an_item_says_whether_an_action_was_carried_out_or_is_left_out(
     item: dict[str, str], expected: tuple[bool, str | None] | None
 ) -> None:
-    from operations.alarms import _action
+    from operations.health.alarms import _action
 
     action = _action({**item, "Timestamp": BEGIN})
 

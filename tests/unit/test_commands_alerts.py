@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from operations.deployment import Hearing, Subscription
+from operations.deployment.stack import Hearing, Subscription
 from tests.operated import ACCOUNT, EMAIL, Operated, denied, operated
 
 ALERTS, OPERATIONS = "AlertTopicArn", "OperationsTopicArn"

@@ -16,16 +16,16 @@ from unittest import mock
 
 import pytest
 
-from invoicekey.errors import OrderNotFound, OutOfTime, SilenceAsked, TryAgainLater
-from invoicekey.order_list import MOST_ROWS, ROWS_A_PAGE, OrderPage, OrderRow
-from invoicekey.policy import Policy
+from invoicekey.rules.policy import Policy
+from invoicekey.runtime.errors import OrderNotFound, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.vtex.order_list import MOST_ROWS, ROWS_A_PAGE, OrderPage, OrderRow
 from local.vtex_simulator import Fault
-from operations import asking
-from operations.asking import Asking, Stopped
-from operations.backfilling import Backfill, Found, Listed, Load, choose, list_orders, together
-from operations.deployment import Trouble
-from operations.notes import About, opened
-from operations.period import period
+from operations.deployment.stack import Trouble
+from operations.tasks import asking
+from operations.tasks.asking import Asking, Stopped
+from operations.tasks.backfill import Backfill, Found, Listed, Load, choose, list_orders, together
+from operations.tasks.backfill_notes import About, opened
+from operations.terminal.period import period
 from tests.desk import Desk, Said, at_a_desk
 from tests.keys import make_key
 from tests.orders import PERSONAL, sale

@@ -13,9 +13,9 @@ from unittest import mock
 import pytest
 from rich.console import Console
 
-from operations import cli
-from operations.deployment import Trouble
-from operations.findings import Section, show, well
+from operations.deployment.stack import Trouble
+from operations.terminal import cli
+from operations.terminal.findings import Section, show, well
 from tests.desk import Desk, at_a_desk
 from tests.orders import sale
 

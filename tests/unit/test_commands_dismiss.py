@@ -5,10 +5,10 @@ from unittest import mock
 
 import pytest
 
-from invoicekey.errors import Conflict, TryAgainLater
-from invoicekey.ledger import Ledger
-from invoicekey.notification import OrderRef
-from invoicekey.outlets import Outlets
+from invoicekey.delivery.queues import Outlets
+from invoicekey.ledger.entries import Ledger
+from invoicekey.rules.notification import OrderRef
+from invoicekey.runtime.errors import Conflict, TryAgainLater
 from tests.desk import Desk, at_a_desk
 from tests.orders import sale
 

@@ -12,15 +12,15 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from invoicekey.errors import TryAgainLater
-from invoicekey.ledger import Entry, Ledger
-from invoicekey.notification import OrderRef
-from invoicekey.table import Table
-from invoicekey.vtex import Answer, Vtex
+from invoicekey.ledger.entries import Entry, Ledger
+from invoicekey.ledger.table import Table
+from invoicekey.rules.notification import OrderRef
+from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.vtex.client import Answer, Vtex
 from local import events
 from local.vtex_simulator import Fault
-from operations import health_at_vtex
-from operations.findings import Finding, Section, State, show
+from operations.health import account as health_at_vtex
+from operations.terminal.findings import Finding, Section, State, show
 from tests.operated import ACCOUNT, APP_KEY, APP_TOKEN, CURRENT, KEYS, RESOURCES, Operated, Told, denied, operated
 
 ALERTS, OPERATIONS = "AlertTopicArn", "OperationsTopicArn"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from operations.plain import as_csv, short_age
+from operations.terminal.plain import as_csv, short_age
 from tests.desk import CREDENTIALS, Desk, Said, at_a_desk
 from tests.keys import make_key
 from tests.orders import sale

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from invoicekey.guarded import Guarded, digest
+from invoicekey.ledger.registrations import Guarded, digest
 from local.vtex_routes import Feed
 from local.vtex_simulator import Fault
 from tests.operated import ACCOUNT, APP_KEY, APP_TOKEN, CURRENT, PREVIOUS, Operated, operated

@@ -9,10 +9,10 @@ from unittest import mock
 
 import pytest
 
-from invoicekey.outlets import Event, HookQueue
+from invoicekey.delivery.queues import Event, HookQueue
 from operations.commands import redrive as command
-from operations.deployment import Trouble
-from operations.redriving import HIDDEN_SECONDS, DeadLetters, Redrive, count
+from operations.deployment.stack import Trouble
+from operations.tasks.redrive import HIDDEN_SECONDS, DeadLetters, Redrive, count
 from tests.desk import Desk, at_a_desk
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ConnectionClosedError, ReadTimeoutError
 
-from invoicekey.guarded import digest
+from invoicekey.ledger.registrations import digest
 from local.vtex_simulator import Fault
 from tests.operated import ACCOUNT, APP_KEY, CURRENT, PREVIOUS, Operated, denied, operated
 

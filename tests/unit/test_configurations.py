@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from invoicekey.configurations import (
+from invoicekey.ledger.registrations import Guarded
+from invoicekey.runtime.errors import CredentialsRefused, SilenceAsked, TryAgainLater
+from invoicekey.vtex.subscriptions import (
     LONGEST_HOST,
     UNKNOWN_HOST,
     ConfigurationRefused,
@@ -31,8 +33,6 @@ from invoicekey.configurations import (
     is_feed_ours,
     ownership,
 )
-from invoicekey.errors import CredentialsRefused, SilenceAsked, TryAgainLater
-from invoicekey.guarded import Guarded
 from local import vtex_simulator
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_visits import SHOP, a_vtex, a_vtex_that_answers, app_key

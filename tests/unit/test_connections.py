@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from invoicekey.connections import LONGEST_IDLE, Connections, StaleConnection
-from invoicekey.errors import OutOfTime, SilenceAsked, TryAgainLater
-from invoicekey.vtex import Answer, Pace, Vtex
+from invoicekey.runtime.errors import OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.vtex.client import Answer, Pace, Vtex
+from invoicekey.vtex.connections import LONGEST_IDLE, Connections, StaleConnection
 from tests.dropping import Death, DroppingServer, StoppedClock
 from tests.fakes_visits import SHOP, a_vtex
 
@@ -334,7 +334,7 @@ def test_without_a_second_turn_there_is_no_second_try(server: DroppingServer) ->
 
 def test_without_time_there_is_no_second_try(server: DroppingServer, monkeypatch: pytest.MonkeyPatch) -> None:
     def wait_too_long() -> None:
-        monkeypatch.setattr("invoicekey.vtex.time", SimpleNamespace(monotonic=lambda: 1e12, time=time.time))
+        monkeypatch.setattr("invoicekey.vtex.client.time", SimpleNamespace(monotonic=lambda: 1e12, time=time.time))
 
     vtex = after_a_dead_connection(server, Turns(2, wait_too_long))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks import cost
-from invoicekey.telemetry import METRICS, MORE_METRICS
+from invoicekey.runtime.telemetry import METRICS, MORE_METRICS
 from tests.unit.test_template import ROOT, template
 
 MOST = 9.00

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from invoicekey.telemetry import METRICS, MORE_METRICS, NAMESPACE
+from invoicekey.runtime.telemetry import METRICS, MORE_METRICS, NAMESPACE
 from local.dashboard_picture import PICTURE, draw
 from tests.unit.test_template import ROOT, properties, template
 

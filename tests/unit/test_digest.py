@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from invoicekey import digest, summary, telemetry
-from invoicekey.alert import Alert, Style
-from invoicekey.digest import FORGETTING_SECONDS, MOST_TOLD, TELLING_SECONDS, WANTED_FOR, Digests, Due, Tellings
-from invoicekey.errors import TryAgainLater
-from invoicekey.ledger import DISMISSED, EXPIRED, Shown
-from invoicekey.outlets import AlertTopic
+from invoicekey.delivery.queues import AlertTopic
+from invoicekey.ledger.entries import DISMISSED, EXPIRED, Shown
+from invoicekey.messages import summary
+from invoicekey.messages.alert import Alert, Style
+from invoicekey.runtime import telemetry
+from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.work import digest
+from invoicekey.work.digest import FORGETTING_SECONDS, MOST_TOLD, TELLING_SECONDS, WANTED_FOR, Digests, Due, Tellings
 from tests.fakes_digest import LEASE, MINUTE, OTHER, PLENTY, SHOP, TUESDAY, DigestShop, at, die, fail, repeat, when
 from tests.fakes_outside import Crash
 

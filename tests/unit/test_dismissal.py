@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from invoicekey.backlog import Backlog
-from invoicekey.check import UNREAD_FOR
-from invoicekey.dismissal import Dismissals, Dismissed
-from invoicekey.errors import Conflict, CredentialsRefused, TryAgainLater
-from invoicekey.ledger import DISMISSED, EXPIRED, Entry, HeldBack, Report, checked_list
-from invoicekey.record import ResolvedRecord
-from invoicekey.schedule import FOLLOWED_FOR
+from invoicekey.ledger.entries import DISMISSED, EXPIRED, Entry, HeldBack, Report, checked_list
+from invoicekey.ledger.lists import Backlog
+from invoicekey.ledger.schedule import FOLLOWED_FOR
+from invoicekey.messages.record import ResolvedRecord
+from invoicekey.runtime.errors import Conflict, CredentialsRefused, TryAgainLater
+from invoicekey.work.check import UNREAD_FOR
+from invoicekey.work.dismissal import Dismissals, Dismissed
 from tests.fakes_outside import ACCOUNT, GRACE, LEASE, NOON, REF, Crash, Outside, Sent, unreachable
 from tests.keys import make_key
 from tests.orders import KEY, cnova_order, sale

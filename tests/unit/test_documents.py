@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from operations import __main__ as command_line
-from operations.cli import app
+from operations.terminal.cli import app
 from tests.unit.test_template import ROOT, template
 
 assert command_line.__all__, "importing it is what adds the commands to the app"
@@ -127,7 +127,7 @@ def metrics() -> set[str]:
     """Return every metric that the dashboard shows, that an alarm watches, or that the code counts by a fixed name."""
     shown = (ROOT / "template.yaml").read_text(encoding="utf-8")
     found = set(re.findall(r'"InvoiceKey", "(\w+)"', shown)) | set(re.findall(r"MetricName: (\w+)", shown))
-    code = (ROOT / "layers" / "invoicekey" / "python" / "invoicekey").glob("*.py")
+    code = (ROOT / "layers" / "invoicekey" / "python" / "invoicekey").rglob("*.py")
     return found | {name for file in code for name in re.findall(r'"([a-z]+(?:_[a-z0-9]+)+)"', file.read_text("utf-8"))}
 
 
@@ -138,13 +138,22 @@ def test_what_looks_like_a_metric_is_counted(document: Path) -> None:
     assert looks - metrics() == set()
 
 
-def test_every_module_has_its_place_in_the_architecture_in_the_order_of_imports() -> None:
+def test_every_room_and_module_has_its_place_in_the_architecture_in_the_order_of_imports() -> None:
     contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
-    layers = [set(layer.split(" | ")) for layer in contract[0]["layers"]]
-    table = text_of(ROOT / "docs" / "architecture.md").partition("| module | knows |")[2].partition("\n\n")[0]
-    rows = [set(re.findall(r"`(\w+)`", row.split("|")[1])) for row in table.strip().split("\n") if "`" in row]
+    floors = [set(layer.split(" | ")) for layer in contract[0]["layers"]][::-1]
+    table = text_of(ROOT / "docs" / "architecture.md").partition("| room | knows | modules |")[2].partition("\n\n")[0]
+    rows = [
+        [set(re.findall(r"`(\w+)`", cell)) for cell in row.split("|")[1:4]] for row in table.strip().split("\n")[1:]
+    ]
+    package = ROOT / "layers" / "invoicekey" / "python" / "invoicekey"
 
-    assert [row for row in rows if row] == layers[::-1]
+    assert sorted(room for (rooms, _, _) in rows for room in rooms) == sorted(
+        room for floor in floors for room in floor
+    )
+    order = {room: number for number, floor in enumerate(floors) for room in floor}
+    assert [order[room] for (rooms, _, _) in rows for room in rooms] == sorted(order.values())
+    for (room,), _, modules in rows:
+        assert modules - {"delivery", "vtex"} == {path.stem for path in (package / room).glob("[a-z]*.py")}
 
 
 # ---- Security: each threat names its test

@@ -10,17 +10,17 @@ from typing import Any
 import httpx
 import pytest
 
-from invoicekey import telemetry
-from invoicekey.configurations import Configurations
-from invoicekey.drain import Drained, DrainFeed, Ended, OwnFeeds
-from invoicekey.errors import TryAgainLater
-from invoicekey.feed import Feed
-from invoicekey.guarded import Guarded, GuardNotes, digest
-from invoicekey.ledger import Ledger
-from invoicekey.notification import event_id
-from invoicekey.outlets import FEED
-from invoicekey.visits import Rounds, Visits, accounts_served
-from invoicekey.vtex import Pace, Vtex
+from invoicekey.delivery.queues import FEED
+from invoicekey.ledger.entries import Ledger
+from invoicekey.ledger.registrations import Guarded, GuardNotes, digest
+from invoicekey.rules.notification import event_id
+from invoicekey.runtime import telemetry
+from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.vtex.client import Pace, Vtex
+from invoicekey.vtex.feed import Feed
+from invoicekey.vtex.subscriptions import Configurations
+from invoicekey.work.drain import Drained, DrainFeed, Ended, OwnFeeds
+from invoicekey.work.rounds import Rounds, Visits, accounts_served
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_visits import OTHER, SHOP, Figures, MemoryQueue, MemoryTable, a_vtex, app_key, credentials, headers
 from tests.vtex_facts import FACTS

@@ -14,9 +14,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from invoicekey.order import Order
-from invoicekey.settings import CheckerSettings
-from invoicekey.verdict import Circumstances, Verdict, judge
+from invoicekey.rules.order import Order
+from invoicekey.rules.verdict import Circumstances, Verdict, judge
+from invoicekey.runtime.settings import CheckerSettings
 from local import events
 from local.events import CHECKS, HOOKS, ORDERS, CheckCase, HookCase, OrderCase
 from local.vtex_simulator import VtexSimulator

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from invoicekey import telemetry
-from invoicekey.errors import CredentialsRefused, SilenceAsked, TryAgainLater
-from invoicekey.feed import Feed, FeedEvent, FeedNotConfigured
-from invoicekey.notification import event_id
+from invoicekey.rules.notification import event_id
+from invoicekey.runtime import telemetry
+from invoicekey.runtime.errors import CredentialsRefused, SilenceAsked, TryAgainLater
+from invoicekey.vtex.feed import Feed, FeedEvent, FeedNotConfigured
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_visits import SHOP, Figures, a_vtex, a_vtex_that_answers, app_key, credentials, headers
 

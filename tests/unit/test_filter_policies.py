@@ -11,12 +11,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from invoicekey import alert, summary
-from invoicekey.alert import Alert, Style
-from invoicekey.order import Order
-from invoicekey.outlets import AlertTopic, alert_entry
-from invoicekey.summary import Held, OpenFailure, Week
-from invoicekey.verdict import Code, Problem
+from invoicekey.delivery.queues import AlertTopic, alert_entry
+from invoicekey.messages import alert, summary
+from invoicekey.messages.alert import Alert, Style
+from invoicekey.messages.summary import Held, OpenFailure, Week
+from invoicekey.rules.order import Order
+from invoicekey.rules.verdict import Code, Problem
 
 ROOT = Path(__file__).parents[2]
 REGION = "us-east-1"

@@ -9,19 +9,20 @@ from typing import Any
 import httpx
 import pytest
 
-from invoicekey import notices, telemetry
-from invoicekey.backlog import Backlog
-from invoicekey.configurations import Configurations
-from invoicekey.errors import TryAgainLater
-from invoicekey.guard import HookGuard, Watch
-from invoicekey.guarded import Guarded, GuardNotes, Told, digest
-from invoicekey.ledger import Ledger
-from invoicekey.secrets import CachedSecret
-from invoicekey.settings import GuardSettings, VtexSettings
-from invoicekey.texts import LANGUAGES
-from invoicekey.topics import Topics
-from invoicekey.visits import Rounds, Visits
-from invoicekey.vtex import Vtex
+from invoicekey.delivery.topics import Topics
+from invoicekey.ledger.entries import Ledger
+from invoicekey.ledger.lists import Backlog
+from invoicekey.ledger.registrations import Guarded, GuardNotes, Told, digest
+from invoicekey.messages import notices
+from invoicekey.messages.texts import LANGUAGES
+from invoicekey.runtime import telemetry
+from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.secrets import CachedSecret
+from invoicekey.runtime.settings import GuardSettings, VtexSettings
+from invoicekey.vtex.client import Vtex
+from invoicekey.vtex.subscriptions import Configurations
+from invoicekey.work.guard import HookGuard, Watch
+from invoicekey.work.rounds import Rounds, Visits
 from local import vtex_simulator
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes import REFUSED, UNREACHABLE, FakeSecretsManager

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from invoicekey.notification import (
+from invoicekey.rules.notification import (
     KNOWN_STATES,
     AccountRefused,
     ForeignOrderId,

@@ -20,11 +20,11 @@ from botocore.exceptions import (
 )
 from botocore.stub import Stubber
 
-import operations.shop
-from operations import credentials, deploy
-from operations.deployment import Deployment, Hearing, Subscription, Trouble, explained, from_environment
-from operations.shop import NotHeardOfAgain, Shop, shop_of
-from operations.template import PATH
+import operations.deployment.shop
+from operations.deploying import credentials, deploy
+from operations.deploying.template import PATH
+from operations.deployment.shop import NotHeardOfAgain, Shop, shop_of
+from operations.deployment.stack import Deployment, Hearing, Subscription, Trouble, explained, from_environment
 from tests.dropping import Death, DroppingServer
 
 ACCOUNT = "luxstore"
@@ -588,7 +588,7 @@ def test_a_function_is_run_and_its_answer_is_waited_for(server: DroppingServer) 
 def test_a_function_that_outlasts_all_patience_is_not_started_again(
     server: DroppingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operations.shop, "TO_START", 0.05)
+    monkeypatch.setattr(operations.deployment.shop, "TO_START", 0.05)
     monkeypatch.setattr(GuardedShop, "seconds", 0.0)
     server.meet(2)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from invoicekey.order import Order, Package
+from invoicekey.rules.order import Order, Package
 from tests.keys import make_xml
 from tests.orders import ABSENT, KEY, PERSONAL, cnova_order, custom_apps, own_order, returned, sale
 

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from invoicekey.errors import CredentialsRefused, SilenceAsked, TryAgainLater
-from invoicekey.order_list import MOST_ROWS, OrderList, OrderPage, OrderRow
+from invoicekey.runtime.errors import CredentialsRefused, SilenceAsked, TryAgainLater
+from invoicekey.vtex.order_list import MOST_ROWS, OrderList, OrderPage, OrderRow
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_visits import SHOP, a_vtex, a_vtex_that_answers
 

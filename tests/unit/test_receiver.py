@@ -12,11 +12,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from invoicekey import telemetry
-from invoicekey.notification import parse
-from invoicekey.receiver import MOST_BYTES, Receiver
-from invoicekey.secrets import CachedSecret
-from invoicekey.settings import ReceiverSettings
+from invoicekey.rules.notification import parse
+from invoicekey.runtime import telemetry
+from invoicekey.runtime.secrets import CachedSecret
+from invoicekey.runtime.settings import ReceiverSettings
+from invoicekey.work.receive import MOST_BYTES, Receiver
 from tests.fakes import REFUSED, UNREACHABLE, FakeSecretsManager, FakeSqs, Trouble
 from tests.vtex_facts import FACTS
 

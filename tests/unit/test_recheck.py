@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from invoicekey import telemetry
-from invoicekey.backlog import Backlog
-from invoicekey.ledger import Entry, Ledger
-from invoicekey.notification import OrderRef
-from invoicekey.outlets import HookQueue
-from invoicekey.recheck import PENDING, Queued, Recheck
+from invoicekey.delivery.queues import HookQueue
+from invoicekey.ledger.entries import Entry, Ledger
+from invoicekey.ledger.lists import Backlog
+from invoicekey.rules.notification import OrderRef
+from invoicekey.runtime import telemetry
+from invoicekey.work.recheck import PENDING, Queued, Recheck
 from tests.fake_dynamodb import FakeDynamoDb
 from tests.fakes_outside import Crash
 

@@ -11,10 +11,10 @@ from typing import Any, cast
 import jsonschema
 import pytest
 
-from invoicekey import record
-from invoicekey.order import Order
-from invoicekey.record import CloseReason, ExpiredRecord, FailingRecord, RecordType, ResolvedRecord
-from invoicekey.verdict import Code, Problem, Severity, Suggestion, SuggestionSource
+from invoicekey.messages import record
+from invoicekey.messages.record import CloseReason, ExpiredRecord, FailingRecord, RecordType, ResolvedRecord
+from invoicekey.rules.order import Order
+from invoicekey.rules.verdict import Code, Problem, Severity, Suggestion, SuggestionSource
 from local import schemas
 from local.schemas import SCHEMAS
 from tests.keys import make_xml

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from invoicekey.schedule import FOLLOWED_FOR, READINGS, next_reading
+from invoicekey.ledger.schedule import FOLLOWED_FOR, READINGS, next_reading
 
 TOLD = datetime(2026, 3, 3, 15, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

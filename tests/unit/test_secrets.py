@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from invoicekey.errors import CredentialsRefused, TryAgainLater
-from invoicekey.secrets import CachedSecret, Credentials, hook_secrets, vtex_credentials
+from invoicekey.runtime.errors import CredentialsRefused, TryAgainLater
+from invoicekey.runtime.secrets import CachedSecret, Credentials, hook_secrets, vtex_credentials
 from tests.fakes import REFUSED, UNREACHABLE, FakeSecretsManager, Trouble
 
 ARN = "arn:hook"

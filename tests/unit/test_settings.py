@@ -7,9 +7,10 @@ from typing import Protocol
 
 import pytest
 
-from invoicekey.alert import Style
-from invoicekey.policy import Limit, Policy
-from invoicekey.settings import (
+from invoicekey.messages.alert import Style
+from invoicekey.messages.texts import LANGUAGES
+from invoicekey.rules.policy import Limit, Policy
+from invoicekey.runtime.settings import (
     CHECKER_SHARE,
     COMMANDS_SHARE,
     DRAIN_SHARE,
@@ -23,7 +24,6 @@ from invoicekey.settings import (
     SettingsError,
     VtexSettings,
 )
-from invoicekey.texts import LANGUAGES
 from tests.keys import make_cnpj, make_cpf
 
 RECEIVER = {

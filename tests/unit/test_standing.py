@@ -11,8 +11,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from operations.deployment import Deployment, Trouble
-from operations.standing import LONGEST_REASON, Stack, make_ready
+from operations.deploying.standing import LONGEST_REASON, Stack, make_ready
+from operations.deployment.stack import Deployment, Trouble
 
 NAME, STACK_ID = "invoicekey-dev", "arn:aws:cloudformation:us-east-1:123456789012:stack/invoicekey-dev/1"
 BEGAN = datetime.now(UTC) - timedelta(minutes=7)

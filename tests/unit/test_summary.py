@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from invoicekey import alert, summary, texts
-from invoicekey.alert import Alert, Style
-from invoicekey.summary import Held, OpenFailure, SinceLast, Week
-from invoicekey.texts import LANGUAGES
-from invoicekey.verdict import Code
+from invoicekey.messages import alert, summary, texts
+from invoicekey.messages.alert import Alert, Style
+from invoicekey.messages.summary import Held, OpenFailure, SinceLast, Week
+from invoicekey.messages.texts import LANGUAGES
+from invoicekey.rules.verdict import Code
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "alerts"
 

@@ -10,15 +10,16 @@ from aws_lambda_powertools.metrics import MetricUnit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from invoicekey import batch, drain, guard, telemetry
-from invoicekey.check import DeadLetterReason
-from invoicekey.digest import DIGEST, REMINDER
-from invoicekey.telemetry import LEAST, METRICS, MORE_METRICS, SHARES, Figures
-from invoicekey.verdict import Code, Outcome
+from invoicekey.rules.verdict import Code, Outcome
+from invoicekey.runtime import telemetry
+from invoicekey.runtime.telemetry import LEAST, METRICS, MORE_METRICS, SHARES, Figures
+from invoicekey.work import batch, drain, guard
+from invoicekey.work.check import DeadLetterReason
+from invoicekey.work.digest import DIGEST, REMINDER
 from tests.figures import Metric, hear_the_log, lines_of_figures, metrics_in
 from tests.unit.test_template import ROOT
 
-CODE = sorted((ROOT / "layers" / "invoicekey" / "python" / "invoicekey").glob("*.py"))
+CODE = sorted((ROOT / "layers" / "invoicekey" / "python" / "invoicekey").rglob("*.py"))
 
 
 @pytest.fixture
@@ -269,7 +270,7 @@ def test_every_name_that_is_counted_is_in_one_of_the_sets_and_every_name_in_them
 
 
 def test_the_reasons_of_a_refusal_are_all_there() -> None:
-    tree = ast.parse((ROOT / "layers/invoicekey/python/invoicekey/receiver.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "layers/invoicekey/python/invoicekey/work/receive.py").read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "_refused"]
 
     assert {ast.literal_eval(call.args[1]) for call in calls} == set(FAMILIES["hook_refused_{why}"])

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from operations.answers import READ_BY
-from operations.template import ROOT, template
+from operations.deploying.answers import READ_BY
+from operations.deploying.template import ROOT, template
 
 __all__ = ["ROOT", "template"]
 

@@ -9,8 +9,8 @@ from zoneinfo import available_timezones
 
 import pytest
 
-from operations.answers import LONGEST_STACK_NAME, MADE_BY_AWS, READ_BY, faults
-from operations.template import parameters, template, variables
+from operations.deploying.answers import LONGEST_STACK_NAME, MADE_BY_AWS, READ_BY, faults
+from operations.deploying.template import parameters, template, variables
 from tests.keys import make_cnpj, make_cpf
 
 SCHEDULES = [name for name in parameters() if name.endswith("Schedule")]

@@ -6,10 +6,10 @@ from enum import StrEnum
 
 import pytest
 
-from invoicekey import texts
-from invoicekey.access_key import Mangling
-from invoicekey.texts import LANGUAGES, Counted, Said
-from invoicekey.verdict import Code, Problem, Severity, SuggestionSource
+from invoicekey.messages import texts
+from invoicekey.messages.texts import LANGUAGES, Counted, Said
+from invoicekey.rules.access_key import Mangling
+from invoicekey.rules.verdict import Code, Problem, Severity, SuggestionSource
 from tests.vtex_facts import FACTS
 from tests.wrappings import WRAPPINGS, Wrap
 

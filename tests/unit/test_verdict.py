@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import pytest
 
-from invoicekey.order import Order
-from invoicekey.policy import Policy
-from invoicekey.verdict import (
+from invoicekey.rules.order import Order
+from invoicekey.rules.policy import Policy
+from invoicekey.rules.verdict import (
     CANCELED_STATUSES,
     Circumstances,
     Code,

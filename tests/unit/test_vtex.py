@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from invoicekey import vtex
-from invoicekey.errors import CredentialsRefused, OrderNotFound, OutOfTime, SilenceAsked, TryAgainLater
-from invoicekey.notification import OrderRef
-from invoicekey.secrets import Credentials, vtex_credentials
-from invoicekey.vtex import LONGEST_WAIT, Pace, Vtex, retry_after
+from invoicekey.rules.notification import OrderRef
+from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.runtime.secrets import Credentials, vtex_credentials
+from invoicekey.vtex import client as vtex
+from invoicekey.vtex.client import LONGEST_WAIT, Pace, Vtex, retry_after
 from local.vtex_simulator import Fault, VtexSimulator
 
 REF = OrderRef("luxstore", "VVJ-975102-01")

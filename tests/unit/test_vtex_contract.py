@@ -18,15 +18,15 @@ import pytest
 import yaml
 
 from benchmarks import orders as benchmark_orders
-from invoicekey.configurations import Configurations, WantedHook
-from invoicekey.feed import Feed
-from invoicekey.notification import FILTER_STATES, KNOWN_STATES, OrderRef, is_order_id, is_watched, order_ref
-from invoicekey.order import Order
-from invoicekey.order_list import OrderList
-from invoicekey.policy import Policy
-from invoicekey.settings import VtexSettings
-from invoicekey.verdict import Circumstances, Code, Outcome, judge
-from invoicekey.vtex import Pace, Vtex
+from invoicekey.rules.notification import FILTER_STATES, KNOWN_STATES, OrderRef, is_order_id, is_watched, order_ref
+from invoicekey.rules.order import Order
+from invoicekey.rules.policy import Policy
+from invoicekey.rules.verdict import Circumstances, Code, Outcome, judge
+from invoicekey.runtime.settings import VtexSettings
+from invoicekey.vtex.client import Pace, Vtex
+from invoicekey.vtex.feed import Feed
+from invoicekey.vtex.order_list import OrderList
+from invoicekey.vtex.subscriptions import Configurations, WantedHook
 from local import events, vtex_simulator
 from local.vtex_simulator import VtexSimulator
 from tests.fakes_visits import AS_FAST_AS_IT_GOES, SHOP, app_key, credentials

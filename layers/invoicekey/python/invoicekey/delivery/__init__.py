@@ -1,0 +1,1 @@
+"""Where things go: the queues and the topics."""

@@ -1,0 +1,518 @@
+"""The ledger: one item an order, with what was last seen and what was last reported.
+
+It is what makes a report go out once (docs/architecture.md draws its states). Every write is on condition that the item
+is still as it was read, so nothing older than the ledger is ever written. Small items stand beside the orders: which
+order owns a key, until when an account at VTEX wants silence, how often a message was put back on purpose, when an
+account's last alerts went out, and which alerts are held back for a digest.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+from invoicekey.ledger.table import Item, Table, TransactionRefused, Write
+from invoicekey.rules.notification import OrderRef
+from invoicekey.rules.policy import Limit
+from invoicekey.runtime.errors import Conflict, TryAgainLater
+
+KEEP_CLOSED_DAYS = 400
+KEEP_CLAIMS_DAYS = 365
+KEEP_NOTES_DAYS = 15
+"""A day longer than a queue keeps a message."""
+MOST_CLAIMS = 30
+"""So many keys of an order are claimed; a transaction of DynamoDB takes 100 items."""
+MOST_EVENTS = 20
+"""So many events are remembered of an order."""
+MOST_PROBLEMS = 10
+MOST_ACTS = 10
+"""So many of what people did with an order are remembered."""
+FOLLOWED = "followed"
+HELD_BACK = "held_back"
+"""Lists of the table's index: orders by when they are read again, alerts by when they were held back."""
+OTHER_MARKETPLACE = "other_marketplace"
+DISMISSED, EXPIRED = "dismissed", "expired"
+"""Why a failure is set aside."""
+SPOILT = "the order's item in the ledger is spoilt: mend it"
+"""Why an order is tried again later whose item can't be read."""
+_DAY = 86_400
+_TRIES_FOR_TURNS = 5
+
+
+def checked_list(account: str) -> str:
+    """Name the list of an account's orders that are not followed, by when they were last checked."""
+    return f"checked#{account}"
+
+
+class KeyTaken(Exception):
+    """Other orders own keys that this one was to claim: their claims, by key."""
+
+    def __init__(self, claims: "Mapping[str, Claim]") -> None:
+        super().__init__("keys are owned by other orders")
+        self.claims = claims
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Which order showed a key first, and until when that counts."""
+
+    order_id: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An error of an order, as lists show it."""
+
+    code: str
+    invoice_number: str | None
+    has_suggestion: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report and how far it has come. Its bytes are kept until it is told, for they may have to be sent again."""
+
+    number: int
+    type: str
+    record: str
+    """The record as sent to the failure queue."""
+    alert: str | None
+    """The alert's PublishBatch entry as JSON; None where nobody is to be alerted."""
+    lease_until: datetime
+    """Until then its writer alone may send it."""
+    recorded: bool = False
+    alerted: bool = False
+
+    @property
+    def is_told(self) -> bool:
+        """Say whether nothing is left to be sent."""
+        return self.recorded and self.alerted
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the ledger holds of an order; version 0 is an order that it does not hold yet."""
+
+    ref: OrderRef
+    version: int = 0
+    first_heard_at: datetime | None = None
+    checked_at: datetime | None = None
+    outcome: str | None = None
+    events: tuple[str, ...] = ()
+    """The events that led to checks which have ended (notification.event_id), the newest last."""
+    errors_told: str | None = None
+    """The fingerprint of the errors that were told and are open or set aside; None when there are none."""
+    errors: tuple[Shown, ...] = ()
+    """Those errors."""
+    set_aside: str | None = None
+    """Why they are not followed any longer: `dismissed` or `expired`. They count as news only when they change."""
+    set_aside_why: str | None = None
+    """Since when, and in a person's words why."""
+    acts: tuple[str, ...] = ()
+    """What people did with it, each a time and words, the newest last."""
+    opened_at: datetime | None = None
+    followed_from: datetime | None = None
+    """When the open failure was last told, or a dismissal taken back; its readings follow from there (schedule.py)."""
+    recheck_at: datetime | None = None
+    """When the order is to be read again."""
+    mended_at: datetime | None = None
+    """When a failure of it was last closed as ok."""
+    is_in_digests: bool = False
+    """Its failure was held back for a digest, and so is what becomes of it."""
+    claims: frozenset[str] = frozenset()
+    """The keys that it is to own."""
+    claims_held: frozenset[str] = frozenset()
+    """The keys that it owned when it was read."""
+    claims_from: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Which of the claims are taken from which order, that owns them no longer."""
+    report: Report | None = None
+    """The last report, told or not."""
+
+    @property
+    def has_open_failure(self) -> bool:
+        """Say whether a failure was told and not yet closed or set aside."""
+        return self.errors_told is not None and self.set_aside is None
+
+    @property
+    def is_to_be_closed(self) -> bool:
+        """Say whether machines wait for the end of a failure: an open one, or one that was given up."""
+        return self.errors_told is not None and self.set_aside != DISMISSED
+
+    @property
+    def last_report_number(self) -> int:
+        """Return the number of the last report, 0 before the first."""
+        return self.report.number if self.report else 0
+
+    def with_events(self, events: Iterable[str]) -> "Entry":
+        """Return the entry with events added to those that it remembers."""
+        return replace(self, events=tuple(dict.fromkeys([*self.events, *events]))[-MOST_EVENTS:])
+
+    def with_act(self, at: datetime, what: str) -> "Entry":
+        """Return the entry with what a person did."""
+        return replace(self, acts=(*self.acts, f"{at.isoformat(timespec='seconds')} {what}")[-MOST_ACTS:])
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """What a digest is to tell of an order whose alert was held back."""
+
+    kind: str
+    """As in the alert's attribute `type`: failing, resolved or expired."""
+    since: datetime
+    codes: tuple[str, ...] = ()
+    """Of its errors; a resolved one has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one read of the ledger gave."""
+
+    entries: dict[OrderRef, Entry]
+    """Those that can be read: an item that somebody spoilt by hand is left out, and is nobody else's trouble."""
+    silent_until: dict[str, float]
+    """Until when, in seconds since 1970, nothing of an account may be read."""
+    put_back: dict[str, int]
+    """How often a message was put back on purpose, by its id."""
+
+
+class Ledger:
+    """The orders' items, and the small ones beside them."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def read(self, refs: Iterable[OrderRef], message_ids: Iterable[str] = ()) -> Page:
+        """Read up to 40 orders, their accounts' silences and the notes of messages, consistently, in one request."""
+        orders = {order_key(ref): ref for ref in refs}
+        accounts = {silence_key(ref.account): ref.account for ref in orders.values()}
+        messages = {f"message#{message_id}": message_id for message_id in message_ids}
+        items = self._table.get([*orders, *accounts, *messages])
+        entries = {ref: _readable(ref, items.get(key)) for key, ref in orders.items()}
+        return Page(
+            entries={ref: entry for ref, entry in entries.items() if entry},
+            silent_until=_numbers(items, accounts, "until"),
+            put_back={message: int(times) for message, times in _numbers(items, messages, "put_back").items()},
+        )
+
+    def read_one(self, ref: OrderRef) -> Entry:
+        """Read an order anew; raise TryAgainLater where its item is spoilt by now."""
+        entry = self.read([ref]).entries.get(ref)
+        if entry is None:
+            raise TryAgainLater(SPOILT)
+        return entry
+
+    def write(self, entry: Entry) -> Entry:
+        """Write an entry and the change of its claims, on condition that the ledger holds it as it was read.
+
+        Raises Conflict where it does not, and KeyTaken where other orders own keys that it claims.
+        """
+        return self._write(entry, gone=frozenset())
+
+    def _write(self, entry: Entry, gone: frozenset[str]) -> Entry:
+        """Write it; `gone` are former owners of its keys that the ledger holds no longer."""
+        written = replace(entry, version=entry.version + 1, claims_held=entry.claims, claims_from=MappingProxyType({}))
+        item, as_read = _item(written), _as_read(entry)
+        claimed, released = sorted(entry.claims - entry.claims_held), sorted(entry.claims_held - entry.claims)
+        if not (claimed or released):
+            self._table.put(item, **as_read)
+            return written
+        losing = sorted({owner for key, owner in entry.claims_from.items() if key in claimed})
+        try:
+            self._table.transact(
+                self._table.to_put(item, **as_read),
+                *(self._claim(entry, key) for key in claimed),
+                *(self._release(entry, key) for key in released),
+                *(self._stay_gone(entry, owner) if owner in gone else self._lose(entry, owner) for owner in losing),
+            )
+        except TransactionRefused as refused:
+            about = [entry.ref.order_id, *claimed, *released, *losing]
+            items = {about[place]: item for place, item in refused.items.items()}
+            if entry.ref.order_id in items or not gone.isdisjoint(items):
+                raise Conflict from refused
+            if taken := {key: _claim_of(item) for key, item in items.items() if key in claimed}:
+                raise KeyTaken(taken) from refused
+            # What is left are claims that ran out, and that others have made since: there is nothing to release; and
+            # former owners that the ledger has forgotten: there is nothing to take from them.
+            held = replace(entry, claims_held=entry.claims_held.difference(items))
+            return self._write(held, gone.union(owner for owner in losing if owner in items))
+        return written
+
+    def note_recorded(self, entry: Entry) -> None:
+        """Note that the record of the entry's report was sent."""
+        self._table.update(**_noted(entry, "SET report.recorded = :yes"))
+
+    def note_alerted(self, entry: Entry) -> None:
+        """Note that the alert of the entry's report was sent; its bytes, most of the item, are not kept any longer.
+
+        An older one that still waits for a digest is old news now.
+        """
+        noted = _noted(entry, _ALERTED, in_digests=False)
+        if entry.is_in_digests:
+            self._together(self._table.to_update(**noted), self._table.to_delete(held_key(entry.ref)))
+        else:
+            self._table.update(**noted)
+
+    def note_dismissed(self, entry: Entry) -> None:
+        """Note that the record of a dismissal was sent: nothing is left to be told, and the order needs no reading.
+
+        An alert that still waits for a digest is called off. All on condition that nobody has written the order since.
+        """
+        told = entry.report and replace(entry.report, recorded=True, alerted=True)
+        done = replace(entry, version=entry.version + 1, recheck_at=None, is_in_digests=False, report=told)
+        put = self._table.to_put(_item(done), **_as_read(entry))
+        self._together(put, self._table.to_delete(held_key(entry.ref)))
+
+    def note_held_back(self, entry: Entry, held: HeldBack) -> None:
+        """Note that a digest is to tell the alert of the entry's report, in the place of an older one of the order."""
+        noted = self._table.to_update(**_noted(entry, _ALERTED, in_digests=True))
+        self._together(noted, self._table.to_update(held_key(entry.ref), **_held(held)))
+
+    def take_turns(self, account: str, kind: str, wanted: int, now: datetime, limit: Limit) -> int:
+        """Return how many of the wanted alerts may go out now: never more than the limit within its window."""
+        key, at = f"turns#{account}#{kind}", now.timestamp()
+        for _ in range(_TRIES_FOR_TURNS):
+            item = self._table.get([key]).get(key, {})
+            taken = [
+                moment for moment in map(float, item.get("taken", [])) if moment > at - limit.window.total_seconds()
+            ]
+            granted = max(0, min(wanted, limit.alerts - len(taken)))
+            if not granted:
+                return 0
+            version = int(item.get("version", 0))
+            turns = {"pk": key, "version": version + 1, "taken": [str(m) for m in (*taken, *[at] * granted)]}
+            with contextlib.suppress(Conflict):
+                expires = {"expires_at": int(at + limit.window.total_seconds()) + _DAY}
+                condition = "version = :version" if version else "attribute_not_exists(pk)"
+                self._table.put({**turns, **expires}, condition, **({"version": version} if version else {}))
+                return granted
+        raise TryAgainLater("other environments took their turns again and again")
+
+    def note_silence(self, account: str, until: float) -> None:
+        """Note until when, in seconds since 1970, nothing of an account may be read; a longer silence stays."""
+        item = {"pk": silence_key(account), "until": int(until) + 1, "expires_at": int(until) + _DAY}
+        with contextlib.suppress(Conflict):
+            self._table.put(item, "attribute_not_exists(pk) OR #until < :until", until=item["until"])
+
+    def note_put_back(self, message_id: str) -> None:
+        """Note that a message was put back on purpose, so that only other receives count as deaths."""
+        self._table.update(
+            f"message#{message_id}",
+            "ADD put_back :one SET expires_at = :expires",
+            one=1,
+            expires=int(time.time()) + KEEP_NOTES_DAYS * _DAY,
+        )
+
+    def _together(self, *writes: Write) -> None:
+        try:
+            self._table.transact(*writes)
+        except TransactionRefused as refused:
+            raise Conflict from refused
+
+    def _claim(self, entry: Entry, key: str) -> Write:
+        shown_at = entry.checked_at.timestamp() if entry.checked_at else time.time()
+        until = int(shown_at) + KEEP_CLAIMS_DAYS * _DAY
+        item = {"pk": claim_key(entry.ref.account, key), "order_id": entry.ref.order_id, "expires_at": until}
+        owners = {"own": entry.ref.order_id, "former": entry.claims_from.get(key, entry.ref.order_id)}
+        return self._table.to_put(item, "attribute_not_exists(pk) OR order_id IN (:own, :former)", **owners)
+
+    def _lose(self, entry: Entry, owner: str) -> Write:
+        """Return the write by which a former owner loses its claims; a check of it meanwhile meets a conflict."""
+        keys = {key for key, former in entry.claims_from.items() if former == owner}
+        change = "DELETE claims :keys ADD version :one"
+        key = order_key(OrderRef(entry.ref.account, owner))
+        return self._table.to_update(key, change, "attribute_exists(pk)", keys=keys, one=1)
+
+    def _stay_gone(self, entry: Entry, owner: str) -> Write:
+        """Return what makes sure, where a former owner is gone, that no check of it has written it meanwhile."""
+        return self._table.to_delete(order_key(OrderRef(entry.ref.account, owner)), "attribute_not_exists(pk)")
+
+    def _release(self, entry: Entry, key: str) -> Write:
+        condition = "attribute_not_exists(pk) OR order_id = :own"
+        return self._table.to_delete(claim_key(entry.ref.account, key), condition, own=entry.ref.order_id)
+
+
+def order_key(ref: OrderRef) -> str:
+    """Return the key of an order's item."""
+    return f"order#{ref.account}#{ref.order_id}"
+
+
+def claim_key(account: str, key: str) -> str:
+    """Return the key of the item that says which order of an account owns an access key."""
+    return f"key#{account}#{key}"
+
+
+def silence_key(account: str) -> str:
+    """Return the key of the item that says until when an account wants silence."""
+    return f"silence#{account}"
+
+
+def ref_of(item_key: str) -> OrderRef:
+    """Return the order of an item's key, `order#…` or `held#…`."""
+    _, account, order_id = item_key.split("#")
+    return OrderRef(account, order_id)
+
+
+def _as_read(entry: Entry) -> dict[str, Any]:
+    if entry.version:
+        return {"condition": "version = :read", "read": entry.version}
+    return {"condition": "attribute_not_exists(pk)"}
+
+
+def _noted(entry: Entry, change: str, **values: object) -> dict[str, Any]:
+    # The version grows too, so that who read the report as untold can't take it over any more.
+    return {
+        "key": order_key(entry.ref),
+        "change": f"{change} ADD version :one",
+        "condition": "report.#number = :number",
+        "yes": True,
+        "one": 1,
+        "number": entry.last_report_number,
+        **values,
+    }
+
+
+_ALERTED = "SET report.alerted = :yes, is_in_digests = :in_digests REMOVE report.alert"
+
+
+def _claim_of(item: Item) -> Claim:
+    return Claim(item["order_id"], datetime.fromtimestamp(int(item["expires_at"]), UTC))
+
+
+def held_key(ref: OrderRef) -> str:
+    """Return the key of the item that keeps what a digest is to tell of an order."""
+    return f"held#{ref.account}#{ref.order_id}"
+
+
+def _held(held: HeldBack) -> dict[str, Any]:
+    return {
+        "change": "SET kind = :kind, codes = :codes, #list = :list, list_at = :since REMOVE digest",
+        "kind": held.kind,
+        "codes": list(held.codes),
+        "list": HELD_BACK,
+        "since": _text(held.since),
+    }
+
+
+def _item(entry: Entry) -> Item:
+    """Return an entry as the table keeps it; what is None or empty is left out."""
+    item = {
+        "pk": order_key(entry.ref),
+        "version": entry.version,
+        "first_heard_at": _text(entry.first_heard_at),
+        "checked_at": _text(entry.checked_at),
+        "outcome": entry.outcome,
+        "events": list(entry.events),
+        "errors_told": entry.errors_told,
+        "errors": [_shown_item(error) for error in entry.errors[:MOST_PROBLEMS]],
+        "set_aside": entry.set_aside,
+        "set_aside_why": entry.set_aside_why,
+        "acts": list(entry.acts),
+        "opened_at": _text(entry.opened_at),
+        "followed_from": _text(entry.followed_from),
+        "recheck_at": _text(entry.recheck_at),
+        "mended_at": _text(entry.mended_at),
+        "is_in_digests": entry.is_in_digests or None,
+        "claims": set(entry.claims),
+        "report": entry.report and _report_item(entry.report),
+        **_listing(entry),
+        "expires_at": _expires_at(entry),
+    }
+    return {name: value for name, value in item.items() if value not in (None, [], set())}
+
+
+def _listing(entry: Entry) -> Item:
+    if entry.recheck_at:
+        return {"list": FOLLOWED, "list_at": _text(entry.recheck_at)}
+    if entry.outcome in (None, OTHER_MARKETPLACE):
+        return {}
+    return {"list": checked_list(entry.ref.account), "list_at": _text(entry.checked_at)}
+
+
+def _expires_at(entry: Entry) -> int | None:
+    if entry.has_open_failure or entry.recheck_at:
+        return None
+    # Without a report there is no number that must not begin anew.
+    has_events_alone = entry.outcome in (None, OTHER_MARKETPLACE) and entry.report is None
+    return int(time.time()) + (KEEP_NOTES_DAYS if has_events_alone else KEEP_CLOSED_DAYS) * _DAY
+
+
+def _shown_item(error: Shown) -> Item:
+    return {"code": error.code, "invoice_number": error.invoice_number, "has_suggestion": error.has_suggestion}
+
+
+def _report_item(report: Report) -> Item:
+    return {
+        "number": report.number,
+        "type": report.type,
+        "record": report.record,
+        "alert": report.alert,
+        "lease_until": _text(report.lease_until),
+        "recorded": report.recorded,
+        "alerted": report.alerted,
+    }
+
+
+def _numbers(items: Mapping[str, Item], names: Mapping[str, str], attribute: str) -> dict[str, float]:
+    """Return a number of each small item by its name; one that is absent or spoilt is left out."""
+    numbers: dict[str, float] = {}
+    for key, name in names.items():
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            numbers[name] = float(items[key][attribute])
+    return numbers
+
+
+def _readable(ref: OrderRef, item: Item | None) -> Entry | None:
+    try:
+        return entry_of(ref, item)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def entry_of(ref: OrderRef, item: Item | None) -> Entry:
+    """Return the entry that an item holds."""
+    if item is None:
+        return Entry(ref)
+    report = item.get("report")
+    claims = frozenset(item.get("claims", ()))
+    return Entry(
+        ref,
+        version=int(item["version"]),
+        first_heard_at=_moment(item.get("first_heard_at")),
+        checked_at=_moment(item.get("checked_at")),
+        outcome=item.get("outcome"),
+        events=tuple(item.get("events", ())),
+        errors_told=item.get("errors_told"),
+        errors=tuple(Shown(**error) for error in item.get("errors", ())),
+        set_aside=item.get("set_aside"),
+        set_aside_why=item.get("set_aside_why"),
+        acts=tuple(item.get("acts", ())),
+        opened_at=_moment(item.get("opened_at")),
+        followed_from=_moment(item.get("followed_from")),
+        recheck_at=_moment(item.get("recheck_at")),
+        mended_at=_moment(item.get("mended_at")),
+        is_in_digests=item.get("is_in_digests", False),
+        claims=claims,
+        claims_held=claims,
+        report=report
+        and Report(
+            number=int(report["number"]),
+            type=report["type"],
+            record=report["record"],
+            alert=report.get("alert"),
+            lease_until=datetime.fromisoformat(report["lease_until"]),
+            recorded=report["recorded"],
+            alerted=report["alerted"],
+        ),
+    )
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat() if moment else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

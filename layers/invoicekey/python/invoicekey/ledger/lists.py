@@ -1,0 +1,222 @@
+"""What is still to be done: orders to be read again, alerts held back for a digest, and what was checked of late.
+
+Read by the table's index, never by a scan. The index lags a moment behind the items, so whoever acts on what it says
+does so on condition that the item still says it. An item that somebody spoilt by hand is left out.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import itemgetter
+
+from invoicekey.ledger.entries import FOLLOWED, HELD_BACK, Shown, checked_list, held_key, order_key, ref_of
+from invoicekey.ledger.table import Item, Table
+from invoicekey.rules.notification import OrderRef
+from invoicekey.rules.verdict import Code
+from invoicekey.runtime import telemetry
+from invoicekey.runtime.errors import Conflict
+from invoicekey.runtime.telemetry import logger
+
+_ACCOUNTS = "accounts"
+_OK, _NOT_INVOICED = "ok", "not_invoiced"
+_KINDS = ("failing", "resolved", "expired")
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedOrder:
+    """An order that is read again: for its open failure, or for what may become overdue."""
+
+    ref: OrderRef
+    due_at: datetime
+    opened_at: datetime | None
+    """When its failure was first told; None where none is open."""
+    checked_at: datetime
+    outcome: str | None
+    mended_at: datetime | None
+    """When a failure of it was last closed as ok."""
+    set_aside: str | None
+    errors: tuple[Shown, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether it has an open failure; a dismissed one is still read once more, and is none."""
+        return self.opened_at is not None and self.set_aside is None
+
+    @property
+    def is_second_look(self) -> bool:
+        """Say whether it is read once more because its event said that it was invoiced, and it was not yet."""
+        return self.outcome == _NOT_INVOICED
+
+    @property
+    def is_good(self) -> bool:
+        """Say whether its keys are good: it is read again for what may become overdue."""
+        return self.outcome == _OK
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedOrder:
+    """An order that was checked, and is not followed."""
+
+    ref: OrderRef
+    outcome: str
+    checked_at: datetime
+    mended_at: datetime | None
+    """When a failure of it was last closed as ok."""
+    set_aside: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldAlert:
+    """An alert that a digest is to tell."""
+
+    ref: OrderRef
+    kind: str
+    codes: tuple[Code, ...]
+    since: datetime
+    digest: int | None
+    """The run that has taken it up for its digest, told or not."""
+
+
+class Backlog:
+    """The lists."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def followed(self, due_by: datetime | None = None) -> Iterator[FollowedOrder]:
+        """Yield the orders that are read again, or those of them that are due; the longest due first."""
+        return self._listed(FOLLOWED, _followed, until=_text(due_by) if due_by else "~")
+
+    def postpone(self, order: FollowedOrder, until: datetime) -> None:
+        """Let an order not be due again before `until`, unless a check has said otherwise meanwhile.
+
+        Its version stays as it is: a check that is under way knows better, and is not to meet a conflict. A check that
+        is over may have left the same time, so the time of the check counts too.
+        """
+        with suppress(Conflict):
+            self._table.update(
+                order_key(order.ref),
+                "SET recheck_at = :until, list_at = :until",
+                "recheck_at = :due AND checked_at = :checked",
+                until=_text(until),
+                due=_text(order.due_at),
+                checked=_text(order.checked_at),
+            )
+
+    def checked(self, account: str, since: datetime) -> Iterator[CheckedOrder]:
+        """Yield an account's orders that were last checked since then, and are not followed."""
+        return self._listed(checked_list(account), _checked, since=_text(since))
+
+    def held_back(self) -> dict[str, list[HeldAlert]]:
+        """Return the alerts that are held back, by account, the oldest first."""
+        held: dict[str, list[HeldAlert]] = {}
+        for alert in self._listed(HELD_BACK, _held):
+            held.setdefault(alert.ref.account, []).append(alert)
+        return held
+
+    def take_up(self, alert: HeldAlert, digest: int) -> bool:
+        """Note that a run takes up an alert for its digest; say whether it is still the one that was listed."""
+        # The SDK repeats a write of which it lost the answer, and must not meet its own.
+        was_taken_up_by = "attribute_not_exists(digest)" if alert.digest is None else "digest = :before"
+        before = {} if alert.digest is None else {"before": alert.digest}
+        try:
+            self._table.update(
+                held_key(alert.ref),
+                "SET digest = :digest",
+                f"list_at = :since AND kind = :kind AND ({was_taken_up_by} OR digest = :digest)",
+                digest=digest,
+                since=_text(alert.since),
+                kind=alert.kind,
+                **before,
+            )
+        except Conflict:
+            return False
+        return True
+
+    def drop(self, alert: HeldAlert) -> None:
+        """Forget an alert that the digest has told which took it up, unless the order has another one by now."""
+        with suppress(Conflict):
+            self._table.delete(held_key(alert.ref), "digest = :digest", digest=alert.digest)
+
+    def note_accounts(self, accounts: Iterable[str]) -> None:
+        """Keep which accounts are served, for those who may not read the credentials."""
+        self._table.put({"pk": _ACCOUNTS, "names": sorted(accounts)})
+
+    def accounts(self) -> list[str]:
+        """Return the accounts that were noted."""
+        names: list[str] = self._table.get([_ACCOUNTS]).get(_ACCOUNTS, {}).get("names", [])
+        return names
+
+    def _listed[T](self, name: str, read: Callable[[Item], T], **between: str) -> Iterator[T]:
+        return readable(self._table.listed(name, **between), read, key=itemgetter("pk"))
+
+
+def readable[T, U](things: Iterable[T], read: Callable[[T], U], key: Callable[[T], str]) -> Iterator[U]:
+    """Yield what is read of each thing; one that can't be read is left out, and logged by its item's key alone."""
+    for thing in things:
+        try:
+            was_read = read(thing)
+        except (KeyError, TypeError, ValueError):
+            telemetry.count("ledger_unreadable")
+            account, _, order_id = key(thing).partition("#")[2].partition("#")
+            logger.error("an item in the ledger is spoilt: mend it", extra={"account": account, "order_id": order_id})
+        else:
+            yield was_read
+
+
+def _followed(item: Item) -> FollowedOrder:
+    return FollowedOrder(
+        ref=ref_of(item["pk"]),
+        due_at=_time(item["list_at"]),
+        opened_at=_moment(item.get("opened_at")),
+        checked_at=_time(item["checked_at"]),
+        outcome=item.get("outcome"),
+        mended_at=_moment(item.get("mended_at")),
+        set_aside=item.get("set_aside"),
+        errors=tuple(map(_shown, item.get("errors", ()))),
+    )
+
+
+def _checked(item: Item) -> CheckedOrder:
+    return CheckedOrder(
+        ref=ref_of(item["pk"]),
+        outcome=item["outcome"],
+        checked_at=_time(item["checked_at"]),
+        mended_at=_moment(item.get("mended_at")),
+        set_aside=item.get("set_aside"),
+    )
+
+
+def _shown(error: Item) -> Shown:
+    if not isinstance(error["invoice_number"], str | None):
+        raise TypeError("expected an invoice's number as text")
+    return Shown(**error)
+
+
+def _held(item: Item) -> HeldAlert:
+    if item["kind"] not in _KINDS:
+        raise ValueError(f"expected one of {', '.join(_KINDS)}")
+    return HeldAlert(
+        ref=ref_of(item["pk"]),
+        kind=item["kind"],
+        codes=tuple(map(Code, item.get("codes", ()))),
+        since=_time(item["list_at"]),
+        digest=int(item["digest"]) if "digest" in item else None,
+    )
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()
+
+
+def _moment(text: str | None) -> datetime | None:
+    return _time(text) if text else None
+
+
+def _time(text: str) -> datetime:
+    """Return a time that others can be compared with."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("expected a time with its zone")
+    return moment

@@ -1,0 +1,1 @@
+"""What is said, to machines and to people: records, alerts, summaries, in two languages."""

@@ -1,0 +1,420 @@
+"""What is sent to people: one alert about one order, as subject, e-mail, text and chat message in their language.
+
+An e-mail has 18 lines at the most, whatever the order holds. It claims no more than was read at VTEX, and holds nothing
+of the order but its ids, invoice numbers and keys, and what is wrong with them. The bodies are the templates beside
+this module.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from invoicekey.messages import record, texts
+from invoicekey.rules import access_key
+from invoicekey.rules.order import Order
+from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Problem, Severity
+
+if TYPE_CHECKING:
+    import jinja2
+
+LONGEST_SUBJECT = 99
+LONGEST_SMS = 140
+LONGEST_ORDER_ID_SHOWN = 40
+LONGEST_CHAT_TITLE = 250
+LONGEST_CHAT_TEXT = 2_900
+"""Amazon documents no limit; a block of text in Slack has 3,000 characters at the most."""
+MOST_KEYS = 3
+
+_TEMPLATES: Mapping[Code, str] = {
+    Code.MISSING: "missing",
+    Code.WRONG_MODEL: "wrong_model",
+    Code.ISSUER_MISMATCH: "issuer_mismatch",
+    Code.REUSED: "reused",
+    Code.NO_INVOICE: "no_invoice",
+    Code.TRACKING_MISSING: "tracking",
+    Code.COURIER_MISSING: "tracking",
+}
+"""The problems with a body of their own; any other fault of a key has the general one."""
+_GENERAL = "failing"
+_WITHOUT_VALUE = frozenset({Code.MISSING, Code.NO_INVOICE}) | NOT_ON_ITS_WAY
+"""The problems that no value in the key's field shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How the shop wants its alerts."""
+
+    language: str = "pt-BR"
+    """One of texts.LANGUAGES."""
+    timezone: str = "America/Sao_Paulo"
+    """An IANA name. Lambda's image has no time zones of its own: the package tzdata brings them."""
+    invoice_grace: timedelta = timedelta(seconds=600)
+    """As in the policy; the text about an absent invoice names it."""
+    summary_orders: int = 20
+    """So many orders a digest or a reminder names; how many more there are is told."""
+    chat: bool = False
+    """Whether a chat application listens to the topic; for `Alert.message`."""
+    dashboard_url: str | None = None
+    stack: str = "invoicekey"
+    """The stack's name: commands in the texts carry it where it is another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert, as SNS takes it."""
+
+    subject: str
+    """ASCII, below 100 characters."""
+    body: str
+    sms: str
+    """ASCII, 140 characters at the most."""
+    title: str
+    """The subject of a chat message: with its accents, and as long as it is."""
+    attributes: dict[str, str | list[str]]
+    """For filter policies: type, account, severity, and codes where there are any (SNS takes no empty array)."""
+    order_id: str | None = None
+    """The order that it is about, where it is one."""
+
+    @property
+    def thread(self) -> str:
+        """Return what holds chat messages together: what becomes of an order is told under its first alert."""
+        return f"{self.attributes['account']}:{self.order_id or self.attributes['type']}"
+
+    def message(self, *, chat: bool = False) -> str:
+        """Return the document to publish with MessageStructure json; with `chat`, a chat message is in it."""
+        told = {"default": self.body, "email": self.body, "sms": self.sms}
+        if chat:
+            told["https"] = chat_message(self).model_dump_json(by_alias=True, exclude_none=True)
+        return json.dumps(told, ensure_ascii=False)
+
+
+ChatText = Annotated[str, Field(min_length=1, max_length=LONGEST_CHAT_TEXT)]
+
+
+class _Chat(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="forbid", frozen=True)
+
+
+class ChatContent(_Chat):
+    """What is shown. Foreign text in it has no markup, and nothing in it is a link but bare addresses."""
+
+    text_type: Literal["client-markdown"] = "client-markdown"
+    title: Annotated[str, Field(min_length=1, max_length=LONGEST_CHAT_TITLE)]
+    description: ChatText
+    next_steps: tuple[ChatText, ...] | None = None
+
+
+class ChatMetadata(_Chat):
+    """What chat messages are sorted by, and what a custom action's button is given."""
+
+    thread_id: str
+    summary: ChatText
+    event_type: str
+    additional_context: dict[str, str]
+
+
+class ChatMessage(_Chat):
+    """A custom notification of Amazon Q Developer in chat applications, the https form of an SNS message.
+
+    https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
+    """
+
+    version: Literal["1.0"] = "1.0"
+    source: Literal["custom"] = "custom"
+    content: ChatContent
+    metadata: ChatMetadata
+
+
+def failing(account: str, order: Order, problems: Sequence[Problem], style: Style) -> Alert:
+    """Write the alert about an order that fails; `problems` as in the verdict, with one error at least."""
+    first, *others = _errors(problems)
+    language = style.language
+    invoiced_at = texts.moment(order.invoiced_date)
+    key = access_key.parse(first.key_as_it_came)
+    lacking = _lacking(first, problems)
+    body = render(
+        _TEMPLATES.get(first.code, _GENERAL),
+        style,
+        **_whereabouts(account, order),
+        opening=_opening(order, first, problems, language),
+        also=texts.also([other for other in others if not _is_the_same_pair(first, other)], language),
+        value=_value(first),
+        invoiced_at=texts.date(texts.local(invoiced_at, style.timezone), language) if invoiced_at else None,
+        is_invoiced=(order.status or "").casefold() == "invoiced",
+        of_invoice=texts.of_the_invoice(texts.number_shown(first.invoice_number), language),
+        model=key.model if key else None,
+        lacks_tracking=Code.TRACKING_MISSING in lacking,
+        lacks_courier=Code.COURIER_MISSING in lacking,
+        reused_in=texts.order_shown(first.reused_in),
+        suggested_key=first.suggestion.key if first.suggestion else None,
+        found=texts.FOUND[first.suggestion.source].to(language) if first.suggestion else None,
+        may_fail=_saving_fails(first, problems, language),
+        grace=texts.duration(style.invoice_grace, language) if style.invoice_grace else None,
+        has_returns=bool(order.returns),
+        watch=_watch(order, _not_yet_told(first, problems), language, with_consequence=not lacking),
+    )
+    return Alert(
+        subject=_failing_subject(order, first, language),
+        body=body,
+        sms=_failing_sms(order, first, language),
+        title=f"{_id(order)}: {_headline(first, language)}",
+        attributes=attributes_of("failing", account, "error", _codes(problems)),
+        order_id=_id(order),
+    )
+
+
+def resolved(
+    account: str,
+    order: Order,
+    keys: Sequence[tuple[str | None, str]],
+    warnings: Sequence[Problem],
+    *,
+    opened_at: datetime,
+    now: datetime,
+    style: Style,
+) -> Alert:
+    """Write the alert about a failure closed as ok: every sale invoice has a good key, `keys` as in the verdict."""
+    language = style.language
+    opened, closed = texts.local(opened_at, style.timezone), texts.local(now, style.timezone)
+    body = render(
+        "resolved",
+        style,
+        **_whereabouts(account, order),
+        duration=texts.duration(now - opened_at, language),
+        period=texts.period(opened, closed, language),
+        keys=[(texts.number_shown(number), texts.plain(key, texts.LONGEST_VALUE)) for number, key in keys[:MOST_KEYS]],
+        more_keys=max(0, len(keys) - MOST_KEYS),
+        watch=_watch(order, warnings, language),
+    )
+    headline = texts.RESOLVED_HEADLINE.to(language)
+    return Alert(
+        subject=first_that_fits(_id(order), [headline + texts.SHOP, headline], LONGEST_SUBJECT),
+        body=body,
+        sms=first_that_fits(_id(order), [f"{headline}.{texts.SMS_CONFIRM.to(language)}", f"{headline}."], LONGEST_SMS),
+        title=f"{_id(order)}: {headline}",
+        attributes=attributes_of("resolved", account, "warning" if warnings else "info", _codes(warnings)),
+        order_id=_id(order),
+    )
+
+
+def expired(
+    account: str, order: Order, problems: Sequence[Problem], *, opened_at: datetime, now: datetime, style: Style
+) -> Alert:
+    """Write the last alert about a failure that is given up; `problems` as in the verdict, with one error at least."""
+    first, *others = _errors(problems)
+    language = style.language
+    age = texts.age(now - opened_at, language)
+    body = render(
+        "expired",
+        style,
+        **_whereabouts(account, order),
+        age=age,
+        opened_at=texts.date(texts.local(opened_at, style.timezone), language),
+        opening=_opening(order, first, problems, language),
+        also=texts.also([other for other in others if not _is_the_same_pair(first, other)], language),
+        suggested_key=first.suggestion.key if first.suggestion else None,
+        found=texts.FOUND[first.suggestion.source].to(language) if first.suggestion else None,
+        has_invoice=first.code is not Code.NO_INVOICE,
+        may_fail=_saving_fails(first, problems, language),
+    )
+    headline, briefly = texts.EXPIRED_HEADLINE.to(language).format(age=age), texts.EXPIRED_BRIEFLY.to(language)
+    consequence, go_on = texts.SMS_NOT_FOLLOWED.to(language), texts.SMS_GO_ON.to(language)
+    ways = [f"{headline}.{consequence}{go_on}", f"{headline}.{consequence}", f"{headline}.", f"{briefly}."]
+    return Alert(
+        subject=first_that_fits(_id(order), [headline + texts.SHOP, headline, briefly], LONGEST_SUBJECT),
+        body=body,
+        sms=first_that_fits(_id(order), ways, LONGEST_SMS),
+        title=f"{_id(order)}: {headline}",
+        attributes=attributes_of("expired", account, "error", _codes(problems)),
+        order_id=_id(order),
+    )
+
+
+def chat_message(told: Alert) -> ChatMessage:
+    """Return an alert as a chat message: what the e-mail says, its numbered steps apart."""
+    description, steps = _steps_apart(told.body)
+    context = {name: value if isinstance(value, str) else ",".join(value) for name, value in told.attributes.items()}
+    about = {"order_id": told.order_id} if told.order_id else {}
+    return ChatMessage(
+        content=ChatContent(
+            title=texts.without_markup(told.title), description=description, next_steps=tuple(steps) or None
+        ),
+        metadata=ChatMetadata(
+            thread_id=told.thread,
+            summary=texts.without_markup(told.body.split("\n", 1)[0]),
+            event_type=str(told.attributes["type"]),
+            additional_context=context | about,
+        ),
+    )
+
+
+def first_that_fits(about: str, ways: Sequence[str], longest: int) -> str:
+    """Put the order or account in front of the first way to say it that fits; the last one always does."""
+    told = [f"{about}: {texts.ascii_only(way)}" for way in ways]
+    return next((text for text in told if len(text) <= longest), told[-1])
+
+
+def attributes_of(kind: str, account: str, severity: str, codes: Sequence[Code]) -> dict[str, str | list[str]]:
+    """Return the message attributes that subscribers filter by, each code once."""
+    always: dict[str, str | list[str]] = {"type": kind, "account": account, "severity": severity}
+    return always | ({"codes": list(dict.fromkeys(code.value for code in codes))} if codes else {})
+
+
+def render(template: str, style: Style, **values: object) -> str:
+    """Fill in a template of the style's language."""
+    to_do = texts.TO_DO.to(style.language)
+    return _templates().get_template(f"{style.language}/{template}.txt.j2").render(values, to_do=to_do).strip()
+
+
+def _id(order: Order) -> str:
+    return str(order.order_id)
+
+
+def _errors(problems: Sequence[Problem]) -> list[Problem]:
+    return [problem for problem in problems if problem.severity is Severity.ERROR]
+
+
+def _codes(problems: Sequence[Problem]) -> list[Code]:
+    return [problem.code for problem in problems]
+
+
+def _whereabouts(account: str, order: Order) -> dict[str, object]:
+    return {
+        "account": account,
+        "order_id": _id(order),
+        "marketplace_order_id": texts.plain(order.marketplace_order_id, LONGEST_ORDER_ID_SHOWN),
+        "order_url": record.order_url(account, _id(order)),
+    }
+
+
+def _opening(order: Order, first: Problem, problems: Sequence[Problem], language: str) -> str:
+    lacks_courier = Code.COURIER_MISSING in _lacking(first, problems)
+    return texts.opening(first, _id(order), language, lacks_courier=lacks_courier)
+
+
+def _lacking(first: Problem, problems: Sequence[Problem]) -> set[Code]:
+    """Return what the first problem's invoice needs to be shipped, where that is why the order fails."""
+    if first.code not in NOT_ON_ITS_WAY:
+        return set()
+    return {problem.code for problem in problems if _is_of_same_invoice(first, problem)} & NOT_ON_ITS_WAY
+
+
+def _saving_fails(first: Problem, problems: Sequence[Problem], language: str) -> str:
+    """Say that saving will probably fail, where the first problem's invoice has a number over which VTEX stumbles."""
+    is_unsafe = any(problem.code is Code.UNSAFE_NUMBER and _is_of_same_invoice(first, problem) for problem in problems)
+    return texts.saving_fails(texts.number_shown(first.invoice_number), language) if is_unsafe else ""
+
+
+def _not_yet_told(first: Problem, problems: Sequence[Problem]) -> list[Problem]:
+    """Leave out what the opening and the steps tell besides the first problem."""
+    told = _lacking(first, problems) | {Code.UNSAFE_NUMBER}
+    return [problem for problem in problems if problem.code not in told or not _is_of_same_invoice(first, problem)]
+
+
+def _is_of_same_invoice(first: Problem, other: Problem) -> bool:
+    return (first.invoice_number, first.key_as_it_came) == (other.invoice_number, other.key_as_it_came)
+
+
+def _value(problem: Problem) -> str | None:
+    """Quote the key as it came, where it is one line of something; lists and objects may hold anything."""
+    value = problem.key_as_it_came
+    if problem.code in _WITHOUT_VALUE or isinstance(value, bool):
+        return None
+    return texts.quoted(record.shown(value) or "") if isinstance(value, str | int | float) else None
+
+
+def _is_the_same_pair(first: Problem, other: Problem) -> bool:
+    """Say whether a reused key is told already: where two invoices share one, each has the problem."""
+    return first.reused_on is not None and first.reused_on == other.invoice_number and other.code is Code.REUSED
+
+
+def _watch(order: Order, problems: Sequence[Problem], language: str, *, with_consequence: bool = True) -> str:
+    warnings = [problem for problem in problems if problem.severity is Severity.WARNING]
+    with_numbers = len(order.sale_invoices) > 1
+    return texts.watch(warnings, language, with_numbers=with_numbers, with_consequence=with_consequence)
+
+
+def _failing_subject(order: Order, problem: Problem, language: str) -> str:
+    full, *shorter = _headlines(problem, language)
+    return first_that_fits(_id(order), [full + texts.SHOP, full, *shorter], LONGEST_SUBJECT)
+
+
+def _failing_sms(order: Order, problem: Problem, language: str) -> str:
+    full, *shorter = _headlines(problem, language, at_vtex=True)
+    what_then = texts.SMS_NOT_SHIPPED if problem.code in NOT_ON_ITS_WAY else texts.SMS_CONSEQUENCE
+    consequence, go_on = what_then.to(language), texts.SMS_GO_ON.to(language)
+    ways = [f"{full}.{consequence}{go_on}", f"{full}.{consequence}", f"{full}.", *(f"{short}." for short in shorter)]
+    return first_that_fits(_id(order), ways, LONGEST_SMS)
+
+
+def _headline(problem: Problem, language: str) -> str:
+    number, other = texts.number_shown(problem.invoice_number), texts.order_shown(problem.reused_in)
+    return texts.headline(problem.code, number, language, reused_in=other)
+
+
+def _headlines(problem: Problem, language: str, *, at_vtex: bool = False) -> list[str]:
+    """Return the headline with all that it may name, without the invoice's number, and without the other order."""
+    number = texts.ascii_only(texts.number_shown(problem.invoice_number) or "")
+    other = texts.order_shown(problem.reused_in)
+    return [
+        texts.headline(problem.code, told_number, language, reused_in=told_order, at_vtex=at_vtex)
+        for told_number, told_order in ((number, other), (None, other), (None, None))
+    ]
+
+
+_STEP = re.compile(r"\d\. ")
+
+
+def _steps_apart(body: str) -> tuple[str, list[str]]:
+    """Split a body into what it tells and its numbered steps; a step that offers a key is told, with the key."""
+    told: list[str] = []
+    steps: list[str] = []
+    for paragraph in texts.without_markup(body).split("\n\n"):
+        heading, *lines = paragraph.split("\n")
+        if heading not in texts.TO_DO:
+            told.append("\n".join(map(_key_to_copy, [heading, *lines])))
+            continue
+        for line in lines:
+            if _STEP.match(line):
+                steps.append(_STEP.sub("", line, count=1))
+            elif line.startswith(" "):
+                steps[-1] += f" {line.strip()}"
+            else:
+                told.append(f"{steps.pop()}\n{_key_to_copy(line)}")
+    return _cut("\n\n".join(told)), steps
+
+
+def _key_to_copy(line: str) -> str:
+    """Set a line that is a key as code, as which it is copied with a click."""
+    return f"`{line}`" if access_key.parse(line) else line
+
+
+def _cut(text: str) -> str:
+    """Keep the whole lines that fit into a chat message."""
+    if len(text) <= LONGEST_CHAT_TEXT:
+        return text
+    return text[: LONGEST_CHAT_TEXT - 1].rsplit("\n", 1)[0] + "\n…"
+
+
+@cache
+def _templates() -> "jinja2.Environment":
+    # Only orders at fault need it, and every cold start would pay for it.
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=False,  # noqa: S701 (plain text)
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["counted"] = lambda count, one, more: f"{count} {one if count == 1 else more}"
+    return environment

@@ -1,0 +1,269 @@
+"""What is sent to people about many orders: digests, the daily reminder, the sign of life, the test.
+
+However many orders it is about, a summary has 30 lines at the most as long as it names 20 of them (SummaryOrders). The
+bodies are templates, as those of alerts.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import batched
+
+from invoicekey.messages import texts
+from invoicekey.messages.alert import LONGEST_SMS, LONGEST_SUBJECT, Alert, Style, attributes_of, first_that_fits, render
+from invoicekey.messages.texts import Counted, Said
+from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code
+
+MOST_EXPIRED = 10
+"""So many besides, for no later summary names them."""
+ORDERS_A_LINE = 5
+MOST_COUNTS = 6
+"""So many problems are counted each by itself, the most frequent ones."""
+FRESH_FOR = timedelta(minutes=75)
+"""A reading that is older when a reminder is written was to be renewed before, and was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An order whose alert was held back."""
+
+    order_id: str
+    kind: str
+    """As in the alert's attribute `type`: failing, resolved or expired."""
+    codes: tuple[Code, ...]
+    """Of a failing one: its errors, the first one first."""
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFailure:
+    """An order that was told as failing and is not mended; the code, number and suggestion are its first error's."""
+
+    order_id: str
+    opened_at: datetime
+    checked_at: datetime
+    code: Code
+    invoice_number: str | None
+    has_suggestion: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SinceLast:
+    """What became of the list since the last reminder."""
+
+    at: datetime
+    opened: int
+    resolved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """What was read in seven days."""
+
+    checked: int
+    mended: int
+    """Failures that were told and closed as ok."""
+    last_checked_at: datetime | None
+
+
+def digest(account: str, held: Sequence[Held], style: Style) -> Alert:
+    """Write the alerts that were held back as one; one of them at least."""
+    language = style.language
+    failing, expired, resolved = (_of_kind(held, kind) for kind in ("failing", "expired", "resolved"))
+    since = texts.local(min(order.since for order in held), style.timezone)
+    codes = [code for order in failing for code in order.codes]
+    told, *briefer = _digest_ways(len(failing), len(expired), len(resolved), codes, since, language)
+    body = render(
+        "digest",
+        style,
+        account=account,
+        since=texts.date(since, language),
+        failing=len(failing),
+        expired=len(expired),
+        resolved=len(resolved),
+        has_missing=Code.MISSING in codes,
+        has_tracking=not NOT_ON_ITS_WAY.isdisjoint(codes),
+        counts=_counts(failing, language),
+        groups=[
+            *_group(failing, style.summary_orders),
+            *_group(expired, MOST_EXPIRED),
+            *_group(resolved, max(0, style.summary_orders - len(failing))),
+        ],
+        list_command=_command(f"failures --account {account} --format csv", style),
+        dashboard_url=style.dashboard_url,
+    )
+    severity = "error" if failing or expired else "info"
+    return _summary(account, "digest", severity, [told, *briefer], body, style, codes=codes)
+
+
+def reminder(
+    account: str,
+    failures: Sequence[OpenFailure],
+    *,
+    now: datetime,
+    since_last: SinceLast | None,
+    without_tracking: int,
+    style: Style,
+) -> Alert:
+    """Write the daily list of what is open, one failure at least.
+
+    `without_tracking` counts the orders with good keys that lack their tracking number or carrier.
+    """
+    language = style.language
+    oldest_first = sorted(failures, key=lambda failure: (failure.opened_at, failure.order_id))
+    codes = [failure.code for failure in oldest_first]
+    is_about_keys = NOT_ON_ITS_WAY.isdisjoint(codes)  # the others have good keys
+    what = texts.WITHOUT_KEY if is_about_keys else texts.TO_BE_FIXED
+    age = texts.age(now - oldest_first[0].opened_at, language)
+    body = render(
+        "reminder",
+        style,
+        account=account,
+        count=len(failures),
+        is_about_keys=is_about_keys,
+        stale=sum(now - failure.checked_at > FRESH_FOR for failure in failures),
+        oldest_reading=_local_date(min(failure.checked_at for failure in failures), style),
+        readings=_readings([failure.checked_at for failure in failures], style),
+        rows=[_row(failure, now, language) for failure in oldest_first[: style.summary_orders]],
+        more=max(0, len(failures) - style.summary_orders),
+        since_last=since_last,
+        since=_local_date(since_last.at, style) if since_last else None,
+        without_tracking=without_tracking,
+        dismiss_command=_command(f"dismiss {_AN_ORDER.to(language)} --account {account}", style),
+        list_command=_command(f"failures --account {account} --format csv", style),
+    )
+    ways = _in_shop_or_not(texts.REMINDER, language, len(failures), what=what.to(language), age=age)
+    briefly = texts.REMINDER_BRIEFLY.to(language).format(count=len(failures))
+    return _summary(account, "reminder", "error", [*ways, briefly], body, style, codes=codes)
+
+
+def all_well(account: str, week: Week, style: Style) -> Alert:
+    """Write the sign of life of a week at whose end nothing is open; where nothing was read, it asks for a look."""
+    language = style.language
+    last_checked_at = _local_date(week.last_checked_at, style) if week.last_checked_at else None
+    if week.checked:
+        ways = _in_shop_or_not(texts.ALL_WELL, language, week.checked)
+        briefly = texts.ALL_WELL_BRIEFLY
+    else:
+        ways = [texts.NONE_READ.to(language).format(shop=shop) for shop in (texts.IN_SHOP, "")]
+        briefly = texts.NONE_READ_BRIEFLY
+    body = render(
+        "all_well" if week.checked else "none_read",
+        style,
+        account=account,
+        checked=week.checked,
+        mended=week.mended,
+        last_checked_at=last_checked_at,
+    )
+    severity = "info" if week.checked else "error"
+    return _summary(account, "reminder", severity, [*ways, briefly.to(language)], body, style)
+
+
+def trial(account: str, style: Style) -> Alert:
+    """Write the test e-mail that shows that alerts arrive."""
+    ways = [texts.TRIAL.to(style.language), texts.TRIAL_BRIEFLY.to(style.language)]
+    return _summary(account, "test", "info", ways, render("trial", style, account=account), style)
+
+
+_AN_ORDER = Said("PEDIDO", "ORDER")
+
+
+def _summary(
+    account: str,
+    kind: str,
+    severity: str,
+    ways: Sequence[str],
+    body: str,
+    style: Style,
+    *,
+    codes: Sequence[Code] = (),
+) -> Alert:
+    full, *_ = ways
+    go_on = texts.SMS_GO_ON.to(style.language)
+    return Alert(
+        subject=first_that_fits(account, ways, LONGEST_SUBJECT),
+        body=body,
+        sms=first_that_fits(account, [f"{full}.{go_on}", *(f"{way}." for way in ways)], LONGEST_SMS),
+        title=f"{account}: {full}",
+        attributes=attributes_of(kind, account, severity, codes),
+    )
+
+
+def _of_kind(held: Iterable[Held], kind: str) -> list[Held]:
+    """Return the orders of a kind, those held back first first."""
+    return sorted((order for order in held if order.kind == kind), key=lambda order: (order.since, order.order_id))
+
+
+def _digest_ways(
+    failing: int, expired: int, resolved: int, codes: Sequence[Code], since: datetime, language: str
+) -> list[str]:
+    """Return the digest's headline, told ever more briefly: of what is worst, for there is room for one thing."""
+    is_in_key = (NOT_ON_ITS_WAY | {Code.NO_INVOICE}).isdisjoint(codes)
+    where = (texts.IN_KEY if is_in_key else texts.IN_INVOICE).to(language)
+    said, briefly, count = next(
+        (said, briefly, count)
+        for said, briefly, count in (
+            (texts.DIGEST_FAILING, texts.DIGEST_FAILING_BRIEFLY, failing),
+            (texts.DIGEST_EXPIRED, texts.DIGEST_EXPIRED_BRIEFLY, expired),
+            (texts.DIGEST_RESOLVED, texts.DIGEST_RESOLVED_BRIEFLY, resolved),
+        )
+        if count
+    )
+    ways = _in_shop_or_not(said, language, count, where=where, time=texts.time(since, language))
+    return [*ways, briefly.to(language).format(count=count)]
+
+
+def _in_shop_or_not(said: Counted, language: str, count: int, **values: str) -> list[str]:
+    return [said.to(language, count, shop=shop, **values) for shop in (texts.IN_SHOP, "")]
+
+
+def _counts(failing: Sequence[Held], language: str) -> str:
+    """Count the orders by their first error: "31 sem chave de acesso | 4 com chave fora do formato"."""
+    orders = Counter(order.codes[0] for order in failing if order.codes).most_common(MOST_COUNTS)
+    others = len(failing) - sum(count for _, count in orders)
+    told = [f"{count} {texts.TALLIED[code].to(language)}" for code, count in orders]
+    return " | ".join(told + ([f"{others} {texts.TALLIED_OTHERWISE.to(language)}"] if others else []))
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Orders of a kind, as far as there is room to name them."""
+
+    kind: str
+    count: int
+    named: int
+    lines: tuple[str, ...]
+
+
+def _group(orders: Sequence[Held], most: int) -> list[_Group]:
+    """Name the first orders of a kind; no group where there is none to name."""
+    named = [order.order_id for order in orders[:most]]
+    lines = tuple(", ".join(line) for line in batched(named, ORDERS_A_LINE, strict=False))
+    return [_Group(orders[0].kind, len(orders), len(named), lines)] if named else []
+
+
+def _row(failure: OpenFailure, now: datetime, language: str) -> str:
+    number = texts.number_shown(failure.invoice_number)
+    problem = texts.TALLIED[failure.code].to(language)
+    told = (
+        texts.age(now - failure.opened_at, language),
+        failure.order_id,
+        texts.AN_INVOICE_BRIEFLY.to(language).format(number=number) if number else None,
+        problem + (texts.WITH_SUGGESTION.to(language) if failure.has_suggestion else ""),
+    )
+    return " | ".join(part for part in told if part)
+
+
+def _readings(moments: Sequence[datetime], style: Style) -> str:
+    first, last = (texts.local(moment, style.timezone) for moment in (min(moments), max(moments)))
+    return texts.readings(first, last, style.language)
+
+
+def _local_date(moment: datetime, style: Style) -> str:
+    return texts.date(texts.local(moment, style.timezone), style.language)
+
+
+def _command(arguments: str, style: Style) -> str:
+    """Return a command of the operators, for the stack that sends the text."""
+    return f"invoicekey {arguments}{texts.leading_to(style.stack)}"

@@ -1,0 +1,1 @@
+"""What every function stands on: its settings, its secrets, its log, what can go wrong at the borders."""

@@ -1,0 +1,1 @@
+"""VTEX: one polite client, and what is asked of it."""

@@ -1,0 +1,395 @@
+"""Tells in one e-mail what was held back, and reminds of what is open; each account by itself, each once.
+
+A digest is written down before it is sent, like a report. A run takes the alerts up under a number that no other run
+has; it keeps that number with the digest's bytes until they are sent, and only then forgets the alerts. So an alert was
+told if a digest of its number was written down, and is to be told if none was. A lease keeps an account to one run at
+a time.
+
+A reminder that is due is noted before anything else is done, and forgotten when every account had it. In between, each
+run that sends digests reminds whoever was not reminded yet.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import batched
+from zoneinfo import ZoneInfo
+
+from invoicekey.delivery.queues import AlertTopic, alert_entry
+from invoicekey.ledger.entries import order_key
+from invoicekey.ledger.lists import Backlog, CheckedOrder, FollowedOrder, HeldAlert, readable
+from invoicekey.ledger.table import Table
+from invoicekey.messages import summary
+from invoicekey.messages.alert import Alert, Style
+from invoicekey.rules.verdict import Code
+from invoicekey.runtime import telemetry
+from invoicekey.runtime.errors import Conflict, OutOfTime, TryAgainLater
+from invoicekey.runtime.telemetry import logger
+
+PARALLEL = 10
+AT_ONCE = 200
+TELLING_SECONDS = 20.0
+"""Kept free for writing a summary down and sending it; what is not taken up by then is for the next run."""
+FORGETTING_SECONDS = 5.0
+"""With less time left nothing is forgotten any more; the next run does it."""
+MOST_TOLD = 50
+"""So many digests of an account are remembered, far more than it takes the index to show what became of theirs."""
+WANTED_FOR = timedelta(hours=6)
+"""So long a reminder stays due: the morning's list still helps in the afternoon; the day after, there is a new one."""
+MONDAY = 0
+DIGEST, REMINDER = "digest", "reminder"
+_WEEK = timedelta(days=7)
+_DUE = "reminder_due"
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How far the digests, or the reminders, of an account have come; version 0 is an account without any yet."""
+
+    account: str
+    kind: str
+    version: int = 0
+    told: tuple[int, ...] = ()
+    """The last digests that were written down, by the numbers of their runs."""
+    at: datetime | None = None
+    """When the last one was written down."""
+    occasion: str | None = None
+    """The scheduled time of the last reminder that had one: the scheduler may call twice for it."""
+    alert: str | None = None
+    """The bytes of the last one, until they are sent."""
+    lease_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A reminder that every account is to get."""
+
+    occasion: str | None
+    """The scheduled time as text, for which each account is reminded once; None where a person asks, each time anew."""
+    at: datetime
+    """When it came to be due."""
+
+
+class Tellings:
+    """Keeps them in the table; each write is on condition that it is as it was read."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def read(self, account: str, kind: str) -> Telling:
+        """Read one."""
+        key = f"told#{account}#{kind}"
+        item = self._table.get([key]).get(key)
+        if item is None:
+            return Telling(account, kind)
+        return Telling(
+            account,
+            kind,
+            version=int(item["version"]),
+            told=tuple(map(int, item.get("told", ()))),
+            at=_moment(item.get("at")),
+            occasion=item.get("occasion"),
+            alert=item.get("alert"),
+            lease_until=_moment(item.get("lease_until")),
+        )
+
+    def write(self, telling: Telling) -> Telling:
+        """Write one; raise Conflict where another run has written it."""
+        written = replace(telling, version=telling.version + 1)
+        item = {
+            "pk": f"told#{telling.account}#{telling.kind}",
+            "version": written.version,
+            "told": list(telling.told),
+            "at": telling.at and telling.at.isoformat(),
+            "occasion": telling.occasion,
+            "alert": telling.alert,
+            "lease_until": telling.lease_until and telling.lease_until.isoformat(),
+        }
+        condition = "version = :read" if telling.version else "attribute_not_exists(pk)"
+        values = {"read": telling.version} if telling.version else {}
+        self._table.put({name: value for name, value in item.items() if value is not None}, condition, **values)
+        return written
+
+    def note_due(self, due: Due) -> None:
+        """Note the reminder that is due, in the place of an earlier one."""
+        self._table.put({"pk": _DUE, "occasion": due.occasion, "at": due.at.isoformat()})
+
+    def due(self) -> Due | None:
+        """Return the reminder that was noted and not forgotten."""
+        item = self._table.get([_DUE]).get(_DUE)
+        return Due(item["occasion"], datetime.fromisoformat(item["at"])) if item else None
+
+    def forget_due(self, due: Due) -> None:
+        """Forget a reminder that is not due any longer, unless a later one is by now."""
+        with suppress(Conflict):
+            self._table.delete(_DUE, "occasion = :occasion", occasion=due.occasion)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    now: datetime
+    """When it began: before it read any list."""
+    seconds_left: Callable[[], float]
+    told: dict[str, list[HeldAlert]] = field(default_factory=dict)
+    """By account, the alerts that a digest has told, and that are still to be forgotten."""
+    postponed: set[str] = field(default_factory=set)
+    """The accounts that met trouble, and are told by a later run."""
+    faults: list[Exception] = field(default_factory=list)
+
+    def end(self) -> None:
+        """Fail, now that all accounts had their turn, where something failed that nobody foresaw."""
+        if self.faults:
+            raise ExceptionGroup("some accounts could not be told", self.faults)
+
+
+def _ten_threads() -> Executor:
+    return ThreadPoolExecutor(PARALLEL, thread_name_prefix="digest")
+
+
+class Digests:
+    """Sends digests and reminders."""
+
+    def __init__(
+        self,
+        backlog: Backlog,
+        tellings: Tellings,
+        topic: AlertTopic,
+        style: Style,
+        lease: timedelta,
+        *,
+        accounts: Iterable[str] = (),
+        make_pool: Callable[[], Executor] = _ten_threads,
+    ) -> None:
+        self._backlog = backlog
+        self._tellings = tellings
+        self._topic = topic
+        self._style = style
+        self._lease = lease
+        self._served = sorted(accounts)
+        self._pool = make_pool()
+
+    def send_digests(
+        self, seconds_left: Callable[[], float], now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> int:
+        """Tell what is held back, and remind of what is still due; return how many digests went out."""
+        run = _Run(now(), seconds_left)
+        held = self._backlog.held_back()
+        accounts = list(dict.fromkeys([*held, *self._known_accounts()]))  # first whose alerts have waited longest
+        self._each(accounts, lambda account: self._send_left_over(account, run), run)
+        sent = self._each(accounts, lambda account: self._send_digest(account, held.get(account, []), run), run)
+        self._each(accounts, lambda account: self._forget_told(account, run), run)
+        self._send_what_is_due(run)  # comes last, so that nothing that it meets keeps a digest from going out
+        run.end()
+        return sum(sent.values())
+
+    def send_reminders(
+        self,
+        seconds_left: Callable[[], float],
+        occasion: str | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> int:
+        """Remind of what is open, on Mondays also where nothing is; return how many reminders went out.
+
+        With an occasion, the scheduled time as text, each account is reminded once for it, if need be by a later run of
+        the digests; without one always.
+        """
+        run = _Run(now(), seconds_left)
+        due = Due(occasion, run.now)
+        if occasion is not None:
+            self._tellings.note_due(due)
+        sent = self._remind(due, run)
+        run.end()
+        return sent
+
+    def _known_accounts(self) -> list[str]:
+        return self._served or self._backlog.accounts()
+
+    def _each(self, accounts: Iterable[str], send: Callable[[str], int], run: _Run) -> dict[str, int]:
+        """Send for each account by itself, for its trouble is not the others'.
+
+        Return how many summaries went out, by account; those that met trouble, or another run, are not in it.
+        """
+        sent: dict[str, int] = {}
+        for account in accounts:
+            try:
+                sent[account] = send(account)
+            except Conflict:
+                logger.info("another run has the account", extra={"account": account})
+            except TryAgainLater as trouble:
+                if not run.postponed:
+                    telemetry.count("digest_postponed")  # once a run: the alarm looks at the share of the runs
+                run.postponed.add(account)
+                logger.warning("a summary is not told yet", extra={"account": account, "why": trouble.why})
+            except Exception as fault:  # noqa: BLE001 - raised when the others had their turn
+                logger.exception("a summary could not be told", extra={"account": account})
+                run.faults.append(fault)
+        return sent
+
+    # ---- Digests
+
+    def _send_digest(self, account: str, held: Sequence[HeldAlert], run: _Run) -> int:
+        """Send what an earlier run could not send, then what was held back since; return how many went out."""
+        telling = self._tellings.read(account, DIGEST)
+        if not (held or telling.alert):
+            return 0
+        telling = self._begin(telling, run)
+        sent = 0
+        if telling.alert:
+            telling, sent = self._publish(telling), 1
+        run.told[account] = [alert for alert in held if alert.digest in telling.told]
+        taken_up = self._take_up([alert for alert in held if alert.digest not in telling.told], telling.version, run)
+        if taken_up:
+            text = summary.digest(account, [_as_told(alert) for alert in taken_up], self._style)
+            numbers = (*telling.told, telling.version)[-MOST_TOLD:]
+            telling = self._publish(self._write_down(replace(telling, told=numbers), text, run))
+            run.told[account] += taken_up
+            sent += 1
+        self._end(telling)
+        return sent
+
+    def _take_up(self, held: Sequence[HeldAlert], number: int, run: _Run) -> list[HeldAlert]:
+        """Take alerts up, those that are held back longest first; return those that are to be told, with the number.
+
+        Raises TryAgainLater where one gave no answer: it may have the number now, so no digest may be written of it.
+        """
+        taken_up: list[HeldAlert] = []
+        for alerts in batched(held, AT_ONCE, strict=False):
+            if run.seconds_left() < TELLING_SECONDS:
+                break
+            are_taken = self._pool.map(lambda alert: self._backlog.take_up(alert, number), alerts)
+            taken_up += [replace(a, digest=number) for a, is_taken in zip(alerts, are_taken, strict=True) if is_taken]
+        return taken_up
+
+    def _forget_told(self, account: str, run: _Run) -> int:
+        for alerts in batched(run.told.get(account, ()), AT_ONCE, strict=False):
+            if run.seconds_left() < FORGETTING_SECONDS:
+                break
+            list(self._pool.map(self._backlog.drop, alerts))
+        return 0
+
+    # ---- Reminders
+
+    def _send_what_is_due(self, run: _Run) -> None:
+        """Remind where the reminder's own run could not."""
+        due = self._tellings.due()
+        if due and run.now < due.at + WANTED_FOR:
+            logger.info("a reminder is still due", extra={"occasion": due.occasion})
+            self._remind(due, run)
+
+    def _remind(self, due: Due, run: _Run) -> int:
+        by_account: dict[str, list[FollowedOrder]] = {account: [] for account in self._known_accounts()}
+        for order in self._backlog.followed():
+            by_account.setdefault(order.ref.account, []).append(order)
+        sent = self._each(by_account, lambda account: self._send_reminder(account, by_account[account], due, run), run)
+        if due.occasion is not None and sent.keys() == by_account.keys():
+            self._tellings.forget_due(due)
+        return sum(sent.values())
+
+    def _send_reminder(self, account: str, orders: Sequence[FollowedOrder], due: Due, run: _Run) -> int:
+        sent = self._send_left_over(account, run)
+        telling = self._tellings.read(account, REMINDER)
+        if due.occasion is not None and telling.occasion == due.occasion:
+            return sent
+        text = self._reminder(account, orders, telling.at, due, run)
+        if text is None:
+            return sent
+        # The lease is taken with the bytes, in one write: it never keeps off others from what is not written down yet.
+        telling = replace(self._leased(telling, run), occasion=due.occasion or telling.occasion)
+        self._end(self._publish(self._write_down(telling, text, run)))
+        return sent + 1
+
+    def _send_left_over(self, account: str, run: _Run) -> int:
+        """Send a reminder that an earlier run wrote down, and could not send."""
+        telling = self._tellings.read(account, REMINDER)
+        if telling.alert is None:
+            return 0
+        self._end(self._publish(self._begin(telling, run)))
+        return 1
+
+    def _reminder(
+        self, account: str, orders: Sequence[FollowedOrder], last_at: datetime | None, due: Due, run: _Run
+    ) -> Alert | None:
+        open_ones = [order for order in orders if order.is_open]
+        failures = list(readable(open_ones, _as_listed, key=lambda order: order_key(order.ref)))
+        if failures:
+            return summary.reminder(
+                account,
+                failures,
+                now=run.now,
+                since_last=self._since(last_at, account, orders) if last_at else None,
+                without_tracking=sum(order.is_good for order in orders),
+                style=self._style,
+            )
+        if open_ones or due.at.astimezone(ZoneInfo(self._style.timezone)).weekday() != MONDAY:
+            return None
+        return summary.all_well(account, self._week(account, orders, run.now), self._style)
+
+    def _since(self, last_at: datetime, account: str, followed: Sequence[FollowedOrder]) -> summary.SinceLast:
+        opened = sum(order.is_open and _is_since(last_at, order.opened_at) for order in followed)
+        return summary.SinceLast(last_at, opened, _mended(self._backlog.checked(account, last_at), followed, last_at))
+
+    def _week(self, account: str, followed: Sequence[FollowedOrder], now: datetime) -> summary.Week:
+        begin = now - _WEEK
+        checked = list(self._backlog.checked(account, begin))
+        orders: list[CheckedOrder | FollowedOrder] = [*checked, *followed]
+        moments = [order.checked_at for order in orders if order.checked_at >= begin]
+        return summary.Week(len(moments), _mended(checked, followed, begin), max(moments, default=None))
+
+    # ---- The steps of both
+
+    def _begin(self, telling: Telling, run: _Run) -> Telling:
+        """Take the account for this run."""
+        return self._tellings.write(self._leased(telling, run))
+
+    def _leased(self, telling: Telling, run: _Run) -> Telling:
+        """Return it with a lease; raise Conflict where another run has the account, and OutOfTime at the run's end."""
+        if telling.lease_until and run.now < telling.lease_until:
+            raise Conflict
+        if run.seconds_left() < TELLING_SECONDS:
+            raise OutOfTime("too little time is left to tell it")
+        return replace(telling, lease_until=run.now + self._lease)
+
+    def _write_down(self, telling: Telling, text: Alert, run: _Run) -> Telling:
+        entry = alert_entry(text.subject, text.message(chat=self._style.chat), text.attributes)
+        return self._tellings.write(replace(telling, at=run.now, alert=entry))
+
+    def _publish(self, telling: Telling) -> Telling:
+        """Send what was written down, and note it; who dies in between sends the same once more."""
+        self._topic.publish(telling.alert or "")
+        telemetry.count(f"{telling.kind}_published")
+        return self._tellings.write(replace(telling, alert=None))
+
+    def _end(self, telling: Telling) -> None:
+        self._tellings.write(replace(telling, lease_until=None))
+
+
+def _as_told(alert: HeldAlert) -> summary.Held:
+    return summary.Held(alert.ref.order_id, alert.kind, alert.codes, alert.since)
+
+
+def _as_listed(order: FollowedOrder) -> summary.OpenFailure:
+    first = order.errors[0] if order.errors else None
+    return summary.OpenFailure(
+        order.ref.order_id,
+        opened_at=order.opened_at or order.checked_at,
+        checked_at=order.checked_at,
+        code=Code(first.code) if first else Code.MISSING,
+        invoice_number=first.invoice_number if first else None,
+        has_suggestion=first.has_suggestion if first else False,
+    )
+
+
+def _mended(checked: Iterable[CheckedOrder], followed: Iterable[FollowedOrder], since: datetime) -> int:
+    """Count the orders of which a failure was closed as ok; some are read again, for what may become overdue."""
+    closed: list[CheckedOrder | FollowedOrder] = [*checked, *(order for order in followed if not order.is_open)]
+    return sum(_is_since(since, order.mended_at) for order in closed)
+
+
+def _is_since(begin: datetime, moment: datetime | None) -> bool:
+    return moment is not None and moment >= begin
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,1 @@
+"""`make deploy` and `make credentials`: from answers to a stack that stands."""

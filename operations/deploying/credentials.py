@@ -1,0 +1,73 @@
+"""`make credentials`: asks for a VTEX account's appKey and appToken without showing them, and writes the secret."""
+
+import getpass
+import re
+import sys
+from collections.abc import Collection
+
+from operations.deployment.stack import Deployment, Trouble, from_environment
+
+VTEX_SECRET = "VtexCredentialsSecretArn"
+_ACCOUNT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+def main() -> int:
+    """Ask, write, say what is next."""
+    try:
+        account = keep(from_environment())
+    except Trouble as trouble:
+        print(trouble, file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, EOFError):
+        print("\nNothing was changed.", file=sys.stderr)
+        return 130
+    print(f"The credentials of {account} are kept. The functions take them up within five minutes; if these replace")
+    print("others, revoke those at VTEX after that (of an appKey that stays the same, the old token alone).")
+    return 0
+
+
+def keep(deployment: Deployment) -> str:
+    """Ask for an account's credentials and add them to the secret; return the account."""
+    account = ask_account(deployment.read_secret(VTEX_SECRET))
+    write(deployment, account, ask_keys())
+    return account
+
+
+def ask_account(kept: Collection[str]) -> str:
+    """Ask for a VTEX account, beside those whose credentials are kept."""
+    if len(kept) == 1:
+        (known,) = kept
+        return checked_account(input(f"VTEX account [{known}]: ").strip() or known)
+    known = ", ".join(sorted(kept)) or "none yet"
+    return checked_account(input(f"VTEX account (credentials are kept of: {known}): ").strip())
+
+
+def checked_account(account: str) -> str:
+    """Return the account, or raise Trouble where that is no account's name."""
+    if not _ACCOUNT.fullmatch(account):
+        raise Trouble(
+            f"{account[:80]!r} is no account's name: expected the NAME of https://NAME.myvtex.com, in lower-case "
+            "letters, digits and dashes. Nothing was changed."
+        )
+    return account
+
+
+def ask_keys() -> dict[str, str]:
+    """Ask for an appKey and an appToken, as the secret holds them; nothing is shown."""
+    return {"app_key": _ask("appKey"), "app_token": _ask("appToken")}
+
+
+def write(deployment: Deployment, account: str, keys: dict[str, str]) -> None:
+    """Add an account's credentials to the secret, or replace them."""
+    deployment.write_secret(VTEX_SECRET, {**deployment.read_secret(VTEX_SECRET), account: keys})
+
+
+def _ask(name: str) -> str:
+    value = getpass.getpass(f"{name} (not shown): ").strip()
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
+        raise Trouble(f"That is no {name}: expected visible ASCII characters without blanks. Nothing was changed.")
+    return value
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

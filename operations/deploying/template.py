@@ -1,0 +1,49 @@
+"""template.yaml as it stands: its parameters, and the environment that it gives each function."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PATH = ROOT / "template.yaml"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as CloudFormation writes it: !Ref and its kind become {"Ref": …}, {"Fn::GetAtt": …}."""
+
+
+def _tagged(loader: Any, tag: str, node: Any) -> dict[str, Any]:
+    name = tag if tag in {"Ref", "Condition"} else f"Fn::{tag}"
+    match node:
+        case yaml.ScalarNode():
+            return {name: loader.construct_scalar(node)}
+        case yaml.SequenceNode():
+            return {name: loader.construct_sequence(node, deep=True)}
+        case _:
+            return {name: loader.construct_mapping(node, deep=True)}
+
+
+_Loader.add_multi_constructor("!", _tagged)
+
+
+@cache
+def template() -> dict[str, Any]:
+    """Return the template; nobody may change it."""
+    parsed: dict[str, Any] = yaml.load(PATH.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe loader's child
+    return parsed
+
+
+def parameters() -> Mapping[str, Mapping[str, Any]]:
+    """Return the parameters by name."""
+    found: dict[str, Mapping[str, Any]] = template()["Parameters"]
+    return found
+
+
+def variables(function: str) -> dict[str, Any]:
+    """Return a function's variables as the template writes them, those of Globals too."""
+    everywhere = template()["Globals"]["Function"]["Environment"]["Variables"]
+    own = template()["Resources"][function]["Properties"]["Environment"]["Variables"]
+    return {**everywhere, **own}

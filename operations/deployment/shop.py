@@ -1,0 +1,231 @@
+"""What the operators' commands work with: a deployed stack, taken apart as its checker is put together.
+
+Every setting comes from the deployed function's own environment, so that a command judges as the stack does.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import httpx
+from botocore.config import Config
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
+
+from invoicekey.delivery.queues import HookQueue, Outlets
+from invoicekey.ledger.entries import Ledger
+from invoicekey.ledger.lists import Backlog
+from invoicekey.ledger.table import Table
+from invoicekey.messages.alert import Style
+from invoicekey.rules.notification import OrderRef, is_account, is_order_id
+from invoicekey.rules.policy import Policy
+from invoicekey.runtime.errors import CredentialsRefused
+from invoicekey.runtime.secrets import Credentials, vtex_credentials
+from invoicekey.runtime.settings import COMMANDS_SHARE, CheckerSettings, GuardSettings, SettingsError
+from invoicekey.vtex.client import Pace, Vtex
+from invoicekey.work.rounds import accounts_served
+from operations.deployment.stack import Deployment, Trouble, explained
+
+VTEX_SECRET, HOOK_SECRET = "VtexCredentialsSecretArn", "HookSecretArn"
+TO_START = 20
+"""So many seconds a function may take to start, and its answer to come, beside its own timeout."""
+
+
+class NotHeardOfAgain(Trouble):
+    """A function was started, and its answer did not come: it may still run, or have done all that it does."""
+
+
+class Shop:
+    """One deployment, with what its commands need of the outside."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+
+    @cached_property
+    def environment(self) -> Mapping[str, str]:
+        """Return the environment of the deployed checker."""
+        return self.function_environment("CheckInvoiceFunction")
+
+    @cached_property
+    def settings(self) -> CheckerSettings:
+        """Return the settings of the deployed checker."""
+        try:
+            return CheckerSettings.read(self.environment)
+        except SettingsError as error:
+            raise self._of_another_version(error) from None
+
+    @cached_property
+    def guard_settings(self) -> GuardSettings:
+        """Return the settings of the deployed guard: how hook and feed are to be."""
+        try:
+            return GuardSettings.read(self.function_environment("GuardHookFunction"))
+        except SettingsError as error:
+            raise self._of_another_version(error) from None
+
+    @property
+    def policy(self) -> Policy:
+        """Return what the shop has set for verdicts."""
+        return self.settings.policy
+
+    @property
+    def style(self) -> Style:
+        """Return how the shop wants its texts."""
+        return self.settings.style
+
+    @cached_property
+    def requests_per_minute(self) -> int:
+        """Return the commands' share of VtexRequestsPerMinute, which the functions leave over."""
+        return max(1, int(int(self.environment["VTEX_REQUESTS_PER_MINUTE"]) * COMMANDS_SHARE))
+
+    @cached_property
+    def most_requests_per_minute(self) -> int:
+        """Return all of VtexRequestsPerMinute: what a command may take when it is told to."""
+        return int(self.environment["VTEX_REQUESTS_PER_MINUTE"])
+
+    @cached_property
+    def credentials(self) -> dict[str, Any]:
+        """Return the secret of VTEX's credentials; it is never to be shown."""
+        return self.deployment.read_secret(VTEX_SECRET)
+
+    @property
+    def accounts(self) -> list[str]:
+        """List the accounts that have credentials, and a name that may become part of a host's."""
+        return accounts_served(self.credentials)
+
+    def account(self, named: str | None) -> str:
+        """Return the account that is meant: the one that was named, or the only one there is."""
+        if named is None and len(self.accounts) == 1:
+            return self.accounts[0]
+        if named is not None and named in self.accounts:
+            return named
+        if not self.accounts:
+            raise Trouble(f"There are no credentials of any VTEX account yet. Run {self.make_credentials}")
+        known = ", ".join(self.accounts)
+        if named is None:
+            raise Trouble(f"Say which account: --account {known.replace(', ', ' or --account ')}")
+        raise Trouble(
+            f"There are no credentials of {named}; there are of: {known}. For a new one: {self.make_credentials}"
+        )
+
+    def order(self, account: str, order_id: str) -> OrderRef:
+        """Return an order that was named by hand, once its name is safe to use; raises Trouble."""
+        if not is_order_id(order_id):
+            raise Trouble(
+                f"{order_id[:80]!r} is no order's id that this system reads. Expected the id as VTEX shows it, such as "
+                "VVJ-975102-01: up to 64 letters, digits, dots, underscores and dashes, a letter or a digit first (and "
+                "no sequence, seq…)."
+            )
+        if not is_account(account):
+            raise Trouble(
+                f"{account[:80]!r} is no account's name. Expected the NAME of https://NAME.myvtex.com, in lower-case "
+                "letters, digits and dashes."
+            )
+        return OrderRef(account, order_id)
+
+    def vtex(self, requests_per_minute: int | None = None, *, transport: httpx.BaseTransport | None = None) -> Vtex:
+        """Make a client of VTEX at the commands' share of the pace, unless another is given."""
+        return Vtex(
+            self.settings.vtex_base_url,
+            credentials=self._credentials_of,
+            pace=Pace(requests_per_minute or self.requests_per_minute),
+            transport=transport,
+        )
+
+    @cached_property
+    def table(self) -> Table:
+        """Return the ledger's table."""
+        return Table(self.deployment.client("dynamodb"), self.deployment.output("LedgerTableName"))
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Return the ledger."""
+        return Ledger(self.table)
+
+    @cached_property
+    def backlog(self) -> Backlog:
+        """Return the lists of what is still to be done."""
+        return Backlog(self.table)
+
+    @cached_property
+    def hook_queue(self) -> HookQueue:
+        """Return the way in."""
+        return HookQueue(self.deployment.client("sqs"), self.deployment.output("HookQueueUrl"))
+
+    @cached_property
+    def outlets(self) -> Outlets:
+        """Return where results go."""
+        output = self.deployment.output
+        return Outlets(
+            sqs=lambda: self.deployment.client("sqs"),
+            sns=lambda: self.deployment.client("sns"),
+            hook_queue=output("HookQueueUrl"),
+            dead_letters=output("HookDeadLetterQueueUrl"),
+            failures=output("FailureQueueUrl"),
+            alerts=output("AlertTopicArn"),
+        )
+
+    def command(self, arguments: str) -> str:
+        """Return a command about this stack, for people to type."""
+        return f"invoicekey {arguments}{self.deployment.options}"
+
+    @property
+    def make_credentials(self) -> str:
+        """Return what keeps an account's appKey and appToken in this stack, for people to type."""
+        return f"make credentials{self.deployment.variables}"
+
+    def ask(self, service: str, operation: str, **arguments: Any) -> Any:
+        """Ask an AWS service, raising Trouble where it gives no answer."""
+        with explained():
+            return getattr(self.deployment.client(service), operation)(**arguments)
+
+    def resource(self, logical_id: str) -> str:
+        """Return the physical id of one of the stack's resources."""
+        stack = self.deployment.stack
+        _ = self.deployment.outputs  # so that a stack that is not there is said to be elsewhere
+        other_version = {"ValidationError": "it has none, so it is of another version. Run make deploy"}
+        with explained(f"{logical_id} of the stack {stack} cannot be found", other_version):
+            answer = self.deployment.client("cloudformation").describe_stack_resource(
+                StackName=stack, LogicalResourceId=logical_id
+            )
+        return str(answer["StackResourceDetail"]["PhysicalResourceId"])
+
+    def function_environment(self, logical_id: str) -> dict[str, str]:
+        """Return the environment of one of the stack's functions."""
+        variables: dict[str, str] = self._configuration(logical_id).get("Environment", {}).get("Variables", {})
+        return variables
+
+    def run(self, logical_id: str) -> dict[str, Any]:
+        """Run one of the stack's functions, once, and return its answer as Lambda gives it.
+
+        boto3 by itself waits a minute and then starts the function again, up to four times more. So this waits as long
+        as the function may run, and leaves it at that. Raises NotHeardOfAgain, and Trouble where it was not started.
+        """
+        seconds = self._configuration(logical_id)["Timeout"] + TO_START
+        # What lies between may drop a connection on which nothing is heard for minutes: hence keep-alive.
+        patience = Config(read_timeout=seconds, retries={"total_max_attempts": 1}, tcp_keepalive=True)
+        name = self.resource(logical_id)
+        with explained():
+            try:
+                return dict(self.deployment.client("lambda", patience).invoke(FunctionName=name, Payload=b"{}"))
+            except ReadTimeoutError:
+                raise NotHeardOfAgain(f"has given no answer in {seconds} s") from None
+            except ConnectionClosedError:
+                raise NotHeardOfAgain("gave no answer: the connection to AWS was lost") from None
+
+    def _configuration(self, logical_id: str) -> dict[str, Any]:
+        name = self.resource(logical_id)
+        with explained(f"{logical_id} cannot be looked at"):
+            return dict(self.deployment.client("lambda").get_function_configuration(FunctionName=name))
+
+    def _of_another_version(self, error: SettingsError) -> Trouble:
+        return Trouble(f"The stack {self.deployment.stack} is of another version: {error}. Run make deploy.")
+
+    def _credentials_of(self, account: str) -> Credentials:
+        try:
+            return vtex_credentials(self.credentials, account)
+        except CredentialsRefused:
+            raise Trouble(f"There are no usable credentials of {account}. Run {self.make_credentials}") from None
+
+
+def shop_of(stack: str, profile: str | None, region: str | None) -> Shop:
+    """Return the shop of a stack, with a profile and a region as the AWS CLI takes them."""
+    return Shop(Deployment(stack, region or None, profile or None))

@@ -1,0 +1,212 @@
+"""An order's story: what the ledger holds of it, and what the functions logged about it, in plain words."""
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from invoicekey.ledger.entries import Entry, Shown
+from invoicekey.ledger.lists import HeldAlert
+from invoicekey.messages import texts
+from invoicekey.messages.record import RecordType
+from invoicekey.rules.notification import OrderRef
+from operations.terminal.plain import line
+
+CHECKED, QUEUED, FROM_FEED = "order checked", "hook queued", "feed event queued"
+BURIED = "a message went to the dead-letter queue"
+_SAME_MOMENT = timedelta(seconds=30)
+_TYPES: Mapping[str, str] = {
+    RecordType.FAILING: "failing",
+    RecordType.RESOLVED: "resolved",
+    RecordType.EXPIRED: "expired, its last notice",
+}
+_REASONS: Mapping[str, str] = {
+    "malformed": "it is no notification",
+    "not_found": "VTEX does not know the order",
+    "gave_up": "24 hours of trying were in vain",
+    "no_credentials": "VTEX refused the credentials for 24 hours",
+}
+
+type Date = Callable[[datetime], str]
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line that a function logged: one JSON object."""
+
+    at: datetime
+    fields: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, event: Mapping[str, Any]) -> "LogLine | None":
+        """Read an event of CloudWatch Logs; None where it is no line of ours."""
+        try:
+            fields = json.loads(event["message"])
+        except ValueError:
+            return None
+        at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
+        return cls(at, fields) if isinstance(fields, dict) and "message" in fields else None
+
+    @property
+    def message(self) -> str:
+        """Return what was logged."""
+        return str(self.fields["message"])
+
+    @property
+    def correlations(self) -> set[str]:
+        """Return the messages that it is about."""
+        ids = [*self.fields.get("correlation_ids", ()), self.fields.get("correlation_id")]
+        return {str(one) for one in ids if one}
+
+    def is_about(self, ref: OrderRef) -> bool:
+        """Say whether it names the order."""
+        return (self.fields.get("account"), self.fields.get("order_id")) == (ref.account, ref.order_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happened."""
+
+    at: datetime
+    what: str
+
+
+def moments(entry: Entry, lines: Collection[LogLine]) -> list[Moment]:
+    """Return what happened, in time order: of what both tell, what the functions logged."""
+    logged = [Moment(line.at, _told(line)) for line in lines]
+    queued = [line.at for line in lines if line.message in {QUEUED, FROM_FEED}]
+    checks = [line.at for line in lines if line.message == CHECKED]
+    heard = [] if _are_near(entry.first_heard_at, queued) else list(_heard(entry))
+    # In this order where two are of the same moment.
+    return sorted([*heard, *logged, *_of_ledger(entry, checks)], key=lambda moment: moment.at)
+
+
+def _are_near(moment: datetime | None, others: Collection[datetime]) -> bool:
+    return moment is not None and any(abs(moment - other) < _SAME_MOMENT for other in others)
+
+
+def _heard(entry: Entry) -> Iterator[Moment]:
+    if entry.first_heard_at:
+        yield Moment(entry.first_heard_at, "the stack first heard of the order")
+
+
+def _of_ledger(entry: Entry, checks: Collection[datetime]) -> Iterator[Moment]:
+    if entry.checked_at and not _are_near(entry.checked_at, checks):
+        yield Moment(entry.checked_at, f"read at VTEX and judged: {entry.outcome} (its last check, by the ledger)")
+    if entry.opened_at:
+        yield Moment(entry.opened_at, "its failure was opened")
+    if entry.mended_at:
+        yield Moment(entry.mended_at, "its failure was closed: the key was right")
+    for kept in entry.acts:
+        when, what = act(kept)
+        if when:
+            yield Moment(when, what)
+
+
+def act(kept: str | None) -> tuple[datetime | None, str]:
+    """Take apart what the ledger keeps of what a person did: when, and what or why."""
+    when, _, reason = (kept or "").partition(" ")
+    try:
+        return datetime.fromisoformat(when), line(reason, 240)
+    except ValueError:
+        return None, line(kept, 240)
+
+
+def set_aside(entry: Entry, date: Date) -> str:
+    """Say since when and why a failure is set aside: `dismissed 3 Mar 2026, 11:54: updated in the portal`."""
+    when, reason = act(entry.set_aside_why)
+    return f"{entry.set_aside}{f' {date(when)}' if when else ''}{f': {reason}' if entry.set_aside_why else ''}"
+
+
+def _told(logged: LogLine) -> str:
+    fields = logged.fields
+    match logged.message:
+        case message if message == QUEUED:
+            return "VTEX's hook brought an event, and it was queued"
+        case message if message == FROM_FEED:
+            return "VTEX's feed brought an event, and it was queued"
+        case message if message == BURIED:
+            reason = str(fields.get("reason"))
+            return f"a message about it went to the dead letters: {_REASONS.get(reason, reason)} ({reason})"
+        case message if message == CHECKED:
+            return _check(fields)
+        case message:
+            return line(message, 120)
+
+
+def _check(fields: Mapping[str, Any]) -> str:
+    kind = _TYPES.get(str(fields.get("report_type")))
+    told = f"; reported as number {fields.get('report')} ({kind})" if kind else ""
+    if why := fields.get("retry"):
+        return f"not checked: {line(str(why), 120)}; it is tried again{told}"
+    if "outcome" not in fields:
+        return "read: VTEX does not know the order" if fields.get("dead") else "read: VTEX does not know the order yet"
+    problems = f" ({', '.join(fields['problems'])})" if fields.get("problems") else ""
+    suspect = "; it smells of CNova: is CnovaAffiliateIds right?" if fields.get("is_suspect") else ""
+    return f"read at VTEX and judged: {fields['outcome']}{problems}{suspect}{told}"
+
+
+def standing(entry: Entry, held: HeldAlert | None, now: datetime, date: Date) -> Iterator[str]:
+    """Say how the order stands now, a line each."""
+    yield f"{_state(entry, date)}."
+    if entry.errors:
+        yield f"Its errors: {'; '.join(map(_error, entry.errors))}."
+    if entry.report:
+        yield f"{_report(entry, date)}."
+    if held:
+        yield f"An alert about it ({held.kind}) is held back for the next digest since {date(held.since)}."
+    if entry.recheck_at:
+        is_due = entry.recheck_at <= now
+        yield "It is due to be read again." if is_due else f"It is read again {date(entry.recheck_at)}."
+    if entry.claims:
+        yield f"{_owned(sorted(entry.claims))} is told as reused."
+
+
+def _state(entry: Entry, date: Date) -> str:
+    if entry.set_aside:
+        return f"It is set aside ({set_aside(entry, date)}): it opens again only when its errors change"
+    if entry.has_open_failure and entry.opened_at:
+        return f"It is open as failing since {date(entry.opened_at)}"
+    if entry.outcome is None:
+        return "Its first check has not ended yet"
+    return f"Nothing is open; it was last found {entry.outcome}"
+
+
+def _error(error: Shown) -> str:
+    invoice = f" (invoice {line(error.invoice_number)})" if error.invoice_number else ""
+    return f"{error.code}{invoice}{', a key is suggested' if error.has_suggestion else ''}"
+
+
+def _report(entry: Entry, date: Date) -> str:
+    report = entry.report
+    if report is None:
+        return ""
+    name = f"Its last report is number {report.number} ({_TYPES.get(report.type, report.type)})"
+    if report.is_told:
+        return f"{name}, and it is told"
+    missing = [what for what, is_sent in (("record", report.recorded), ("alert", report.alerted)) if not is_sent]
+    told = " and its ".join(missing)
+    return f"{name}; its {told} is not noted as sent, and is sent again after {date(report.lease_until)}"
+
+
+def _owned(keys: Sequence[str]) -> str:
+    if len(keys) == 1:
+        return f"It owns the key {keys[0]}: another order that shows it"
+    return f"It owns the keys {', '.join(keys)}: another order that shows one of them"
+
+
+def summary(ref: OrderRef, entry: Entry) -> str:
+    """Name the order and what became of it."""
+    return f"{ref.order_id} of {ref.account}: {entry.set_aside or entry.outcome or 'not checked yet'}"
+
+
+def day(moment: datetime, timezone: str) -> str:
+    """Write a day on the shop's calendar."""
+    local = texts.local(moment, timezone)
+    return f"{local.day} {local:%b %Y}"
+
+
+def clock(moment: datetime, timezone: str) -> str:
+    """Write a time of day, to the second."""
+    return f"{texts.local(moment, timezone):%H:%M:%S}"

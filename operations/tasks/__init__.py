@@ -1,0 +1,1 @@
+"""What the commands do: back-fill, check, redrive, rotate."""

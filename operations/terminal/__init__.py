@@ -1,0 +1,1 @@
+"""How a command is asked and how it answers: the command line, findings, tables, troubles in one line."""

@@ -1,0 +1,132 @@
+"""What a look at a deployment comes to: findings, each with a tick or what to do, for a terminal, a pipe or JSON.
+
+Findings in words never hold a secret, nor anything about a customer.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from invoicekey.runtime.errors import TryAgainLater
+from operations.deployment.stack import Trouble, remedy
+from operations.deployment.visit import Refused
+from operations.terminal.cli import FAILING, IN_THE_WAY
+
+
+class State(StrEnum):
+    """How what was looked at stands."""
+
+    WELL = "well"
+    NOTE = "note"
+    """Nothing is wrong, and one should know."""
+    TO_DO = "to_do"
+    UNKNOWN = "unknown"
+    """It could not be looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, in words."""
+
+    state: State
+    says: str
+    to_do: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What was found in one place."""
+
+    title: str
+    findings: tuple[Finding, ...]
+
+
+def well(says: str) -> Finding:
+    """Say that something is as it should be."""
+    return Finding(State.WELL, says)
+
+
+def note(says: str, to_do: str | None = None) -> Finding:
+    """Say something that one should know."""
+    return Finding(State.NOTE, says, to_do)
+
+
+def to_do(says: str, how: str) -> Finding:
+    """Say what is wrong, and what mends it."""
+    return Finding(State.TO_DO, says, how)
+
+
+def unknown(says: str, how: str | None = None) -> Finding:
+    """Say what could not be looked at, and why."""
+    return Finding(State.UNKNOWN, says, how)
+
+
+def looked(what: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """Look, and return what was found; what keeps from looking is a finding too."""
+    try:
+        return list(look())
+    except Refused as refused:
+        return [to_do(refused.says, refused.how)]
+    except Trouble as trouble:
+        return [unknown(f"{what}: {trouble}")]
+    except TryAgainLater as trouble:
+        return [unknown(f"{what}: {trouble.why}", remedy(trouble.why) or "try again later")]
+
+
+def worst(sections: Iterable[Section]) -> State:
+    """Return how it stands in all: what is to be done counts before what could not be looked at."""
+    states = {finding.state for section in sections for finding in section.findings}
+    return next((state for state in (State.TO_DO, State.UNKNOWN) if state in states), State.WELL)
+
+
+def exit_code(sections: Iterable[Section]) -> int:
+    """Return 0 where all is well, 3 where something is to be done, 1 where something could not be looked at."""
+    return {State.TO_DO: FAILING, State.UNKNOWN: IN_THE_WAY}.get(worst(sections), 0)
+
+
+def as_json(sections: Iterable[Section]) -> list[dict[str, Any]]:
+    """Return the findings as JSON has them, one object a finding."""
+    return [{"section": section.title, **asdict(finding)} for section in sections for finding in section.findings]
+
+
+_MARKS: Mapping[State, str] = {
+    State.WELL: "[green]✓[/]",
+    State.NOTE: "[blue]·[/]",
+    State.TO_DO: "[bold red]✗[/]",
+    State.UNKNOWN: "[yellow]?[/]",
+}
+_WORDS: Mapping[State, str] = {State.WELL: "ok", State.NOTE: "note", State.TO_DO: "TO DO", State.UNKNOWN: "unknown"}
+
+
+def show(console: Console, *sections: Section) -> None:
+    """Show findings: on a terminal with marks, wrapped to its width; elsewhere a line each, to be searched."""
+    for section in sections:
+        if not console.is_terminal:
+            _show_plainly(console, section)
+            continue
+        if section.title:
+            console.print(f"\n[bold]{escape(section.title)}[/]")
+        console.print(_grid(section.findings), soft_wrap=False)
+
+
+def _grid(findings: Sequence[Finding]) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(width=3, justify="right")
+    grid.add_column(overflow="fold")
+    for finding in findings:
+        told = escape(finding.says) + (f"\n[cyan]→ {escape(finding.to_do)}[/]" if finding.to_do else "")
+        grid.add_row(_MARKS[finding.state], told)
+    return grid
+
+
+def _show_plainly(console: Console, section: Section) -> None:
+    for finding in section.findings:
+        parts = (section.title, _WORDS[finding.state], finding.says, finding.to_do and f"→ {finding.to_do}")
+        console.print(
+            ": ".join(part for part in parts[:3] if part) + (f" {parts[3]}" if parts[3] else ""), markup=False
+        )
