@@ -41,7 +41,7 @@ EMAILS, LOGS_GB, LOOKED_THROUGH_GB = 650, 0.14, 2.0
 SECRETS, SECRET_READS = 2, 36_000
 TROUBLE_HOURS = 10
 """In which a metric that is written in trouble alone occurs in a month that is not the best."""
-ALWAYS = SHARES | {"hook_heard"}
+ALWAYS = SHARES | {"hook_received"}
 """Metrics that occur in every ordinary hour."""
 
 

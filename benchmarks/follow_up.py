@@ -24,8 +24,8 @@ from invoicekey.ledger.entries import Entry, Ledger
 from invoicekey.rules.notification import OrderRef
 from invoicekey.runtime.secrets import Credentials
 from invoicekey.runtime.settings import CheckerSettings
-from invoicekey.vtex.client import BURST, Pace, Vtex
-from invoicekey.work.check import Clock, Heard, OrderCheck, Rules
+from invoicekey.vtex.client import BURST, RateLimiter, Vtex
+from invoicekey.work.check import Clock, OrderCheck, Rules, Trigger
 from local.stack import ROOT
 from local.vtex_routes import Feed
 from local.vtex_simulator import InvoiceEdit, VtexSimulator
@@ -179,7 +179,7 @@ def open_failures(bench: Bench) -> None:
     vtex = Vtex(
         settings.vtex_base_url,
         credentials=lambda _: Credentials("key", "token"),
-        pace=Pace(1_000_000),
+        limiter=RateLimiter(1_000_000),
         transport=httpx.MockTransport(lambda request: _read_order(bench.vtex, request)),
     )
     check = OrderCheck(vtex, ledger, Rules(settings.policy, settings.style, settings.lease))
@@ -187,7 +187,7 @@ def open_failures(bench: Bench) -> None:
     for order in _owners_then_failing():
         bench.vtex.put_order(order)
         clock = Clock(seconds_left=lambda: 30.0, now=lambda: opened_at)
-        finding = check.check(Entry(OrderRef(ACCOUNT, order["orderId"])), Heard(opened_at), clock)
+        finding = check.check(Entry(OrderRef(ACCOUNT, order["orderId"])), Trigger(opened_at), clock)
         if finding.report:
             ledger.note_recorded(finding.report)
             ledger.note_alerted(finding.report)
@@ -210,7 +210,7 @@ def queue(bench: Bench) -> Queueing:
 
 
 def work_off(bench: Bench, records: Sequence[dict[str, Any]]) -> float:
-    """Hand records to two checkers, ten at a time, until all are done; what they put back comes again."""
+    """Hand records to two checkers, ten at a time, until all are done; what they returned to the queue comes again."""
     left = deque(records)
     began = time.monotonic()
     with ExitStack() as stack, ThreadPoolExecutor(ENVIRONMENTS) as sources:

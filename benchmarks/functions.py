@@ -35,7 +35,7 @@ NOTES = (
     "in one transaction with the claim of its key. From its second check on the write is a PutItem.",
     "Of ten failing orders BatchGetItem is called once for the orders and once for the turns of their alerts; PutItem "
     "once an order and once for the turns; UpdateItem notes what was sent. With AlertBurst at its default of 5, five "
-    "alerts go out in the one PublishBatch, and each of the other five is held back, and noted so, in a transaction.",
+    "alerts go out in the one PublishBatch, and each of the other five is deferred, and noted so, in a transaction.",
     f"Memory is the peak of the resident set of the function's process (VmHWM), in {BATCHES} batches of ten orders of "
     f"{LARGE_ORDER // 1000} KB each, half of them failing, VTEX in {VTEX_SECONDS * 1000:.0f} ms.",
 )
@@ -124,7 +124,7 @@ def measure_batches(bench: Bench) -> list[Figure]:
     print("calls of a batch", flush=True)
     one = called(bench, checker(), ["OK-1"])
     failing = called(bench, checker(**NO_LIMIT), ten("BAD"))
-    held_back = called(bench, checker(), ten("BAD"))
+    deferred = called(bench, checker(), ten("BAD"))
     print(f"memory with orders of {LARGE_ORDER // 1000} KB", flush=True)
     megabytes = memory(bench)
     return [
@@ -133,7 +133,7 @@ def measure_batches(bench: Bench) -> list[Figure]:
         at_most(f"TCP connections to VTEX over {BATCHES} such batches", "", connections, 10),
         calls("one order without fault", one, {"VTEX": 1, READ: 1, WRITE: 1}),
         calls("ten failing orders in one batch, ALERT_BURST 1000", failing, {"SendMessageBatch": 1, "PublishBatch": 1}),
-        calls("ten failing orders in one batch, five alerts held back", held_back,
+        calls("ten failing orders in one batch, five alerts deferred", deferred,
               {"SendMessageBatch": 1, "PublishBatch": 1}),
         at_most("peak memory of the checker, orders of 200 KB", "", megabytes, 160, " MB"),
     ]  # fmt: skip

@@ -132,7 +132,7 @@ class CheckCase:
 
     name: str
     bodies: tuple[str, ...]
-    put_back: tuple[int, ...] = ()
+    returned: tuple[int, ...] = ()
     """Which of them go back to the queue."""
     dead: str | None = None
     """The reason, where one goes to the dead-letter queue."""
@@ -424,7 +424,7 @@ _RECHECK = json.dumps({"OrderId": BY_NAME["key-missing"].order_id, "Origin": {"A
 CHECKS = (
     *(CheckCase(case.name, (_message(case.name),), (0,) if case.outcome == "waiting" else ()) for case in ORDERS),
     CheckCase("no-invoice-after-the-grace", (_message("no-invoice-yet"),), sent_at=_LONG_AGO),
-    CheckCase("order-not-found", (_UNKNOWN_ORDER,), put_back=(0,)),
+    CheckCase("order-not-found", (_UNKNOWN_ORDER,), returned=(0,)),
     CheckCase("order-not-found-after-the-grace", (_UNKNOWN_ORDER,), dead="not_found", sent_at=_LONG_AGO),
     CheckCase("malformed-body", (_body()[:-20],), dead="malformed"),
     CheckCase("order-id-that-is-a-sequence", (_body("seq501456"),)),
@@ -432,7 +432,7 @@ CHECKS = (
     CheckCase(
         "batch-of-five",
         (*(_message(name) for name in ("good-key", "key-missing", "no-invoice-yet", "returned")), "not a notification"),
-        put_back=(2,), dead="malformed",
+        returned=(2,), dead="malformed",
     ),
     CheckCase("from-the-feed", (_message("key-missing"),), source="feed"),
     CheckCase("read-again", (_RECHECK,), source="recheck"),

@@ -1,8 +1,8 @@
 """What the failure queue carries, for its readers: a JSON Schema and an example of each type of record.
 
-`python -m local.schemas`, with .venv's Python, writes docs/schemas anew from invoicekey.messages.record. A field may be added to
-a version, so the schemas let fields pass that they do not name. tests/unit/test_record.py holds the files to the code,
-and the records that are sent to the files.
+`python -m local.schemas`, with .venv's Python, writes docs/schemas anew from messages/record.py. A field may be added
+to a version, so the schemas let fields pass that they do not name. tests/unit/test_record.py holds the files to the
+code, and the records that are sent to the files.
 """
 
 import json
@@ -77,7 +77,7 @@ def _examples() -> "tuple[Record, Record, Record]":
             "invoicedDate": "2026-03-03T14:54:00.5436574+00:00",
             "packageAttachment": {"packages": [invoice]},
         })  # fmt: skip
-        given = Circumstances("luxstore", moment, first_heard_at=_NOTICED)
+        given = Circumstances("luxstore", moment, first_seen_at=_NOTICED)
         return order, judge(order, Policy(affiliate_ids=frozenset({"vvj"})), given)
 
     told: Mapping[str, Any] = {"first_seen_at": _NOTICED, "language": "pt-BR"}

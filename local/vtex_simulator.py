@@ -284,7 +284,7 @@ class VtexSimulator:
         return self
 
     def close(self) -> None:
-        """Stop listening and close every connection, even those that are held back."""
+        """Stop listening and close every connection, even those that are deferred."""
         self.closing.set()
         for server in self._servers:
             server.close()
@@ -436,7 +436,7 @@ class VtexSimulator:
 
 def _route(vtex: VtexSimulator, call: Call) -> Answer:
     if call.key in _AT_VTEX:
-        return _guarded(vtex, call, *_AT_VTEX[call.key])
+        return _state(vtex, call, *_AT_VTEX[call.key])
     if call.key in _OPEN:
         return _done(vtex, call, _OPEN[call.key])
     if call.method == "GET":
@@ -444,7 +444,7 @@ def _route(vtex: VtexSimulator, call: Call) -> Answer:
     return _error(HTTPStatus.METHOD_NOT_ALLOWED, f"{call.method} is not answered here")
 
 
-def _guarded(vtex: VtexSimulator, call: Call, route: str, work: Work) -> Answer:
+def _state(vtex: VtexSimulator, call: Call, route: str, work: Work) -> Answer:
     """Answer as VTEX does: to who is known, and not always well."""
     if refusal := vtex.refusal(call.headers):
         return refusal
@@ -455,9 +455,9 @@ def _guarded(vtex: VtexSimulator, call: Call, route: str, work: Work) -> Answer:
         answer = _INSTEAD[fault.kind](fault)
     else:
         answer = _done(vtex, call, _read_another_order if fault.kind == "wrong_order" else work)
-    spoilt = _SPOIL[fault.kind](answer) if fault.kind in _SPOIL else answer
+    corrupt = _SPOIL[fault.kind](answer) if fault.kind in _SPOIL else answer
     lasting = fault.seconds or (_TRICKLE_SECONDS if fault.kind == "trickle" else 0)
-    return replace(spoilt, fault=fault.kind, seconds=lasting)
+    return replace(corrupt, fault=fault.kind, seconds=lasting)
 
 
 def _done(vtex: VtexSimulator, call: Call, work: Work) -> Answer:
@@ -685,8 +685,8 @@ def _oversized(answer: Answer, delivery: Delivery) -> Answer:
 
 
 def _emptied_answer(answer: Answer) -> Answer:
-    tells = answer.status in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}
-    return replace(answer, status=HTTPStatus.OK, body=b"{}") if tells else answer
+    expects = answer.status in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}
+    return replace(answer, status=HTTPStatus.OK, body=b"{}") if expects else answer
 
 
 def _error(status: int, message: str, code: str | None = None) -> Answer:

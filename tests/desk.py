@@ -141,7 +141,7 @@ class Desk:
         shop = self.shop
         settings, vtex = shop.settings, shop.vtex(6000)
         order_check = OrderCheck(vtex, shop.ledger, Rules(settings.policy, settings.style, settings.lease))
-        batch = BatchCheck(vtex, shop.ledger, shop.outlets, order_check, settings.retry_base, settings.limit)
+        batch = BatchCheck(vtex, shop.ledger, shop.outlets, order_check, settings.retry_base, settings.alert_quota)
         clock = Clock(lambda: 30.0, now=lambda: at) if at else Clock(lambda: 30.0)
         messages = [
             Message(f"m-{ref.order_id}", own_event(ref), "handle", clock.now().timestamp(), 1, f"c-{ref.order_id}")
@@ -158,7 +158,7 @@ class Desk:
         event = {"timestamp": int(at.timestamp() * 1000), "message": json.dumps(line)}
         logs.put_log_events(logGroupName=name, logStreamName="s", logEvents=[event])
 
-    def bury(self, order_id: str, **attributes: str) -> None:
+    def send_to_dead_letters(self, order_id: str, **attributes: str) -> None:
         """Put a dead letter there."""
         typed = {name: {"DataType": "String", "StringValue": text} for name, text in attributes.items()}
         url, body = self.deployment.outputs["HookDeadLetterQueueUrl"], own_event(OrderRef(ACCOUNT, order_id))

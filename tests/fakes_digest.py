@@ -1,4 +1,4 @@
-"""A shop whose alerts are held back, with a table whose index may lag, a topic, and runs of the digest over them.
+"""A shop whose alerts are deferred, with a table whose index may lag, a topic, and runs of the digest over them.
 
 Before and after each call to the outside is a moment at which something can happen::
 
@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.exceptions import ClientError
 
 from invoicekey.delivery.queues import AlertTopic
-from invoicekey.ledger.entries import Entry, HeldBack, Ledger, Report, Shown
+from invoicekey.ledger.entries import Deferral, Entry, Ledger, Report, Shown
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.table import Table
 from invoicekey.messages.alert import Style
 from invoicekey.rules.notification import OrderRef
-from invoicekey.work.digest import Digests, Tellings
+from invoicekey.work.digest import Digests, SummaryStates
 from tests.fake_dynamodb import FakeDynamoDb
 from tests.fakes_outside import Crash, SameThread
 
@@ -185,7 +185,7 @@ class DigestShop:
         entry = self.ledger.read([ref]).entries[ref]
         if not entry.version:
             entry = self.ledger.write(Entry(ref, outcome="failing", checked_at=self.now, report=REPORT))
-        self.ledger.note_held_back(entry, HeldBack(kind, since or self.now, codes or ("missing",)))
+        self.ledger.note_deferred(entry, Deferral(kind, since or self.now, codes or ("missing",)))
 
     def publish_alert(self, order_id: str) -> None:
         """Note that a newer alert of the order went out at once."""
@@ -196,10 +196,10 @@ class DigestShop:
         """Keep an order in the ledger: with an open failure, unless the changes say otherwise."""
         opened_at = changes.get("opened_at", self.now)
         given: dict[str, Any] = {
-            "first_heard_at": self.now,
+            "first_seen_at": self.now,
             "checked_at": self.now,
             "outcome": "failing",
-            "errors_told": "f" * 64,
+            "errors_reported": "f" * 64,
             "errors": (Shown("missing", "643797", has_suggestion=False),),
             "opened_at": opened_at,
             "recheck_at": self.now + timedelta(hours=1),
@@ -211,7 +211,7 @@ class DigestShop:
 
     def keep_good(self, order_id: str, account: str = SHOP, **changes: Any) -> None:
         """Keep an order in the ledger with which all is well."""
-        good = {"outcome": "ok", "errors_told": None, "errors": (), "opened_at": None, "recheck_at": None}
+        good = {"outcome": "ok", "errors_reported": None, "errors": (), "opened_at": None, "recheck_at": None}
         self.keep(order_id, account, **good | changes)
 
     # ---- Runs
@@ -221,11 +221,17 @@ class DigestShop:
         table = Table(cast("DynamoDBClient", _Watched(self.dynamodb, self.moments)), "ledger")
         topic = AlertTopic(cast("SNSClient", _Watched(self.topic, self.moments)), "arn:topic")
         return Digests(
-            Backlog(table), Tellings(table), topic, style or Style(), LEASE, accounts=accounts, make_pool=SameThread
+            Backlog(table),
+            SummaryStates(table),
+            topic,
+            style or Style(),
+            LEASE,
+            accounts=accounts,
+            make_pool=SameThread,
         )
 
     def tell(self) -> int:
-        """Let a run tell what is held back."""
+        """Let a run tell what is deferred."""
         return self.digests().send_digests(lambda: self.left, lambda: self.now)
 
     def remind(self, occasion: str | None = None, accounts: Sequence[str] = (), style: Style | None = None) -> int:

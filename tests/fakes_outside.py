@@ -8,7 +8,7 @@ behaviours against both. Every call is a step, and before and after each is a mo
     outside.steps.before("publish_alerts", Crash())
     with pytest.raises(Crash):
         outside.check(message())
-    assert outside.steps.taken == ["read", "read_order", "write", "send_records", "note_recorded", "take_turns"]
+    assert outside.steps.taken[:4] == ["read", "read_order", "write", "send_records"]
 """
 
 import json
@@ -21,12 +21,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from invoicekey.delivery.queues import Message, Outlets
-from invoicekey.ledger.entries import Entry, HeldBack, Ledger, Page, entry_of, ref_of
+from invoicekey.ledger.entries import Deferral, Entry, Ledger, Snapshot, entry_of, ref_of
 from invoicekey.messages.alert import Style
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.order import Order
-from invoicekey.rules.policy import Limit, Policy
-from invoicekey.runtime.errors import OrderNotFound, SilenceAsked, TryAgainLater
+from invoicekey.rules.policy import AlertQuota, Policy
+from invoicekey.runtime.errors import OrderNotFound, RateLimited, RetryLater
 from invoicekey.vtex.client import Vtex
 from invoicekey.work.batch import BatchCheck
 from invoicekey.work.check import Clock, OrderCheck, Rules
@@ -38,7 +38,7 @@ NOON = datetime(2026, 3, 3, 15, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=60)
 GRACE = timedelta(seconds=600)
 RETRY_BASE = timedelta(seconds=60)
-LIMIT = Limit(alerts=5, window=timedelta(minutes=15))
+LIMIT = AlertQuota(alerts=5, window=timedelta(minutes=15))
 
 type Happening = BaseException | Callable[[], object]
 """What happens at a moment: something is raised, or done."""
@@ -130,7 +130,7 @@ class FakeVtex(Vtex):
         """How often VTEX was asked, whatever it answered."""
         self._steps = steps
         self._time = time
-        self._silent_until = {}
+        self._backoff_until = {}
         self._unshared = {}
 
     def put(self, document: dict[str, Any]) -> OrderRef:
@@ -145,9 +145,9 @@ class FakeVtex(Vtex):
 
     def read_order(self, ref: OrderRef, time_left: float) -> Order:
         """Return the order as it is now."""
-        left = self._silent_until.get(ref.account, 0.0) - self._time.timestamp()
+        left = self._backoff_until.get(ref.account, 0.0) - self._time.timestamp()
         if left > 0:
-            raise SilenceAsked("VTEX asked for silence a while ago", wait=left)
+            raise RateLimited("VTEX asked for a back-off a while ago", wait=left)
         self.reads[ref] += 1
         self.answers.append(("200", 0.1))
         try:
@@ -156,10 +156,10 @@ class FakeVtex(Vtex):
                 if document is None:
                     raise OrderNotFound
                 order = Order.model_validate(document)
-        except SilenceAsked as asked:
+        except RateLimited as asked:
             asked.wait = 60.0 if asked.wait is None else asked.wait
-            self.be_silent(ref.account, self._time.timestamp() + asked.wait)
-            self._unshared[ref.account] = self._silent_until[ref.account]
+            self.back_off(ref.account, self._time.timestamp() + asked.wait)
+            self._unshared[ref.account] = self._backoff_until[ref.account]
             raise
         return order
 
@@ -185,17 +185,17 @@ class FakeLedger(Ledger):
         return {item["pk"].rpartition("#")[2]: item["order_id"] for item in self.dynamodb.items("key#")}
 
     @property
-    def held_back(self) -> dict[str, str]:
+    def deferred(self) -> dict[str, str]:
         """Return of which orders an alert waits for a digest, and its kind."""
         return {ref_of(item["pk"]).order_id: item["kind"] for item in self.dynamodb.items("held#")}
 
     @property
-    def put_backs(self) -> Counter[str]:
-        """Return how often messages were put back."""
+    def returns_to_queue(self) -> Counter[str]:
+        """Return how often messages were returned to the queue."""
         items = self.dynamodb.items("message#")
         return Counter({item["pk"].removeprefix("message#"): int(item["put_back"]) for item in items})
 
-    def read(self, refs: Iterable[OrderRef], message_ids: Iterable[str] = ()) -> Page:
+    def read(self, refs: Iterable[OrderRef], message_ids: Iterable[str] = ()) -> Snapshot:
         with self._steps.taking("read"):
             return super().read(refs, message_ids)
 
@@ -215,22 +215,22 @@ class FakeLedger(Ledger):
         with self._steps.taking("note_dismissed", entry.ref.order_id):
             super().note_dismissed(entry)
 
-    def note_held_back(self, entry: Entry, held: HeldBack) -> None:
-        with self._steps.taking("note_held_back", entry.ref.order_id):
-            super().note_held_back(entry, held)
+    def note_deferred(self, entry: Entry, held: Deferral) -> None:
+        with self._steps.taking("note_deferred", entry.ref.order_id):
+            super().note_deferred(entry, held)
             self.reports_held_back.append((entry.ref, entry.last_report_number))
 
-    def take_turns(self, account: str, kind: str, wanted: int, now: datetime, limit: Limit) -> int:
-        with self._steps.taking("take_turns", kind):
-            return super().take_turns(account, kind, wanted, now, limit)
+    def acquire_alert_quota(self, account: str, kind: str, wanted: int, now: datetime, limit: AlertQuota) -> int:
+        with self._steps.taking("acquire_alert_quota", kind):
+            return super().acquire_alert_quota(account, kind, wanted, now, limit)
 
-    def note_silence(self, account: str, until: float) -> None:
-        with self._steps.taking("note_silence", account):
-            super().note_silence(account, until)
+    def note_backoff(self, account: str, until: float) -> None:
+        with self._steps.taking("note_backoff", account):
+            super().note_backoff(account, until)
 
-    def note_put_back(self, message_id: str) -> None:
-        with self._steps.taking("note_put_back", message_id):
-            super().note_put_back(message_id)
+    def note_returned(self, message_id: str) -> None:
+        with self._steps.taking("note_returned", message_id):
+            super().note_returned(message_id)
 
 
 @dataclass(frozen=True)
@@ -263,12 +263,12 @@ class Sent:
 
 
 class FakeOutlets(Outlets):
-    """The queues and the topic. Steps: send_records, publish_alerts, put_back, and bury, about the message's id."""
+    """The queues and the topic. Steps: the names of the methods; the last two are about the message's id."""
 
     def __init__(self, steps: Steps) -> None:
         self.records: list[Sent] = []
         self.alerts: list[Sent] = []
-        self.put_backs: list[tuple[Message, float]] = []
+        self.returns_to_queue: list[tuple[Message, float]] = []
         self.dead_letters: list[tuple[Message, str]] = []
         self._steps = steps
         self._refusals: dict[str, set[str | None]] = defaultdict(set)
@@ -295,19 +295,19 @@ class FakeOutlets(Outlets):
         """Collect the alerts."""
         return self._send("publish_alerts", entries, self.alerts, lambda report: str(report.alert))
 
-    def put_back(self, waits: Sequence[tuple[Message, float]]) -> list[Message]:
+    def return_to_queue(self, waits: Sequence[tuple[Message, float]]) -> list[Message]:
         """Collect the waits."""
         if not waits:
             return []
-        with self._steps.taking("put_back"):
-            refused = self._refusals.pop("put_back", set())
+        with self._steps.taking("return_to_queue"):
+            refused = self._refusals.pop("return_to_queue", set())
             taken = [(m, wait) for m, wait in waits if refused.isdisjoint({None, m.id})]
-            self.put_backs += taken
+            self.returns_to_queue += taken
         return [message for message, wait in waits if (message, wait) not in taken]
 
-    def bury(self, message: Message, reason: str) -> None:
+    def send_to_dead_letters(self, message: Message, reason: str) -> None:
         """Collect the dead letters."""
-        with self._steps.taking("bury", message.id):
+        with self._steps.taking("send_to_dead_letters", message.id):
             self.dead_letters.append((message, str(reason)))
 
     def _send(self, step: str, entries: Sequence[Entry], sent: list[Sent], text: Callable[[Any], str]) -> list[Entry]:
@@ -343,13 +343,13 @@ class SameThread(Executor):
 class Outside:
     """All that is outside, and the parts of the product put together on it."""
 
-    def __init__(self, policy: Policy | None = None, limit: Limit = LIMIT) -> None:
+    def __init__(self, policy: Policy | None = None, limit: AlertQuota = LIMIT) -> None:
         self.steps = Steps()
         self.time = FakeTime()
         self.vtex = FakeVtex(self.steps, self.time)
         self.ledger = FakeLedger(self.steps)
         self.outlets = FakeOutlets(self.steps)
-        self.limit = limit
+        self.quota = limit
         self.policy = policy or Policy(affiliate_ids=frozenset({"vvj"}), invoice_grace=GRACE)
         self.batch_check = self.environment()
 
@@ -359,7 +359,7 @@ class Outside:
         check = OrderCheck(self.vtex, self.ledger, rules)
         make_pool = options.pop("make_pool", SameThread)
         options = {"longest_grace": self.policy.longest_grace, "make_pool": make_pool} | options
-        return BatchCheck(self.vtex, self.ledger, self.outlets, check, RETRY_BASE, self.limit, **options)
+        return BatchCheck(self.vtex, self.ledger, self.outlets, check, RETRY_BASE, self.quota, **options)
 
     def check(self, *messages: Message) -> set[str]:
         """Check a batch; return the ids of the messages that go back."""
@@ -370,8 +370,8 @@ class Outside:
         return message(order_id, **{"sent_at": self.time.timestamp()} | changes)
 
     def wait_of(self, message: Message) -> float:
-        """Return the last wait with which a message was put back."""
-        return [wait for put_back, wait in self.outlets.put_backs if put_back.id == message.id][-1]
+        """Return the last wait with which a message was returned to the queue."""
+        return [wait for returned, wait in self.outlets.returns_to_queue if returned.id == message.id][-1]
 
 
 def message(
@@ -397,6 +397,6 @@ def message(
     return Message(**given | changes)
 
 
-def unreachable(what: str = "it") -> TryAgainLater:
+def unreachable(what: str = "it") -> RetryLater:
     """Return what the real classes raise where AWS or VTEX gives no answer."""
-    return TryAgainLater(f"{what} gave no answer")
+    return RetryLater(f"{what} gave no answer")

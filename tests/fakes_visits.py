@@ -17,9 +17,9 @@ from invoicekey.delivery.queues import Event, HookQueue
 from invoicekey.delivery.topics import Topics
 from invoicekey.ledger.table import Item, Table
 from invoicekey.messages.notices import Notice
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.secrets import Credentials, vtex_credentials
-from invoicekey.vtex.client import Pace, Vtex
+from invoicekey.vtex.client import RateLimiter, Vtex
 
 AS_FAST_AS_IT_GOES = 10**9
 SHOP, OTHER = "luxstore", "other"
@@ -43,7 +43,7 @@ def credentials(account: str) -> Credentials:
 
 def a_vtex(url: str, **more: Any) -> Vtex:
     """Return a client of the simulator, in no hurry to wait."""
-    return Vtex(url + "/{account}", credentials, more.pop("pace", None) or Pace(AS_FAST_AS_IT_GOES), **more)
+    return Vtex(url + "/{account}", credentials, more.pop("limiter", None) or RateLimiter(AS_FAST_AS_IT_GOES), **more)
 
 
 def a_vtex_that_answers(document: object) -> Vtex:
@@ -124,9 +124,9 @@ class MemoryTopics(Topics):
 
     listeners: dict[str, int] = field(default_factory=dict)
     told: list[tuple[str, Notice, str | None]] = field(default_factory=list)
-    trouble: TryAgainLater | None = None
+    trouble: RetryLater | None = None
 
-    def is_heard(self, arn: str) -> bool:
+    def has_confirmed_subscription(self, arn: str) -> bool:
         """Say whether anybody listens."""
         if self.trouble:
             raise self.trouble

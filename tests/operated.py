@@ -22,7 +22,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from invoicekey.ledger.registrations import Guarded, GuardNotes
+from invoicekey.ledger.registrations import RegistrationState, RegistrationStates
 from local.vtex_simulator import VtexSimulator
 from operations.commands import alarms, alerts, doctor, hook, secrets, setup
 from operations.deployment.shop import Shop
@@ -116,11 +116,11 @@ class Operated:
         return told
 
     @property
-    def notes(self) -> GuardNotes:
+    def notes(self) -> RegistrationStates:
         """Return the guard's notes."""
-        return GuardNotes(self.shop.table)
+        return RegistrationStates(self.shop.table)
 
-    def noted(self, account: str = ACCOUNT) -> Guarded:
+    def noted(self, account: str = ACCOUNT) -> RegistrationState:
         """Return what the guard has noted of an account."""
         return self.notes.read([account])[account]
 

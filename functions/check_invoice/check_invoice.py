@@ -13,7 +13,7 @@ from invoicekey.runtime import aws
 from invoicekey.runtime.secrets import CachedSecret, vtex_credentials
 from invoicekey.runtime.settings import CheckerSettings
 from invoicekey.runtime.telemetry import log_figures
-from invoicekey.vtex.client import Pace, Vtex
+from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.work.batch import BatchCheck
 from invoicekey.work.check import Clock, OrderCheck, Rules
 
@@ -26,8 +26,8 @@ def build(settings: CheckerSettings) -> BatchCheck:
     vtex = Vtex(
         settings.vtex_base_url,
         credentials=lambda account: vtex_credentials(secret.value(), account),
-        pace=Pace(settings.requests_per_minute),
-        usual_silence=settings.retry_base.total_seconds(),
+        limiter=RateLimiter(settings.requests_per_minute),
+        default_backoff=settings.retry_base.total_seconds(),
     )
     ledger = Ledger(Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table))
     outlets = Outlets(
@@ -42,7 +42,7 @@ def build(settings: CheckerSettings) -> BatchCheck:
     order_check = OrderCheck(vtex, ledger, rules)
     longest_grace = settings.policy.longest_grace
     return BatchCheck(
-        vtex, ledger, outlets, order_check, settings.retry_base, settings.limit, longest_grace=longest_grace
+        vtex, ledger, outlets, order_check, settings.retry_base, settings.alert_quota, longest_grace=longest_grace
     )
 
 

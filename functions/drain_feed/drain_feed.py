@@ -9,17 +9,17 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invoicekey.delivery.queues import HookQueue
 from invoicekey.ledger.entries import Ledger
-from invoicekey.ledger.registrations import GuardNotes
+from invoicekey.ledger.registrations import RegistrationStates
 from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
 from invoicekey.runtime.secrets import CachedSecret, Credentials, vtex_credentials
 from invoicekey.runtime.settings import DrainSettings
 from invoicekey.runtime.telemetry import log_figures
-from invoicekey.vtex.client import Pace, Vtex
+from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.vtex.feed import Feed
 from invoicekey.vtex.subscriptions import Configurations
 from invoicekey.work.drain import DrainFeed, OwnFeeds
-from invoicekey.work.rounds import Rounds, Visits, accounts_served
+from invoicekey.work.rounds import Rounds, SharedBackoff, accounts_served
 
 settings = DrainSettings.read(os.environ)
 credentials = CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.vtex.credentials_secret_arn)
@@ -30,17 +30,17 @@ def build(settings: DrainSettings) -> DrainFeed:
     vtex = Vtex(
         settings.vtex.base_url,
         credentials=_credentials_of,
-        pace=Pace(settings.vtex.requests_per_minute),
-        usual_silence=settings.retry_base.total_seconds(),
+        limiter=RateLimiter(settings.vtex.requests_per_minute),
+        default_backoff=settings.retry_base.total_seconds(),
     )
     table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
     return DrainFeed(
         Feed(vtex),
         HookQueue(aws.client("sqs", aws.QUICK), settings.hook_queue_url, delay=settings.retry_base),
-        Visits(vtex, Ledger(table), table),
+        SharedBackoff(vtex, Ledger(table), table),
         OwnFeeds(
             Configurations(vtex),
-            GuardNotes(table),
+            RegistrationStates(table),
             _credentials_of,
             hook_url=settings.hook_url,
             statuses=settings.vtex.watched_statuses,

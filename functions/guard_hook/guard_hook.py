@@ -10,16 +10,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from invoicekey.delivery.topics import Topics
 from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.lists import Backlog
-from invoicekey.ledger.registrations import GuardNotes
+from invoicekey.ledger.registrations import RegistrationStates
 from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
 from invoicekey.runtime.secrets import CachedSecret, Credentials, vtex_credentials
 from invoicekey.runtime.settings import GuardSettings
 from invoicekey.runtime.telemetry import log_figures
-from invoicekey.vtex.client import Pace, Vtex
+from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.vtex.subscriptions import Configurations
 from invoicekey.work.guard import HookGuard
-from invoicekey.work.rounds import Rounds, Visits, accounts_served
+from invoicekey.work.rounds import Rounds, SharedBackoff, accounts_served
 
 settings = GuardSettings.read(os.environ)
 secrets_manager = aws.client("secretsmanager", aws.QUICK)
@@ -33,7 +33,7 @@ def credentials(account: str) -> Credentials:
 
 def build(settings: GuardSettings) -> HookGuard:
     """Put the parts together."""
-    vtex = Vtex(settings.vtex.base_url, credentials, Pace(settings.vtex.requests_per_minute))
+    vtex = Vtex(settings.vtex.base_url, credentials, RateLimiter(settings.vtex.requests_per_minute))
     table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
     return HookGuard(
         settings,
@@ -41,9 +41,9 @@ def build(settings: GuardSettings) -> HookGuard:
         Configurations(vtex),
         credentials=credentials,
         topics=Topics(aws.client("sns", aws.QUICK)),
-        notes=GuardNotes(table),
+        notes=RegistrationStates(table),
         backlog=Backlog(table),
-        visits=Visits(vtex, Ledger(table), table),
+        backoff=SharedBackoff(vtex, Ledger(table), table),
         rounds=Rounds(table, "guard"),
     )
 

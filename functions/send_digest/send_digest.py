@@ -1,4 +1,4 @@
-"""SendDigestFunction: tells what was held back; for `{"reminder": true}` reminds of what is open."""
+"""SendDigestFunction: tells what was deferred; for `{"reminder": true}` reminds of what is open."""
 
 import os
 import time
@@ -12,13 +12,13 @@ from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
 from invoicekey.runtime.settings import DigestSettings
 from invoicekey.runtime.telemetry import log_figures
-from invoicekey.work.digest import Digests, Tellings
+from invoicekey.work.digest import Digests, SummaryStates
 
 settings = DigestSettings.read(os.environ)
 table = Table(aws.client("dynamodb", aws.PATIENT), settings.ledger_table)
 digests = Digests(
     Backlog(table),
-    Tellings(table),
+    SummaryStates(table),
     AlertTopic(aws.client("sns", aws.PATIENT), settings.alert_topic_arn),
     settings.style,
     settings.lease,

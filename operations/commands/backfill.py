@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from invoicekey.delivery.queues import Event
 from invoicekey.rules.notification import OrderRef, own_event
 from invoicekey.rules.policy import Policy
-from invoicekey.work.rounds import Visits
+from invoicekey.work.rounds import SharedBackoff
 from operations.deployment.shop import Shop
 from operations.deployment.stack import Trouble
 from operations.tasks import backfill_notes as notes
@@ -133,11 +133,11 @@ def _run(
 @contextmanager
 def _beginning(of: Shop, account: str, requests_per_minute: int) -> Iterator[Backfill]:
     vtex = of.vtex(requests_per_minute, transport=transport())
-    with Visits(vtex, of.ledger, of.table).to([account]):
+    with SharedBackoff(vtex, of.ledger, of.table).kept_for([account]):
         try:
             with Backfill(
                 account, vtex, of.policy, claims_of(of.table),
-                requests_per_minute=requests_per_minute, tell_silence=_tell_silence,
+                requests_per_minute=requests_per_minute, note_backoff_at=_note_backoff,
             ) as backfill:  # fmt: skip
                 yield backfill
         finally:
@@ -192,8 +192,8 @@ def _progress(result: Result) -> Iterator[Callable[[], None]]:
         yield tell
 
 
-def _tell_silence(wait: float) -> None:
-    err.print(f"VTEX asks for silence; going on in {wait:.0f} s.")
+def _note_backoff(wait: float) -> None:
+    err.print(f"VTEX limits the rate; going on in {wait:.0f} s.")
 
 
 def _known(of: Shop, account: str, result: Result) -> dict[str, str]:
@@ -201,8 +201,8 @@ def _known(of: Shop, account: str, result: Result) -> dict[str, str]:
     known = {}
     for some in batched(result.failing, _AT_ONCE, strict=False):
         for ref, entry in of.ledger.read([OrderRef(account, one.order_id) for one in some]).entries.items():
-            if entry.set_aside or entry.has_open_failure:
-                known[ref.order_id] = entry.set_aside or "open"
+            if entry.archived or entry.has_open_failure:
+                known[ref.order_id] = entry.archived or "open"
     return known
 
 

@@ -10,10 +10,10 @@ from invoicekey.messages import texts
 from invoicekey.messages.record import order_url
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import Outcome
-from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, SilenceAsked, TryAgainLater
+from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, RateLimited, RetryLater
 from operations.deployment.shop import Shop
 from operations.deployment.visit import SECONDS, VIEW_ORDER, needing, visiting
-from operations.health.story import set_aside
+from operations.health.story import archived
 from operations.tasks import check as checking
 from operations.tasks.check import Invoice, Mark, Rule
 from operations.tasks.judging import Judged, Judging, claims_of, why_cnova
@@ -78,9 +78,9 @@ def _judge(of: Shop, account: str, refs: list[OrderRef]) -> dict[OrderRef, Found
                 found[entry.ref] = (
                     f"VTEX does not know it in the account {account}: is it another account's, or over two years old?"
                 )
-            except (CredentialsRefused, SilenceAsked):
+            except (CredentialsRefused, RateLimited):
                 raise
-            except TryAgainLater as trouble:
+            except RetryLater as trouble:
                 found[entry.ref] = why_not_now(trouble)
     return found
 
@@ -152,14 +152,14 @@ def _since(of: Shop, judged: Judged) -> str:
 def _standing(of: Shop, judged: Judged) -> str:
     """Say what the stack knows of the order."""
     entry = judged.entry
-    if entry.set_aside:
-        return f"The stack has set it aside: {set_aside(entry, lambda when: date(when, of))}"
+    if entry.archived:
+        return f"The stack has set it aside: {archived(entry, lambda when: date(when, of))}"
     if entry.has_open_failure and entry.opened_at:
         return f"The stack has it open as failing since {date(entry.opened_at, of)}"
-    if entry.first_heard_at and entry.checked_at:
-        return f"The stack heard of it {date(entry.first_heard_at, of)} and found it {entry.outcome}; nothing is open"
-    if entry.first_heard_at:
-        return f"The stack heard of it {date(entry.first_heard_at, of)}"
+    if entry.first_seen_at and entry.checked_at:
+        return f"The stack first saw it {date(entry.first_seen_at, of)} and found it {entry.outcome}; nothing is open"
+    if entry.first_seen_at:
+        return f"The stack first saw it {date(entry.first_seen_at, of)}"
     if judged.verdict.wait_until:
         return "The stack has not checked it yet; the grace is counted from its invoicing"
     return "The stack has not checked it yet"

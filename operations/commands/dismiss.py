@@ -10,11 +10,11 @@ import typer
 from invoicekey.delivery.queues import Event
 from invoicekey.ledger.entries import DISMISSED
 from invoicekey.rules.notification import OrderRef, own_event
-from invoicekey.runtime.errors import Conflict, TryAgainLater
+from invoicekey.runtime.errors import Conflict, RetryLater
 from invoicekey.work.dismissal import Dismissals, Dismissed
 from operations.deployment.shop import Shop
 from operations.deployment.stack import Trouble
-from operations.health.story import set_aside
+from operations.health.story import archived
 from operations.terminal.cli import IN_THE_WAY, app, err, out, shop
 from operations.terminal.plain import date, plainly, queue, why_not_now
 
@@ -51,7 +51,7 @@ def undismiss(context: typer.Context, orders: Orders, account: Account = None) -
     Exit code 1 where one was not dismissed; the others are taken back.
     """
     of = shop(context)
-    return _each(of, account, orders, lambda all_, ref: all_.take_back(ref, datetime.now(UTC)), _taken_back)
+    return _each(of, account, orders, lambda all_, ref: all_.undismiss(ref, datetime.now(UTC)), _undismissed)
 
 
 def _each(
@@ -80,7 +80,7 @@ def _one(
 ) -> bool:
     try:
         return tell(of, ref, _tried(lambda: work(dismissals, ref)))
-    except TryAgainLater as trouble:
+    except RetryLater as trouble:
         return _no(ref, why_not_now(trouble))
 
 
@@ -104,7 +104,7 @@ def _dismissed(of: Shop, ref: OrderRef, result: Dismissed) -> bool:
     return _no(ref, f"{_standing(of, ref)}; there is nothing to dismiss.")
 
 
-def _taken_back(of: Shop, ref: OrderRef, result: Dismissed) -> bool:
+def _undismissed(of: Shop, ref: OrderRef, result: Dismissed) -> bool:
     if result is Dismissed.NOT_OPEN:
         return _no(ref, f"{_standing(of, ref)}; there is no dismissal to take back.")
     if result is Dismissed.BUSY:
@@ -118,11 +118,11 @@ def _standing(of: Shop, ref: OrderRef) -> str:
     """Say how an order stands that is not as the command needs it."""
     entry = of.ledger.read_one(ref)
     if not entry.version:
-        return f"nobody here has heard of it in the account {ref.account}"
-    if entry.set_aside == DISMISSED:
-        return f"it is set aside already ({set_aside(entry, lambda when: date(when, of))})"
-    if entry.set_aside:
-        return f"it is {entry.set_aside}, and not followed any longer"
+        return f"this stack has never seen it in the account {ref.account}"
+    if entry.archived == DISMISSED:
+        return f"it is archived already ({archived(entry, lambda when: date(when, of))})"
+    if entry.archived:
+        return f"it is {entry.archived}, and not followed any longer"
     if entry.has_open_failure and entry.opened_at:
         return f"it is open since {date(entry.opened_at, of)}"
     return f"it is not failing (last found {entry.outcome or 'waiting'})"

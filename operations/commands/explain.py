@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from invoicekey.ledger.entries import Entry
-from invoicekey.ledger.lists import HeldAlert
+from invoicekey.ledger.lists import DeferredAlert
 from invoicekey.messages.record import order_url
 from invoicekey.rules.notification import OrderRef
 from operations.deployment.shop import Shop
@@ -29,7 +29,7 @@ def explain(
     account: Annotated[str | None, typer.Option(help="The VTEX account, where there are several.")] = None,
     days: Annotated[int, typer.Option(min=1, max=400, help="How far back the logs are searched.")] = DAYS,
 ) -> int:
-    """Tell an order's story: heard of, read, judged, told, read again. Nothing is asked of VTEX.
+    """Tell an order's story: received, read, judged, reported, notified, re-checked. Nothing is asked of VTEX.
 
     Exit code 1 where nobody here knows the order, or its logs could not be read.
     """
@@ -53,8 +53,8 @@ def explain(
     return 0
 
 
-def _held(of: Shop, ref: OrderRef) -> HeldAlert | None:
-    return next((alert for alert in of.backlog.held_back().get(ref.account, []) if alert.ref == ref), None)
+def _held(of: Shop, ref: OrderRef) -> DeferredAlert | None:
+    return next((alert for alert in of.backlog.deferred().get(ref.account, []) if alert.ref == ref), None)
 
 
 def _lines(of: Shop, ref: OrderRef, since: datetime) -> list[LogLine]:
@@ -62,8 +62,8 @@ def _lines(of: Shop, ref: OrderRef, since: datetime) -> list[LogLine]:
     messages = set[str]().union(*(logged.correlations for logged in lines))
     if messages:
         # These lines name the message alone.
-        buried = _logged(of, "CheckInvoiceLogs", story.BURIED, since)
-        lines += [logged for logged in buried if logged.message == story.BURIED and logged.correlations & messages]
+        dead = _logged(of, "CheckInvoiceLogs", story.DEAD_LETTERS, since)
+        lines += [logged for logged in dead if logged.message == story.DEAD_LETTERS and logged.correlations & messages]
     return lines
 
 
@@ -78,7 +78,7 @@ def _logged(of: Shop, group: str, term: str, since: datetime) -> Iterator[LogLin
         query["nextToken"] = page["nextToken"]
 
 
-def _tell(of: Shop, entry: Entry, held: HeldAlert | None, lines: list[LogLine]) -> None:
+def _tell(of: Shop, entry: Entry, held: DeferredAlert | None, lines: list[LogLine]) -> None:
     ref, timezone = entry.ref, of.style.timezone
     say(out, story.summary(ref, entry), style="bold")
     say(out, order_url(ref.account, ref.order_id))

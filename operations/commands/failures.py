@@ -37,7 +37,7 @@ from operations.terminal.plain import (
 )
 
 LOOK_BACK = timedelta(days=90)
-"""So far back `--all` looks for failures that are set aside: they closed no list, and are found by their last check."""
+"""So far back `--all` looks for failures that are archived: they closed no list, and are found by their last check."""
 COLUMNS = ("account", "order", "opened", "age", "codes", "invoices", "suggestion", "next_reading", "link")
 _ERRORS = [code for code in Code if code.severity is Severity.ERROR or code in NOT_ON_ITS_WAY]
 """The codes that can make an order failing; the last two by TrackingGraceHours alone."""
@@ -56,7 +56,7 @@ class Failure:
     errors: tuple[Shown, ...]
     next_reading: datetime | None
     state: str = "open"
-    """Or why it is set aside: dismissed, expired."""
+    """Or why it is archived: dismissed, expired."""
 
     @property
     def codes(self) -> list[str]:
@@ -163,7 +163,7 @@ def _none(number: int, account: str | None, *, everything: bool) -> str:
         if number == 1:
             return f"The only {open_}failure{whose} is not like that."
         return f"None of the {number} {open_}failures{whose} is like that."
-    return f"No failure{whose} is open{', and none is set aside' if everything else ''}."
+    return f"No failure{whose} is open{', and none is archived' if everything else ''}."
 
 
 def _sum(of: Shop, found: list[Failure]) -> str:

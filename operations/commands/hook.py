@@ -105,7 +105,7 @@ def remove(
     if not yes:
         say(
             err,
-            f"Without hook and feed nothing is heard of the orders of {name}. The stack's guard registers them again "
+            f"Without hook and feed no event comes of the orders of {name}. The stack's guard registers them again "
             "within the hour, unless the stack is deleted before, or the account taken out of VtexAccounts.",
         )
         if not typer.confirm(f"Remove hook and feed of {name} from VTEX?", err=True):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 from operations.commands.doctor import examine
 from operations.commands.hook import install_at_vtex
 from operations.deploying import credentials
@@ -110,7 +110,7 @@ class Steps:
             return
         try:
             step.outcome = _OUTCOMES.get(step.take(), Outcome.DONE)
-        except TryAgainLater as trouble:
+        except RetryLater as trouble:
             _show(unknown(trouble.why, "try again later"))
         except Trouble as trouble:
             _show(unknown(str(trouble)))
@@ -145,7 +145,7 @@ class Steps:
             self._of.credentials = before
             _show(to_do(f"{refused.says}; nothing was kept", "mind which is which, and blanks at the ends"))
             return None
-        except TryAgainLater as trouble:
+        except RetryLater as trouble:
             self._of.credentials = before
             raise Trouble(
                 f"{trouble.why}. Nothing was kept. Is {account} the account's name? If so, try again later."

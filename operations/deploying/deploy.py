@@ -69,9 +69,11 @@ def next_steps(deployment: Deployment, profile: str) -> str:
         ("OperationsTopicArn", "Trouble of the system", "OperationsEmail or AlertEmail"),
     ):
         told = deployment.subscriptions(topic)
-        unheard = f"{what}: NOBODY is told. Set {setting} and deploy again; where it is set, subscribe it again in SNS."
-        is_heard = any(one.hearing is not Hearing.DELETED for one in told)
-        lines.append(f"{what}:" if is_heard else unheard)
+        unconfirmed = (
+            f"{what}: NOBODY is told. Set {setting} and deploy again; where it is set, subscribe it again in SNS."
+        )
+        is_reached = any(one.hearing is not Hearing.DELETED for one in told)
+        lines.append(f"{what}:" if is_reached else unconfirmed)
         lines += [f"  {one.protocol} {one.endpoint}: {_HEARING[one.hearing]}" for one in told]
     lines += ["", *_next(deployment)]
     lines += ["", f"Settings: {_where_answers_are(profile)}; change them there, and make deploy again"]

@@ -21,7 +21,7 @@ from invoicekey.rules.policy import Policy
 from invoicekey.runtime.errors import CredentialsRefused
 from invoicekey.runtime.secrets import Credentials, vtex_credentials
 from invoicekey.runtime.settings import COMMANDS_SHARE, CheckerSettings, GuardSettings, SettingsError
-from invoicekey.vtex.client import Pace, Vtex
+from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.work.rounds import accounts_served
 from operations.deployment.stack import Deployment, Trouble, explained
 
@@ -30,7 +30,7 @@ TO_START = 20
 """So many seconds a function may take to start, and its answer to come, beside its own timeout."""
 
 
-class NotHeardOfAgain(Trouble):
+class OutcomeUnknown(Trouble):
     """A function was started, and its answer did not come: it may still run, or have done all that it does."""
 
 
@@ -122,11 +122,11 @@ class Shop:
         return OrderRef(account, order_id)
 
     def vtex(self, requests_per_minute: int | None = None, *, transport: httpx.BaseTransport | None = None) -> Vtex:
-        """Make a client of VTEX at the commands' share of the pace, unless another is given."""
+        """Make a client of VTEX at the commands' share of the rate limit, unless another is given."""
         return Vtex(
             self.settings.vtex_base_url,
             credentials=self._credentials_of,
-            pace=Pace(requests_per_minute or self.requests_per_minute),
+            limiter=RateLimiter(requests_per_minute or self.requests_per_minute),
             transport=transport,
         )
 
@@ -207,9 +207,9 @@ class Shop:
             try:
                 return dict(self.deployment.client("lambda", patience).invoke(FunctionName=name, Payload=b"{}"))
             except ReadTimeoutError:
-                raise NotHeardOfAgain(f"has given no answer in {seconds} s") from None
+                raise OutcomeUnknown(f"has given no answer in {seconds} s") from None
             except ConnectionClosedError:
-                raise NotHeardOfAgain("gave no answer: the connection to AWS was lost") from None
+                raise OutcomeUnknown("gave no answer: the connection to AWS was lost") from None
 
     def _configuration(self, logical_id: str) -> dict[str, Any]:
         name = self.resource(logical_id)

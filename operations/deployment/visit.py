@@ -1,4 +1,4 @@
-"""A command's visit to VTEX: it keeps the silences that functions were asked for, and names the permission it lacks."""
+"""A command's visit to VTEX: it respects the functions' back-offs, and names the permission it lacks."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ import httpx
 
 from invoicekey.runtime.errors import CredentialsRefused
 from invoicekey.vtex.client import Vtex
-from invoicekey.work.rounds import Visits
+from invoicekey.work.rounds import SharedBackoff
 from operations.deployment.shop import Shop
 from operations.deployment.stack import Trouble
 
@@ -19,9 +19,9 @@ VIEW_ORDER, LIST_ORDERS, HOOK_ADMIN = "View order", "List Orders", "Feed v3 and 
 
 @contextmanager
 def visiting(shop: Shop, accounts: Collection[str], transport: httpx.BaseTransport | None = None) -> Iterator[Vtex]:
-    """Be at VTEX. Raises TryAgainLater where the ledger can't say who wants silence."""
+    """Be at VTEX. Raises RetryLater where the ledger can't say who is in back-off."""
     vtex = shop.vtex(transport=transport)
-    with Visits(vtex, shop.ledger, shop.table).to(accounts):
+    with SharedBackoff(vtex, shop.ledger, shop.table).kept_for(accounts):
         try:
             yield vtex
         finally:

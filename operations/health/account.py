@@ -12,7 +12,7 @@ import httpx
 
 from invoicekey.messages import texts
 from invoicekey.rules.notification import OrderRef, is_order_id
-from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, SilenceAsked, TryAgainLater
+from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, RateLimited, RetryLater
 from invoicekey.runtime.secrets import vtex_credentials
 from invoicekey.vtex.client import BURST, Vtex
 from invoicekey.vtex.connections import Connections
@@ -81,7 +81,7 @@ class AccountHealth:
     def _list(self, vtex: Vtex, weeks: list[Week]) -> Iterator[Finding]:
         try:
             weeks.append(last_week(vtex, self._account))
-        except TryAgainLater as trouble:
+        except RetryLater as trouble:
             if not _is_for_good(trouble):
                 raise
             yield unknown(f"{LIST_ORDERS}: {trouble.why}", f"{DATA_PROTECTION_PLUS}; README says more")
@@ -100,7 +100,7 @@ class AccountHealth:
                 return
             if listed:
                 yield note(f"VTEX lists {listed}, and does not know it when it is asked for it")
-        except TryAgainLater as trouble:
+        except RetryLater as trouble:
             if not (_is_for_good(trouble) and self._is_given_elsewhere(vtex, order_id)):
                 raise
             yield _given_elsewhere(order_id)
@@ -117,7 +117,7 @@ class AccountHealth:
         path = f"/api/orders/pvt/document/{quote(order_id, safe='')}"
         try:
             answer = vtex.call(self._account, "GET", path, time_left=SECONDS)
-        except TryAgainLater:
+        except RetryLater:
             return False
         return isinstance(answer.document, dict) and answer.document.get("orderId") == order_id
 
@@ -137,9 +137,9 @@ class AccountHealth:
         yield from affiliate_findings(self._shop, self._account, found)
 
 
-def _is_for_good(trouble: TryAgainLater) -> bool:
+def _is_for_good(trouble: RetryLater) -> bool:
     """Say whether VTEX answered that it will not, not that it cannot now: a redirect, or the caller's fault."""
-    return bool(re.fullmatch("VTEX answered [34][0-9][0-9]", trouble.why)) and not isinstance(trouble, SilenceAsked)
+    return bool(re.fullmatch("VTEX answered [34][0-9][0-9]", trouble.why)) and not isinstance(trouble, RateLimited)
 
 
 def _given_elsewhere(order_id: str) -> Finding:

@@ -135,4 +135,4 @@ def _orders(vtex: Vtex, account: str, rows: Iterable[OrderRow]) -> Iterator[Orde
 def _judged(order: Order, account: str) -> Verdict:
     """Judge an order as if the setting named no affiliate id."""
     now = datetime.now(UTC)
-    return judge(order, Policy(), Circumstances(account, now, first_heard_at=now))
+    return judge(order, Policy(), Circumstances(account, now, first_seen_at=now))

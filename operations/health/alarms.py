@@ -117,7 +117,7 @@ def _alarm(described: Mapping[str, Any], names: Mapping[str, str]) -> Alarm:
 def pick(alarms: Sequence[Alarm], named: str | None) -> Alarm:
     """Return the alarm to be tried: the one that is named, else one that CloudWatch looks at often.
 
-    Raises Trouble where it is ringing, for it must not be put back, or where it would tell nobody.
+    Raises Trouble where it is ringing, for it must not be returned to the queue, or where it would tell nobody.
     """
     if named is None:
         still = [one for one in alarms if not one.is_ringing and one.is_enabled]
@@ -176,10 +176,10 @@ def _ringing(of: Shop, alarm: Alarm) -> Iterator[None]:
         of.ask("cloudwatch", "set_alarm_state", AlarmName=alarm.physical, StateValue=_RINGING, StateReason=REASON)
         yield
     finally:
-        _put_back(of, alarm)
+        _return_to_queue(of, alarm)
 
 
-def _put_back(of: Shop, alarm: Alarm) -> None:
+def _return_to_queue(of: Shop, alarm: Alarm) -> None:
     """Give an alarm its former state; but what CloudWatch itself has set meanwhile stays as it is.
 
     A metric alarm returns at its next evaluation anyway, a composite one only when one of its parts changes. Raises

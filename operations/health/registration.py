@@ -8,7 +8,7 @@ that its next run knows what it meets.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from invoicekey.ledger.registrations import Guarded, GuardNotes, digest
+from invoicekey.ledger.registrations import RegistrationState, RegistrationStates, digest
 from invoicekey.rules.notification import FILTER_STATES
 from invoicekey.runtime.secrets import hook_secrets, vtex_credentials
 from invoicekey.vtex.client import Vtex
@@ -53,7 +53,7 @@ class Standing:
 
     wanted: WantedHook
     previous_secret: str = field(repr=False)
-    noted: Guarded
+    noted: RegistrationState
     hook: HookConfig | NotShown | None
     feed: FeedConfig | NotShown | None
 
@@ -99,7 +99,7 @@ class Registration:
     def __init__(self, shop: Shop, vtex: Vtex) -> None:
         self._shop = shop
         self._configurations = Configurations(vtex)
-        self._notes = GuardNotes(shop.table)
+        self._notes = RegistrationStates(shop.table)
 
     def read(self, account: str) -> Standing:
         """Look at VTEX; raises Trouble where the appKey may not."""
@@ -175,10 +175,10 @@ class Registration:
             left = "the appKey has a feed that may be another system's; it was left alone"
             return to_do(left, _own_app_key(self._shop, account))
         self._configurations.install_feed(account, standing.wanted.statuses, SECONDS)
-        self._notes.write(replace(_with_hook(standing), feed_installed=True, feed_left_alone=False, feed_told=None))
+        self._notes.write(replace(_with_hook(standing), feed_installed=True, feed_left_alone=False, feed_notified=None))
         return well("VTEX's feed keeps the same events for two weeks, for those that the hook misses")
 
-    def _remove_feed(self, standing: Standing, noted: Guarded) -> Finding:
+    def _remove_feed(self, standing: Standing, noted: RegistrationState) -> Finding:
         if standing.feed is None:
             return well("there was no feed")
         is_shown = not isinstance(standing.feed, NotShown)
@@ -296,9 +296,9 @@ def _own_app_key(shop: Shop, account: str) -> str:
     )
 
 
-def _with_hook(standing: Standing) -> Guarded:
+def _with_hook(standing: Standing) -> RegistrationState:
     secret = digest(standing.wanted.secret)
-    return replace(standing.noted, hook_secret=secret, hook_installed=True, hook_told=None)
+    return replace(standing.noted, hook_secret=secret, hook_installed=True, hook_notified=None)
 
 
 def _elsewhere(other: OtherSystem) -> str:

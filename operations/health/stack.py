@@ -237,19 +237,19 @@ class StackHealth:
         yield note(f"open failures: {counted}; the oldest for {age}", self._shop.command("failures"))
 
     def _last_hook(self) -> Iterator[Finding]:
-        heard = self._last_heard()
+        heard = self._last_received()
         if heard is None:
             yield from self._last_check()
             return
-        told = f"the last hook was heard in the hour from {date(heard, self._shop)}"
+        told = f"the last hook was received in the hour from {date(heard, self._shop)}"
         if self._now - heard > QUIET_AFTER:
             yield to_do(f"{told}; VTEX deletes a hook that is quiet for 72 hours", self._shop.command("hook status"))
         else:
             yield well(told)
 
-    def _last_heard(self) -> datetime | None:
+    def _last_received(self) -> datetime | None:
         answer = self._shop.ask(
-            "cloudwatch", "get_metric_statistics", Namespace="InvoiceKey", MetricName="hook_heard",
+            "cloudwatch", "get_metric_statistics", Namespace="InvoiceKey", MetricName="hook_received",
             Dimensions=[{"Name": "service", "Value": self._shop.deployment.stack}],
             StartTime=self._now - REMEMBERED, EndTime=self._now + timedelta(hours=1), Period=3600, Statistics=["Sum"],
         )  # fmt: skip
@@ -267,7 +267,7 @@ class StackHealth:
         if moments:
             yield note(f"CloudWatch knows of no hook; the last check of an order was {date(max(moments), self._shop)}")
         else:
-            yield note("no hook was heard yet, and no order checked; the first order that is invoiced brings one")
+            yield note("no hook was received yet, and no order checked; the first order that is invoiced brings one")
 
 
 def clock_findings(whose: str, their_lead: timedelta | None) -> Iterator[Finding]:

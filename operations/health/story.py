@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from invoicekey.ledger.entries import Entry, Shown
-from invoicekey.ledger.lists import HeldAlert
+from invoicekey.ledger.lists import DeferredAlert
 from invoicekey.messages import texts
 from invoicekey.messages.record import RecordType
 from invoicekey.rules.notification import OrderRef
 from operations.terminal.plain import line
 
 CHECKED, QUEUED, FROM_FEED = "order checked", "hook queued", "feed event queued"
-BURIED = "a message went to the dead-letter queue"
+DEAD_LETTERS = "a message went to the dead-letter queue"
 _SAME_MOMENT = timedelta(seconds=30)
 _TYPES: Mapping[str, str] = {
     RecordType.FAILING: "failing",
@@ -77,7 +77,7 @@ def moments(entry: Entry, lines: Collection[LogLine]) -> list[Moment]:
     logged = [Moment(line.at, _told(line)) for line in lines]
     queued = [line.at for line in lines if line.message in {QUEUED, FROM_FEED}]
     checks = [line.at for line in lines if line.message == CHECKED]
-    heard = [] if _are_near(entry.first_heard_at, queued) else list(_heard(entry))
+    heard = [] if _are_near(entry.first_seen_at, queued) else list(_heard(entry))
     # In this order where two are of the same moment.
     return sorted([*heard, *logged, *_of_ledger(entry, checks)], key=lambda moment: moment.at)
 
@@ -87,8 +87,8 @@ def _are_near(moment: datetime | None, others: Collection[datetime]) -> bool:
 
 
 def _heard(entry: Entry) -> Iterator[Moment]:
-    if entry.first_heard_at:
-        yield Moment(entry.first_heard_at, "the stack first heard of the order")
+    if entry.first_seen_at:
+        yield Moment(entry.first_seen_at, "the stack first saw the order")
 
 
 def _of_ledger(entry: Entry, checks: Collection[datetime]) -> Iterator[Moment]:
@@ -113,10 +113,10 @@ def act(kept: str | None) -> tuple[datetime | None, str]:
         return None, line(kept, 240)
 
 
-def set_aside(entry: Entry, date: Date) -> str:
-    """Say since when and why a failure is set aside: `dismissed 3 Mar 2026, 11:54: updated in the portal`."""
-    when, reason = act(entry.set_aside_why)
-    return f"{entry.set_aside}{f' {date(when)}' if when else ''}{f': {reason}' if entry.set_aside_why else ''}"
+def archived(entry: Entry, date: Date) -> str:
+    """Say since when and why a failure is archived: `dismissed 3 Mar 2026, 11:54: updated in the portal`."""
+    when, reason = act(entry.archived_why)
+    return f"{entry.archived}{f' {date(when)}' if when else ''}{f': {reason}' if entry.archived_why else ''}"
 
 
 def _told(logged: LogLine) -> str:
@@ -126,7 +126,7 @@ def _told(logged: LogLine) -> str:
             return "VTEX's hook brought an event, and it was queued"
         case message if message == FROM_FEED:
             return "VTEX's feed brought an event, and it was queued"
-        case message if message == BURIED:
+        case message if message == DEAD_LETTERS:
             reason = str(fields.get("reason"))
             return f"a message about it went to the dead letters: {_REASONS.get(reason, reason)} ({reason})"
         case message if message == CHECKED:
@@ -147,7 +147,7 @@ def _check(fields: Mapping[str, Any]) -> str:
     return f"read at VTEX and judged: {fields['outcome']}{problems}{suspect}{told}"
 
 
-def standing(entry: Entry, held: HeldAlert | None, now: datetime, date: Date) -> Iterator[str]:
+def standing(entry: Entry, held: DeferredAlert | None, now: datetime, date: Date) -> Iterator[str]:
     """Say how the order stands now, a line each."""
     yield f"{_state(entry, date)}."
     if entry.errors:
@@ -155,7 +155,7 @@ def standing(entry: Entry, held: HeldAlert | None, now: datetime, date: Date) ->
     if entry.report:
         yield f"{_report(entry, date)}."
     if held:
-        yield f"An alert about it ({held.kind}) is held back for the next digest since {date(held.since)}."
+        yield f"An alert about it ({held.kind}) is deferred to the next digest since {date(held.since)}."
     if entry.recheck_at:
         is_due = entry.recheck_at <= now
         yield "It is due to be read again." if is_due else f"It is read again {date(entry.recheck_at)}."
@@ -164,8 +164,8 @@ def standing(entry: Entry, held: HeldAlert | None, now: datetime, date: Date) ->
 
 
 def _state(entry: Entry, date: Date) -> str:
-    if entry.set_aside:
-        return f"It is set aside ({set_aside(entry, date)}): it opens again only when its errors change"
+    if entry.archived:
+        return f"It is archived ({archived(entry, date)}): it opens again only when its errors change"
     if entry.has_open_failure and entry.opened_at:
         return f"It is open as failing since {date(entry.opened_at)}"
     if entry.outcome is None:
@@ -183,7 +183,7 @@ def _report(entry: Entry, date: Date) -> str:
     if report is None:
         return ""
     name = f"Its last report is number {report.number} ({_TYPES.get(report.type, report.type)})"
-    if report.is_told:
+    if report.is_delivered:
         return f"{name}, and it is told"
     missing = [what for what, is_sent in (("record", report.recorded), ("alert", report.alerted)) if not is_sent]
     told = " and its ".join(missing)
@@ -198,7 +198,7 @@ def _owned(keys: Sequence[str]) -> str:
 
 def summary(ref: OrderRef, entry: Entry) -> str:
     """Name the order and what became of it."""
-    return f"{ref.order_id} of {ref.account}: {entry.set_aside or entry.outcome or 'not checked yet'}"
+    return f"{ref.order_id} of {ref.account}: {entry.archived or entry.outcome or 'not checked yet'}"
 
 
 def day(moment: datetime, timezone: str) -> str:

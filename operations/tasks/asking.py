@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, OutOfTime, RateLimited, RetryLater
 from operations.deployment.stack import Trouble
 
 TRIES = 5
@@ -22,16 +22,16 @@ class Stopped(Exception):
 class Asking:
     """Asks VTEX from several threads, politely.
 
-    Keeps the silence that it asks for, tries again what failed for a moment, and raises Trouble where it stays down.
+    Keeps the back-off that it asks for, tries again what failed for a moment, and raises Trouble where it stays down.
     """
 
-    def __init__(self, tell_silence: Callable[[float], object] = lambda _: None) -> None:
-        self._tell_silence = tell_silence
+    def __init__(self, note_backoff_at: Callable[[float], object] = lambda _: None) -> None:
+        self._note_backoff = note_backoff_at
         self._stopped = threading.Event()
         self._down: str | None = None
         self._lock = threading.Lock()
-        self._silent_until = self._good_at = time.monotonic()
-        self._silences = 0
+        self._backoff_until = self._good_at = time.monotonic()
+        self._backoffs = 0
 
     def stop(self) -> None:
         """End all waiting: what is asked from now on raises Stopped."""
@@ -40,22 +40,22 @@ class Asking:
     def ask[T](self, question: Callable[[], T]) -> T:
         """Ask until there is an answer.
 
-        Raises OrderNotFound and CredentialsRefused as they come, TryAgainLater after five tries, and Trouble where VTEX
+        Raises OrderNotFound and CredentialsRefused as they come, RetryLater after five tries, and Trouble where VTEX
         gave nobody a good answer for a minute.
         """
         tries = 0
         while True:
-            self._pause(self._silent_until - time.monotonic())
+            self._pause(self._backoff_until - time.monotonic())
             try:
                 answer = question()
             except (OrderNotFound, CredentialsRefused):
                 self._note_good()
                 raise
-            except SilenceAsked as asked:
-                self._be_silent(asked.wait or 0.0)
+            except RateLimited as asked:
+                self._back_off(asked.wait or 0.0)
             except OutOfTime as trouble:
                 self._pause(max(0.1, trouble.wait or 1.0))
-            except TryAgainLater as trouble:
+            except RetryLater as trouble:
                 tries += 1
                 self._note_bad(trouble)
                 if tries == TRIES:
@@ -70,22 +70,22 @@ class Asking:
             # All who ask say the same, for only one of them is heard.
             raise Trouble(self._down) if self._down else Stopped
 
-    def _be_silent(self, asked: float) -> None:
+    def _back_off(self, asked: float) -> None:
         with self._lock:
             now = time.monotonic()
-            if now < self._silent_until:
-                return  # another thread has heard it
-            wait = max(asked, min(2.0**self._silences, LONGEST_SILENCE))
-            self._silences += 1
-            self._silent_until = self._good_at = now + wait
-        self._tell_silence(wait)
+            if now < self._backoff_until:
+                return  # another thread has its answer
+            wait = max(asked, min(2.0**self._backoffs, LONGEST_SILENCE))
+            self._backoffs += 1
+            self._backoff_until = self._good_at = now + wait
+        self._note_backoff(wait)
 
     def _note_good(self) -> None:
         with self._lock:
-            self._silences = 0
+            self._backoffs = 0
             self._good_at = max(self._good_at, time.monotonic())
 
-    def _note_bad(self, trouble: TryAgainLater) -> None:
+    def _note_bad(self, trouble: RetryLater) -> None:
         if time.monotonic() - self._good_at > PATIENCE_SECONDS:
             self._down = f"VTEX has given no good answer for a minute ({trouble.why})"
             self.stop()

@@ -23,7 +23,7 @@ from invoicekey.messages import record
 from invoicekey.rules.notification import OrderRef, is_order_id
 from invoicekey.rules.policy import Policy
 from invoicekey.rules.verdict import Code, Outcome, Problem
-from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, TryAgainLater
+from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, RetryLater
 from invoicekey.vtex.client import Vtex
 from invoicekey.vtex.connections import Connections
 from invoicekey.vtex.order_list import MOST_ROWS, ROWS_A_PAGE, OrderList, OrderPage, OrderRow
@@ -73,12 +73,12 @@ class Backfill:
         claims: Claims,
         *,
         requests_per_minute: int,
-        tell_silence: Callable[[float], object] = lambda _: None,
+        note_backoff_at: Callable[[float], object] = lambda _: None,
     ) -> None:
         self._account = account
         self._orders = OrderList(vtex)
         self._policy = policy
-        self._asking = Asking(tell_silence)
+        self._asking = Asking(note_backoff_at)
         self._load = Load(requests_per_minute, vtex.answers)
         self._judging = Judging(lambda ref: self._asking.ask(lambda: vtex.read_order(ref, SECONDS)), claims, policy)
         self._pool = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="backfill")
@@ -148,7 +148,7 @@ class Backfill:
             return Found(order_id, NOT_FOUND)
         except CredentialsRefused:
             raise
-        except TryAgainLater as trouble:
+        except RetryLater as trouble:
             return Found(order_id, UNREAD, why=trouble.why)
 
 

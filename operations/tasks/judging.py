@@ -61,7 +61,7 @@ class Judging:
         """Read an order at VTEX and judge it; raises OrderNotFound, and what `Vtex.read_order` raises besides."""
         order = self._read(entry.ref)
         now = self._now()
-        given = Circumstances(entry.ref.account, now, heard_at(entry, order, now), entry.has_open_failure)
+        given = Circumstances(entry.ref.account, now, received_at(entry, order, now), entry.has_open_failure)
         verdict = judge(order, self._policy, given)
         if owners := self._owners(entry.ref, verdict, given):
             given = replace(given, owners=owners)
@@ -104,12 +104,12 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:20]
 
 
-def heard_at(entry: Entry, order: Order, now: datetime) -> datetime:
-    """Return from when the order's graces run: when the stack first heard of it, else when VTEX says it was invoiced.
+def received_at(entry: Entry, order: Order, now: datetime) -> datetime:
+    """Return from when the order's graces run: when the stack first seen it, else when VTEX says it was invoiced.
 
     An order that the stack never heard of has been like this since then: to let a grace begin now would hide it.
     """
-    return entry.first_heard_at or min(texts.moment(order.invoiced_date) or now, now)
+    return entry.first_seen_at or min(texts.moment(order.invoiced_date) or now, now)
 
 
 def claims_of(table: Table) -> Claims:

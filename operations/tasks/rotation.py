@@ -8,12 +8,12 @@ import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 
-from invoicekey.ledger.registrations import GuardNotes, digest
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.ledger.registrations import RegistrationStates, digest
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.secrets import hook_secrets
 from invoicekey.vtex.subscriptions import Different, NotShown, Ours
 from invoicekey.work.rounds import accounts_served
-from operations.deployment.shop import HOOK_SECRET, NotHeardOfAgain, Shop
+from operations.deployment.shop import HOOK_SECRET, OutcomeUnknown, Shop
 from operations.deployment.stack import Trouble
 from operations.deployment.visit import visiting
 from operations.health.registration import Registration, install_command
@@ -28,7 +28,7 @@ class Rotation:
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
-        self._notes = GuardNotes(shop.table)
+        self._notes = RegistrationStates(shop.table)
         self._new = secrets.token_urlsafe(BYTES)
         self._dropped: list[str] = []
         """The accounts whose hooks carry what is no longer accepted, since the rotation was forced."""
@@ -99,7 +99,7 @@ class Rotation:
 
     def _is_up_to_date(self, account: str) -> bool:
         """Say whether VTEX sends the current secret, or none of ours; where it gives no answer, by the guard's note."""
-        with suppress(TryAgainLater, Trouble), visiting(self._shop, [account]) as vtex:
+        with suppress(RetryLater, Trouble), visiting(self._shop, [account]) as vtex:
             standing = Registration(self._shop, vtex).read(account)
             if isinstance(standing.whose, NotShown):
                 return standing.carries_current_secret or not standing.noted.hook_installed
@@ -112,7 +112,7 @@ class Rotation:
         """Run the guard; where it may not be run from here, its schedule does so."""
         try:
             answer = self._shop.run("GuardHookFunction")
-        except NotHeardOfAgain as trouble:
+        except OutcomeUnknown as trouble:
             yield note(f"the guard was started, and {trouble}; it may still be at work, so nothing was started again")
             return
         except Trouble as trouble:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 from operations.deployment.shop import Shop, shop_of
 from operations.deployment.stack import DEFAULT_STACK, Trouble
 
@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
         return int(misunderstood.exit_code)
     except Trouble as trouble:
         return _in_the_way(str(trouble))
-    except TryAgainLater as trouble:
+    except RetryLater as trouble:
         return _in_the_way(f"It cannot be done now: {trouble.why}. Try again later.")
     except (KeyboardInterrupt, typer.Abort):
         err.print("\ninterrupted")

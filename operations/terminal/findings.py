@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 from operations.deployment.stack import Trouble, remedy
 from operations.deployment.visit import Refused
 from operations.terminal.cli import FAILING, IN_THE_WAY
@@ -74,7 +74,7 @@ def looked(what: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
         return [to_do(refused.says, refused.how)]
     except Trouble as trouble:
         return [unknown(f"{what}: {trouble}")]
-    except TryAgainLater as trouble:
+    except RetryLater as trouble:
         return [unknown(f"{what}: {trouble.why}", remedy(trouble.why) or "try again later")]
 
 

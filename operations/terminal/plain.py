@@ -21,7 +21,7 @@ from rich.text import Text
 
 from invoicekey.delivery.queues import Event
 from invoicekey.messages import texts
-from invoicekey.runtime.errors import Conflict, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.runtime.errors import Conflict, OutOfTime, RateLimited, RetryLater
 from invoicekey.runtime.telemetry import logger
 from operations.deployment.shop import Shop
 from operations.deployment.stack import Trouble, remedy
@@ -50,16 +50,16 @@ def plainly() -> Iterator[None]:
         yield
     except Conflict:
         raise Trouble("The stack wrote to the same order at the same moment. Nothing was changed; try again.") from None
-    except TryAgainLater as trouble:
+    except RetryLater as trouble:
         raise Trouble(why_not_now(trouble)) from None
     finally:
         logger.setLevel(level)
 
 
-def why_not_now(trouble: TryAgainLater) -> str:
+def why_not_now(trouble: RetryLater) -> str:
     """Say why something cannot be done now, and what to do."""
     match trouble:
-        case SilenceAsked():
+        case RateLimited():
             return f"{trouble.why}: it wants to be left alone for {trouble.wait or 60:.0f} s. Try again then."
         case OutOfTime():
             return f"It is not our turn at VTEX: {trouble.why}. Try again in a minute."

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from moto import mock_aws
 
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.settings import SettingsError
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_visits import OTHER, SHOP, app_key, headers, import_afresh
@@ -178,14 +178,14 @@ def test_a_silence_is_kept_by_the_next_environment(stack: Stack) -> None:
     stack.vtex.requests.clear()
     stack.entry = import_afresh(ENTRY)
 
-    assert stack.run()["ended"] == {SHOP: "silence_kept"}
+    assert stack.run()["ended"] == {SHOP: "check_rate_limited"}
     assert stack.vtex.calls() == []
 
 
 def test_without_the_credentials_secret_the_run_fails_and_says_so(stack: Stack) -> None:
     boto3.client("secretsmanager").delete_secret(SecretId=stack.secret_arn, ForceDeleteWithoutRecovery=True)
 
-    with pytest.raises(TryAgainLater, match="Secrets Manager"):
+    with pytest.raises(RetryLater, match="Secrets Manager"):
         stack.run()
 
 

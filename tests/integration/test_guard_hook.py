@@ -103,8 +103,8 @@ def let_listen(topic_arn: str, confirmed: int) -> None:
 def test_hook_and_feed_are_registered_once(stack: Stack) -> None:
     first, second = stack.run(), stack.run()
 
-    assert first == {"accounts": {SHOP: ["hook_installed", "feed_installed"]}, "unheard": []}
-    assert second == {"accounts": {SHOP: []}, "unheard": []}
+    assert first == {"accounts": {SHOP: ["hook_installed", "feed_installed"]}, "unconfirmed": []}
+    assert second == {"accounts": {SHOP: []}, "unconfirmed": []}
     assert stack.vtex.hooks[app_key()]["hook"] == {"url": URL, "headers": {"X-Hook-Secret": "HUSH-1"}}
     assert stack.vtex.feeds[app_key()].config["filter"] == {"type": "FromWorkflow", "status": ["invoiced"]}
 
@@ -149,7 +149,7 @@ def test_a_hook_at_another_system_stays_and_a_person_is_told_once(stack: Stack) 
 def test_where_nobody_hears_the_alarms_the_alert_topic_is_told_once(stack: Stack) -> None:
     let_listen(stack.topics["operations"], 0)
 
-    assert stack.run()["unheard"] == ["operations"]
+    assert stack.run()["unconfirmed"] == ["operations"]
     stack.run()
 
     (told,) = stack.told("alert")
@@ -162,9 +162,9 @@ def test_topics_that_are_heard_again_are_noted(stack: Stack) -> None:
     stack.run()
     let_listen(stack.topics["operations"], 1)
 
-    assert stack.run()["unheard"] == []
+    assert stack.run()["unconfirmed"] == []
     assert stack.item("guard_topics")["told"] == {"NULL": True}
-    assert stack.run()["unheard"] == []
+    assert stack.run()["unconfirmed"] == []
 
 
 def test_a_run_is_counted_in_one_line(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,8 +174,8 @@ def test_a_run_is_counted_in_one_line(stack: Stack, capsys: pytest.CaptureFixtur
 
     out = capsys.readouterr().out
     (line,) = lines_of_figures(out)
-    assert (line["counts"]["topic_unheard"], line["counts"]["hook_installed"]) == (1, 1)
-    assert [metric.name for metric in metrics_in(out)] == ["topic_unheard"]
+    assert (line["counts"]["topic_unconfirmed"], line["counts"]["hook_installed"]) == (1, 1)
+    assert [metric.name for metric in metrics_in(out)] == ["topic_unconfirmed"]
     assert "HUSH" not in out
 
 

@@ -11,13 +11,13 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from invoicekey.ledger.entries import (
+    DEFERRED,
     DISMISSED,
     FOLLOWED,
-    HELD_BACK,
     KEEP_CLAIMS_DAYS,
     Claim,
+    Deferral,
     Entry,
-    HeldBack,
     KeyTaken,
     Ledger,
     Report,
@@ -26,8 +26,8 @@ from invoicekey.ledger.entries import (
 )
 from invoicekey.ledger.table import Table, TransactionRefused
 from invoicekey.rules.notification import OrderRef
-from invoicekey.rules.policy import Limit
-from invoicekey.runtime.errors import Conflict, TryAgainLater
+from invoicekey.rules.policy import AlertQuota
+from invoicekey.runtime.errors import Conflict, RetryLater
 from tests.fake_dynamodb import FakeDynamoDb
 from tests.ledger_table import NAME, make_ledger_table
 
@@ -37,13 +37,13 @@ SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days
 REPORT = Report(1, "invoicekey.order.failing.v1", '{"a": "é"}', '{"b": 1}', NOW + timedelta(seconds=60))
 FULL = Entry(
     REF,
-    first_heard_at=NOW,
+    first_seen_at=NOW,
     checked_at=NOW,
     outcome="failing",
     events=("one", "two"),
-    errors_told="f" * 64,
+    errors_reported="f" * 64,
     errors=(Shown("missing", None, has_suggestion=True), Shown("reused", "643797", has_suggestion=False)),
-    set_aside_why="told so",
+    archived_why="told so",
     acts=("2026-03-03T15:00:00+00:00 dismissed by a person: told so",),
     opened_at=NOW,
     followed_from=NOW,
@@ -52,7 +52,7 @@ FULL = Entry(
     report=REPORT,
 )
 KEY, OTHER_KEY = "3" * 44, "4" * 44
-LIMIT = Limit(2, 15 * MINUTE)
+LIMIT = AlertQuota(2, 15 * MINUTE)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_a_write_on_an_older_reading_is_a_conflict(ledger: Ledger) -> None:
 
 def test_what_is_none_again_is_forgotten(ledger: Ledger) -> None:
     written = ledger.write(FULL)
-    ledger.write(replace(written, errors_told=None, opened_at=None))
+    ledger.write(replace(written, errors_reported=None, opened_at=None))
 
     assert (read(ledger).has_open_failure, read(ledger).opened_at) == (False, None)
 
@@ -144,8 +144,8 @@ def test_each_half_of_a_report_is_noted_by_itself(ledger: Ledger) -> None:
 
     assert halfway
     assert whole
-    assert (halfway.recorded, halfway.alerted, halfway.is_told) == (True, False, False)
-    assert whole.is_told
+    assert (halfway.recorded, halfway.alerted, halfway.is_delivered) == (True, False, False)
+    assert whole.is_delivered
 
 
 def test_a_note_makes_older_readings_conflict(ledger: Ledger) -> None:
@@ -162,11 +162,11 @@ def test_a_note_about_another_report_is_a_conflict(ledger: Ledger) -> None:
 
 
 def test_a_silence_is_read_with_its_account_s_orders_and_only_grows(ledger: Ledger) -> None:
-    ledger.note_silence("luxstore", 2_000_000_000)
-    ledger.note_silence("luxstore", 1_900_000_000)
+    ledger.note_backoff("luxstore", 2_000_000_000)
+    ledger.note_backoff("luxstore", 1_900_000_000)
 
-    assert ledger.read([REF]).silent_until == {"luxstore": 2_000_000_001}
-    assert ledger.read([OrderRef("othershop", "VVJ-1-01")]).silent_until == {}
+    assert ledger.read([REF]).backoff_until == {"luxstore": 2_000_000_001}
+    assert ledger.read([OrderRef("othershop", "VVJ-1-01")]).backoff_until == {}
 
 
 def test_a_silence_or_a_note_that_somebody_spoilt_is_as_good_as_none(ledger: Ledger, table: Table) -> None:
@@ -176,23 +176,23 @@ def test_a_silence_or_a_note_that_somebody_spoilt_is_as_good_as_none(ledger: Led
 
     page = ledger.read([REF], ["a"])
 
-    assert (page.entries, page.silent_until, page.put_back) == ({REF: written}, {}, {})
+    assert (page.entries, page.backoff_until, page.returned) == ({REF: written}, {}, {})
 
 
 def test_an_order_that_is_read_anew_and_is_spoilt_by_then_is_for_later(ledger: Ledger, table: Table) -> None:
     written = ledger.write(FULL)
     assert ledger.read_one(REF) == written
 
-    table.update("order#luxstore#VVJ-1-01", "SET checked_at = :spoilt", spoilt="yesterday")
-    with pytest.raises(TryAgainLater, match="mend it"):
+    table.update("order#luxstore#VVJ-1-01", "SET checked_at = :corrupt", corrupt="yesterday")
+    with pytest.raises(RetryLater, match="mend it"):
         ledger.read_one(REF)
 
 
 def test_put_backs_are_counted_by_message(ledger: Ledger) -> None:
-    ledger.note_put_back("a")
-    ledger.note_put_back("a")
+    ledger.note_returned("a")
+    ledger.note_returned("a")
 
-    assert ledger.read([REF], ["a", "b"]).put_back == {"a": 2}
+    assert ledger.read([REF], ["a", "b"]).returned == {"a": 2}
 
 
 def test_an_open_failure_never_expires_and_a_closed_one_does(ledger: Ledger, table: Table) -> None:
@@ -200,7 +200,7 @@ def test_an_open_failure_never_expires_and_a_closed_one_does(ledger: Ledger, tab
     opened = ledger.write(FULL)
     assert "expires_at" not in table.get([pk])[pk]
 
-    ledger.write(replace(opened, errors_told=None, recheck_at=None))
+    ledger.write(replace(opened, errors_reported=None, recheck_at=None))
     assert "expires_at" in table.get([pk])[pk]
 
 
@@ -360,7 +360,7 @@ def test_an_order_that_is_followed_is_listed_by_when_it_is_read_again(ledger: Le
 
 def test_one_that_is_not_is_listed_by_its_account_and_when_it_was_checked(ledger: Ledger, table: Table) -> None:
     opened = ledger.write(FULL)
-    ledger.write(replace(opened, errors_told=None, recheck_at=None, outcome="ok"))
+    ledger.write(replace(opened, errors_reported=None, recheck_at=None, outcome="ok"))
 
     assert listed(table, FOLLOWED) == []
     assert listed(table, checked_list("luxstore")) == ["order#luxstore#VVJ-1-01"]
@@ -385,127 +385,125 @@ def test_a_list_of_many_pages_is_read_to_its_end() -> None:
     assert dynamodb.calls.count("query") == 3
 
 
-# ---- Alerts that go out, and alerts that are held back
+# ---- Alerts that go out, and alerts that are deferred
 
 
 def test_an_alert_that_is_held_back_is_told_and_listed(ledger: Ledger, table: Table) -> None:
-    ledger.note_held_back(alerted(ledger), HeldBack("failing", NOW, ("missing", "reused")))
+    ledger.note_deferred(alerted(ledger), Deferral("failing", NOW, ("missing", "reused")))
 
-    (item,) = table.listed(HELD_BACK)
+    (item,) = table.listed(DEFERRED)
     assert item == {
         "pk": "held#luxstore#VVJ-1-01",
         "kind": "failing",
         "codes": ["missing", "reused"],
-        "list": HELD_BACK,
+        "list": DEFERRED,
         "list_at": NOW.isoformat(),
     }
     assert read(ledger).is_in_digests
     told = read(ledger).report
     assert told
-    assert (told.is_told, told.alert, told.record) == (True, None, REPORT.record)
+    assert (told.is_delivered, told.alert, told.record) == (True, None, REPORT.record)
 
 
 def test_where_the_report_is_another_by_now_nothing_is_held_back(ledger: Ledger, table: Table) -> None:
     written = alerted(ledger)
     with pytest.raises(Conflict):
-        ledger.note_held_back(
-            replace(written, report=replace(REPORT, number=2)), HeldBack("failing", NOW, ("missing",))
-        )
+        ledger.note_deferred(replace(written, report=replace(REPORT, number=2)), Deferral("failing", NOW, ("missing",)))
 
-    assert listed(table, HELD_BACK) == []
+    assert listed(table, DEFERRED) == []
 
 
 def test_the_newest_of_an_order_s_alerts_is_held_back_in_the_place_of_the_others(ledger: Ledger, table: Table) -> None:
     entry = alerted(ledger)
-    ledger.note_held_back(entry, HeldBack("failing", NOW, ("missing",)))
+    ledger.note_deferred(entry, Deferral("failing", NOW, ("missing",)))
     table.update("held#luxstore#VVJ-1-01", "SET digest = :digest", digest=7)
-    ledger.note_held_back(entry, HeldBack("failing", NOW + SECOND, ("malformed",)))
+    ledger.note_deferred(entry, Deferral("failing", NOW + SECOND, ("malformed",)))
 
-    (item,) = table.listed(HELD_BACK)
+    (item,) = table.listed(DEFERRED)
     assert (item["codes"], item["list_at"]) == (["malformed"], (NOW + SECOND).isoformat())
     assert "digest" not in item
 
 
 def test_one_that_is_resolved_takes_its_failure_s_place(ledger: Ledger, table: Table) -> None:
     entry = alerted(ledger)
-    ledger.note_held_back(entry, HeldBack("failing", NOW, ("missing",)))
-    ledger.note_held_back(entry, HeldBack("resolved", NOW + SECOND))
+    ledger.note_deferred(entry, Deferral("failing", NOW, ("missing",)))
+    ledger.note_deferred(entry, Deferral("resolved", NOW + SECOND))
 
-    (item,) = table.listed(HELD_BACK)
+    (item,) = table.listed(DEFERRED)
     assert (item["kind"], item["codes"], item["list_at"]) == ("resolved", [], (NOW + SECOND).isoformat())
 
 
 def test_an_alert_that_goes_out_makes_an_older_one_old_news(ledger: Ledger, table: Table) -> None:
-    ledger.note_held_back(alerted(ledger), HeldBack("failing", NOW, ("missing",)))
+    ledger.note_deferred(alerted(ledger), Deferral("failing", NOW, ("missing",)))
     ledger.note_alerted(read(ledger))
 
-    assert listed(table, HELD_BACK) == []
+    assert listed(table, DEFERRED) == []
     assert not read(ledger).is_in_digests
 
 
 def test_what_an_older_reading_says_is_sent_is_not_taken_from_the_digest(ledger: Ledger, table: Table) -> None:
-    ledger.note_held_back(alerted(ledger), HeldBack("failing", NOW, ("missing",)))
+    ledger.note_deferred(alerted(ledger), Deferral("failing", NOW, ("missing",)))
     older = replace(read(ledger), report=replace(REPORT, number=0))
     with pytest.raises(Conflict):
         ledger.note_alerted(older)
 
-    assert listed(table, HELD_BACK) == ["held#luxstore#VVJ-1-01"]
+    assert listed(table, DEFERRED) == ["held#luxstore#VVJ-1-01"]
 
 
 def test_a_dismissal_whose_record_was_sent_is_told_and_needs_no_reading(ledger: Ledger, table: Table) -> None:
-    ledger.note_held_back(alerted(ledger), HeldBack("failing", NOW, ("missing",)))
-    dismissed = ledger.write(replace(read(ledger), set_aside=DISMISSED, report=replace(REPORT, number=2)))
+    ledger.note_deferred(alerted(ledger), Deferral("failing", NOW, ("missing",)))
+    dismissed = ledger.write(replace(read(ledger), archived=DISMISSED, report=replace(REPORT, number=2)))
     ledger.note_dismissed(dismissed)
 
-    assert listed(table, HELD_BACK) == listed(table, FOLLOWED) == []
+    assert listed(table, DEFERRED) == listed(table, FOLLOWED) == []
     assert listed(table, checked_list("luxstore")) == ["order#luxstore#VVJ-1-01"]
     entry = read(ledger)
     assert (entry.version, entry.recheck_at, entry.is_in_digests) == (dismissed.version + 1, None, False)
     assert entry.report
-    assert entry.report.is_told
+    assert entry.report.is_delivered
     assert "expires_at" in table.get(["order#luxstore#VVJ-1-01"])["order#luxstore#VVJ-1-01"]
 
 
 def test_a_dismissal_of_an_order_that_was_written_since_is_not_noted(ledger: Ledger, table: Table) -> None:
-    ledger.note_held_back(alerted(ledger), HeldBack("failing", NOW, ("missing",)))
+    ledger.note_deferred(alerted(ledger), Deferral("failing", NOW, ("missing",)))
     older = read(ledger)
     ledger.write(older)
     with pytest.raises(Conflict):
         ledger.note_dismissed(older)
 
-    assert (listed(table, HELD_BACK), listed(table, FOLLOWED)) == (
+    assert (listed(table, DEFERRED), listed(table, FOLLOWED)) == (
         ["held#luxstore#VVJ-1-01"],
         ["order#luxstore#VVJ-1-01"],
     )
 
 
 def test_turns_are_given_up_to_the_limit(ledger: Ledger) -> None:
-    assert [ledger.take_turns("luxstore", "failing", 1, NOW, LIMIT) for _ in range(3)] == [1, 1, 0]
+    assert [ledger.acquire_alert_quota("luxstore", "failing", 1, NOW, LIMIT) for _ in range(3)] == [1, 1, 0]
 
 
 def test_of_more_than_may_go_out_as_many_do_as_may(ledger: Ledger) -> None:
-    assert ledger.take_turns("luxstore", "failing", 5, NOW, LIMIT) == 2
+    assert ledger.acquire_alert_quota("luxstore", "failing", 5, NOW, LIMIT) == 2
 
 
 def test_turns_of_other_accounts_and_kinds_are_others(ledger: Ledger) -> None:
-    ledger.take_turns("luxstore", "failing", 2, NOW, LIMIT)
+    ledger.acquire_alert_quota("luxstore", "failing", 2, NOW, LIMIT)
 
-    assert ledger.take_turns("luxstore", "resolved", 2, NOW, LIMIT) == 2
-    assert ledger.take_turns("othershop", "failing", 2, NOW, LIMIT) == 2
+    assert ledger.acquire_alert_quota("luxstore", "resolved", 2, NOW, LIMIT) == 2
+    assert ledger.acquire_alert_quota("othershop", "failing", 2, NOW, LIMIT) == 2
 
 
 def test_a_turn_is_free_again_when_the_window_has_passed(ledger: Ledger) -> None:
-    ledger.take_turns("luxstore", "failing", 1, NOW, LIMIT)
-    ledger.take_turns("luxstore", "failing", 1, NOW + MINUTE, LIMIT)
+    ledger.acquire_alert_quota("luxstore", "failing", 1, NOW, LIMIT)
+    ledger.acquire_alert_quota("luxstore", "failing", 1, NOW + MINUTE, LIMIT)
 
-    assert ledger.take_turns("luxstore", "failing", 1, NOW + LIMIT.window - SECOND, LIMIT) == 0
-    assert ledger.take_turns("luxstore", "failing", 2, NOW + LIMIT.window, LIMIT) == 1
+    assert ledger.acquire_alert_quota("luxstore", "failing", 1, NOW + LIMIT.window - SECOND, LIMIT) == 0
+    assert ledger.acquire_alert_quota("luxstore", "failing", 2, NOW + LIMIT.window, LIMIT) == 1
 
 
 def test_a_limit_that_was_lowered_gives_none_and_does_not_fail(ledger: Ledger) -> None:
-    ledger.take_turns("luxstore", "failing", 2, NOW, LIMIT)
+    ledger.acquire_alert_quota("luxstore", "failing", 2, NOW, LIMIT)
 
-    assert ledger.take_turns("luxstore", "failing", 1, NOW, replace(LIMIT, alerts=1)) == 0
+    assert ledger.acquire_alert_quota("luxstore", "failing", 1, NOW, replace(LIMIT, alerts=1)) == 0
 
 
 @pytest.mark.parametrize("taken_before", [0, 1], ids=["the first", "a later one"])
@@ -513,15 +511,15 @@ def test_environments_that_take_turns_at_once_do_not_take_the_same(taken_before:
     dynamodb = FakeDynamoDb()
     ledger = Ledger(dynamodb.table)
     granted: list[int] = []
-    ledger.take_turns("luxstore", "failing", taken_before, NOW, LIMIT)
+    ledger.acquire_alert_quota("luxstore", "failing", taken_before, NOW, LIMIT)
 
     def another_is_faster(operation: str) -> None:
         if operation == "put_item" and not granted:
             granted.append(0)
-            granted.append(ledger.take_turns("luxstore", "failing", 1, NOW, LIMIT))
+            granted.append(ledger.acquire_alert_quota("luxstore", "failing", 1, NOW, LIMIT))
 
     dynamodb.before = another_is_faster
-    granted.append(ledger.take_turns("luxstore", "failing", 2, NOW, LIMIT))
+    granted.append(ledger.acquire_alert_quota("luxstore", "failing", 2, NOW, LIMIT))
     assert taken_before + sum(granted) == LIMIT.alerts
 
 
@@ -532,12 +530,12 @@ def test_who_is_always_slower_takes_no_turn_and_says_so() -> None:
     def another_is_faster(operation: str) -> None:
         if operation == "put_item":
             dynamodb.before = lambda _: None
-            ledger.take_turns("luxstore", "failing", 1, NOW, replace(LIMIT, alerts=99))
+            ledger.acquire_alert_quota("luxstore", "failing", 1, NOW, replace(LIMIT, alerts=99))
             dynamodb.before = another_is_faster
 
     dynamodb.before = another_is_faster
-    with pytest.raises(TryAgainLater, match="again and again"):
-        ledger.take_turns("luxstore", "failing", 1, NOW, replace(LIMIT, alerts=99))
+    with pytest.raises(RetryLater, match="again and again"):
+        ledger.acquire_alert_quota("luxstore", "failing", 1, NOW, replace(LIMIT, alerts=99))
 
 
 # ---- Trouble
@@ -557,7 +555,7 @@ def test_the_bytes_of_an_alert_are_kept_until_it_is_told(dynamodb_ledger: Ledger
 
 def test_a_table_that_is_not_there_is_trouble_for_later(dynamodb_ledger: Ledger) -> None:
     dynamodb_ledger._table._client.delete_table(TableName=NAME)
-    with pytest.raises(TryAgainLater, match="ResourceNotFoundException"):
+    with pytest.raises(RetryLater, match="ResourceNotFoundException"):
         read(dynamodb_ledger)
 
 
@@ -565,7 +563,7 @@ def test_no_answer_is_trouble_for_later(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     nowhere = boto3.client("dynamodb", region_name="us-east-1", endpoint_url="http://127.0.0.1:9")
-    with pytest.raises(TryAgainLater, match="no answer"):
+    with pytest.raises(RetryLater, match="no answer"):
         read(Ledger(Table(nowhere, "ledger")))
 
 
@@ -573,7 +571,7 @@ def test_what_dynamodb_left_unread_is_trouble_for_later(monkeypatch: pytest.Monk
     dynamodb = FakeDynamoDb()
     unprocessed: dict[str, Any] = {"Responses": {}, "UnprocessedKeys": {"ledger": {"Keys": []}}}
     monkeypatch.setattr(dynamodb, "batch_get_item", lambda **_: unprocessed)
-    with pytest.raises(TryAgainLater, match="too busy"):
+    with pytest.raises(RetryLater, match="too busy"):
         read(Ledger(dynamodb.table))
 
 
@@ -589,9 +587,9 @@ def refusal(code: str, *reasons: str) -> ClientError:
         (["None", "TransactionConflict"], Conflict),
         (["ConditionalCheckFailed", "TransactionConflict"], Conflict),
         (["None", "ConditionalCheckFailed"], TransactionRefused),
-        (["ThrottlingError", "None"], TryAgainLater),
-        (["ConditionalCheckFailed", "ProvisionedThroughputExceeded"], TryAgainLater),
-        ([], TryAgainLater),
+        (["ThrottlingError", "None"], RetryLater),
+        (["ConditionalCheckFailed", "ProvisionedThroughputExceeded"], RetryLater),
+        ([], RetryLater),
     ],
     ids=str,
 )
@@ -636,5 +634,5 @@ def test_what_dynamodb_refuses_is_trouble_for_later(code: str) -> None:
         raise refusal(code)
 
     dynamodb.before = refuse
-    with pytest.raises(TryAgainLater, match=code):
+    with pytest.raises(RetryLater, match=code):
         Ledger(dynamodb.table).write(FULL)

@@ -12,7 +12,7 @@ from moto import mock_aws
 from invoicekey.delivery.queues import FEED, MOST_BYTES, AlertTopic, Event, HookQueue, Outlets, alert_entry
 from invoicekey.ledger.entries import Entry, Report
 from invoicekey.rules.notification import OrderRef
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 from tests.fakes_outside import FakeOutlets, Steps, message
 
 NOW = datetime(2026, 3, 3, tzinfo=UTC)
@@ -80,13 +80,13 @@ def test_what_got_through_is_returned_in_order(outlets: Outlets) -> None:
 def test_where_there_is_nothing_to_send_nothing_happens(outlets: Outlets) -> None:
     assert outlets.send_records([]) == []
     assert outlets.publish_alerts([]) == []
-    assert outlets.put_back([]) == []
+    assert outlets.return_to_queue([]) == []
 
 
 def test_a_handle_that_is_none_is_returned_as_refused(outlets: Outlets) -> None:
     if isinstance(outlets, FakeOutlets):
-        outlets.refuse("put_back", message().id)
-    assert outlets.put_back([(message(receipt_handle="none"), 1)]) == [message(receipt_handle="none")]
+        outlets.refuse("return_to_queue", message().id)
+    assert outlets.return_to_queue([(message(receipt_handle="none"), 1)]) == [message(receipt_handle="none")]
 
 
 def test_an_entry_without_a_report_is_a_mistake_of_ours(outlets: Outlets) -> None:
@@ -155,7 +155,7 @@ def test_a_topic_that_gives_no_answer_took_nothing(real: Real) -> None:
 
 
 def test_a_dead_letter_has_its_reason_and_correlation_id(real: Real) -> None:
-    real.outlets.bury(message(body="the body"), "malformed")
+    real.outlets.send_to_dead_letters(message(body="the body"), "malformed")
 
     (letter,) = real.messages("dead")
     attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
@@ -165,8 +165,8 @@ def test_a_dead_letter_has_its_reason_and_correlation_id(real: Real) -> None:
 
 def test_a_dead_letter_that_is_refused_is_trouble_for_later(real: Real) -> None:
     real.sqs.delete_queue(QueueUrl=real.urls["dead"])
-    with pytest.raises(TryAgainLater):
-        real.outlets.bury(message(), "malformed")
+    with pytest.raises(RetryLater):
+        real.outlets.send_to_dead_letters(message(), "malformed")
 
 
 @pytest.mark.parametrize(("wait", "told"), [(0, 0), (1.2, 2), (99_999.0, 43_000)])
@@ -180,7 +180,7 @@ def test_a_wait_is_whole_seconds_never_shorter_and_no_longer_than_sqs_takes(
         return {}
 
     monkeypatch.setattr(real.sqs, "change_message_visibility_batch", remembering)
-    real.outlets.put_back([(message(), wait)])
+    real.outlets.return_to_queue([(message(), wait)])
     assert visibilities == [told]
 
 
@@ -189,7 +189,7 @@ def test_a_message_is_put_back_and_a_refused_handle_is_told(real: Real) -> None:
     (received,) = real.sqs.receive_message(QueueUrl=real.urls["hooks"], VisibilityTimeout=600)["Messages"]
     good, stale = message("VVJ-1-01", receipt_handle=received["ReceiptHandle"]), message("VVJ-2-01")
 
-    assert real.outlets.put_back([(good, 0), (stale, 99_999.0)]) == [stale]
+    assert real.outlets.return_to_queue([(good, 0), (stale, 99_999.0)]) == [stale]
     assert len(real.messages("hooks")) == 1
 
 
@@ -250,7 +250,7 @@ def test_a_summary_reaches_its_subscribers_with_text_and_attributes(real: Real) 
 
 def test_a_topic_that_is_not_there_is_trouble_for_later_and_no_text_is_repeated(real: Real) -> None:
     real.sns.delete_topic(TopicArn=real.topic)
-    with pytest.raises(TryAgainLater, match="Publish NotFound") as trouble:
+    with pytest.raises(RetryLater, match="Publish NotFound") as trouble:
         AlertTopic(real.sns, real.topic).publish(ALERT)
 
     assert "A subject" not in str(trouble.value)

@@ -188,8 +188,8 @@ def test_a_call_is_counted_in_one_line(aws: Aws, capsys: pytest.CaptureFixture[s
 
     out = capsys.readouterr().out
     (line,) = lines_of_figures(out)
-    assert line["counts"] == {"hook_heard": 1, "hook_queued": 1}
-    assert [(metric.name, metric.values) for metric in metrics_in(out)] == [("hook_heard", (1.0,))]
+    assert line["counts"] == {"hook_received": 1, "hook_queued": 1}
+    assert [(metric.name, metric.values) for metric in metrics_in(out)] == [("hook_received", (1.0,))]
 
 
 def test_a_call_that_writes_no_metric_is_counted_in_one_line_too(

@@ -47,7 +47,7 @@ class Stack:
                 OrderRef("luxstore", order_id),
                 checked_at=checked_at,
                 outcome="failing",
-                errors_told="f" * 64,
+                errors_reported="f" * 64,
                 opened_at=checked_at,
                 recheck_at=due,
             )

@@ -12,12 +12,12 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from invoicekey.ledger.entries import Entry, HeldBack, Ledger, Report, Shown
+from invoicekey.ledger.entries import Deferral, Entry, Ledger, Report, Shown
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.table import Table
 from invoicekey.rules.notification import OrderRef
 from invoicekey.runtime.settings import SettingsError
-from invoicekey.work.digest import Due, Tellings
+from invoicekey.work.digest import Due, SummaryStates
 from tests.fakes_visits import import_afresh
 from tests.ledger_table import NAME, make_ledger_table
 
@@ -56,7 +56,7 @@ class Stack:
         given: dict[str, Any] = {
             "checked_at": now,
             "outcome": "failing",
-            "errors_told": "f" * 64,
+            "errors_reported": "f" * 64,
             "errors": (Shown("malformed", "643811", has_suggestion=True),),
             "opened_at": now - DAY,
             "recheck_at": now + HOUR,
@@ -67,7 +67,7 @@ class Stack:
     def hold_back(self, order_id: str, kind: str, *codes: str) -> None:
         ledger, ref = Ledger(self.table), OrderRef("luxstore", order_id)
         entry = ledger.read([ref]).entries[ref]
-        ledger.note_held_back(entry if entry.version else self.keep(order_id), HeldBack(kind, datetime.now(UTC), codes))
+        ledger.note_deferred(entry if entry.version else self.keep(order_id), Deferral(kind, datetime.now(UTC), codes))
 
     def run(self, **event: Any) -> dict[str, Any]:
         answer: dict[str, Any] = self.entry.handler(event, Context())
@@ -107,21 +107,21 @@ def test_what_is_held_back_is_told_once(stack: Stack) -> None:
     assert attributes(heard) == {"type": "digest", "account": "luxstore", "severity": "error", "codes": '["missing"]'}
     assert "VVJ-1-01" in heard["Message"]
     assert "VVJ-2-01" in heard["Message"]
-    assert not Backlog(stack.table).held_back()
+    assert not Backlog(stack.table).deferred()
 
 
 def test_what_a_run_took_up_is_still_held_back_for_the_next(stack: Stack) -> None:
     backlog = Backlog(stack.table)
     stack.hold_back("VVJ-1-01", "expired", "missing")
-    (alert,) = backlog.held_back()["luxstore"]
-    assert [backlog.take_up(alert, 7), backlog.take_up(alert, 7), backlog.take_up(alert, 8)] == [True, True, False]
-    assert backlog.held_back() == {"luxstore": [replace(alert, digest=7)]}
+    (alert,) = backlog.deferred()["luxstore"]
+    assert [backlog.assign(alert, 7), backlog.assign(alert, 7), backlog.assign(alert, 8)] == [True, True, False]
+    assert backlog.deferred() == {"luxstore": [replace(alert, digest=7)]}
     assert stack.run() == {"digests": 1}
 
 
 def test_what_is_open_is_told_once_an_occasion(stack: Stack) -> None:
     stack.keep("VVJ-1-01")
-    stack.keep("VVJ-2-01", set_aside="dismissed")
+    stack.keep("VVJ-2-01", archived="dismissed")
     occasion = {"reminder": True, "scheduled": "2026-03-09T12:00:00Z"}
     assert [stack.run(**occasion), stack.run(**occasion)] == [{"reminders": 1}, {"reminders": 0}]
     (heard,) = stack.heard()
@@ -131,16 +131,16 @@ def test_what_is_open_is_told_once_an_occasion(stack: Stack) -> None:
 
 
 def test_a_reminder_that_is_due_is_sent_by_the_digest_s_run_and_then_forgotten(stack: Stack) -> None:
-    tellings = Tellings(stack.table)
+    states = SummaryStates(stack.table)
     stack.keep("VVJ-1-01")
-    tellings.note_due(Due("2026-03-09T12:00:00Z", datetime.now(UTC) - HOUR))
-    tellings.forget_due(Due("2026-03-06T12:00:00Z", datetime.now(UTC)))  # an earlier one
+    states.note_due(Due("2026-03-09T12:00:00Z", datetime.now(UTC) - HOUR))
+    states.forget_due(Due("2026-03-06T12:00:00Z", datetime.now(UTC)))  # an earlier one
     assert [stack.run(), stack.run()] == 2 * [{"digests": 0}]
     (heard,) = stack.heard()
     assert attributes(heard)["type"] == "reminder"
-    assert tellings.due() is None
+    assert states.due() is None
     assert stack.run(reminder=True, scheduled="2026-03-09T12:00:00Z") == {"reminders": 0}
-    assert tellings.due() is None
+    assert states.due() is None
 
 
 def test_by_hand_it_is_told_each_time(stack: Stack) -> None:
@@ -149,7 +149,7 @@ def test_by_hand_it_is_told_each_time(stack: Stack) -> None:
 
 
 def test_the_index_shows_what_a_reminder_counts(stack: Stack) -> None:
-    good = {"outcome": "ok", "errors_told": None, "errors": (), "opened_at": None}
+    good = {"outcome": "ok", "errors_reported": None, "errors": (), "opened_at": None}
     stack.keep("VVJ-1-01")
     stack.run(reminder=True)
     stack.heard()
@@ -168,7 +168,7 @@ def test_a_topic_that_is_gone_leaves_the_digest_to_the_next_run(
     stack.hold_back("VVJ-1-01", "failing", "missing")
     boto3.client("sns").delete_topic(TopicArn=stack.topic)
     assert stack.run() == {"digests": 0}
-    assert Backlog(stack.table).held_back()
+    assert Backlog(stack.table).deferred()
     out = capsys.readouterr().out
     (line,) = [json.loads(line) for line in out.splitlines() if '"CloudWatchMetrics"' in line]
     assert line["digest_postponed"] == [1.0]

@@ -16,8 +16,8 @@ from invoicekey.delivery.queues import HOOK, RECHECK, Message
 from invoicekey.ledger.entries import DISMISSED
 from invoicekey.ledger.lists import Backlog
 from invoicekey.rules.notification import OrderRef, own_event
-from invoicekey.rules.policy import Limit
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.rules.policy import AlertQuota
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.work.batch import BatchCheck
 from invoicekey.work.check import Clock
 from invoicekey.work.dismissal import Dismissals
@@ -32,7 +32,7 @@ TIMEOUT = timedelta(seconds=30)
 VISIBILITY = 180.0
 PATIENCE = 400
 """So many batches at the most drain what a short play may leave behind."""
-LIMIT = Limit(alerts=1, window=timedelta(minutes=15))
+LIMIT = AlertQuota(alerts=1, window=timedelta(minutes=15))
 """So that holding back is not rare."""
 
 type Errors = frozenset[tuple[str, str | None, str | None]]
@@ -169,7 +169,7 @@ class Play:
         self.ended: set[str] = set()
         self.states: dict[str, str] = {}
         self.numbers = itertools.count(1)
-        self.seen_put_backs = self.seen_records = self.seen_alerts = 0
+        self.seen_returns_to_queue = self.seen_records = self.seen_alerts = 0
         self.senders: dict[tuple[OrderRef, int, str], Invocation] = {}
         self.texts: dict[tuple[OrderRef, int, str], str] = {}
         self.last: dict[OrderRef, Sent] = {}
@@ -202,17 +202,17 @@ class Play:
             self.backlog.postpone(order, self._time.now + timedelta(hours=6))
 
     def send_digest(self) -> None:
-        """Tell people what was held back."""
+        """Tell people what was deferred."""
         digest = next(self.numbers)
-        for alert in itertools.chain.from_iterable(self.backlog.held_back().values()):
-            assert self.backlog.take_up(alert, digest)
+        for alert in itertools.chain.from_iterable(self.backlog.deferred().values()):
+            assert self.backlog.assign(alert, digest)
             failing = self.last_failing[alert.ref]
             if alert.kind == "resolved" and (alert.ref, failing.number) not in self.heard:
                 assert (alert.ref, failing.number) in self.outside.ledger.reports_held_back
                 self._hear(alert.ref, "failing")
             self._hear(alert.ref, alert.kind)
             self.backlog.drop(replace(alert, digest=digest))
-        assert not self.outside.ledger.held_back
+        assert not self.outside.ledger.deferred
 
     def advance(self, time: timedelta) -> None:
         """Let time pass. No invocation outlives its timeout: the lease is twice as long."""
@@ -252,7 +252,7 @@ class Play:
         began = self._time.now
 
         def work() -> set[str]:
-            with suppress(TryAgainLater):
+            with suppress(RetryLater):
                 dismissals.dismiss(OrderRef(ACCOUNT, order_id), "solved elsewhere", began)
             return set()
 
@@ -311,11 +311,11 @@ class Play:
         entries = self.outside.ledger.entries.values()
         owned = [(key, entry.ref.order_id) for entry in entries for key in entry.claims]
         assert sorted(owned) == sorted(self.outside.ledger.owners.items())
-        for order_id, kind in self.outside.ledger.held_back.items():
+        for order_id, kind in self.outside.ledger.deferred.items():
             entry = self.outside.ledger.entries[OrderRef(ACCOUNT, order_id)]
             assert entry.is_in_digests
             assert entry.report
-            assert not entry.report.is_told or f".{kind}." in entry.report.type
+            assert not entry.report.is_delivered or f".{kind}." in entry.report.type
 
     def drain(self) -> None:
         """Let everything come to its end with nothing failing any more: then all is told as it is."""
@@ -326,7 +326,7 @@ class Play:
         self._empty_the_queue()
         self.recheck(everything=True)
         for ref, entry in self.outside.ledger.entries.items():
-            if entry.set_aside:  # of a key that its owner let go it hears only when it is read for another reason
+            if entry.archived:  # of a key that its owner let go it hears only when it is read for another reason
                 self.post(ref.order_id)
         self._empty_the_queue()
         self.check_what_always_holds()
@@ -362,7 +362,7 @@ class Play:
             assert others == expected, f"{order_id} is {state!r} and was told as {set(told[order_id])}"
             for key in like.shows(order_id) if like else ():
                 carriers.setdefault(key, set()).add(order_id)
-        dismissed = {ref.order_id for ref, entry in self.outside.ledger.entries.items() if entry.set_aside == DISMISSED}
+        dismissed = {ref.order_id for ref, entry in self.outside.ledger.entries.items() if entry.archived == DISMISSED}
         for key in OWN.values():
             carrying = carriers.get(key, set()) - dismissed
             reusing = {order_id for order_id in told if ("reused", "643797", key) in told[order_id]} - dismissed
@@ -380,23 +380,23 @@ class Play:
             return _errors(last)
         entry = self.outside.ledger.entries[ref]
         fails_still = entry.outcome == "failing" and STATES[self.states[order_id]] is not None
-        return _errors(self.last_failing[ref]) if entry.set_aside == DISMISSED and fails_still else NO_ERRORS
+        return _errors(self.last_failing[ref]) if entry.archived == DISMISSED and fails_still else NO_ERRORS
 
     def _check_that_people_heard(self) -> None:
-        """Every alert was published or held back, and what was heard last of an order is what was told last.
+        """Every alert was published or deferred, and what was heard last of an order is what was told last.
 
-        Of an order that was closed without an alert, what was still held back is called off. What expired had its last.
+        Of an order that was closed without an alert, what was still deferred is called off. What expired had its last.
         """
         types = {(record.ref, record.number): record.type for record in self.outside.outlets.records}
         alerted = {(alert.ref, alert.number) for alert in self.outside.outlets.alerts}
-        held_back = set(self.outside.ledger.reports_held_back)
+        deferred = set(self.outside.ledger.reports_held_back)
         last: dict[OrderRef, str] = {}
         closed_silently: set[OrderRef] = set()
         for record in self.outside.outlets.records:
             is_mended = record.type == "resolved" and record.data["reason"] == "ok"
             had_its_last = types.get((record.ref, record.number - 1)) == "expired"
             calls_for_alert = record.type != "resolved" or (is_mended and not had_its_last)
-            assert ((record.ref, record.number) in alerted | held_back) == calls_for_alert
+            assert ((record.ref, record.number) in alerted | deferred) == calls_for_alert
             if calls_for_alert:
                 last[record.ref] = record.type
                 closed_silently.discard(record.ref)
@@ -404,10 +404,10 @@ class Play:
                 closed_silently.add(record.ref)
         heard = {ref: kind for ref, kind in self.last_heard.items() if ref not in closed_silently}
         assert heard == {ref: kind for ref, kind in last.items() if ref not in closed_silently}
-        for ref, number in alerted & held_back:
+        for ref, number in alerted & deferred:
             assert self.senders[ref, number, "alert"].is_unlucky, "it was told at once and in a digest too"
         for entry in self.outside.ledger.entries.values():
-            assert entry.report is None or entry.report.is_told
+            assert entry.report is None or entry.report.is_delivered
 
     def _send_again_what_was_given_up(self) -> None:
         """Do as an operator does."""
@@ -443,12 +443,12 @@ class Play:
         self.current.stand()
 
     def _look_at_the_queue(self) -> None:
-        put_backs = self.outside.outlets.put_backs
-        for put_back, wait in put_backs[self.seen_put_backs :]:
-            queued = self.queue.get(put_back.id)
-            if queued and queued.message.receipt_handle == put_back.receipt_handle:
+        returns_to_queue = self.outside.outlets.returns_to_queue
+        for back, wait in returns_to_queue[self.seen_returns_to_queue :]:
+            queued = self.queue.get(back.id)
+            if queued and queued.message.receipt_handle == back.receipt_handle:
                 queued.visible_at = self._time.now + timedelta(seconds=wait)
-        self.seen_put_backs = len(put_backs)
+        self.seen_returns_to_queue = len(returns_to_queue)
 
     def _look_at_what_was_sent(self, invocation: Invocation) -> None:
         records, alerts = self.outside.outlets.records, self.outside.outlets.alerts

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from invoicekey.messages import alert, summary, texts
 from invoicekey.messages.alert import Alert, ChatMessage, Style
-from invoicekey.messages.summary import Held, OpenFailure, SinceLast, Week
+from invoicekey.messages.summary import DeferredOrder, OpenFailure, SinceLast, Week
 from invoicekey.rules.notification import is_order_id
 from invoicekey.rules.order import Order
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Problem, Severity, Suggestion, SuggestionSource
@@ -99,9 +99,12 @@ told_of_orders = st.one_of(failing_alerts(), resolved_alerts(), expired_alerts()
 @st.composite
 def digests(draw: st.DrawFn) -> Alert:
     one = st.builds(
-        Held, order_ids, st.sampled_from(["failing", "resolved", "expired"]), st.lists(failures, max_size=3).map(tuple),
+        DeferredOrder,
+        order_ids,
+        st.sampled_from(["failing", "resolved", "expired"]),
+        st.lists(failures, max_size=3).map(tuple),
         moments,
-    )  # fmt: skip
+    )
     held = draw(st.lists(one, min_size=1, max_size=8))
     return summary.digest(draw(accounts), held * draw(times), draw(styles))
 

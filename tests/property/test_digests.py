@@ -1,4 +1,4 @@
-"""Digests: each alert that is held back is told once, whatever dies, fails, lags or comes at the same time.
+"""Digests: each alert that is deferred is told once, whatever dies, fails, lags or comes at the same time.
 
 So is each reminder that is due. A run in a play is a thread that goes on only when it is told to, from one moment
 before or after a call to the next, so every play can be repeated. What a digest tells is compared with what was held
@@ -21,9 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from invoicekey.messages import summary
 from invoicekey.messages.alert import Alert, Style
-from invoicekey.messages.summary import Held, OpenFailure
-from invoicekey.runtime.errors import TryAgainLater
-from invoicekey.work.digest import DIGEST, REMINDER, WANTED_FOR, Due, Tellings
+from invoicekey.messages.summary import DeferredOrder, OpenFailure
+from invoicekey.runtime.errors import RetryLater
+from invoicekey.work.digest import DIGEST, REMINDER, WANTED_FOR, Due, SummaryStates
 from tests.fakes_digest import LEASE, SHOP, DigestShop, Published, die, fail, repeat
 from tests.fakes_outside import Crash
 
@@ -34,16 +34,16 @@ OPEN = "VVJ-9-01"
 TIMEOUT = LEASE / 2
 MOST_RUNS = 3
 ENOUGH_RUNS = 4
-"""So many, one after the other with nothing failing, tell and forget whatever is left over."""
+"""So many, one after the other with nothing failing, tell and forget whatever is unfinished."""
 MOST_MOMENTS = 38
 """A run that tells three alerts has no more, nor has one that reminds."""
 
 one_of = st.sampled_from
 type Told = tuple[str, str, str]
-"""An alert that was held back: its order, kind and time."""
+"""An alert that was deferred: its order, kind and time."""
 
 
-def written_plainly(account: str, held: Sequence[Held], style: Style) -> Alert:
+def written_plainly(account: str, held: Sequence[DeferredOrder], style: Style) -> Alert:
     """Write a digest from which a test can read what it tells."""
     told = [(alert.order_id, alert.kind, alert.since.isoformat()) for alert in held]
     return Alert("digest", json.dumps(told), "sms", "digest", {"type": "digest", "account": account})
@@ -100,7 +100,7 @@ class Run:
                 self.shop.digests().send_reminders(self._seconds_left, self.occasion, lambda: self.began)
             elif self._happening is None:
                 self.shop.digests().send_digests(self._seconds_left, lambda: self.began)
-        except (Crash, TryAgainLater):
+        except (Crash, RetryLater):
             pass
         except BaseException as error:  # noqa: BLE001 - to be raised where the play is
             self.error = error
@@ -172,7 +172,7 @@ class Play:
         self.current = run
         run.go_on(happening)
         self.current = None
-        self.due = self.tellings.due() or self.due
+        self.due = self.states.due() or self.due
         self._look_at_what_was_told(run)
         if run.is_over:
             self.runs.remove(run)
@@ -200,16 +200,16 @@ class Play:
             self.finish(self.begin())
         assert set(self.held.values()) <= self.told
         assert not self.shop.held
-        assert self.tellings.read(SHOP, DIGEST).alert is None
-        assert self.tellings.read(SHOP, REMINDER).alert is None
+        assert self.states.read(SHOP, DIGEST).alert is None
+        assert self.states.read(SHOP, REMINDER).alert is None
         if self.due and not is_too_late:
             assert self.due.occasion in self.reminded
-            assert self.tellings.due() is None
+            assert self.states.due() is None
 
     @property
-    def tellings(self) -> Tellings:
+    def states(self) -> SummaryStates:
         """Return how far the summaries have come, for a test to look at."""
-        return Tellings(self.shop.dynamodb.table)
+        return SummaryStates(self.shop.dynamodb.table)
 
     def close(self) -> None:
         """End every thread."""
@@ -230,14 +230,14 @@ class Play:
             elif told.type == DIGEST:
                 self._look_at_a_digest(told)
             else:
-                occasion = self.tellings.read(SHOP, REMINDER).occasion
+                occasion = self.states.read(SHOP, REMINDER).occasion
                 assert occasion not in self.reminded, "reminded twice"
                 self.reminded.add(occasion)
             self.publishers[text] = run
         self.seen = len(published)
 
     def _look_at_a_digest(self, digest: Published) -> None:
-        """It tells what was held back, and was not told yet."""
+        """It tells what was deferred, and was not told yet."""
         alerts = [_as_told(alert) for alert in json.loads(digest.body)]
         assert alerts
         assert len(alerts) == len(set(alerts))
@@ -336,7 +336,7 @@ class DigestMachine(RuleBasedStateMachine):
 
     @property
     def _told_or_written(self) -> set[Told]:
-        written = self.play.tellings.read(SHOP, DIGEST).alert
+        written = self.play.states.read(SHOP, DIGEST).alert
         left = json.loads(json.loads(json.loads(written)["Message"])["default"]) if written else []
         return self.play.told | {_as_told(alert) for alert in left}
 

@@ -17,7 +17,7 @@ from invoicekey.delivery.queues import FEED, HOOK
 from invoicekey.ledger.entries import EXPIRED
 from invoicekey.ledger.schedule import FOLLOWED_FOR
 from invoicekey.rules.notification import OrderRef
-from invoicekey.runtime.errors import Conflict, CredentialsRefused, OutOfTime, SilenceAsked
+from invoicekey.runtime.errors import Conflict, CredentialsRefused, OutOfTime, RateLimited
 from invoicekey.work.check import UNREAD_FOR
 from tests.fakes_outside import ACCOUNT, GRACE, NOON, unreachable
 from tests.property.play import FIRST, SECOND, STATES, VISIBILITY, Invocation, Play
@@ -28,13 +28,13 @@ one_of = st.sampled_from
 VTEX_TROUBLES: tuple[Callable[[], Exception], ...] = (
     unreachable,
     lambda: CredentialsRefused("VTEX answered 403"),
-    lambda: SilenceAsked("VTEX answered 429", wait=45.0),
+    lambda: RateLimited("VTEX answered 429", wait=45.0),
     lambda: OutOfTime("the pace allows no more now", wait=3.0),
     lambda: RuntimeError("a bug"),
 )
 LEDGER_STEPS = (
-    "read", "write", "note_recorded", "take_turns", "note_alerted", "note_held_back", "note_dismissed", "note_silence",
-    "note_put_back",
+    "read", "write", "note_recorded", "acquire_alert_quota", "note_alerted", "note_deferred", "note_dismissed",
+    "note_backoff", "note_returned",
 )  # fmt: skip
 SENDING_STEPS = ("send_records", "publish_alerts")
 MOST_MOMENTS = 32
@@ -71,11 +71,11 @@ def _sending_gets_no_answer(step: str, play: Play) -> None:
 
 
 def _dead_letter_is_refused(play: Play) -> None:
-    play.outside.steps.before("bury", unreachable())
+    play.outside.steps.before("send_to_dead_letters", unreachable())
 
 
 def _dead_letter_gets_no_answer(play: Play) -> None:
-    play.outside.steps.after("bury", unreachable())
+    play.outside.steps.after("send_to_dead_letters", unreachable())
 
 
 def _vtex_fails(trouble: Callable[[], Exception], play: Play) -> None:
@@ -91,7 +91,7 @@ FAULTS: tuple[Fault, ...] = (
     _write_is_repeated,
     *(partial(_entries_are_refused, step, order) for step in SENDING_STEPS for order in (None, *ORDERS)),
     *(partial(_sending_gets_no_answer, step) for step in SENDING_STEPS),
-    partial(_entries_are_refused, "put_back", None),
+    partial(_entries_are_refused, "return_to_queue", None),
     _dead_letter_is_refused,
     _dead_letter_gets_no_answer,
     *(partial(_vtex_fails, trouble) for trouble in VTEX_TROUBLES),
@@ -257,18 +257,18 @@ def test_what_the_feed_alone_knew_is_told_though_a_batch_dies_at_any_moment(hist
         play.drain()
 
 
-def _held_back(state: str) -> Play:
+def _deferral(state: str) -> Play:
     """Return a play in which an order is in a state, of which people are to hear in a digest."""
     play = Play()
     for order_id, found in ((SECOND, "no key"), (FIRST, state)):
         play.change(order_id, found)
         play.post(order_id)
         play.finish(play.begin())
-    assert play.outside.ledger.held_back == {FIRST: "failing"}
+    assert play.outside.ledger.deferred == {FIRST: "failing"}
     return play
 
 
-@pytest.mark.parametrize("start", [_told, _held_back])
+@pytest.mark.parametrize("start", [_told, _deferral])
 @pytest.mark.parametrize("state", AFTERWARDS)
 def test_a_dismissal_may_die_at_any_moment(start: Callable[[str], Play], state: str) -> None:
     for moment in range(MOST_MOMENTS):
@@ -283,7 +283,7 @@ def test_a_dismissal_may_die_at_any_moment(start: Callable[[str], Play], state: 
     assert dismissal.went_back is not None, "it never came to its end: there are more moments"
 
 
-@pytest.mark.parametrize("start", [_told, _held_back])
+@pytest.mark.parametrize("start", [_told, _deferral])
 @pytest.mark.parametrize("state", AFTERWARDS)
 def test_a_dismissal_and_a_batch_may_overtake_each_other_at_any_moment(
     start: Callable[[str], Play], state: str
@@ -310,7 +310,7 @@ def _given_up(start: Callable[[str], Play]) -> tuple[Play, Invocation]:
     return play, play.begin()
 
 
-@pytest.mark.parametrize("start", [_told, _held_back])
+@pytest.mark.parametrize("start", [_told, _deferral])
 @pytest.mark.parametrize("state", AFTERWARDS)
 def test_a_batch_that_gives_up_what_it_cannot_read_may_die_at_any_moment(
     start: Callable[[str], Play], state: str
@@ -325,16 +325,16 @@ def test_a_batch_that_gives_up_what_it_cannot_read_may_die_at_any_moment(
 
 
 @pytest.mark.parametrize("is_told", [True, False])
-@pytest.mark.parametrize("start", [_told, _held_back])
+@pytest.mark.parametrize("start", [_told, _deferral])
 @pytest.mark.parametrize("state", AFTERWARDS)
 def test_what_expired_and_ends_is_told_to_machines_though_a_batch_dies_at_any_moment(
-    start: Callable[[str], Play], state: str, is_told: bool
+    start: Callable[[str], Play], state: str, is_delivered: bool
 ) -> None:
     for moment in range(0, MOST_MOMENTS, 2):
         play, batch = _given_up(start)
         play.finish(batch)
-        assert play.outside.ledger.entries[OrderRef(ACCOUNT, FIRST)].set_aside == EXPIRED
-        if is_told:
+        assert play.outside.ledger.entries[OrderRef(ACCOUNT, FIRST)].archived == EXPIRED
+        if is_delivered:
             play.send_digest()
         play.outside.steps.forget_plans()
         batch = _hears_of(play, state)

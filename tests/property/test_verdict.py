@@ -132,7 +132,7 @@ circumstances = st.builds(
     Circumstances,
     account=st.just("luxstore"),
     now=st.sampled_from([HEARD, HEARD + timedelta(seconds=600), HEARD + HOUR, HEARD + 24 * HOUR]),
-    first_heard_at=st.just(HEARD),
+    first_seen_at=st.just(HEARD),
     has_open_failure=st.booleans(),
     owners=st.dictionaries(st.sampled_from(KEYS), st.just("VVJ-1-01"), max_size=1),
 )
@@ -231,8 +231,8 @@ class TestAnOrderThatIsOk:
     def test_is_no_longer_so_with_any_one_key_spoilt(self, found: list[dict[str, Any]], data: st.DataObject) -> None:
         order = cnova_order(*found)
         assume(judged(order).outcome is Outcome.OK)
-        spoilt = data.draw(st.sampled_from(found))
-        spoilt["invoiceKey"] = data.draw((junk | st.sampled_from(NO_KEYS[2:])).filter(lambda key: key not in KEYS))
+        corrupt = data.draw(st.sampled_from(found))
+        corrupt["invoiceKey"] = data.draw((junk | st.sampled_from(NO_KEYS[2:])).filter(lambda key: key not in KEYS))
         assert judged(order).outcome is Outcome.FAILING
 
 

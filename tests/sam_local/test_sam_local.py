@@ -94,7 +94,7 @@ def test_a_sample_batch_gives_back_what_has_to_wait_and_buries_what_is_dead(sett
 
     answer = invoke("CheckInvoiceFunction", f"checks/{case.name}.json", settings)
 
-    waiting = [{"itemIdentifier": sent[number]["messageId"]} for number in case.put_back]
+    waiting = [{"itemIdentifier": sent[number]["messageId"]} for number in case.returned]
     assert answer == {"batchItemFailures": waiting}
     assert [letter.attributes["reason"] for letter in watch.dead_letters()] == [case.dead]
 

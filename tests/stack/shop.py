@@ -12,7 +12,7 @@ from local.watch import Json
 STORM, FED, GUARDED = "stormshop", "feedshop", "guardshop"
 """Accounts with a storm, a feed and a stolen hook of their own."""
 WITH_CREDENTIALS = (events.ACCOUNT, "downshop", "quietshop", STORM, FED, GUARDED)
-"""VTEX's faults and silences are an account's: a test that makes some has its own."""
+"""VTEX's faults and back-offs are an account's: a test that makes some has its own."""
 STRANGER = "strangershop"
 """An account whose events are taken and whose credentials are missing."""
 

@@ -83,7 +83,7 @@ def secrets(stack: LocalStack) -> list[Json]:
 
 
 def count(stack: LocalStack, queue: str) -> tuple[int, int]:
-    """Count what can be received from a queue, and what was received and neither deleted nor put back."""
+    """Count what can be received from a queue, and what was received and neither deleted nor returned to the queue."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     answer = stack.client("sqs").get_queue_attributes(QueueUrl=stack.outputs[queue], AttributeNames=names)
     visible, in_flight = (int(answer["Attributes"][name]) for name in names)

@@ -77,7 +77,7 @@ def test_a_storm_is_told_in_one_digest_and_so_is_what_becomes_of_it(
     shop.notify(*order_ids, account=STORM)
 
     until(lambda: len(records_of(watch, STORM)) == len(order_ids), "a record of each order")
-    until(lambda: len(held_back(stack, watch)) == 6, "six alerts held back")
+    until(lambda: len(deferred(stack, watch)) == 6, "six alerts held back")
     alerted = {email.order_id for email in watch.emails(kind="failing")} & set(order_ids)
     quiet = sorted(set(order_ids) - alerted)
     assert len(alerted) == ALERT_BURST
@@ -90,7 +90,7 @@ def test_a_storm_is_told_in_one_digest_and_so_is_what_becomes_of_it(
 
     mend(stack, quiet[0], key_of(700002), STORM)
     shop.notify(quiet[0], account=STORM)
-    until(lambda: held_back(stack, watch) == quiet[:1], "the resolution held back")
+    until(lambda: deferred(stack, watch) == quiet[:1], "the resolution held back")
     assert stack.invoke("SendDigestFunction", {}) == {"digests": 1}
     assert quiet[0] in until(lambda: watch.emails(kind="digest")[1:], "the second digest")[0].text
     assert not watch.emails(quiet[0])
@@ -100,7 +100,7 @@ def records_of(watch: Watch, account: str) -> list[Json]:
     return [record for record in watch.records() if record["data"]["account"] == account]
 
 
-def held_back(stack: LocalStack, watch: Watch) -> list[str]:
+def deferred(stack: LocalStack, watch: Watch) -> list[str]:
     table = stack.outputs["LedgerTableName"]
     answer = stack.client("dynamodb").query(
         TableName=table,

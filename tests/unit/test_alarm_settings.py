@@ -88,7 +88,7 @@ WRITES_AT_RUN = {
     "CredentialsAlarm": "credentials_refused",
     "HookNotKeptAlarm": "guard_refused",
     "LedgerUnreadableAlarm": "ledger_unreadable",
-    "TopicUnheardAlarm": "topic_unheard",
+    "TopicUnheardAlarm": "topic_unconfirmed",
 }
 LONGEST_RUN = 4
 """Minutes, by the functions' timeouts: so much later than a run begins its figures are written."""

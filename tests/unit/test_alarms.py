@@ -11,7 +11,7 @@ from aws_lambda_powertools import Metrics
 
 from invoicekey.rules.policy import Policy
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import CredentialsRefused, TryAgainLater
+from invoicekey.runtime.errors import CredentialsRefused, RetryLater
 from invoicekey.runtime.telemetry import METRICS, NAMESPACE, Figures
 from local import events, vtex_simulator
 from local.vtex_simulator import Fault, VtexSimulator
@@ -89,7 +89,7 @@ def a_guard() -> Iterator[guard.Shop]:
     with VtexSimulator() as simulator:
         shop = guard.Shop(simulator, Counted())
         shop.guard()
-        telemetry.figures.tell()
+        telemetry.figures.flush()
         yield shop
 
 
@@ -188,8 +188,8 @@ def a_guard_without_answer() -> None:
 
 def topics_out_of_reach() -> None:
     with a_guard() as shop:
-        shop.topics.trouble = TryAgainLater("SNS gave no answer")
-        with suppress(TryAgainLater):
+        shop.topics.trouble = RetryLater("SNS gave no answer")
+        with suppress(RetryLater):
             shop.guard()
 
 
@@ -249,7 +249,7 @@ def test_the_code_writes_what_the_alarm_watches(
     capsys.readouterr()
 
     scenario()
-    telemetry.figures.tell()
+    telemetry.figures.flush()
 
     written = metrics_in(capsys.readouterr().out)
     for one in watched_by(alarm).values():
@@ -319,7 +319,7 @@ def test_a_message_that_waits_for_its_order_s_grace_is_not_late(
     an_order(outside, sale(key=None))
 
     back = outside.check(message(sent_at=outside.time.timestamp() - 3600 * hours))
-    telemetry.figures.tell()
+    telemetry.figures.flush()
 
     assert back
     assert "oldest_check_age" not in [metric.name for metric in metrics_in(capsys.readouterr().out)]

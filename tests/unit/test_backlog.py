@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from invoicekey.ledger.entries import DISMISSED, EXPIRED, Entry, HeldBack, Ledger, Report, Shown
-from invoicekey.ledger.lists import Backlog, CheckedOrder, FollowedOrder, HeldAlert
+from invoicekey.ledger.entries import DISMISSED, EXPIRED, Deferral, Entry, Ledger, Report, Shown
+from invoicekey.ledger.lists import Backlog, CheckedOrder, DeferredAlert, FollowedOrder
 from invoicekey.ledger.table import Item
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import Code
@@ -35,10 +35,10 @@ def backlog(dynamodb: FakeDynamoDb) -> Backlog:
 def write(dynamodb: FakeDynamoDb, ref: OrderRef = REF, **changes: Any) -> Entry:
     """Write an order with an open failure that is due."""
     given: dict[str, Any] = {
-        "first_heard_at": NOW - HOUR,
+        "first_seen_at": NOW - HOUR,
         "checked_at": NOW - HOUR,
         "outcome": "failing",
-        "errors_told": "f" * 64,
+        "errors_reported": "f" * 64,
         "errors": (MISSING,),
         "opened_at": NOW - HOUR,
         "recheck_at": NOW,
@@ -54,7 +54,7 @@ def hold_back(
     entry = ledger.read([ref]).entries[ref]
     if not entry.version:
         entry = write(dynamodb, ref)
-    ledger.note_held_back(entry, HeldBack(kind, since, codes))
+    ledger.note_deferred(entry, Deferral(kind, since, codes))
 
 
 def refs(orders: Any) -> list[str]:
@@ -72,7 +72,7 @@ class TestFollowed:
                 checked_at=NOW - HOUR,
                 outcome="failing",
                 mended_at=None,
-                set_aside=None,
+                archived=None,
                 errors=(MISSING,),
             )
         ]
@@ -98,24 +98,24 @@ class TestFollowed:
     def test_a_good_order_that_may_become_overdue_is_followed_and_not_open(
         self, dynamodb: FakeDynamoDb, backlog: Backlog
     ) -> None:
-        write(dynamodb, outcome="ok", errors_told=None, errors=(), opened_at=None, mended_at=NOW - HOUR)
+        write(dynamodb, outcome="ok", errors_reported=None, errors=(), opened_at=None, mended_at=NOW - HOUR)
         (order,) = backlog.followed()
         assert (order.is_open, order.is_good, order.mended_at, order.errors) == (False, True, NOW - HOUR, ())
 
     def test_a_dismissed_failure_that_is_read_once_more_is_not_open(
         self, dynamodb: FakeDynamoDb, backlog: Backlog
     ) -> None:
-        write(dynamodb, set_aside=DISMISSED)
+        write(dynamodb, archived=DISMISSED)
         (order,) = backlog.followed()
         assert (order.is_open, order.is_good) == (False, False)
 
-    @pytest.mark.parametrize("set_aside", [DISMISSED, EXPIRED])
+    @pytest.mark.parametrize("archived", [DISMISSED, EXPIRED])
     def test_a_failure_that_is_set_aside_is_not_followed(
-        self, dynamodb: FakeDynamoDb, backlog: Backlog, set_aside: str
+        self, dynamodb: FakeDynamoDb, backlog: Backlog, archived: str
     ) -> None:
-        write(dynamodb, set_aside=set_aside, recheck_at=None)
+        write(dynamodb, archived=archived, recheck_at=None)
         assert not list(backlog.followed())
-        assert [order.set_aside for order in backlog.checked("luxstore", NOW - HOUR)] == [set_aside]
+        assert [order.archived for order in backlog.checked("luxstore", NOW - HOUR)] == [archived]
 
     def test_a_stub_that_only_has_a_version_is_in_no_list(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
         dynamodb.table.update("order#luxstore#VVJ-1-01", "ADD version :one", one=1)
@@ -171,7 +171,7 @@ class TestChecked:
     ) -> None:
         done: dict[str, Any] = {
             "outcome": "ok",
-            "errors_told": None,
+            "errors_reported": None,
             "recheck_at": None,
             "checked_at": NOW,
             "mended_at": NOW - HOUR,
@@ -184,7 +184,7 @@ class TestChecked:
         assert [order.mended_at for order in backlog.checked("luxstore", NOW - HOUR)] == [None, NOW - HOUR]
 
     def test_orders_of_other_marketplaces_are_not(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
-        write(dynamodb, outcome="other_marketplace", errors_told=None, recheck_at=None)
+        write(dynamodb, outcome="other_marketplace", errors_reported=None, recheck_at=None)
         assert not list(backlog.checked("luxstore", NOW - 2 * HOUR))
 
 
@@ -195,26 +195,26 @@ class TestHeldBack:
         hold_back(dynamodb, REF, "failing", NOW + SECOND, "missing", "reused")
         hold_back(dynamodb, OTHER, "expired", NOW)
         hold_back(dynamodb, OrderRef("luxstore", "VVJ-2-01"), "resolved", NOW)
-        assert backlog.held_back() == {
+        assert backlog.deferred() == {
             "luxstore": [
-                HeldAlert(OrderRef("luxstore", "VVJ-2-01"), "resolved", (), NOW, None),
-                HeldAlert(REF, "failing", (Code.MISSING, Code.REUSED), NOW + SECOND, None),
+                DeferredAlert(OrderRef("luxstore", "VVJ-2-01"), "resolved", (), NOW, None),
+                DeferredAlert(REF, "failing", (Code.MISSING, Code.REUSED), NOW + SECOND, None),
             ],
-            "othershop": [HeldAlert(OTHER, "expired", (), NOW, None)],
+            "othershop": [DeferredAlert(OTHER, "expired", (), NOW, None)],
         }
 
     def test_an_alert_is_taken_up_as_it_was_listed(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
         hold_back(dynamodb)
-        (alert,) = backlog.held_back()["luxstore"]
-        assert backlog.take_up(alert, 7)
-        assert backlog.held_back()["luxstore"] == [replace(alert, digest=7)]
+        (alert,) = backlog.deferred()["luxstore"]
+        assert backlog.assign(alert, 7)
+        assert backlog.deferred()["luxstore"] == [replace(alert, digest=7)]
 
     def test_what_a_dead_run_took_up_is_taken_up_by_the_next(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
         hold_back(dynamodb)
-        backlog.take_up(backlog.held_back()["luxstore"][0], 7)
-        (alert,) = backlog.held_back()["luxstore"]
-        assert backlog.take_up(alert, 9)
-        assert [alert.digest for alert in backlog.held_back()["luxstore"]] == [9]
+        backlog.assign(backlog.deferred()["luxstore"][0], 7)
+        (alert,) = backlog.deferred()["luxstore"]
+        assert backlog.assign(alert, 9)
+        assert [alert.digest for alert in backlog.deferred()["luxstore"]] == [9]
 
     @pytest.mark.parametrize(
         ("kind", "since"), [("resolved", NOW), ("failing", NOW + SECOND)], ids=["another kind", "another time"]
@@ -223,53 +223,53 @@ class TestHeldBack:
         self, dynamodb: FakeDynamoDb, backlog: Backlog, kind: str, since: datetime
     ) -> None:
         hold_back(dynamodb)
-        (listed,) = backlog.held_back()["luxstore"]
+        (listed,) = backlog.deferred()["luxstore"]
         hold_back(dynamodb, REF, kind, since)
-        assert not backlog.take_up(listed, 7)
-        assert [alert.digest for alert in backlog.held_back()["luxstore"]] == [None]
+        assert not backlog.assign(listed, 7)
+        assert [alert.digest for alert in backlog.deferred()["luxstore"]] == [None]
 
     def test_an_alert_that_was_taken_up_since_it_was_listed_is_not_taken_up_again(
         self, dynamodb: FakeDynamoDb, backlog: Backlog
     ) -> None:
         hold_back(dynamodb)
-        (listed,) = backlog.held_back()["luxstore"]
-        backlog.take_up(listed, 7)
-        (taken_up,) = backlog.held_back()["luxstore"]
-        assert not backlog.take_up(listed, 8)
-        backlog.take_up(taken_up, 9)
-        assert not backlog.take_up(taken_up, 10)
+        (listed,) = backlog.deferred()["luxstore"]
+        backlog.assign(listed, 7)
+        (assigned,) = backlog.deferred()["luxstore"]
+        assert not backlog.assign(listed, 8)
+        backlog.assign(assigned, 9)
+        assert not backlog.assign(assigned, 10)
 
     def test_a_write_that_the_sdk_repeats_takes_it_up_once(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
         hold_back(dynamodb)
         for number in (7, 9):
-            (listed,) = backlog.held_back()["luxstore"]
-            assert [backlog.take_up(listed, number), backlog.take_up(listed, number)] == [True, True]
+            (listed,) = backlog.deferred()["luxstore"]
+            assert [backlog.assign(listed, number), backlog.assign(listed, number)] == [True, True]
 
     def test_an_alert_that_is_gone_is_not_taken_up(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
         hold_back(dynamodb)
-        (listed,) = backlog.held_back()["luxstore"]
+        (listed,) = backlog.deferred()["luxstore"]
         dynamodb.table.delete("held#luxstore#VVJ-1-01")
-        assert not backlog.take_up(listed, 7)
+        assert not backlog.assign(listed, 7)
         assert not dynamodb.items("held#")
 
     def test_what_was_told_is_dropped(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
         hold_back(dynamodb)
-        backlog.take_up(backlog.held_back()["luxstore"][0], 7)
-        (told,) = backlog.held_back()["luxstore"]
+        backlog.assign(backlog.deferred()["luxstore"][0], 7)
+        (told,) = backlog.deferred()["luxstore"]
         backlog.drop(told)
         backlog.drop(told)
-        assert not backlog.held_back()
+        assert not backlog.deferred()
 
     def test_an_alert_that_came_meanwhile_is_not_dropped(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
         hold_back(dynamodb)
-        backlog.take_up(backlog.held_back()["luxstore"][0], 7)
-        (told,) = backlog.held_back()["luxstore"]
+        backlog.assign(backlog.deferred()["luxstore"][0], 7)
+        (told,) = backlog.deferred()["luxstore"]
         hold_back(dynamodb, REF, "resolved", NOW + SECOND)
         backlog.drop(told)
-        assert [alert.kind for alert in backlog.held_back()["luxstore"]] == ["resolved"]
+        assert [alert.kind for alert in backlog.deferred()["luxstore"]] == ["resolved"]
 
 
-SPOILT: list[Item] = [
+CORRUPT: list[Item] = [
     {"checked_at": None},
     {"checked_at": "yesterday"},
     {"checked_at": "2026-03-03T15:00:00"},  # in no zone
@@ -306,15 +306,15 @@ def spoil(dynamodb: FakeDynamoDb, key: str, changes: Item) -> None:
 class TestSpoiltItems:
     """Somebody changed them by hand; they are nobody else's trouble."""
 
-    @pytest.mark.parametrize("changes", SPOILT + SPOILT_FAILURES, ids=str)
+    @pytest.mark.parametrize("changes", CORRUPT + SPOILT_FAILURES, ids=str)
     def test_one_of_the_followed_is_left_out(self, dynamodb: FakeDynamoDb, backlog: Backlog, changes: Item) -> None:
         write(dynamodb)
         spoil(dynamodb, "order#luxstore#VVJ-1-01", changes)
         assert refs(backlog.followed()) == refs(backlog.followed(NOW)) == ["VVJ-1-01"]
 
-    @pytest.mark.parametrize("changes", [*SPOILT, {"outcome": None}], ids=str)
+    @pytest.mark.parametrize("changes", [*CORRUPT, {"outcome": None}], ids=str)
     def test_one_of_the_checked_is_left_out(self, dynamodb: FakeDynamoDb, backlog: Backlog, changes: Item) -> None:
-        write(dynamodb, outcome="ok", errors_told=None, errors=(), opened_at=None, recheck_at=None)
+        write(dynamodb, outcome="ok", errors_reported=None, errors=(), opened_at=None, recheck_at=None)
         spoil(dynamodb, "order#luxstore#VVJ-1-01", changes)
         assert refs(backlog.checked("luxstore", NOW - 2 * HOUR)) == ["VVJ-1-01"]
 
@@ -322,7 +322,7 @@ class TestSpoiltItems:
     def test_one_of_those_held_back_is_left_out(self, dynamodb: FakeDynamoDb, backlog: Backlog, changes: Item) -> None:
         hold_back(dynamodb, REF, "failing", NOW, "missing")
         spoil(dynamodb, "held#luxstore#VVJ-1-01", changes)
-        assert refs(backlog.held_back()["luxstore"]) == ["VVJ-1-01"]
+        assert refs(backlog.deferred()["luxstore"]) == ["VVJ-1-01"]
 
     def test_an_error_of_a_code_that_this_version_does_not_know_is_followed_for_a_check_may_mend_it(
         self, dynamodb: FakeDynamoDb, backlog: Backlog

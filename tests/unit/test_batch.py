@@ -10,11 +10,18 @@ from typing import Any
 import pytest
 
 from invoicekey.delivery.queues import FEED, HOOK, RECHECK, Message
-from invoicekey.ledger.entries import HELD_BACK, Report
+from invoicekey.ledger.entries import DEFERRED, Report
 from invoicekey.ledger.schedule import FOLLOWED_FOR
 from invoicekey.rules.notification import Malformed, OrderRef, own_event, parse
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import Conflict, CredentialsRefused, LedgerAway, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.runtime.errors import (
+    Conflict,
+    CredentialsRefused,
+    LedgerUnavailable,
+    OutOfTime,
+    RateLimited,
+    RetryLater,
+)
 from invoicekey.runtime.telemetry import logger
 from invoicekey.work import batch as batch_module
 from invoicekey.work.batch import PARALLEL
@@ -42,9 +49,9 @@ def kinds(outside: Outside) -> tuple[list[str], list[str]]:
     return [sent.type for sent in outside.outlets.records], [sent.type for sent in outside.outlets.alerts]
 
 
-def put_back(outside: Outside, message_id: str, times: int) -> None:
+def was_returned(outside: Outside, message_id: str, times: int) -> None:
     for _ in range(times):
-        outside.ledger.note_put_back(message_id)
+        outside.ledger.note_returned(message_id)
 
 
 @pytest.fixture
@@ -95,8 +102,8 @@ def test_a_failing_order_is_recorded_and_then_alerted(outside: Outside) -> None:
 
     assert outside.check(message()) == set()
     assert kinds(outside) == (["failing"], ["failing"])
-    assert outside.steps.taken == ["read", "read_order", "write", "send_records", "note_recorded", "take_turns",
-                                   "publish_alerts", "note_alerted"]  # fmt: skip
+    assert outside.steps.taken == ["read", "read_order", "write", "send_records", "note_recorded",
+                                   "acquire_alert_quota", "publish_alerts", "note_alerted"]  # fmt: skip
 
 
 def test_an_ok_order_is_written_and_nothing_more(outside: Outside) -> None:
@@ -308,7 +315,7 @@ def test_a_body_that_is_nested_to_the_limit_takes_no_other_with_it(
 
 
 def test_a_dead_letter_that_the_queue_refuses_goes_back(outside: Outside) -> None:
-    outside.steps.before("bury", unreachable())
+    outside.steps.before("send_to_dead_letters", unreachable())
 
     assert outside.check(message(body="[]")) == {message().id}
 
@@ -316,7 +323,7 @@ def test_a_dead_letter_that_the_queue_refuses_goes_back(outside: Outside) -> Non
 @pytest.mark.parametrize(
     ("trouble", "reason"), [(unreachable(), "gave_up"), (CredentialsRefused("VTEX answered 403"), "no_credentials")]
 )
-def test_after_a_day_of_trouble_a_message_is_given_up(outside: Outside, trouble: TryAgainLater, reason: str) -> None:
+def test_after_a_day_of_trouble_a_message_is_given_up(outside: Outside, trouble: RetryLater, reason: str) -> None:
     outside.vtex.fail(trouble)
     outside.time.advance(DAY)
 
@@ -324,7 +331,7 @@ def test_after_a_day_of_trouble_a_message_is_given_up(outside: Outside, trouble:
     assert reasons(outside) == [reason]
 
 
-TROUBLES = [unreachable(), CredentialsRefused("VTEX answered 403"), SilenceAsked("VTEX answered 503", wait=60)]
+TROUBLES = [unreachable(), CredentialsRefused("VTEX answered 403"), RateLimited("VTEX answered 503", wait=60)]
 re_check = partial(message, body=own_event(REF), source=RECHECK, id="re-check")
 
 
@@ -337,7 +344,7 @@ def followed(outside: Outside) -> None:
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=str)
 def test_a_re_check_that_cannot_be_read_is_no_dead_letter_for_the_list_has_the_order(
-    outside: Outside, figures: dict[str, list[float]], trouble: TryAgainLater
+    outside: Outside, figures: dict[str, list[float]], trouble: RetryLater
 ) -> None:
     followed(outside)
     before = outside.ledger.entries
@@ -388,7 +395,7 @@ def test_while_the_ledger_gives_no_answer_nothing_is_given_up_for_a_report_may_b
     followed(outside)
     at_vtex(outside, sale())
     outside.time.advance(DAY)
-    outside.steps.after(step, LedgerAway("the ledger gave no answer"))
+    outside.steps.after(step, LedgerUnavailable("the ledger gave no answer"))
     late = replace(re_check(), source=source)
 
     assert outside.check(late) == {late.id}
@@ -412,7 +419,7 @@ def test_what_is_written_down_and_untold_is_never_given_up(outside: Outside, ste
     outside.time.advance(LEASE)
     assert outside.check(late) == set()
     assert kinds(outside)[1][-1] == "resolved"
-    assert report(outside).is_told
+    assert report(outside).is_delivered
 
 
 def test_a_re_check_that_kills_for_a_day_is_a_dead_letter_for_nothing_else_names_the_order(outside: Outside) -> None:
@@ -453,7 +460,7 @@ def test_its_last_report_is_told_though_sqs_refused_it_at_first(outside: Outside
 
 def test_before_a_day_is_over_no_count_of_receives_gives_a_message_up(outside: Outside) -> None:
     outside.vtex.fail(unreachable())
-    put_back(outside, message().id, 198)
+    was_returned(outside, message().id, 198)
     outside.time.advance(DAY - timedelta(seconds=1))
 
     assert outside.check(message(receive_count=199)) == {message().id}
@@ -474,7 +481,7 @@ def test_an_old_message_is_tried_before_it_is_given_up(outside: Outside) -> None
 @pytest.mark.parametrize(("receives", "longest"), [(1, 60), (2, 120), (4, 480), (7, HOUR), (100, HOUR)])
 def test_a_wait_doubles_with_each_receive_up_to_an_hour(outside: Outside, receives: int, longest: float) -> None:
     outside.vtex.fail(unreachable())
-    put_back(outside, message().id, receives)
+    was_returned(outside, message().id, receives)
     outside.check(message(receive_count=receives))
 
     assert longest / 2 <= outside.wait_of(message()) <= longest
@@ -484,18 +491,18 @@ def test_messages_that_fail_together_come_back_apart(outside: Outside) -> None:
     outside.vtex.fail(unreachable(), times=None)
     outside.check(*(message(f"VVJ-{number}-01") for number in range(5)))
 
-    assert len({wait for _, wait in outside.outlets.put_backs}) == 5
+    assert len({wait for _, wait in outside.outlets.returns_to_queue}) == 5
 
 
 def test_a_wait_is_never_shorter_than_vtex_asked(outside: Outside) -> None:
-    outside.vtex.fail(SilenceAsked("VTEX answered 429", wait=900))
+    outside.vtex.fail(RateLimited("VTEX answered 429", wait=900))
     outside.check(message())
 
     assert 900 <= outside.wait_of(message()) <= 990
 
 
 def test_a_wait_that_vtex_asks_for_does_not_shorten_ours(outside: Outside) -> None:
-    outside.vtex.fail(SilenceAsked("VTEX answered 429", wait=1))
+    outside.vtex.fail(RateLimited("VTEX answered 429", wait=1))
     outside.check(message(receive_count=5))
 
     assert outside.wait_of(message(receive_count=5)) >= 60 * 2**4 / 2
@@ -503,24 +510,24 @@ def test_a_wait_that_vtex_asks_for_does_not_shorten_ours(outside: Outside) -> No
 
 def test_a_silence_is_kept_by_the_rest_of_the_batch_and_told_to_other_environments(outside: Outside) -> None:
     at_vtex(outside, sale(), orderId="VVJ-1-01")
-    outside.vtex.fail(SilenceAsked("VTEX answered 503", wait=30))
+    outside.vtex.fail(RateLimited("VTEX answered 503", wait=30))
 
     assert len(outside.check(message("VVJ-1-01"), message("VVJ-2-01"), message("VVJ-3-01"))) == 3
     assert sum(outside.vtex.reads.values()) == 1
-    assert outside.ledger.read([REF]).silent_until[ACCOUNT] >= outside.time.timestamp() + 30
+    assert outside.ledger.read([REF]).backoff_until[ACCOUNT] >= outside.time.timestamp() + 30
 
 
 def test_a_silence_that_another_environment_heard_of_is_kept(outside: Outside) -> None:
     at_vtex(outside, sale())
-    outside.ledger.note_silence(ACCOUNT, outside.time.timestamp() + 30)
+    outside.ledger.note_backoff(ACCOUNT, outside.time.timestamp() + 30)
 
     assert outside.check(message()) == {message().id}
     assert not outside.vtex.reads
 
 
 def test_a_silence_that_cannot_be_shared_stops_nothing(outside: Outside) -> None:
-    outside.vtex.fail(SilenceAsked("VTEX answered 429", wait=30))
-    outside.steps.before("note_silence", unreachable())
+    outside.vtex.fail(RateLimited("VTEX answered 429", wait=30))
+    outside.steps.before("note_backoff", unreachable())
 
     assert outside.check(message()) == {message().id}
 
@@ -535,7 +542,7 @@ def test_a_check_that_has_no_turn_comes_again_soon_and_is_never_given_up(outside
 
 def test_a_refused_receipt_handle_is_no_more_than_a_line_in_the_log(outside: Outside) -> None:
     outside.vtex.fail(unreachable())
-    outside.outlets.refuse("put_back")
+    outside.outlets.refuse("return_to_queue")
 
     assert outside.check(message()) == {message().id}
 
@@ -546,31 +553,31 @@ def test_after_an_outage_of_the_ledger_nobody_is_taken_for_a_killer(outside: Out
         at_vtex(outside, sale(), orderId=order_id)
     for receives in (1, 2):
         outside.steps.before("read", unreachable())
-        outside.steps.before("note_put_back", unreachable(), times=10)
+        outside.steps.before("note_returned", unreachable(), times=10)
         assert len(outside.check(*(message(order_id, receive_count=receives) for order_id in orders))) == 10
 
     assert outside.check(*(message(order_id, receive_count=3) for order_id in orders)) == set()
 
 
 def test_while_the_ledger_is_away_one_note_is_tried_and_the_others_are_kept(outside: Outside) -> None:
-    outside.steps.before("note_put_back", unreachable(), times=3)
+    outside.steps.before("note_returned", unreachable(), times=3)
     for order_id in ("VVJ-1-01", "VVJ-2-01"):
         outside.vtex.fail(unreachable("VTEX"))
         outside.check(message(order_id))
-    assert outside.ledger.put_backs.total() == 0
+    assert outside.ledger.returns_to_queue.total() == 0
 
     outside.check(message("VVJ-3-01"))
 
-    noted = outside.ledger.put_backs
+    noted = outside.ledger.returns_to_queue
     assert (noted["message-VVJ-1-01"], noted["message-VVJ-2-01"]) == (1, 1)
 
 
 def test_a_put_back_that_cannot_be_noted_happens_all_the_same(outside: Outside) -> None:
     outside.vtex.fail(unreachable())
-    outside.steps.before("note_put_back", unreachable())
+    outside.steps.before("note_returned", unreachable())
     outside.check(message())
 
-    assert len(outside.outlets.put_backs) == 1
+    assert len(outside.outlets.returns_to_queue) == 1
 
 
 def test_without_the_ledger_everything_goes_back_and_nothing_is_read(outside: Outside) -> None:
@@ -690,8 +697,8 @@ def test_the_first_five_go_out_at_once_and_the_others_are_held_back(
     assert outside.check(*messages) == set()
     assert len(outside.outlets.records) == 7
     assert alerted(outside) == [f"VVJ-{number}-01 failing" for number in range(1, 6)]
-    assert outside.ledger.held_back == {"VVJ-6-01": "failing", "VVJ-7-01": "failing"}
-    assert (figures["alert_published"], figures["alert_held_back"]) == ([5], [2])
+    assert outside.ledger.deferred == {"VVJ-6-01": "failing", "VVJ-7-01": "failing"}
+    assert (figures["alert_published"], figures["alert_deferred"]) == ([5], [2])
 
 
 def test_they_are_counted_across_environments_and_batches(outside: Outside) -> None:
@@ -700,13 +707,13 @@ def test_they_are_counted_across_environments_and_batches(outside: Outside) -> N
         outside.environment().check(messages[begin : begin + 2], outside.time.clock())
 
     assert len(outside.outlets.alerts) == LIMIT.alerts
-    assert outside.ledger.held_back == {"VVJ-6-01": "failing"}
+    assert outside.ledger.deferred == {"VVJ-6-01": "failing"}
 
 
 def test_what_is_held_back_is_told_as_far_as_its_check_is_concerned(outside: Outside) -> None:
     outside.check(*keyless(outside, *range(1, 7)))
 
-    assert report(outside, "VVJ-6-01").is_told
+    assert report(outside, "VVJ-6-01").is_delivered
     assert report(outside, "VVJ-6-01").alert is None
     assert outside.check(*keyless(outside, 6)) == set()
     assert len(outside.outlets.records) == 6
@@ -717,7 +724,7 @@ def test_a_digest_is_given_what_went_wrong_and_since_when(outside: Outside) -> N
     at_vtex(outside, sale("1", None), sale("2", "junk"), sale("3", None), orderId="VVJ-6-01")
     outside.check(outside.message("VVJ-6-01"))
 
-    (held,) = outside.ledger.dynamodb.table.listed(HELD_BACK)
+    (held,) = outside.ledger.dynamodb.table.listed(DEFERRED)
     assert (held["kind"], held["codes"]) == ("failing", ["missing", "malformed"])
     assert held["list_at"] == outside.time.now.isoformat()
 
@@ -730,7 +737,7 @@ def test_the_window_slides(outside: Outside) -> None:
     outside.check(*keyless(outside, 6, 7, 8))
 
     assert alerted(outside)[5:] == ["VVJ-6-01 failing", "VVJ-7-01 failing"]
-    assert outside.ledger.held_back == {"VVJ-8-01": "failing"}
+    assert outside.ledger.deferred == {"VVJ-8-01": "failing"}
 
 
 def test_each_kind_and_each_account_has_its_own_turns(outside: Outside) -> None:
@@ -740,7 +747,7 @@ def test_each_kind_and_each_account_has_its_own_turns(outside: Outside) -> None:
     outside.check(*keyless(outside, *range(1, 6), account="othershop"))
 
     assert Counter(alert.type for alert in outside.outlets.alerts) == {"failing": 10, "resolved": 1}
-    assert not outside.ledger.held_back
+    assert not outside.ledger.deferred
 
 
 def test_resolved_alerts_take_turns_too(outside: Outside) -> None:
@@ -753,95 +760,95 @@ def test_resolved_alerts_take_turns_too(outside: Outside) -> None:
     outside.check(*(outside.message(f"VVJ-{number}-01") for number in range(1, 8)))
 
     assert alerted(outside)[10:] == [f"VVJ-{number}-01 resolved" for number in range(1, 6)]
-    assert outside.ledger.held_back == {"VVJ-6-01": "resolved", "VVJ-7-01": "resolved"}
+    assert outside.ledger.deferred == {"VVJ-6-01": "resolved", "VVJ-7-01": "resolved"}
 
 
-def held_back(outside: Outside, order_id: str = ORDER_ID) -> None:
-    """Let the failure of an order be held back."""
+def deferred(outside: Outside, order_id: str = ORDER_ID) -> None:
+    """Let the failure of an order be deferred."""
     outside.check(*keyless(outside, *range(101, 106)))
     at_vtex(outside, sale(key=None), orderId=order_id)
     outside.check(outside.message(order_id))
     outside.outlets.alerts.clear()
-    assert outside.ledger.held_back == {order_id: "failing"}
+    assert outside.ledger.deferred == {order_id: "failing"}
 
 
 def test_whose_failing_was_held_back_is_told_resolved_in_a_digest_too(outside: Outside) -> None:
-    held_back(outside)
+    deferred(outside)
     at_vtex(outside, sale())
     outside.check(outside.message())
 
     assert alerted(outside) == []
-    assert outside.ledger.held_back == {ORDER_ID: "resolved"}
+    assert outside.ledger.deferred == {ORDER_ID: "resolved"}
     assert outside.outlets.records[-1].type == "resolved"
 
 
 def test_what_was_wrong_with_it_is_not_told_any_more(outside: Outside) -> None:
-    held_back(outside)
+    deferred(outside)
     at_vtex(outside, sale())
     outside.check(outside.message())
 
-    (held,) = outside.ledger.dynamodb.table.listed(HELD_BACK)
+    (held,) = outside.ledger.dynamodb.table.listed(DEFERRED)
     assert (held["kind"], held["codes"]) == ("resolved", [])
 
 
 def test_what_changes_while_a_digest_is_being_told_is_told_in_the_next(outside: Outside) -> None:
-    held_back(outside)
+    deferred(outside)
     outside.ledger.dynamodb.table.update(f"held#{ACCOUNT}#{ORDER_ID}", "SET digest = :number", number=7)
     at_vtex(outside, sale())
     outside.check(outside.message())
 
-    (held,) = outside.ledger.dynamodb.table.listed(HELD_BACK)
+    (held,) = outside.ledger.dynamodb.table.listed(DEFERRED)
     assert "digest" not in held
 
 
 def test_whose_failing_was_held_back_is_given_up_in_a_digest_too(outside: Outside) -> None:
-    held_back(outside)
+    deferred(outside)
     outside.time.advance(FOLLOWED_FOR)
     outside.check(outside.message())
 
-    assert outside.ledger.held_back == {ORDER_ID: "expired"}
+    assert outside.ledger.deferred == {ORDER_ID: "expired"}
     assert alerted(outside) == []
 
 
 def test_one_that_was_given_up_in_a_digest_and_is_mended_before_it_goes_out_is_in_none(outside: Outside) -> None:
-    held_back(outside)
+    deferred(outside)
     outside.time.advance(FOLLOWED_FOR)
     outside.check(outside.message())
     at_vtex(outside, sale())
     outside.check(outside.message())
 
     assert [record.type for record in outside.outlets.records[-2:]] == ["expired", "resolved"]
-    assert (outside.ledger.held_back, alerted(outside)) == ({}, [])
+    assert (outside.ledger.deferred, alerted(outside)) == ({}, [])
 
 
 def test_a_close_without_an_alert_takes_no_turn_and_calls_off_what_was_held_back(outside: Outside) -> None:
-    held_back(outside)
+    deferred(outside)
     at_vtex(outside, sale(key=None), status="canceled")
     outside.steps.taken.clear()
     outside.check(outside.message())
 
-    assert "take_turns" not in outside.steps.taken
+    assert "acquire_alert_quota" not in outside.steps.taken
     assert alerted(outside) == []
-    assert outside.ledger.held_back == {}
+    assert outside.ledger.deferred == {}
 
 
 def test_once_the_storm_is_over_a_failure_that_changes_is_told_at_once_and_the_old_one_not_at_all(
     outside: Outside,
 ) -> None:
-    held_back(outside)
+    deferred(outside)
     outside.time.advance(LIMIT.window)
     at_vtex(outside, sale(key="123"))
     outside.check(outside.message())
-    assert (alerted(outside), outside.ledger.held_back) == ([f"{ORDER_ID} failing"], {})
+    assert (alerted(outside), outside.ledger.deferred) == ([f"{ORDER_ID} failing"], {})
 
     at_vtex(outside, sale())
     outside.check(outside.message())
-    assert (alerted(outside)[1:], outside.ledger.held_back) == ([f"{ORDER_ID} resolved"], {})
+    assert (alerted(outside)[1:], outside.ledger.deferred) == ([f"{ORDER_ID} resolved"], {})
 
 
 def test_a_function_that_dies_after_it_took_turns_loses_nothing(outside: Outside) -> None:
     messages = keyless(outside, *range(1, 5))
-    outside.steps.after("take_turns", Crash())
+    outside.steps.after("acquire_alert_quota", Crash())
     with pytest.raises(Crash):
         outside.check(*messages)
     assert (len(outside.outlets.records), alerted(outside)) == (4, [])
@@ -849,12 +856,12 @@ def test_a_function_that_dies_after_it_took_turns_loses_nothing(outside: Outside
     outside.time.advance(LEASE)
     assert outside.environment().check(messages, outside.time.clock()) == set()
     assert len(outside.outlets.records) == 4
-    assert len(outside.outlets.alerts) + len(outside.ledger.held_back) == 4
+    assert len(outside.outlets.alerts) + len(outside.ledger.deferred) == 4
 
 
 def test_without_the_ledger_no_turn_is_taken_and_the_alert_is_told_after_the_lease(outside: Outside) -> None:
     messages = keyless(outside, 1) + keyless(outside, 2, account="othershop")
-    outside.steps.before("take_turns", unreachable("the ledger"))
+    outside.steps.before("acquire_alert_quota", unreachable("the ledger"))
 
     assert outside.check(*messages) == {messages[0].id}
     assert alerted(outside) == ["VVJ-2-01 failing"]
@@ -866,10 +873,10 @@ def test_without_the_ledger_no_turn_is_taken_and_the_alert_is_told_after_the_lea
 
 def test_what_could_not_be_noted_as_held_back_goes_back_and_is_told_after_the_lease(outside: Outside) -> None:
     messages = keyless(outside, *range(1, 7))
-    outside.steps.before("note_held_back", unreachable("the ledger"))
+    outside.steps.before("note_deferred", unreachable("the ledger"))
 
     assert outside.check(*messages) == {messages[5].id}
-    assert not outside.ledger.held_back
+    assert not outside.ledger.deferred
     outside.time.advance(LIMIT.window)
     assert outside.check(messages[5]) == set()
     assert alerted(outside)[5:] == ["VVJ-6-01 failing"]
@@ -1090,7 +1097,7 @@ def test_what_hangs_is_waited_for_until_there_is_just_time_to_settle(
     assert waited == [20 - batch_module.SETTLING_SECONDS]
 
 
-def test_checks_that_hang_keep_nothing_from_being_put_back(outside: Outside) -> None:
+def test_checks_that_hang_keep_nothing_from_going_back(outside: Outside) -> None:
     messages = [message(f"VVJ-{number}-01") for number in range(PARALLEL)]
     all_hang, go_on = threading.Barrier(PARALLEL + 1, timeout=30), threading.Event()
 
@@ -1112,7 +1119,7 @@ def test_checks_that_hang_keep_nothing_from_being_put_back(outside: Outside) -> 
     went_back = environment.check(messages, Clock(seconds_left, lambda: outside.time.now))
     go_on.set()
     assert went_back == {hanging.id for hanging in messages}
-    assert outside.ledger.put_backs.total() == PARALLEL
+    assert outside.ledger.returns_to_queue.total() == PARALLEL
     assert False not in were_released
 
 
@@ -1140,7 +1147,7 @@ def test_the_others_are_put_back_before_the_suspect_is_checked(outside: Outside)
 def test_a_message_that_was_put_back_on_purpose_is_no_suspect(outside: Outside) -> None:
     for order_id in ("VVJ-1-01", "VVJ-2-01"):
         at_vtex(outside, sale(), orderId=order_id)
-    put_back(outside, message("VVJ-1-01").id, 8)
+    was_returned(outside, message("VVJ-1-01").id, 8)
 
     assert outside.check(message("VVJ-1-01", receive_count=10), message("VVJ-2-01")) == set()
 
@@ -1161,7 +1168,7 @@ def test_a_suspect_is_hidden_before_it_is_checked_so_that_no_count_of_deaths_giv
         with pytest.raises(Crash):
             outside.check(message(receive_count=receives))
         assert max(180, longest / 2) <= outside.wait_of(message()) <= longest
-    assert not outside.ledger.put_backs
+    assert not outside.ledger.returns_to_queue
 
 
 def test_a_younger_message_of_an_order_that_kills_is_not_given_up_with_the_old_one(outside: Outside) -> None:
@@ -1222,7 +1229,7 @@ def test_an_item_that_somebody_spoilt_is_no_trouble_of_the_other_orders(outside:
     at_vtex(outside, sale())
     spoil(outside, "SPOILT-1")
 
-    put_back = outside.check(outside.message("SPOILT-1"), outside.message())
+    returned = outside.check(outside.message("SPOILT-1"), outside.message())
 
-    assert put_back == {"message-SPOILT-1"}
+    assert returned == {"message-SPOILT-1"}
     assert dict(outside.vtex.reads) == {OrderRef("luxstore", ORDER_ID): 1}

@@ -16,8 +16,8 @@ from invoicekey.ledger.entries import (
     MOST_CLAIMS,
     MOST_EVENTS,
     Claim,
+    Deferral,
     Entry,
-    HeldBack,
     KeyTaken,
     Report,
     Shown,
@@ -27,8 +27,16 @@ from invoicekey.ledger.schedule import FOLLOWED_FOR
 from invoicekey.messages.alert import Style
 from invoicekey.rules.notification import OrderRef, own_event
 from invoicekey.rules.policy import Policy
-from invoicekey.runtime.errors import Conflict, CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
-from invoicekey.work.check import REPORTING_SECONDS, UNREAD_FOR, DeadLetterReason, Finding, Heard, OrderCheck, Rules
+from invoicekey.runtime.errors import Conflict, CredentialsRefused, OutOfTime, RateLimited, RetryLater
+from invoicekey.work.check import (
+    REPORTING_SECONDS,
+    UNREAD_FOR,
+    CheckResult,
+    DeadLetterReason,
+    OrderCheck,
+    Rules,
+    Trigger,
+)
 from tests.fakes_outside import ACCOUNT, GRACE, LEASE, NOON, ORDER_ID, REF, Crash, Outside, unreachable
 from tests.keys import make_key
 from tests.orders import KEY, cnova_order, own_order, returned, sale
@@ -58,13 +66,13 @@ def check(
     *,
     events: tuple[str, ...] = (),
     of_hook: tuple[str, ...] = (),
-) -> Finding:
+) -> CheckResult:
     """Check the order alone, as far as the ledger; `heard` is how long ago its event was queued."""
     ref = outside.vtex.put(document) if document else REF
     order_check = OrderCheck(outside.vtex, outside.ledger, Rules(outside.policy, Style(), LEASE))
     entry = outside.ledger.read([ref]).entries[ref]
     outside.steps.taken.clear()
-    return order_check.check(entry, Heard(outside.time.now - heard, events, of_hook), outside.time.clock())
+    return order_check.check(entry, Trigger(outside.time.now - heard, events, of_hook), outside.time.clock())
 
 
 def tell(outside: Outside, document: dict[str, Any] | None = None) -> None:
@@ -97,30 +105,30 @@ def expire(outside: Outside) -> None:
 
 def try_in_vain(
     outside: Outside,
-    trouble: TryAgainLater | None = None,
+    trouble: RetryLater | None = None,
     *,
     tried_for: timedelta = UNREAD_FOR,
     order_id: str = ORDER_ID,
-) -> Finding:
+) -> CheckResult:
     """Check an order that can't be read, for a message that was tried for so long; then VTEX is well again."""
     outside.vtex.fail(trouble or REFUSED, times=None)
     ref = OrderRef(ACCOUNT, order_id)
     order_check = OrderCheck(outside.vtex, outside.ledger, Rules(outside.policy, Style(), LEASE))
-    heard = Heard(outside.time.now - tried_for)
+    heard = Trigger(outside.time.now - tried_for)
     finding = order_check.check(outside.ledger.read([ref]).entries[ref], heard, outside.time.clock())
     outside.steps.forget_plans()
     return finding
 
 
-def set_aside(outside: Outside, why: str) -> None:
+def archived(outside: Outside, why: str) -> None:
     tell(outside, KEYLESS)
-    outside.ledger.write(replace(held(outside), set_aside=why, set_aside_why="told so", recheck_at=None))
+    outside.ledger.write(replace(held(outside), archived=why, archived_why="told so", recheck_at=None))
 
 
 class TestOutcomes:
     def test_an_order_with_a_good_key_is_written_down_and_nobody_is_told(self, outside: Outside) -> None:
         tell(outside, GOOD)
-        assert (held(outside).outcome, held(outside).first_heard_at) == ("ok", NOON)
+        assert (held(outside).outcome, held(outside).first_seen_at) == ("ok", NOON)
         assert held(outside).report is None
         assert not outside.outlets.records
         assert not outside.outlets.alerts
@@ -131,7 +139,7 @@ class TestOutcomes:
         assert (record.type, record.number, record.codes) == ("failing", 1, ["missing"])
         assert alert.document["MessageAttributes"]["type"]["StringValue"] == "failing"
         assert held(outside).has_open_failure
-        assert report(outside).is_told
+        assert report(outside).is_delivered
 
     def test_an_order_of_another_marketplace_leaves_no_more_than_its_events_for_a_while(self, outside: Outside) -> None:
         finding = check(outside, own_order(sale(key=None), orderId=ORDER_ID), events=("event",))
@@ -189,7 +197,7 @@ class TestOutcomes:
     def test_an_event_older_than_the_ledger_moves_that_back(self, outside: Outside) -> None:
         tell(outside, GOOD)
         check(outside, heard=GRACE)
-        assert held(outside).first_heard_at == NOON - GRACE
+        assert held(outside).first_seen_at == NOON - GRACE
 
     def test_a_key_that_is_only_missing_waits_where_the_shop_wants_so(self) -> None:
         outside = Outside(Policy(affiliate_ids=frozenset({"vvj"}), key_grace=GRACE))
@@ -274,7 +282,7 @@ class TestClosing:
         assert outside.outlets.records[-1].data["reason"] == reason
         assert held(outside).mended_at is None
         assert len(outside.outlets.alerts) == 1
-        assert report(outside).is_told
+        assert report(outside).is_delivered
         assert report(outside).alert is None
 
     def test_a_failure_that_comes_back_is_a_new_report(self, outside: Outside) -> None:
@@ -295,15 +303,15 @@ class TestClosing:
 class TestNotFound:
     def test_an_order_that_vtex_does_not_know_yet_is_checked_again(self, outside: Outside) -> None:
         finding = check(outside, heard=SECOND)
-        assert finding == Finding(wait_until=NOON - SECOND + GRACE)
+        assert finding == CheckResult(wait_until=NOON - SECOND + GRACE)
 
     def test_past_the_grace_it_is_dead(self, outside: Outside) -> None:
-        assert check(outside, heard=GRACE) == Finding(dead=DeadLetterReason.NOT_FOUND)
+        assert check(outside, heard=GRACE) == CheckResult(dead=DeadLetterReason.NOT_FOUND)
 
     def test_it_is_written_down_then_so_that_a_slower_check_meets_a_conflict(self, outside: Outside) -> None:
         check(outside, heard=GRACE)
         assert held(outside).version == 1
-        assert held(outside).first_heard_at is None
+        assert held(outside).first_seen_at is None
 
     def test_its_events_are_remembered_by_then(self, outside: Outside) -> None:
         check(outside, heard=GRACE, events=("event",))
@@ -421,11 +429,11 @@ class TestGivingUp:
         record, alert = outside.outlets.records[-1], outside.outlets.alerts[-1]
         assert (record.type, record.number, record.codes) == ("expired", 2, ["missing"])
         assert alert.document["MessageAttributes"]["type"]["StringValue"] == "expired"
-        assert report(outside).is_told
+        assert report(outside).is_delivered
 
     def test_it_is_neither_open_nor_followed_any_longer(self, outside: Outside) -> None:
         expire(outside)
-        assert (held(outside).set_aside, held(outside).has_open_failure) == (EXPIRED, False)
+        assert (held(outside).archived, held(outside).has_open_failure) == (EXPIRED, False)
         assert held(outside).recheck_at is None
         assert followed(outside) == []
 
@@ -434,7 +442,7 @@ class TestGivingUp:
         outside.time.advance(FOLLOWED_FOR)
         tell(outside)
         assert len(outside.outlets.records) == 2
-        assert held(outside).set_aside == EXPIRED
+        assert held(outside).archived == EXPIRED
 
     def test_a_changed_failure_is_given_up_thirty_days_after_its_change(self, outside: Outside) -> None:
         tell(outside, KEYLESS)
@@ -463,43 +471,43 @@ class TestGivingUp:
         tell(outside)
         assert [record.type for record in outside.outlets.records] == ["failing", "expired"]
         assert [alert.type for alert in outside.outlets.alerts] == ["failing"]
-        assert held(outside).set_aside == EXPIRED
+        assert held(outside).archived == EXPIRED
 
 
 @pytest.mark.parametrize("why", [EXPIRED, DISMISSED])
 class TestAFailureThatIsSetAside:
     def test_is_not_told_again_as_long_as_its_errors_are_the_same(self, outside: Outside, why: str) -> None:
-        set_aside(outside, why)
+        archived(outside, why)
         tell(outside)
         tell(outside, cnova_order(sale(key=None, courier=None)))
         assert len(outside.outlets.records) == 1
-        assert (held(outside).set_aside, held(outside).set_aside_why) == (why, "told so")
+        assert (held(outside).archived, held(outside).archived_why) == (why, "told so")
 
     def test_is_open_again_when_its_errors_change(self, outside: Outside, why: str) -> None:
-        set_aside(outside, why)
+        archived(outside, why)
         outside.time.advance(DAY)
         tell(outside, cnova_order(sale(key=SHORT_KEY)))
         assert [record.number for record in outside.outlets.records] == [1, 2]
         assert held(outside).has_open_failure
-        assert (held(outside).set_aside, held(outside).set_aside_why) == (None, None)
+        assert (held(outside).archived, held(outside).archived_why) == (None, None)
         assert held(outside).opened_at == held(outside).followed_from == NOON + DAY
         assert followed(outside) == [ORDER_ID]
 
     def test_is_settled_and_people_hear_nothing_when_it_is_mended(self, outside: Outside, why: str) -> None:
-        set_aside(outside, why)
+        archived(outside, why)
         tell(outside, GOOD)
         assert len(outside.outlets.alerts) == 1
-        assert (held(outside).errors_told, held(outside).set_aside, held(outside).set_aside_why) == (None, None, None)
+        assert (held(outside).errors_reported, held(outside).archived, held(outside).archived_why) == (None, None, None)
 
     def test_is_told_when_it_fails_anew_after_it_was_mended(self, outside: Outside, why: str) -> None:
-        set_aside(outside, why)
+        archived(outside, why)
         tell(outside, GOOD)
         tell(outside, KEYLESS)
         assert outside.outlets.records[-1].type == "failing"
         assert [alert.type for alert in outside.outlets.alerts] == ["failing", "failing"]
 
     def test_has_its_grace_again(self, outside: Outside, why: str) -> None:
-        set_aside(outside, why)
+        archived(outside, why)
         assert check(outside, NO_INVOICE).wait_until == NOON + GRACE
 
 
@@ -524,12 +532,12 @@ class TestADismissedFailure:
 
     @pytest.mark.parametrize(("document", "reason"), CLOSES)
     def test_ends_without_a_word(self, outside: Outside, document: dict[str, Any] | None, reason: str) -> None:
-        set_aside(outside, DISMISSED)
+        archived(outside, DISMISSED)
         becomes(outside, document)
         assert len(outside.outlets.records) == len(outside.outlets.alerts) == 1
 
     def test_stays_so_when_the_order_is_canceled_and_comes_back(self, outside: Outside) -> None:
-        set_aside(outside, DISMISSED)
+        archived(outside, DISMISSED)
         tell(outside, CANCELED)
         tell(outside, KEYLESS)
         assert len(outside.outlets.records) == 1
@@ -547,8 +555,8 @@ class TestAnExpiredFailure:
         record = outside.outlets.records[-1]
         assert (record.type, record.number, record.data["reason"]) == ("resolved", 3, reason)
         assert [alert.type for alert in outside.outlets.alerts] == ["failing", "expired"]
-        assert report(outside).is_told
-        assert (held(outside).errors_told, held(outside).set_aside) == (None, None)
+        assert report(outside).is_delivered
+        assert (held(outside).errors_reported, held(outside).archived) == (None, None)
 
     def test_is_closed_once(self, outside: Outside) -> None:
         expire(outside)
@@ -564,15 +572,15 @@ class TestAnExpiredFailure:
 
     def test_is_told_in_no_digest_when_it_was_mended_before(self, outside: Outside) -> None:
         expire(outside)
-        outside.ledger.note_held_back(held(outside), HeldBack("expired", outside.time.now, ("missing",)))
+        outside.ledger.note_deferred(held(outside), Deferral("expired", outside.time.now, ("missing",)))
         tell(outside, GOOD)
-        assert outside.ledger.held_back == {}
+        assert outside.ledger.deferred == {}
         assert not held(outside).is_in_digests
 
     @pytest.mark.parametrize("step", ["send_records", "note_recorded", "note_alerted"])
     def test_is_closed_though_a_function_dies_with_it(self, outside: Outside, step: str) -> None:
         expire(outside)
-        outside.ledger.note_held_back(held(outside), HeldBack("expired", outside.time.now, ("missing",)))
+        outside.ledger.note_deferred(held(outside), Deferral("expired", outside.time.now, ("missing",)))
         outside.steps.before(step, Crash())
         with pytest.raises(Crash):
             tell(outside, GOOD)
@@ -580,29 +588,29 @@ class TestAnExpiredFailure:
         tell(outside)
         assert len({record.text for record in outside.outlets.records}) == 3
         assert [alert.type for alert in outside.outlets.alerts] == ["failing", "expired"]
-        assert outside.ledger.held_back == {}
-        assert report(outside).is_told
+        assert outside.ledger.deferred == {}
+        assert report(outside).is_delivered
 
     def test_stays_so_where_the_settings_say_that_it_is_not_the_shop_s(self, outside: Outside) -> None:
         expire(outside)
         tell(outside, own_order(orderId=ORDER_ID))
-        assert held(outside).set_aside == EXPIRED
+        assert held(outside).archived == EXPIRED
         assert len(outside.outlets.records) == 2
 
 
-TROUBLES = [REFUSED, TryAgainLater("VTEX answered 500"), unreachable("VTEX")]
+TROUBLES = [REFUSED, RetryLater("VTEX answered 500"), unreachable("VTEX")]
 
 
 class TestAnOrderThatCannotBeRead:
-    """Its failure would be open for ever, and its readings would never end: it is given up, too."""
+    """Its failure would be open for ever, and its readings would never end: it expires, too."""
 
     @pytest.mark.parametrize("trouble", TROUBLES, ids=str)
-    def test_is_given_up_when_its_time_is_over(self, outside: Outside, trouble: TryAgainLater) -> None:
+    def test_is_given_up_when_its_time_is_over(self, outside: Outside, trouble: RetryLater) -> None:
         tell(outside, KEYLESS)
         outside.time.advance(FOLLOWED_FOR)
         assert try_in_vain(outside, trouble).report == held(outside)
         assert (report(outside).number, report(outside).type) == (2, "invoicekey.order.expired.v1")
-        assert (held(outside).set_aside, held(outside).has_open_failure) == (EXPIRED, False)
+        assert (held(outside).archived, held(outside).has_open_failure) == (EXPIRED, False)
         assert followed(outside) == []
 
     def test_is_told_so_like_any_other(self, outside: Outside) -> None:
@@ -613,7 +621,7 @@ class TestAnOrderThatCannotBeRead:
         outside.check(tried)
         assert [record.type for record in outside.outlets.records] == ["failing", "expired"]
         assert [alert.type for alert in outside.outlets.alerts] == ["failing", "expired"]
-        assert report(outside).is_told
+        assert report(outside).is_delivered
 
     @pytest.mark.parametrize(
         "document",
@@ -656,7 +664,7 @@ class TestAnOrderThatCannotBeRead:
         outside.time.advance(FOLLOWED_FOR)
         outside.vtex.fail(REFUSED, order_id=ORDER_ID)
         assert check(outside, SAME_KEY, heard=UNREAD_FOR).report
-        assert held(outside, OTHER).set_aside == EXPIRED
+        assert held(outside, OTHER).archived == EXPIRED
 
     def test_of_a_record_of_the_first_version_is_told_too(self, outside: Outside) -> None:
         tell(outside, KEYLESS)
@@ -691,13 +699,11 @@ class TestAnOrderThatCannotBeRead:
         tell(outside, KEYLESS)
         before = held(outside)
         outside.time.advance(after)
-        assert try_in_vain(outside, tried_for=tried_for) == Finding(retry=REFUSED, is_unread=True)
+        assert try_in_vain(outside, tried_for=tried_for) == CheckResult(retry=REFUSED, is_unread=True)
         assert held(outside) == before
 
-    @pytest.mark.parametrize("trouble", [SilenceAsked("VTEX answered 429", wait=9), OutOfTime("no turn")], ids=str)
-    def test_is_followed_on_where_the_trouble_says_nothing_of_it(
-        self, outside: Outside, trouble: TryAgainLater
-    ) -> None:
+    @pytest.mark.parametrize("trouble", [RateLimited("VTEX answered 429", wait=9), OutOfTime("no turn")], ids=str)
+    def test_is_followed_on_where_the_trouble_says_nothing_of_it(self, outside: Outside, trouble: RetryLater) -> None:
         tell(outside, KEYLESS)
         before = held(outside)
         outside.time.advance(FOLLOWED_FOR)
@@ -749,15 +755,15 @@ class TestAnOrderThatCannotBeRead:
         assert held(outside).has_open_failure
 
     def test_of_which_the_ledger_holds_nothing_is_tried_again(self, outside: Outside) -> None:
-        assert try_in_vain(outside, tried_for=DAY) == Finding(retry=REFUSED, is_unread=True)
+        assert try_in_vain(outside, tried_for=DAY) == CheckResult(retry=REFUSED, is_unread=True)
         assert not outside.ledger.entries
 
     def test_and_is_set_aside_needs_no_reading(self, outside: Outside) -> None:
-        set_aside(outside, DISMISSED)
+        archived(outside, DISMISSED)
         outside.ledger.write(replace(held(outside), recheck_at=NOON))
         outside.time.advance(FOLLOWED_FOR)
-        assert try_in_vain(outside) == Finding(retry=REFUSED, is_unread=True)
-        assert (held(outside).set_aside, held(outside).recheck_at) == (DISMISSED, None)
+        assert try_in_vain(outside) == CheckResult(retry=REFUSED, is_unread=True)
+        assert (held(outside).archived, held(outside).recheck_at) == (DISMISSED, None)
 
 
 class TestAnEventThatIsAheadOfTheOrder:
@@ -970,7 +976,7 @@ class TestClaims:
         tell(outside, GOOD)
         trouble = unreachable("VTEX")
         outside.vtex.fail(trouble, order_id=ORDER_ID)
-        assert check(outside, SAME_KEY) == Finding(retry=trouble, is_unread=True)
+        assert check(outside, SAME_KEY) == CheckResult(retry=trouble, is_unread=True)
         assert OTHER not in outside.ledger.entries
 
     def test_what_was_read_too_late_is_not_judged(self, outside: Outside) -> None:
@@ -1062,7 +1068,7 @@ class TestClaims:
 
     def test_a_dismissed_order_owns_nothing(self, outside: Outside) -> None:
         tell(outside, cnova_order(sale(), sale("643798", None)))
-        outside.ledger.write(replace(held(outside), set_aside=DISMISSED, claims=frozenset()))
+        outside.ledger.write(replace(held(outside), archived=DISMISSED, claims=frozenset()))
         tell(outside)
         assert outside.ledger.owners == {}
         tell(outside, SAME_KEY)
@@ -1071,13 +1077,13 @@ class TestClaims:
     def test_one_that_was_dismissed_for_its_key_stays_so_as_long_as_the_owner_has_it(self, outside: Outside) -> None:
         tell(outside, GOOD)
         tell(outside, SAME_KEY)
-        outside.ledger.write(replace(held(outside, OTHER), set_aside=DISMISSED))
+        outside.ledger.write(replace(held(outside, OTHER), archived=DISMISSED))
         tell(outside, SAME_KEY)
-        assert (held(outside, OTHER).outcome, held(outside, OTHER).set_aside) == ("failing", DISMISSED)
+        assert (held(outside, OTHER).outcome, held(outside, OTHER).archived) == ("failing", DISMISSED)
         assert len(outside.outlets.records) == 1
         tell(outside, CANCELED)
         tell(outside, SAME_KEY)
-        assert (held(outside, OTHER).outcome, held(outside, OTHER).set_aside) == ("ok", None)
+        assert (held(outside, OTHER).outcome, held(outside, OTHER).archived) == ("ok", None)
         assert outside.ledger.owners == {KEY: OTHER_ID}
 
     def test_an_order_without_fault_costs_two_ledger_requests(self, outside: Outside) -> None:
@@ -1109,11 +1115,11 @@ class TestOthersAtWork:
         assert check(outside, GOOD).retry
 
     def test_an_item_that_was_spoilt_meanwhile_puts_it_off(self, outside: Outside) -> None:
-        spoilt = {"pk": order_key(REF), "version": 1, "checked_at": "yesterday"}
-        outside.steps.before("write", lambda: outside.ledger.dynamodb.table.put(spoilt))
+        corrupt = {"pk": order_key(REF), "version": 1, "checked_at": "yesterday"}
+        outside.steps.before("write", lambda: outside.ledger.dynamodb.table.put(corrupt))
         finding = check(outside, GOOD)
         assert finding.retry
-        assert "spoilt" in finding.retry.why
+        assert "corrupt" in finding.retry.why
 
     def test_a_report_under_a_live_lease_is_left_alone(self, outside: Outside) -> None:
         check(outside, KEYLESS)
@@ -1129,7 +1135,7 @@ class TestOthersAtWork:
         before = report(outside)
         outside.time.advance(LEASE)
         finding = check(outside, GOOD)
-        assert finding.is_left_over
+        assert finding.is_unfinished
         assert finding.report == held(outside)
         assert report(outside) == replace(before, lease_until=outside.time.now + LEASE)
 
@@ -1167,7 +1173,7 @@ class TestOthersAtWork:
         tell(outside)
         assert len({record.text for record in outside.outlets.records}) == 1
         assert len({alert.text for alert in outside.outlets.alerts}) == 1
-        assert report(outside).is_told
+        assert report(outside).is_delivered
 
     def test_only_what_was_not_noted_is_sent_again(self, outside: Outside) -> None:
         outside.vtex.put(KEYLESS)
@@ -1204,9 +1210,9 @@ class TestTime:
 
 class TestTrouble:
     def test_trouble_at_vtex_is_a_reason_to_try_again(self, outside: Outside) -> None:
-        trouble = TryAgainLater("VTEX answered 500")
+        trouble = RetryLater("VTEX answered 500")
         outside.vtex.fail(trouble)
-        assert check(outside, GOOD) == Finding(retry=trouble, is_unread=True)
+        assert check(outside, GOOD) == CheckResult(retry=trouble, is_unread=True)
 
     def test_a_write_that_is_refused_tells_nobody(self, outside: Outside) -> None:
         outside.steps.before("write", unreachable("the ledger"))
@@ -1233,7 +1239,7 @@ class TestWhatIsKept:
 
     def test_an_entry_that_was_never_heard_of_or_checked_is_a_bug(self, outside: Outside) -> None:
         order_check = OrderCheck(outside.vtex, outside.ledger, Rules(outside.policy, Style(), LEASE))
-        with pytest.raises(ValueError, match="only after it was heard of"):
+        with pytest.raises(ValueError, match="only after it was first seen"):
             order_check._not_found(Entry(REF), Entry(REF))
         with pytest.raises(ValueError, match="only after a check"):
-            order_check._not_found(Entry(REF), Entry(REF, first_heard_at=NOON))
+            order_check._not_found(Entry(REF), Entry(REF, first_seen_at=NOON))

@@ -192,7 +192,7 @@ def test_what_an_earlier_ring_came_to_is_not_taken_for_this_one_s(stack: Operate
     assert states(tried(stack, watch)) == [State.TO_DO, State.WELL]
 
 
-# ---- It is put back, whatever happens
+# ---- It is returned to the queue, whatever happens
 
 
 def test_interrupted_the_alarm_is_put_back(stack: Operated, watch: CloudWatch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 
 from invoicekey.rules.policy import Policy
-from invoicekey.runtime.errors import OrderNotFound, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.runtime.errors import OrderNotFound, OutOfTime, RateLimited, RetryLater
 from invoicekey.vtex.order_list import MOST_ROWS, ROWS_A_PAGE, OrderPage, OrderRow
 from local.vtex_simulator import Fault
 from operations.deployment.stack import Trouble
@@ -325,7 +325,7 @@ def test_vtex_asking_for_silence_is_waited_for(desk: Desk) -> None:
 
     assert said.code == 0
     assert time.monotonic() - began >= 1
-    assert "VTEX asks for silence; going on in 1 s." in said.err
+    assert "VTEX limits the rate; going on in 1 s." in said.err
     assert "5 orders read: 5 good." in said.err
 
 
@@ -553,19 +553,19 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_what_fails_for_a_moment_is_asked_again_ever_later(at_once: list[float]) -> None:
-    trouble = TryAgainLater("VTEX answered 500")
+    trouble = RetryLater("VTEX answered 500")
     assert Asking().ask(answers(trouble, trouble, trouble, "order")) == "order"
     assert [0.5 <= at_once[0] <= 1, 1 <= at_once[1] <= 2, 2 <= at_once[2] <= 4] == [True] * 3
 
 
 def test_after_five_tries_it_is_given_up(at_once: list[float]) -> None:
-    with pytest.raises(TryAgainLater):
-        Asking().ask(answers(*[TryAgainLater("VTEX answered 500")] * 5, "too late"))
+    with pytest.raises(RetryLater):
+        Asking().ask(answers(*[RetryLater("VTEX answered 500")] * 5, "too late"))
 
 
 def test_silence_is_kept_for_as_long_as_asked_and_told_once(at_once: list[float]) -> None:
     told: list[float] = []
-    assert Asking(told.append).ask(answers(SilenceAsked("429", wait=42.0), "order")) == "order"
+    assert Asking(told.append).ask(answers(RateLimited("429", wait=42.0), "order")) == "order"
     assert told == [42.0]
     assert at_once == [pytest.approx(42, abs=0.5)]
 
@@ -574,7 +574,7 @@ def test_silence_grows_where_it_is_asked_for_again_and_again(monkeypatch: pytest
     told: list[float] = []
     hundred_seconds_a_look = itertools.count(0, 100)
     monkeypatch.setattr(asking, "time", SimpleNamespace(monotonic=lambda: float(next(hundred_seconds_a_look))))
-    Asking(told.append).ask(answers(*[SilenceAsked("429", wait=0.0)] * 8, "order"))
+    Asking(told.append).ask(answers(*[RateLimited("429", wait=0.0)] * 8, "order"))
     assert told == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
@@ -592,7 +592,7 @@ def test_who_waits_is_told_to_stop() -> None:
     asks = Asking()
     threading.Timer(0.1, asks.stop).start()
     with pytest.raises(Stopped):
-        asks.ask(answers(SilenceAsked("429", wait=3600.0), "order"))
+        asks.ask(answers(RateLimited("429", wait=3600.0), "order"))
 
 
 def test_where_vtex_stays_down_all_who_ask_hear_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -600,7 +600,7 @@ def test_where_vtex_stays_down_all_who_ask_hear_it(monkeypatch: pytest.MonkeyPat
     asks = Asking()
     for _ in range(2):
         with pytest.raises(Trouble, match="no good answer"):
-            asks.ask(answers(*[TryAgainLater("VTEX answered 500")] * 5))
+            asks.ask(answers(*[RetryLater("VTEX answered 500")] * 5))
 
 
 def test_so_many_are_under_way_as_pace_and_latency_need() -> None:

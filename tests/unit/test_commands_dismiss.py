@@ -8,7 +8,7 @@ import pytest
 from invoicekey.delivery.queues import Outlets
 from invoicekey.ledger.entries import Ledger
 from invoicekey.rules.notification import OrderRef
-from invoicekey.runtime.errors import Conflict, TryAgainLater
+from invoicekey.runtime.errors import Conflict, RetryLater
 from tests.desk import Desk, at_a_desk
 from tests.orders import sale
 
@@ -22,9 +22,9 @@ def desk() -> Iterator[Desk]:
         yield desk
 
 
-def set_aside(desk: Desk, order_id: str) -> str | None:
+def archived(desk: Desk, order_id: str) -> str | None:
     ref = OrderRef("luxstore", order_id)
-    return desk.shop.ledger.read([ref]).entries[ref].set_aside
+    return desk.shop.ledger.read([ref]).entries[ref].archived
 
 
 def test_each_order_is_dismissed_and_told_in_a_line(desk: Desk) -> None:
@@ -32,7 +32,7 @@ def test_each_order_is_dismissed_and_told_in_a_line(desk: Desk) -> None:
 
     assert said.code == 0
     assert [line.split(":")[0] for line in said.out.splitlines()] == ["VVJ-1-01", "VVJ-2-01"]
-    assert {set_aside(desk, "VVJ-1-01"), set_aside(desk, "VVJ-2-01")} == {"dismissed"}
+    assert {archived(desk, "VVJ-1-01"), archived(desk, "VVJ-2-01")} == {"dismissed"}
     reasons = [json.loads(message["Body"])["data"]["reason"] for message in desk.messages("FailureQueueUrl")]
     assert reasons == ["dismissed", "dismissed"]
 
@@ -41,12 +41,12 @@ def test_a_dismissal_whose_record_is_not_sent_yet_is_done_all_the_same(desk: Des
     with mock.patch.object(Outlets, "send_records", return_value=[]):
         said = desk.run("dismiss VVJ-1-01 --reason x")
 
-    assert (said.code, set_aside(desk, "VVJ-1-01")) == (0, "dismissed")
+    assert (said.code, archived(desk, "VVJ-1-01")) == (0, "dismissed")
     assert "the next check of it sends it" in said.out
 
 
 def test_a_ledger_that_may_not_be_written_is_told_with_what_to_do(desk: Desk) -> None:
-    refused = TryAgainLater("the ledger answered AccessDeniedException")
+    refused = RetryLater("the ledger answered AccessDeniedException")
     with mock.patch.object(Ledger, "write", side_effect=refused):
         said = desk.run("dismiss VVJ-1-01 --reason x")
 
@@ -59,8 +59,8 @@ def test_what_is_not_failing_or_unknown_is_told_and_the_others_are_done(desk: De
 
     assert said.code == 1
     assert "VVJ-3-01: it is not failing" in said.err
-    assert "VVJ-9-01: nobody here has heard of it" in said.err
-    assert set_aside(desk, "VVJ-1-01") == "dismissed"
+    assert "VVJ-9-01: this stack has never seen it" in said.err
+    assert archived(desk, "VVJ-1-01") == "dismissed"
 
 
 def test_a_second_dismissal_says_when_and_why_the_first_one_was(desk: Desk) -> None:
@@ -78,7 +78,7 @@ def test_a_dismissal_is_taken_back_and_the_order_checked_at_once(desk: Desk) -> 
     assert said.code == 1
     assert "VVJ-1-01: followed again" in said.out
     assert "VVJ-2-01: it is open since" in said.err
-    assert set_aside(desk, "VVJ-1-01") is None
+    assert archived(desk, "VVJ-1-01") is None
     (message,) = desk.messages("HookQueueUrl")
     assert json.loads(message["Body"])["OrderId"] == "VVJ-1-01"
     assert message["MessageAttributes"]["source"]["StringValue"] == "undismiss"
@@ -87,14 +87,14 @@ def test_a_dismissal_is_taken_back_and_the_order_checked_at_once(desk: Desk) -> 
 def test_an_id_that_is_none_stops_it_before_anything_is_done(desk: Desk) -> None:
     said = desk.run("dismiss VVJ-1-01 seq77 --reason x")
     assert (said.code, said.err.count("\n")) == (1, 1)
-    assert set_aside(desk, "VVJ-1-01") is None
+    assert archived(desk, "VVJ-1-01") is None
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 201, "a\x1bb"])
 def test_a_reason_is_a_few_visible_words(desk: Desk, reason: str) -> None:
     said = desk.run(["dismiss", "VVJ-1-01", "--reason", reason])
     assert said.code == 1
-    assert set_aside(desk, "VVJ-1-01") is None
+    assert archived(desk, "VVJ-1-01") is None
 
 
 def test_without_a_reason_the_command_is_not_understood(desk: Desk) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 from invoicekey.ledger.entries import Entry, Ledger
 from invoicekey.ledger.table import Table
 from invoicekey.rules.notification import OrderRef
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.vtex.client import Answer, Vtex
 from local import events
 from local.vtex_simulator import Fault
@@ -288,8 +288,8 @@ def test_open_failures_are_told_with_the_oldest_and_are_no_trouble_of_the_system
         opened = NOW - timedelta(days=days)
         ledger.write(
             Entry(
-                OrderRef(ACCOUNT, f"VVJ-{number}-01"), first_heard_at=opened, checked_at=NOW, outcome="failing",
-                errors_told="f" * 64, opened_at=opened, recheck_at=NOW,
+                OrderRef(ACCOUNT, f"VVJ-{number}-01"), first_seen_at=opened, checked_at=NOW, outcome="failing",
+                errors_reported="f" * 64, opened_at=opened, recheck_at=NOW,
             )
         )  # fmt: skip
     assert f"open failures: {ACCOUNT} 2; the oldest for 5 days" in [one["says"] for one in findings(stack, capsys, 0)]
@@ -311,7 +311,7 @@ def test_a_hook_that_was_long_quiet_is_told(stack: Operated, left_to_do: Callabl
 
 def test_a_new_shop_that_heard_nothing_yet_is_well(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
     stack.tell("cloudwatch", get_metric_statistics={"Datapoints": []})
-    assert "no hook was heard yet" in " ".join(one["says"] for one in findings(stack, capsys, 0))
+    assert "no hook was received yet" in " ".join(one["says"] for one in findings(stack, capsys, 0))
 
 
 def test_where_cloudwatch_knows_of_no_hook_the_last_check_is_told(
@@ -319,7 +319,7 @@ def test_where_cloudwatch_knows_of_no_hook_the_last_check_is_told(
 ) -> None:
     stack.tell("cloudwatch", get_metric_statistics={"Datapoints": []})
     ref = OrderRef(ACCOUNT, "VVJ-1-01")
-    stack.shop.ledger.write(Entry(ref, first_heard_at=NOW, checked_at=NOW, outcome="ok"))
+    stack.shop.ledger.write(Entry(ref, first_seen_at=NOW, checked_at=NOW, outcome="ok"))
     assert "the last check of an order was" in " ".join(one["says"] for one in findings(stack, capsys, 0))
 
 
@@ -509,7 +509,7 @@ def test_trouble_and_a_missing_right_are_not_taken_for_it(
 
 
 @pytest.mark.parametrize(
-    "told", [Answer(200, {"orderId": "VVJ-9-01"}), Answer(200, []), TryAgainLater("VTEX answered 404")]
+    "told", [Answer(200, {"orderId": "VVJ-9-01"}), Answer(200, []), RetryLater("VTEX answered 404")]
 )
 def test_an_order_that_is_given_nowhere_is_no_sign_of_it(
     told: Answer | Exception, stack: Operated, document: Document, capsys: pytest.CaptureFixture[str]
@@ -526,8 +526,8 @@ def test_where_vtex_lists_nothing_an_order_that_is_followed_is_asked_for(
 ) -> None:
     invoiced(stack, "VVJ", 3, days_ago=30)
     followed = Entry(
-        OrderRef(ACCOUNT, "VVJ-77-01"), first_heard_at=NOW, checked_at=NOW, outcome="failing",
-        errors_told="f" * 64, opened_at=NOW, recheck_at=NOW,
+        OrderRef(ACCOUNT, "VVJ-77-01"), first_seen_at=NOW, checked_at=NOW, outcome="failing",
+        errors_reported="f" * 64, opened_at=NOW, recheck_at=NOW,
     )  # fmt: skip
     stack.shop.ledger.write(followed)
     asked = document(Answer(200, {"orderId": "VVJ-77-01"}))

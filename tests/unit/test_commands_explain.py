@@ -55,7 +55,7 @@ def test_the_story_is_told_in_time_order(failing: Desk) -> None:
 def test_the_ledger_alone_tells_what_the_logs_no_longer_hold(failing: Desk) -> None:
     said = failing.run("explain VVJ-1-01")
 
-    assert "the stack first heard of the order" in said.out
+    assert "the stack first saw the order" in said.out
     assert "read at VTEX and judged: failing (its last check, by the ledger)" in said.out
     assert "Its errors: missing (invoice 1)." in said.out
     assert "Its last report is number 1 (failing), and it is told." in said.out
@@ -73,7 +73,7 @@ def test_a_dismissal_is_part_of_it(failing: Desk) -> None:
     said = failing.run("explain VVJ-1-01")
 
     assert "dismissed by a person: updated in the portal" in said.out
-    assert "It is set aside (dismissed" in said.out
+    assert "It is archived (dismissed" in said.out
 
 
 def test_a_dismissal_that_was_taken_back_stays_part_of_it(failing: Desk) -> None:
@@ -90,7 +90,7 @@ def test_an_alert_that_is_held_back_is_told() -> None:
     with at_a_desk(ALERT_BURST="1") as desk:
         desk.check(*(desk.invoice(f"VVJ-{number}-01", sale(str(number), None)) for number in (1, 2)), at=AGO)
         told = [desk.run(f"explain VVJ-{number}-01").out for number in (1, 2)]
-    assert sum("is held back for the next digest" in story for story in told) == 1
+    assert sum("is deferred to the next digest" in story for story in told) == 1
 
 
 def test_a_dead_letter_is_found_by_the_message_that_named_the_order(failing: Desk) -> None:

@@ -61,7 +61,7 @@ def test_filters(desk: Desk, options: str, expected: list[str]) -> None:
 
 
 def test_an_item_that_somebody_spoilt_is_left_out_and_the_others_are_listed(desk: Desk) -> None:
-    desk.shop.table.update("order#luxstore#VVJ-2-01", "SET opened_at = :spoilt", spoilt="yesterday")
+    desk.shop.table.update("order#luxstore#VVJ-2-01", "SET opened_at = :corrupt", corrupt="yesterday")
 
     said = desk.run("failures --format json")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from invoicekey.ledger.registrations import Guarded, digest
+from invoicekey.ledger.registrations import RegistrationState, digest
 from local.vtex_routes import Feed
 from local.vtex_simulator import Fault
 from tests.operated import ACCOUNT, APP_KEY, APP_TOKEN, CURRENT, PREVIOUS, Operated, operated
@@ -88,7 +88,7 @@ def test_a_feed_that_was_left_alone_stays_so_however_often_one_installs(stack: O
 
 def test_an_old_deployment_s_feed_is_taken_over_with_its_hook(installed: Operated) -> None:
     installed.vtex.hooks[APP_KEY]["hook"]["url"] = "https://old.example/hooks/vtex/orders"
-    installed.notes.write(Guarded(ACCOUNT))
+    installed.notes.write(RegistrationState(ACCOUNT))
     assert installed.run("hook", "install", "--instead-of", "old.example") == 0
     assert installed.noted().feed_installed
 
@@ -290,7 +290,7 @@ def test_a_feed_just_like_ours_beside_another_system_s_hook_is_no_tick(
     installed: Operated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     installed.vtex.hooks[APP_KEY] = OTHER
-    installed.notes.write(Guarded(ACCOUNT))
+    installed.notes.write(RegistrationState(ACCOUNT))
     assert installed.run("hook", "status") == 3
     assert "may be another system's" in said(capsys)
 

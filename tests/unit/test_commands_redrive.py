@@ -28,10 +28,10 @@ def left(desk: Desk) -> list[str]:
 
 @pytest.fixture
 def buried(desk: Desk) -> Desk:
-    desk.bury("VVJ-1-01", reason="gave_up", correlation_id="c-1")
-    desk.bury("VVJ-2-01", reason="not_found", correlation_id="c-2")
-    desk.bury("VVJ-3-01", reason="malformed", correlation_id="c-3")
-    desk.bury("VVJ-4-01")
+    desk.send_to_dead_letters("VVJ-1-01", reason="gave_up", correlation_id="c-1")
+    desk.send_to_dead_letters("VVJ-2-01", reason="not_found", correlation_id="c-2")
+    desk.send_to_dead_letters("VVJ-3-01", reason="malformed", correlation_id="c-3")
+    desk.send_to_dead_letters("VVJ-4-01")
     return desk
 
 

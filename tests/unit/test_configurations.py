@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from invoicekey.ledger.registrations import Guarded
-from invoicekey.runtime.errors import CredentialsRefused, SilenceAsked, TryAgainLater
+from invoicekey.ledger.registrations import RegistrationState
+from invoicekey.runtime.errors import CredentialsRefused, RateLimited, RetryLater
 from invoicekey.vtex.subscriptions import (
     LONGEST_HOST,
     UNKNOWN_HOST,
@@ -90,20 +90,20 @@ def test_a_hook_whose_address_does_not_answer_the_ping_is_refused(configurations
     ("fault", "meaning"),
     [
         (Fault("status", status=409, route="hook_config"), ConfigurationRefused),
-        (Fault("status", status=404, route="hook_config"), TryAgainLater),
+        (Fault("status", status=404, route="hook_config"), RetryLater),
         (Fault("status", status=403, route="hook_config"), CredentialsRefused),
-        (Fault("status", status=429, route="hook_config"), SilenceAsked),
-        (Fault("login_page", route="hook_config"), TryAgainLater),
-        (Fault("login_redirect", route="hook_config"), TryAgainLater),
+        (Fault("status", status=429, route="hook_config"), RateLimited),
+        (Fault("login_page", route="hook_config"), RetryLater),
+        (Fault("login_redirect", route="hook_config"), RetryLater),
     ],
     ids=["409", "404", "403", "429", "login-page", "login-redirect"],
 )
 def test_a_hook_that_is_not_written_is_told_so(
-    configurations: Configurations, simulator: VtexSimulator, fault: Fault, meaning: type[TryAgainLater]
+    configurations: Configurations, simulator: VtexSimulator, fault: Fault, meaning: type[RetryLater]
 ) -> None:
     simulator.fail(fault)
 
-    with pytest.raises(TryAgainLater) as caught:
+    with pytest.raises(RetryLater) as caught:
         configurations.install_hook(SHOP, WANTED, TIME_ENOUGH)
 
     assert type(caught.value) is meaning
@@ -137,7 +137,7 @@ def test_where_vtex_says_that_nothing_is_there_there_is_no_hook_and_no_feed(stat
 def test_an_answer_whose_body_got_lost_is_not_taken_for_no_hook() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200))
 
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         Configurations(a_vtex("http://localhost", transport=transport)).hook(SHOP, TIME_ENOUGH)
 
 
@@ -148,7 +148,7 @@ def test_neither_is_one_of_json_whose_body_got_lost(content: bytes) -> None:
     configurations = Configurations(a_vtex("http://localhost", transport=transport))
 
     if content.isspace():
-        with pytest.raises(TryAgainLater):
+        with pytest.raises(RetryLater):
             configurations.hook(SHOP, TIME_ENOUGH)
     else:
         read = (configurations.hook(SHOP, TIME_ENOUGH), configurations.feed(SHOP, TIME_ENOUGH))
@@ -259,7 +259,7 @@ def test_a_hook_that_cannot_be_read_is_not_taken_for_none(
     configurations.install_hook(SHOP, WANTED, TIME_ENOUGH)
     simulator.fail(Fault(kind, route="hook_config"))
 
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         configurations.hook(SHOP, TIME_ENOUGH)
 
 
@@ -279,7 +279,7 @@ def test_whose_a_hook_is_that_is_not_shown_nobody_can_tell_whoever_wrote_it_befo
     assert ownership(NotShown(), URL, was_ours=was_ours) == NotShown()
 
 
-NOTHING_NOTED = Guarded(SHOP)
+NOTHING_NOTED = RegistrationState(SHOP)
 
 
 def test_an_answer_that_shows_nothing_is_no_first_sight() -> None:
@@ -305,7 +305,7 @@ OWN_FEED = FeedConfig(BY_STATUS, 240, 1_209_600)
     ],
 )
 def test_a_feed_is_ours_by_our_notes_or_where_it_is_shown_just_like_ours_and_no_other_can_have_the_hook(
-    feed: FeedConfig, noted: Guarded, whose_hook: Ownership, is_ours: bool
+    feed: FeedConfig, noted: RegistrationState, whose_hook: Ownership, is_ours: bool
 ) -> None:
     assert is_feed_ours(feed, STATUSES, noted, whose_hook) is is_ours
 

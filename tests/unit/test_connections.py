@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from invoicekey.runtime.errors import OutOfTime, SilenceAsked, TryAgainLater
-from invoicekey.vtex.client import Answer, Pace, Vtex
+from invoicekey.runtime.errors import OutOfTime, RateLimited, RetryLater
+from invoicekey.vtex.client import Answer, RateLimiter, Vtex
 from invoicekey.vtex.connections import LONGEST_IDLE, Connections, StaleConnection
 from tests.dropping import Death, DroppingServer, StoppedClock
 from tests.fakes_visits import SHOP, a_vtex
@@ -96,7 +96,7 @@ def test_on_a_fresh_connection_it_is_vtex_s_own_trouble(
 ) -> None:
     server.newborn_die_by, server.dies_midway = death, midway
 
-    with pytest.raises(TryAgainLater, match=r"VTEX gave no answer: (ReadError|RemoteProtocolError)$"):
+    with pytest.raises(RetryLater, match=r"VTEX gave no answer: (ReadError|RemoteProtocolError)$"):
         ask(vtex)
 
     assert server.asked == ["GET"]
@@ -107,7 +107,7 @@ def test_it_is_asked_again_once(vtex: Vtex, server: DroppingServer) -> None:
     server.forget()
     server.newborn_die_by = Death.RESET
 
-    with pytest.raises(TryAgainLater, match=r"VTEX gave no answer: ReadError$"):
+    with pytest.raises(RetryLater, match=r"VTEX gave no answer: ReadError$"):
         ask(vtex)
 
     assert server.asked == ["GET", "GET", "GET"]
@@ -120,7 +120,7 @@ def test_what_writes_is_never_repeated(vtex: Vtex, server: DroppingServer, death
     ask(vtex)
     server.forget(death)
 
-    with pytest.raises(TryAgainLater, match=r"VTEX gave no answer: .* on a kept connection"):
+    with pytest.raises(RetryLater, match=r"VTEX gave no answer: .* on a kept connection"):
         ask(vtex, method)
 
     assert server.asked == ["GET", method]
@@ -272,7 +272,7 @@ def test_where_both_tries_fail_it_is_one_call_without_an_answer(vtex: Vtex, serv
     server.forget()
     server.newborn_die_by = Death.RESET
 
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         ask(vtex)
 
     assert [status for status, _ in vtex.answers] == ["200", "no_answer"]
@@ -282,20 +282,20 @@ def test_what_is_not_asked_again_is_a_call_without_an_answer(vtex: Vtex, server:
     ask(vtex)
     server.forget()
 
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         ask(vtex, "POST")
 
     assert [status for status, _ in vtex.answers] == ["200", "no_answer"]
 
 
-class Turns(Pace):
+class Turns(RateLimiter):
     """A pace that does something before each turn but the first, and after the last one gives none."""
 
     def __init__(self, number: int, before: Callable[[], object] = lambda: None) -> None:
         self.left, self._before = number, before
         self._is_first = True
 
-    def take(self, patience: float) -> None:
+    def acquire(self, patience: float) -> None:
         if not self.left:
             raise OutOfTime("the pace allows no more now", wait=1.0)
         if not self._is_first:
@@ -310,7 +310,7 @@ def after_a_dead_connection(server: DroppingServer, pace: Turns) -> Vtex:
     ask(vtex)
     vtex.answers.clear()
     server.forget()
-    vtex._pace = pace
+    vtex._limiter = pace
     return vtex
 
 
@@ -345,13 +345,13 @@ def test_without_time_there_is_no_second_try(server: DroppingServer, monkeypatch
 
 
 def test_a_silence_that_began_between_two_tries_is_kept_and_not_shared_as_new(server: DroppingServer) -> None:
-    patient = after_a_dead_connection(server, Turns(2, lambda: patient.be_silent(SHOP, time.time() + 60)))
+    patient = after_a_dead_connection(server, Turns(2, lambda: patient.back_off(SHOP, time.time() + 60)))
 
-    with pytest.raises(SilenceAsked):
+    with pytest.raises(RateLimited):
         ask(patient)
 
     assert server.asked == ["GET", "GET"]
-    assert patient.take_new_silences() == {}
+    assert patient.take_new_backoffs() == {}
 
 
 def test_the_second_try_is_logged_without_what_it_carries(

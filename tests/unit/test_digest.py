@@ -1,4 +1,4 @@
-"""Each alert that was held back is told in one digest, and each account is reminded of what is open, each once."""
+"""Each alert that was deferred is told in one digest, and each account is reminded of what is open, each once."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,9 +14,9 @@ from invoicekey.ledger.entries import DISMISSED, EXPIRED, Shown
 from invoicekey.messages import summary
 from invoicekey.messages.alert import Alert, Style
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.work import digest
-from invoicekey.work.digest import FORGETTING_SECONDS, MOST_TOLD, TELLING_SECONDS, WANTED_FOR, Digests, Due, Tellings
+from invoicekey.work.digest import DROPPING_SECONDS, MOST_SENT, SENDING_SECONDS, WANTED_FOR, Digests, Due, SummaryStates
 from tests.fakes_digest import LEASE, MINUTE, OTHER, PLENTY, SHOP, TUESDAY, DigestShop, at, die, fail, repeat, when
 from tests.fakes_outside import Crash
 
@@ -130,11 +130,11 @@ class TestDigest:
         assert shop.told == [[A]]
 
     def test_only_so_many_digests_are_remembered(self, shop: DigestShop) -> None:
-        for _ in range(MOST_TOLD + 2):
+        for _ in range(MOST_SENT + 2):
             shop.hold_back(A)
             shop.tell()
-        assert len(Tellings(shop.dynamodb.table).read(SHOP, "digest").told) == MOST_TOLD
-        assert len(shop.topic.published) == MOST_TOLD + 2
+        assert len(SummaryStates(shop.dynamodb.table).read(SHOP, "digest").digests) == MOST_SENT
+        assert len(shop.topic.published) == MOST_SENT + 2
 
 
 class TestDigestsThatFail:
@@ -215,7 +215,7 @@ class TestDigestsThatFail:
             assert not shop.held
 
     def test_a_run_that_sends_what_was_left_over_keeps_the_account_to_itself(self) -> None:
-        def left_over() -> DigestShop:
+        def unfinished() -> DigestShop:
             shop = DigestShop()
             shop.hold_back(A)
             shop.topic.refused = {SHOP}
@@ -231,7 +231,7 @@ class TestDigestsThatFail:
             shop.tell()
             shop.dynamodb.lags = False
 
-        for number, shop in moments_of(DigestShop.tell, left_over):
+        for number, shop in moments_of(DigestShop.tell, unfinished):
             shop.dynamodb.catch_up()
             shop.hold_back(C)
             shop.moments.happens = at(number, partial(other_run_with_an_older_list, shop))
@@ -254,7 +254,7 @@ class TestDigestsThatFail:
         monkeypatch.setattr(summary, "digest", not_of(SHOP, summary.digest))
         shop.hold_back(A)
         shop.hold_back(B, account=OTHER)
-        with pytest.raises(ExceptionGroup, match="could not be told") as raised:
+        with pytest.raises(ExceptionGroup, match="could not be notified") as raised:
             shop.tell()
         assert [type(fault) for fault in raised.value.exceptions] == [ZeroDivisionError]
         assert [told.account for told in shop.topic.published] == [OTHER]
@@ -269,7 +269,7 @@ class TestDigestsThatFail:
 
     def test_a_list_that_can_t_be_read_fails_the_function(self, shop: DigestShop) -> None:
         shop.moments.happens = when("before query", fail)
-        with pytest.raises(TryAgainLater):
+        with pytest.raises(RetryLater):
             shop.tell()
 
     def test_what_came_of_a_run_is_counted(self, shop: DigestShop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,7 +382,7 @@ class TestManyAlerts:
     def test_with_little_time_left_the_rest_is_told_by_the_next_run(self, shop: DigestShop) -> None:
         for number in range(digest.AT_ONCE + 5):
             shop.hold_back(f"VVJ-{number}-01")
-        left = iter([PLENTY, PLENTY, TELLING_SECONDS - 1])
+        left = iter([PLENTY, PLENTY, SENDING_SECONDS - 1])
         shop.digests().send_digests(lambda: next(left, PLENTY), lambda: shop.now)
         assert len(shop.held) == 5
         shop.tell()
@@ -391,14 +391,14 @@ class TestManyAlerts:
 
     def test_with_too_little_time_an_account_is_not_begun(self, shop: DigestShop) -> None:
         shop.hold_back(A)
-        shop.left = TELLING_SECONDS - 1
+        shop.left = SENDING_SECONDS - 1
         assert shop.tell() == 0
         shop.left = PLENTY
         assert shop.tell() == 1
 
     def test_where_no_time_is_left_to_forget_what_was_told_the_next_run_does(self, shop: DigestShop) -> None:
         shop.hold_back(A)
-        shop.moments.happens = when("after publish", lambda: setattr(shop, "left", FORGETTING_SECONDS - 1))
+        shop.moments.happens = when("after publish", lambda: setattr(shop, "left", DROPPING_SECONDS - 1))
         assert shop.tell() == 1
         assert shop.held == [A]
         shop.left = PLENTY
@@ -422,10 +422,10 @@ class TestReminder:
             ("reminder", OTHER, [C]),
         ]
 
-    @pytest.mark.parametrize("set_aside", [DISMISSED, EXPIRED])
-    def test_what_is_set_aside_is_not(self, shop: DigestShop, set_aside: str) -> None:
-        shop.keep(A, set_aside=set_aside)
-        shop.keep(B, set_aside=set_aside, recheck_at=None)
+    @pytest.mark.parametrize("archived", [DISMISSED, EXPIRED])
+    def test_what_is_set_aside_is_not(self, shop: DigestShop, archived: str) -> None:
+        shop.keep(A, archived=archived)
+        shop.keep(B, archived=archived, recheck_at=None)
         shop.keep(C)
         shop.remind()
         assert shop.told == [[C]]
@@ -476,8 +476,8 @@ class TestReminder:
         shop.keep(A)
         shop.keep_good(B, recheck_at=shop.now + DAY)
         shop.keep_good(C, recheck_at=shop.now + DAY)
-        shop.keep("VVJ-4-01", set_aside=DISMISSED)
-        shop.keep("VVJ-5-01", errors_told=None, errors=(), opened_at=None)  # taken back, and not read yet
+        shop.keep("VVJ-4-01", archived=DISMISSED)
+        shop.keep("VVJ-5-01", errors_reported=None, errors=(), opened_at=None)  # taken back, and not read yet
         shop.remind()
         assert shop.told == [[A]]
         assert ": 2 pedidos." in shop.topic.published[0].body
@@ -541,13 +541,13 @@ class TestReminder:
         shop.keep(B, account=OTHER)
         shop.keep(C, account="third")
         shop.topic.refused = {SHOP}
-        with pytest.raises(ExceptionGroup, match="could not be told"):
+        with pytest.raises(ExceptionGroup, match="could not be notified"):
             shop.remind()
         assert shop.told == [[C]]
 
     def test_with_too_little_time_it_is_not_begun(self, shop: DigestShop) -> None:
         shop.keep(A)
-        shop.left = TELLING_SECONDS - 1
+        shop.left = SENDING_SECONDS - 1
         assert shop.remind("Tuesday") == 0
         shop.left = PLENTY
         assert shop.remind("Tuesday") == 1
@@ -647,7 +647,7 @@ class TestAReminderThatIsDue:
 
     def test_one_for_which_there_was_no_time_is_sent_by_the_next_digest_run(self) -> None:
         shop = with_two_reminders_due()
-        shop.left = TELLING_SECONDS - 1
+        shop.left = SENDING_SECONDS - 1
         assert shop.remind("today") == 0
         shop.left = PLENTY
         shop.wait()
@@ -676,11 +676,11 @@ class TestAReminderThatIsDue:
     def test_nothing_is_left_of_one_that_everybody_got(self) -> None:
         shop = with_two_reminders_due()
         shop.remind("today")
-        assert Tellings(shop.dynamodb.table).due() is None
+        assert SummaryStates(shop.dynamodb.table).due() is None
 
     def test_one_is_not_sent_when_the_day_is_over(self, shop: DigestShop) -> None:
         shop.keep(A)
-        shop.left = TELLING_SECONDS - 1
+        shop.left = SENDING_SECONDS - 1
         shop.remind("Tuesday")
         shop.left = PLENTY
         shop.wait(WANTED_FOR)
@@ -694,7 +694,7 @@ class TestAReminderThatIsDue:
     def test_a_sign_of_life_that_comes_after_midnight_is_monday_s(self) -> None:
         shop = with_two_signs_of_life_due()
         shop.now += 14 * HOUR  # 23:00
-        shop.left = TELLING_SECONDS - 1
+        shop.left = SENDING_SECONDS - 1
         shop.remind("Monday")
         shop.left = PLENTY
         shop.wait(2 * HOUR)
@@ -710,13 +710,13 @@ class TestAReminderThatIsDue:
     def test_a_later_one_is_not_forgotten_with_an_earlier_one(self) -> None:
         shop = with_two_reminders_due()
         tomorrow = Due("tomorrow", shop.now + DAY)
-        shop.moments.happens = when("before delete_item", lambda: Tellings(shop.dynamodb.table).note_due(tomorrow))
+        shop.moments.happens = when("before delete_item", lambda: SummaryStates(shop.dynamodb.table).note_due(tomorrow))
         shop.remind("today")
-        assert Tellings(shop.dynamodb.table).due() == tomorrow
+        assert SummaryStates(shop.dynamodb.table).due() == tomorrow
 
     def test_one_that_a_person_asks_for_is_not_sent_later_where_there_was_no_time(self, shop: DigestShop) -> None:
         shop.keep(A)
-        shop.left = TELLING_SECONDS - 1
+        shop.left = SENDING_SECONDS - 1
         assert shop.remind() == 0
         shop.left = PLENTY
         shop.go_on(DAY)
@@ -811,7 +811,7 @@ def test_the_alerts_of_an_account_are_written_side_by_side() -> None:
     shop.hold_back(B)
     topic: Any = shop.topic
     table = shop.dynamodb.table
-    digests = Digests(shop.backlog, Tellings(table), AlertTopic(topic, "arn"), Style(), LEASE)
+    digests = Digests(shop.backlog, SummaryStates(table), AlertTopic(topic, "arn"), Style(), LEASE)
     assert digests.send_digests(lambda: PLENTY) == 1
     assert digests.send_reminders(lambda: PLENTY) == 0
     assert not shop.held

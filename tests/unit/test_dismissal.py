@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from invoicekey.ledger.entries import DISMISSED, EXPIRED, Entry, HeldBack, Report, checked_list
+from invoicekey.ledger.entries import DISMISSED, EXPIRED, Deferral, Entry, Report, checked_list
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.schedule import FOLLOWED_FOR
 from invoicekey.messages.record import ResolvedRecord
-from invoicekey.runtime.errors import Conflict, CredentialsRefused, TryAgainLater
+from invoicekey.runtime.errors import Conflict, CredentialsRefused, RetryLater
 from invoicekey.work.check import UNREAD_FOR
 from invoicekey.work.dismissal import Dismissals, Dismissed
 from tests.fakes_outside import ACCOUNT, GRACE, LEASE, NOON, REF, Crash, Outside, Sent, unreachable
@@ -39,8 +39,8 @@ def dismiss(outside: Outside) -> Dismissed:
     return dismissals(outside).dismiss(REF, WHY, outside.time.now)
 
 
-def take_back(outside: Outside) -> Dismissed:
-    return dismissals(outside).take_back(REF, outside.time.now)
+def undismiss(outside: Outside) -> Dismissed:
+    return dismissals(outside).undismiss(REF, outside.time.now)
 
 
 def check(outside: Outside, document: dict[str, Any] | None = None) -> None:
@@ -55,7 +55,7 @@ def held(outside: Outside) -> Entry:
 
 def hold_back(outside: Outside) -> None:
     """Let the alert of its failure wait for a digest."""
-    outside.ledger.note_held_back(held(outside), HeldBack("failing", NOON, ("missing",)))
+    outside.ledger.note_deferred(held(outside), Deferral("failing", NOON, ("missing",)))
 
 
 def records(outside: Outside) -> list[tuple[str, int]]:
@@ -74,7 +74,7 @@ class TestDismissing:
         assert records(outside) == [("failing", 1), ("resolved", 2)]
         assert outside.outlets.records[-1].data["reason"] == "dismissed"
         assert len(outside.outlets.alerts) == 1
-        assert report(outside).is_told
+        assert report(outside).is_delivered
 
     def test_the_record_says_of_the_order_what_the_last_one_said(self, outside: Outside) -> None:
         check(outside, cnova_order(sale(key=None), marketplaceOrderId="9" * 80))
@@ -94,7 +94,7 @@ class TestDismissing:
     def test_who_dismissed_it_why_and_when_is_kept(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         dismiss(outside)
-        assert (held(outside).set_aside, held(outside).set_aside_why) == (DISMISSED, f"{NOON.isoformat()} {WHY}")
+        assert (held(outside).archived, held(outside).archived_why) == (DISMISSED, f"{NOON.isoformat()} {WHY}")
 
     def test_what_sqs_would_refuse_is_written_so_that_it_takes_it(self, outside: Outside) -> None:
         check(outside, cnova_order(sale(key=None), marketplaceOrderId="a\ufffe\uffff"))
@@ -115,7 +115,7 @@ class TestDismissing:
         check(outside, KEYLESS)
         hold_back(outside)
         assert dismiss(outside) is Dismissed.DONE
-        assert outside.ledger.held_back == {}
+        assert outside.ledger.deferred == {}
         assert not held(outside).is_in_digests
 
     def test_it_needs_no_reading_any_more_and_is_kept_no_longer_than_others(self, outside: Outside) -> None:
@@ -127,14 +127,14 @@ class TestDismissing:
         assert "expires_at" in item
 
     def test_a_failure_of_which_no_report_was_kept_can_be_dismissed(self, outside: Outside) -> None:
-        outside.ledger.write(Entry(REF, outcome="failing", errors_told="f" * 64))
+        outside.ledger.write(Entry(REF, outcome="failing", errors_reported="f" * 64))
         assert dismiss(outside) is Dismissed.DONE
         assert outside.outlets.records[-1].data["marketplace_order_id"] is None
 
     def test_where_the_ledger_gives_no_answer_nothing_is_done(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         outside.steps.before("write", unreachable())
-        with pytest.raises(TryAgainLater):
+        with pytest.raises(RetryLater):
             dismiss(outside)
         assert held(outside).has_open_failure
         assert len(outside.outlets.records) == 1
@@ -159,9 +159,9 @@ class TestWhatIsNotOpen:
         check(outside, KEYLESS)
         outside.time.advance(FOLLOWED_FOR)
         check(outside)
-        assert held(outside).set_aside == EXPIRED
+        assert held(outside).archived == EXPIRED
         assert dismiss(outside) is Dismissed.NOT_OPEN
-        assert held(outside).set_aside == EXPIRED
+        assert held(outside).archived == EXPIRED
 
 
 class TestOthersAtWork:
@@ -178,20 +178,20 @@ class TestOthersAtWork:
         check(outside, KEYLESS)
         outside.steps.before("write", lambda: check(outside))
         assert dismiss(outside) is Dismissed.DONE
-        assert held(outside).set_aside == DISMISSED
+        assert held(outside).archived == DISMISSED
 
     def test_an_order_that_is_mended_meanwhile_is_not(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         outside.steps.before("write", lambda: check(outside, GOOD))
         assert dismiss(outside) is Dismissed.NOT_OPEN
-        assert held(outside).set_aside is None
+        assert held(outside).archived is None
         assert records(outside) == [("failing", 1), ("resolved", 2)]
 
     def test_an_order_that_others_write_again_and_again_is_for_later(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         outside.steps.before("write", Conflict(), times=None)
         assert dismiss(outside) is Dismissed.BUSY
-        assert take_back(outside) is Dismissed.NOT_OPEN
+        assert undismiss(outside) is Dismissed.NOT_OPEN
 
     @pytest.mark.parametrize("when", ["before", "after"])
     @pytest.mark.parametrize("trouble", [unreachable(), Conflict()])
@@ -207,8 +207,8 @@ class TestOthersAtWork:
         check(outside)
         dismissed, *again = outside.outlets.records[1:]
         assert again == ([dismissed] if when == "before" else [])
-        assert report(outside).is_told
-        assert outside.ledger.held_back == {}
+        assert report(outside).is_delivered
+        assert outside.ledger.deferred == {}
 
     def test_who_notes_it_after_the_order_was_told_otherwise_changes_nothing(self, outside: Outside) -> None:
         def others_go_on() -> None:
@@ -221,11 +221,11 @@ class TestOthersAtWork:
         assert dismiss(outside) is Dismissed.DONE
         assert held(outside).has_open_failure
         assert held(outside).recheck_at
-        assert outside.ledger.held_back == {REF.order_id: "failing"}
+        assert outside.ledger.deferred == {REF.order_id: "failing"}
 
     def test_an_item_that_is_spoilt_is_for_later(self, outside: Outside) -> None:
         outside.ledger.dynamodb.table.put({"pk": f"order#{ACCOUNT}#{REF.order_id}", "version": "one"})
-        with pytest.raises(TryAgainLater, match="spoilt"):
+        with pytest.raises(RetryLater, match="corrupt"):
             dismiss(outside)
 
 
@@ -246,10 +246,10 @@ class TestDying:
         outside.time.advance(LEASE)
         for _ in due(outside):
             check(outside)
-        is_dismissed = held(outside).set_aside == DISMISSED
+        is_dismissed = held(outside).archived == DISMISSED
         assert is_dismissed == (len(set(records(outside))) == 2)
-        assert outside.ledger.held_back == ({} if is_dismissed or not is_held_back else {REF.order_id: "failing"})
-        assert report(outside).is_told
+        assert outside.ledger.deferred == ({} if is_dismissed or not is_held_back else {REF.order_id: "failing"})
+        assert report(outside).is_delivered
         assert due(outside) == []
 
     @pytest.mark.parametrize("dies", ["before", "after"])
@@ -300,7 +300,7 @@ class TestDying:
         assert due(outside) == [REF.order_id]
         assert outside.check(outside.message(sent_at=(outside.time.now - UNREAD_FOR).timestamp()))
         assert due(outside) == []
-        assert held(outside).set_aside == DISMISSED
+        assert held(outside).archived == DISMISSED
         assert len(outside.outlets.records) == 2
 
 
@@ -328,7 +328,7 @@ class TestAfterwards:
         dismiss(outside)
         check(outside, GOOD)
         assert len(outside.outlets.records) == 2
-        assert held(outside).set_aside is None
+        assert held(outside).archived is None
 
 
 class TestTakingBack:
@@ -336,7 +336,7 @@ class TestTakingBack:
         check(outside, KEYLESS)
         dismiss(outside)
         outside.time.advance(FOLLOWED_FOR)
-        take_back(outside)
+        undismiss(outside)
         outside.vtex.fail(CredentialsRefused("VTEX answered 403"), times=None)
         for after, still_due in ((UNREAD_FOR, [REF.order_id]), (FOLLOWED_FOR, [])):
             outside.time.advance(after)
@@ -347,7 +347,7 @@ class TestTakingBack:
         check(outside, KEYLESS)
         dismiss(outside)
         outside.time.advance(DAY)
-        assert take_back(outside) is Dismissed.DONE
+        assert undismiss(outside) is Dismissed.DONE
         assert due(outside) == [REF.order_id]
 
         check(outside)
@@ -359,28 +359,28 @@ class TestTakingBack:
     def test_until_then_no_list_shows_it_as_open(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         dismiss(outside)
-        take_back(outside)
+        undismiss(outside)
         (order,) = Backlog(outside.ledger.dynamodb.table).followed()
         assert (order.is_open, order.is_good) == (False, False)
 
     def test_it_owns_its_keys_again(self, outside: Outside) -> None:
         check(outside, HALF_GOOD)
         dismiss(outside)
-        take_back(outside)
+        undismiss(outside)
         check(outside)
         assert outside.ledger.owners == {OTHER_KEY: REF.order_id}
 
     def test_an_order_that_is_good_by_then_is_told_to_nobody(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         dismiss(outside)
-        take_back(outside)
+        undismiss(outside)
         check(outside, GOOD)
         assert len(outside.outlets.records) == 2
 
     def test_it_can_be_dismissed_again(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         dismiss(outside)
-        take_back(outside)
+        undismiss(outside)
         assert dismiss(outside) is Dismissed.NOT_OPEN
         check(outside)
         assert dismiss(outside) is Dismissed.DONE
@@ -390,20 +390,20 @@ class TestTakingBack:
     def test_what_is_not_dismissed_is_not_taken_back(self, outside: Outside, document: dict[str, Any]) -> None:
         check(outside, document)
         version = held(outside).version
-        assert take_back(outside) is Dismissed.NOT_OPEN
+        assert undismiss(outside) is Dismissed.NOT_OPEN
         assert held(outside).version == version
 
     def test_a_failure_that_was_given_up_is_not_taken_back(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         outside.time.advance(FOLLOWED_FOR)
         check(outside)
-        assert take_back(outside) is Dismissed.NOT_OPEN
+        assert undismiss(outside) is Dismissed.NOT_OPEN
 
     def test_a_dismissal_that_was_not_told_yet_is_told_before_the_failure_is_told_anew(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         outside.outlets.refuse("send_records")
         assert dismiss(outside) is Dismissed.UNSENT
-        take_back(outside)
+        undismiss(outside)
         outside.time.advance(LEASE)
         check(outside)
         assert records(outside) == [("failing", 1), ("resolved", 2), ("failing", 3)]

@@ -12,15 +12,15 @@ import pytest
 
 from invoicekey.delivery.queues import FEED
 from invoicekey.ledger.entries import Ledger
-from invoicekey.ledger.registrations import Guarded, GuardNotes, digest
+from invoicekey.ledger.registrations import RegistrationState, RegistrationStates, digest
 from invoicekey.rules.notification import event_id
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import TryAgainLater
-from invoicekey.vtex.client import Pace, Vtex
+from invoicekey.runtime.errors import RetryLater
+from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.vtex.feed import Feed
 from invoicekey.vtex.subscriptions import Configurations
 from invoicekey.work.drain import Drained, DrainFeed, Ended, OwnFeeds
-from invoicekey.work.rounds import Rounds, Visits, accounts_served
+from invoicekey.work.rounds import Rounds, SharedBackoff, accounts_served
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_visits import OTHER, SHOP, Figures, MemoryQueue, MemoryTable, a_vtex, app_key, credentials, headers
 from tests.vtex_facts import FACTS
@@ -33,7 +33,7 @@ HOOK_URL = "https://api.example/hooks/vtex/orders"
 
 
 def own_feeds_of(vtex: Vtex, table: MemoryTable) -> OwnFeeds:
-    notes, statuses = GuardNotes(table), frozenset({"invoiced"})
+    notes, statuses = RegistrationStates(table), frozenset({"invoiced"})
     return OwnFeeds(Configurations(vtex), notes, credentials, hook_url=HOOK_URL, statuses=statuses)
 
 
@@ -58,7 +58,7 @@ class Shop:
         httpx.post(url, json=config, headers=headers(account)).raise_for_status()
 
     def drain(self, *accounts: str, seconds_left: Callable[[], float] = lambda: A_MINUTE) -> Drained:
-        visits = Visits(self.vtex, Ledger(self.table), self.table)
+        visits = SharedBackoff(self.vtex, Ledger(self.table), self.table)
         feed, watched = Feed(self.vtex), frozenset({"invoiced"})
         own_feeds = own_feeds_of(self.vtex, self.table)
         rounds = Rounds(self.table, "drain")
@@ -70,8 +70,8 @@ class Shop:
 
     def knows_as_ours(self, *accounts: str) -> None:
         for account in accounts:
-            known = Guarded(account, app_key=digest(app_key(account)), feed_installed=True)
-            GuardNotes(self.table).write(known)
+            known = RegistrationState(account, app_key=digest(app_key(account)), feed_installed=True)
+            RegistrationStates(self.table).write(known)
 
     def left(self, account: str = SHOP) -> list[str]:
         return [event["orderId"] for event in self.simulator.feeds[app_key(account)].uncommitted()]
@@ -303,7 +303,7 @@ def test_a_page_that_is_queued_when_the_time_is_up_comes_again(shop: Shop) -> No
 
 def test_where_the_pace_leaves_no_room_the_rest_waits_for_the_next_run(shop: Shop) -> None:
     put(shop, 60)
-    shop.vtex = a_vtex(shop.simulator.url, pace=Pace(1))
+    shop.vtex = a_vtex(shop.simulator.url, limiter=RateLimiter(1))
 
     drained = shop.drain()
 
@@ -334,7 +334,7 @@ def test_accounts_take_turns(two: Shop) -> None:
     [
         (Fault("status", status=401, account=SHOP, route="feed"), Ended.CREDENTIALS_REFUSED, "credentials_refused"),
         (Fault("status", status=403, account=SHOP, route="feed"), Ended.CREDENTIALS_REFUSED, "credentials_refused"),
-        (Fault("status", status=429, account=SHOP, route="feed"), Ended.SILENCE_KEPT, "silence_kept"),
+        (Fault("status", status=429, account=SHOP, route="feed"), Ended.CHECK_RATE_LIMITED, "check_rate_limited"),
         (Fault("status", status=404, account=SHOP, route="feed"), Ended.NOT_CONFIGURED, "feed_not_configured"),
         (Fault("login_page", account=SHOP, route="feed"), Ended.FAILED, "feed_failed"),
     ],
@@ -412,7 +412,7 @@ def test_an_account_that_the_pace_left_no_room_for_is_the_first_of_the_next_run(
     three = MANY[:3]
     for account in three:
         put(many, 20, account)
-    many.vtex = a_vtex(many.simulator.url, pace=Pace(1))  # ten calls at once: five pages
+    many.vtex = a_vtex(many.simulator.url, limiter=RateLimiter(1))  # ten calls at once: five pages
 
     many.drain(*three)
     many.vtex = a_vtex(many.simulator.url)
@@ -426,7 +426,7 @@ def test_an_account_that_the_pace_left_no_room_for_is_the_first_of_the_next_run(
 def test_a_run_that_cannot_keep_how_far_it_came_is_no_failure_and_the_next_one_begins_where_it_began(
     many: Shop, trouble: str
 ) -> None:
-    many.table.trouble[trouble] = TryAgainLater("busy")
+    many.table.trouble[trouble] = RetryLater("busy")
 
     drained = many.drain(*MANY, seconds_left=with_time_for(1, many))
     many.table.trouble.clear()
@@ -468,7 +468,7 @@ def test_an_account_without_credentials_does_not_stop_another(two: Shop) -> None
 
 
 def test_a_feed_that_may_be_another_system_s_is_not_read(two: Shop) -> None:
-    GuardNotes(two.table).write(Guarded(SHOP, app_key=digest(app_key(SHOP)), feed_left_alone=True))
+    RegistrationStates(two.table).write(RegistrationState(SHOP, app_key=digest(app_key(SHOP)), feed_left_alone=True))
 
     drained = two.drain(SHOP, OTHER)
 
@@ -478,13 +478,16 @@ def test_a_feed_that_may_be_another_system_s_is_not_read(two: Shop) -> None:
 
 @pytest.mark.parametrize(
     "known",
-    [Guarded(SHOP), Guarded(SHOP, app_key=digest("the appKey before this one"), feed_installed=True)],
+    [
+        RegistrationState(SHOP),
+        RegistrationState(SHOP, app_key=digest("the appKey before this one"), feed_installed=True),
+    ],
     ids=["before the guard's first run", "with a new appKey"],
 )
 def test_a_feed_that_the_guard_has_not_seen_is_read_only_where_it_is_as_ours_would_be(
-    shop: Shop, known: Guarded
+    shop: Shop, known: RegistrationState
 ) -> None:
-    GuardNotes(shop.table).write(known)
+    RegistrationStates(shop.table).write(known)
     put(shop, 3)
 
     assert shop.drain().ended == {SHOP: Ended.LEFT_ALONE}
@@ -496,7 +499,7 @@ def test_a_feed_that_the_guard_has_not_seen_is_read_only_where_it_is_as_ours_wou
 
 
 def test_a_feed_just_like_ours_is_not_read_beside_another_system_s_hook(shop: Shop) -> None:
-    GuardNotes(shop.table).write(Guarded(SHOP))
+    RegistrationStates(shop.table).write(RegistrationState(SHOP))
     shop.configure(status=("invoiced",), queue=QUEUE)
     shop.simulator.hooks[app_key(SHOP)] = {"hook": {"url": "https://production.example/hooks/vtex/orders"}}
     put(shop, 3)
@@ -512,7 +515,7 @@ def test_where_vtex_does_not_show_hook_or_feed_the_feed_is_read_if_the_guard_kno
     put(shop, 3)
     shop.configure(status=("invoiced",), queue=QUEUE)
     shop.simulator.fail(Fault("empty_object", route=route))
-    GuardNotes(shop.table).write(Guarded(SHOP))
+    RegistrationStates(shop.table).write(RegistrationState(SHOP))
 
     assert shop.drain().ended == {SHOP: Ended.LEFT_ALONE}
     assert len(shop.left()) == 3
@@ -523,7 +526,7 @@ def test_where_vtex_does_not_show_hook_or_feed_the_feed_is_read_if_the_guard_kno
 
 
 def test_where_there_is_no_feed_yet_nothing_is_read(shop: Shop) -> None:
-    GuardNotes(shop.table).write(Guarded(SHOP))
+    RegistrationStates(shop.table).write(RegistrationState(SHOP))
     shop.simulator.feeds.clear()
 
     assert shop.drain().ended == {SHOP: Ended.NOT_CONFIGURED}
@@ -535,7 +538,7 @@ def test_no_account_is_no_trouble(shop: Shop) -> None:
     drain = DrainFeed(
         Feed(shop.vtex),
         shop.queue,
-        Visits(shop.vtex, Ledger(shop.table), shop.table),
+        SharedBackoff(shop.vtex, Ledger(shop.table), shop.table),
         own_feeds_of(shop.vtex, shop.table),
         Rounds(shop.table, "drain"),
         watched_statuses=frozenset(),
@@ -551,7 +554,7 @@ def test_a_silence_that_others_met_is_kept(two: Shop) -> None:
 
     drained = two.drain(SHOP, OTHER)
 
-    assert (two.asked(SHOP), drained.ended) == ([], {SHOP: Ended.SILENCE_KEPT, OTHER: Ended.EMPTY})
+    assert (two.asked(SHOP), drained.ended) == ([], {SHOP: Ended.CHECK_RATE_LIMITED, OTHER: Ended.EMPTY})
 
 
 def test_a_silence_that_vtex_asks_for_is_shared(shop: Shop) -> None:
@@ -566,23 +569,23 @@ def test_a_silence_between_queue_and_commit_leaves_the_page_in_the_feed(shop: Sh
     put(shop, 1)
     shop.simulator.fail(Fault("status", status=429, retry_after=120, route="commit"))
 
-    assert shop.drain().ended == {SHOP: Ended.SILENCE_KEPT}
+    assert shop.drain().ended == {SHOP: Ended.CHECK_RATE_LIMITED}
     assert (shop.left(), shop.queue.order_ids) == (["VVJ-0-01"], ["VVJ-0-01"])
-    assert shop.drain().ended == {SHOP: Ended.SILENCE_KEPT}
+    assert shop.drain().ended == {SHOP: Ended.CHECK_RATE_LIMITED}
     assert shop.asked() == ["feed", "commit"]
 
 
 def test_a_silence_that_cannot_be_shared_is_no_trouble_of_the_run(shop: Shop) -> None:
     shop.simulator.fail(Fault("status", status=429, route="feed"))
-    shop.table.trouble["put"] = TryAgainLater("busy")
+    shop.table.trouble["put"] = RetryLater("busy")
 
-    assert shop.drain().ended == {SHOP: Ended.SILENCE_KEPT}
+    assert shop.drain().ended == {SHOP: Ended.CHECK_RATE_LIMITED}
 
 
 def test_without_the_ledger_vtex_is_not_asked(shop: Shop) -> None:
-    shop.table.trouble["get"] = TryAgainLater("busy")
+    shop.table.trouble["get"] = RetryLater("busy")
 
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         shop.drain()
 
     assert shop.asked() == []
@@ -593,7 +596,7 @@ def test_silences_of_more_accounts_than_dynamodb_reads_at_once_are_kept(shop: Sh
     until = int(time.time()) + 60
     shop.table.items = {f"silence#{name}": {"pk": f"silence#{name}", "until": until} for name in accounts}
 
-    assert set(shop.drain(*accounts).ended.values()) == {Ended.SILENCE_KEPT}
+    assert set(shop.drain(*accounts).ended.values()) == {Ended.CHECK_RATE_LIMITED}
 
 
 # ---- What is told

@@ -100,7 +100,7 @@ def environment() -> dict[str, str]:
 def judged(case: OrderCase, environment: dict[str, str]) -> Verdict:
     policy = CheckerSettings.read(environment).policy
     order = Order.model_validate(event(f"orders/{case.name}.json"))
-    return judge(order, policy, Circumstances(events.ACCOUNT, NOW, first_heard_at=NOW))
+    return judge(order, policy, Circumstances(events.ACCOUNT, NOW, first_seen_at=NOW))
 
 
 @pytest.mark.parametrize("case", ORDERS, ids=lambda case: case.name)
@@ -223,7 +223,7 @@ def ending(case: CheckCase, aws: pytest.MonkeyPatch) -> Ending:
 
 @pytest.mark.parametrize("case", CHECKS, ids=lambda case: case.name)
 def test_those_messages_go_back_that_the_table_says(case: CheckCase, endings: dict[str, Ending]) -> None:
-    assert endings[case.name].returned == list(case.put_back)
+    assert endings[case.name].returned == list(case.returned)
 
 
 @pytest.mark.parametrize("case", CHECKS, ids=lambda case: case.name)

@@ -10,7 +10,7 @@ import pytest
 
 from invoicekey.rules.notification import event_id
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import CredentialsRefused, SilenceAsked, TryAgainLater
+from invoicekey.runtime.errors import CredentialsRefused, RateLimited, RetryLater
 from invoicekey.vtex.feed import Feed, FeedEvent, FeedNotConfigured
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_visits import SHOP, Figures, a_vtex, a_vtex_that_answers, app_key, credentials, headers
@@ -88,32 +88,32 @@ def test_an_entry_that_could_not_be_committed_is_left_out_and_counted(entry: obj
 
 @pytest.mark.parametrize("document", [None, {}, {"list": []}, "text", 7])
 def test_an_answer_that_is_no_list_is_tried_again_later(document: object) -> None:
-    with pytest.raises(TryAgainLater, match="without a page"):
+    with pytest.raises(RetryLater, match="without a page"):
         a_feed_that_answers(document).read(SHOP, TIME_ENOUGH)
 
 
 @pytest.mark.parametrize(
     ("fault", "meaning"),
     [
-        (Fault("login_page", route="feed"), TryAgainLater),
-        (Fault("login_redirect", route="feed"), TryAgainLater),
-        (Fault("truncated_json", route="feed"), TryAgainLater),
-        (Fault("drop", route="feed"), TryAgainLater),
-        (Fault("status", status=500, route="feed"), TryAgainLater),
+        (Fault("login_page", route="feed"), RetryLater),
+        (Fault("login_redirect", route="feed"), RetryLater),
+        (Fault("truncated_json", route="feed"), RetryLater),
+        (Fault("drop", route="feed"), RetryLater),
+        (Fault("status", status=500, route="feed"), RetryLater),
         (Fault("status", status=401, route="feed"), CredentialsRefused),
         (Fault("status", status=403, route="feed"), CredentialsRefused),
-        (Fault("status", status=429, retry_after=5, route="feed"), SilenceAsked),
-        (Fault("status", status=503, route="feed"), SilenceAsked),
+        (Fault("status", status=429, retry_after=5, route="feed"), RateLimited),
+        (Fault("status", status=503, route="feed"), RateLimited),
     ],
     ids=["login-page", "login-redirect", "cut-json", "drop", "500", "401", "403", "429", "503"],
 )
 def test_what_is_no_page_is_told_as_what_it_is(
-    feed: Feed, simulator: VtexSimulator, fault: Fault, meaning: type[TryAgainLater]
+    feed: Feed, simulator: VtexSimulator, fault: Fault, meaning: type[RetryLater]
 ) -> None:
     simulator.put_feed_event(SHOP, "VVJ-1-01")
     simulator.fail(fault)
 
-    with pytest.raises(TryAgainLater) as caught:
+    with pytest.raises(RetryLater) as caught:
         feed.read(SHOP, TIME_ENOUGH)
 
     assert type(caught.value) is meaning
@@ -193,7 +193,7 @@ def test_a_commit_may_be_answered_with_nothing() -> None:
 def test_a_commit_that_vtex_did_not_take_is_told_so(feed: Feed, simulator: VtexSimulator, fault: Fault) -> None:
     simulator.fail(fault)
 
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         feed.commit(SHOP, ["handle"], TIME_ENOUGH)
 
 
@@ -210,7 +210,7 @@ def test_no_log_and_no_error_has_a_handle_or_credentials(
 
     try:
         feed.commit(SHOP, [event.handle], TIME_ENOUGH)
-    except TryAgainLater as trouble:
+    except RetryLater as trouble:
         told = f"{trouble!r} {vars(trouble)}"
 
     told += caplog.text

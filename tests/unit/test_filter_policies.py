@@ -14,7 +14,7 @@ from moto import mock_aws
 from invoicekey.delivery.queues import AlertTopic, alert_entry
 from invoicekey.messages import alert, summary
 from invoicekey.messages.alert import Alert, Style
-from invoicekey.messages.summary import Held, OpenFailure, Week
+from invoicekey.messages.summary import DeferredOrder, OpenFailure, Week
 from invoicekey.rules.order import Order
 from invoicekey.rules.verdict import Code, Problem
 
@@ -57,7 +57,7 @@ def expired(code: Code) -> Alert:
 
 
 def digest(kind: str, *codes: Code) -> Alert:
-    return summary.digest(ACCOUNT, [Held("VVJ-975102-01", kind, codes, OPENED)], STYLE)
+    return summary.digest(ACCOUNT, [DeferredOrder("VVJ-975102-01", kind, codes, OPENED)], STYLE)
 
 
 def reminder(code: Code) -> Alert:

@@ -12,17 +12,17 @@ import pytest
 from invoicekey.delivery.topics import Topics
 from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.lists import Backlog
-from invoicekey.ledger.registrations import Guarded, GuardNotes, Told, digest
+from invoicekey.ledger.registrations import Notified, RegistrationState, RegistrationStates, digest
 from invoicekey.messages import notices
 from invoicekey.messages.texts import LANGUAGES
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.secrets import CachedSecret
 from invoicekey.runtime.settings import GuardSettings, VtexSettings
 from invoicekey.vtex.client import Vtex
 from invoicekey.vtex.subscriptions import Configurations
 from invoicekey.work.guard import HookGuard, Watch
-from invoicekey.work.rounds import Rounds, Visits
+from invoicekey.work.rounds import Rounds, SharedBackoff
 from local import vtex_simulator
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes import REFUSED, UNREACHABLE, FakeSecretsManager
@@ -87,9 +87,9 @@ class Shop:
             Configurations(self.vtex),
             credentials=credentials,
             topics=self.topics,
-            notes=GuardNotes(self.table),
+            notes=RegistrationStates(self.table),
             backlog=Backlog(self.table),
-            visits=Visits(self.vtex, Ledger(self.table), self.table),
+            backoff=SharedBackoff(self.vtex, Ledger(self.table), self.table),
             rounds=Rounds(self.table, "guard"),
             now=lambda: self.now,
         )
@@ -121,8 +121,8 @@ class Shop:
         return feed and feed.config
 
     @property
-    def noted(self) -> Guarded:
-        return GuardNotes(self.table).read([SHOP])[SHOP]
+    def noted(self) -> RegistrationState:
+        return RegistrationStates(self.table).read([SHOP])[SHOP]
 
     def asked(self) -> list[tuple[str, str]]:
         return [(call.method, call.route) for call in self.simulator.calls()]
@@ -241,7 +241,7 @@ def test_what_is_installed_is_noted_after_vtex_took_it(shop: Shop) -> None:
 
     assert shop.guard() == ["guard_failed", "guard_failed"]
     assert shop.figures.sums["guard_failed"] == 1
-    assert shop.noted == Guarded(SHOP)
+    assert shop.noted == RegistrationState(SHOP)
 
 
 def test_a_hook_that_cannot_be_read_is_not_written(guarded: Shop) -> None:
@@ -413,7 +413,7 @@ def test_a_person_is_told_again_when_it_happens_again(shop: Shop) -> None:
 
 def test_what_could_not_be_told_is_told_at_the_next_run(shop: Shop) -> None:
     shop.put_hook(a_hook(ELSEWHERE))
-    shop.topics.trouble = TryAgainLater("SNS is away")
+    shop.topics.trouble = RetryLater("SNS is away")
     assert shop.guard() == ["hook_elsewhere", "guard_failed", "feed_installed"]
     shop.topics.trouble = None
 
@@ -585,7 +585,7 @@ def test_a_hook_whose_registration_gave_no_answer_is_no_proof_either(
 
     def without_an_answer(*given: Any) -> None:
         install(*given)
-        raise TryAgainLater("VTEX gave no answer")
+        raise RetryLater("VTEX gave no answer")
 
     shop.put_feed(OTHER_FEED)
     with monkeypatch.context() as patch:
@@ -599,8 +599,8 @@ def test_a_hook_whose_registration_gave_no_answer_is_no_proof_either(
 
 @pytest.mark.parametrize("left_alone", [True, False])
 def test_what_a_version_before_has_registered_is_no_proof_that_the_feed_is_ours(shop: Shop, left_alone: bool) -> None:
-    known = Guarded(SHOP, digest(app_key()), hook_installed=True, feed_left_alone=left_alone)
-    GuardNotes(shop.table).write(known)
+    known = RegistrationState(SHOP, digest(app_key()), hook_installed=True, feed_left_alone=left_alone)
+    RegistrationStates(shop.table).write(known)
     shop.put_hook(a_hook())
     shop.put_feed(OTHER_FEED)
 
@@ -685,7 +685,7 @@ def test_a_new_app_key_gets_its_hook_and_feed_and_is_no_alarm(guarded: Shop, mon
     [
         (Fault("status", status=401, account=SHOP, route="hook_config"), "credentials_refused"),
         (Fault("status", status=403, account=SHOP, route="hook_config"), "credentials_refused"),
-        (Fault("status", status=429, account=SHOP, route="hook_config"), "silence_kept"),
+        (Fault("status", status=429, account=SHOP, route="hook_config"), "check_rate_limited"),
     ],
     ids=["401", "403", "429"],
 )
@@ -702,7 +702,7 @@ def test_a_silence_that_vtex_asks_for_is_shared_and_kept(shop: Shop) -> None:
 
     shop.vtex = a_vtex(shop.simulator.url)
 
-    assert shop.guard() == ["silence_kept"]
+    assert shop.guard() == ["check_rate_limited"]
     assert shop.asked() == []
 
 
@@ -752,9 +752,9 @@ def test_no_account_is_no_trouble(shop: Shop) -> None:
 
 @pytest.mark.parametrize("operation", ["get", "put"])
 def test_without_the_ledger_vtex_is_not_asked(shop: Shop, operation: str) -> None:
-    shop.table.trouble[operation] = TryAgainLater("busy")
+    shop.table.trouble[operation] = RetryLater("busy")
 
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         shop.run(SHOP)
 
     assert shop.asked() == []
@@ -764,14 +764,14 @@ def test_without_the_ledger_vtex_is_not_asked(shop: Shop, operation: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("alerts", "operations", "unheard"),
+    ("alerts", "operations", "unconfirmed"),
     [(1, 1, []), (0, 1, ["alert"]), (2, 0, ["operations"]), (0, 0, ["alert", "operations"])],
 )
-def test_topics_that_nobody_hears_are_counted(shop: Shop, alerts: int, operations: int, unheard: list[str]) -> None:
+def test_topics_that_nobody_hears_are_counted(shop: Shop, alerts: int, operations: int, unconfirmed: list[str]) -> None:
     shop.topics.listeners = {ALERTS: alerts, OPERATIONS: operations}
 
-    assert shop.run(SHOP).unheard == unheard
-    assert shop.figures.sums.get("topic_unheard", 0) == len(unheard)
+    assert shop.run(SHOP).unconfirmed == unconfirmed
+    assert shop.figures.sums.get("topic_unconfirmed", 0) == len(unconfirmed)
 
 
 def test_where_nobody_hears_the_alarms_the_alert_topic_is_told_once_in_seven_days(shop: Shop) -> None:
@@ -816,20 +816,20 @@ def test_what_the_alert_topic_was_told_is_remembered_while_it_is_not_heard_eithe
 
 
 def test_topics_that_do_not_answer_do_not_keep_the_hook_from_being_guarded(shop: Shop) -> None:
-    shop.topics.trouble = TryAgainLater("SNS is away")
+    shop.topics.trouble = RetryLater("SNS is away")
 
     assert shop.run(SHOP) == Watch({SHOP: BOTH_INSTALLED})
     assert shop.figures.sums["guard_failed"] == 1
 
 
-@pytest.mark.parametrize(("confirmed", "is_heard"), [("0", False), ("1", True), (None, False)])
-def test_a_topic_is_heard_by_a_confirmed_subscription(confirmed: str | None, is_heard: bool) -> None:
+@pytest.mark.parametrize(("confirmed", "is_confirmed"), [("0", False), ("1", True), (None, False)])
+def test_a_topic_is_heard_by_a_confirmed_subscription(confirmed: str | None, is_confirmed: bool) -> None:
     class Sns:
         def get_topic_attributes(self, **_: object) -> dict[str, Any]:
             return {"Attributes": {} if confirmed is None else {"SubscriptionsConfirmed": confirmed}}
 
     client: Any = Sns()
-    assert Topics(client).is_heard(ALERTS) is is_heard
+    assert Topics(client).has_confirmed_subscription(ALERTS) is is_confirmed
 
 
 @pytest.mark.parametrize("trouble", [REFUSED, UNREACHABLE], ids=["refused", "unreachable"])
@@ -841,10 +841,10 @@ def test_a_topic_that_does_not_answer_is_told_so(trouble: Exception) -> None:
         publish = get_topic_attributes
 
     client: Any = Sns()
-    with pytest.raises(TryAgainLater):
-        Topics(client).is_heard(ALERTS)
-    with pytest.raises(TryAgainLater):
-        Topics(client).publish(ALERTS, notices.operations_unheard("en", "invoicekey"))
+    with pytest.raises(RetryLater):
+        Topics(client).has_confirmed_subscription(ALERTS)
+    with pytest.raises(RetryLater):
+        Topics(client).publish(ALERTS, notices.operations_unconfirmed("en", "invoicekey"))
 
 
 # ---- What is told and noted
@@ -865,13 +865,13 @@ def test_no_log_no_note_and_no_message_has_a_secret(
 
 
 def test_what_was_noted_is_read_as_it_was_written() -> None:
-    notes = GuardNotes(MemoryTable())
-    told = Told("erp.example.com", datetime(2026, 3, 3, 15, 0, tzinfo=UTC))
-    everything = Guarded(SHOP, "key", "digest", True, False, True, True, told, told)
+    notes = RegistrationStates(MemoryTable())
+    told = Notified("erp.example.com", datetime(2026, 3, 3, 15, 0, tzinfo=UTC))
+    everything = RegistrationState(SHOP, "key", "digest", True, False, True, True, told, told)
 
     notes.write(everything)
 
-    assert notes.read([SHOP, OTHER]) == {SHOP: everything, OTHER: Guarded(OTHER)}
+    assert notes.read([SHOP, OTHER]) == {SHOP: everything, OTHER: RegistrationState(OTHER)}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -881,7 +881,7 @@ def test_a_notice_is_short_and_says_first_what_to_do(language: str, account: str
         notices.hook_elsewhere(account, "erp.example.com", language, "invoicekey"),
         notices.feed_left_alone(account, language, "invoicekey"),
         notices.not_shown(account, language, "invoicekey"),
-        notices.operations_unheard(language, "invoicekey"),
+        notices.operations_unconfirmed(language, "invoicekey"),
     ]
 
     for notice in given:
@@ -901,5 +901,5 @@ def test_a_notice_s_commands_lead_to_the_stack_that_sends_it(language: str) -> N
     for body in (elsewhere, left_alone, not_shown):
         assert "make credentials STACK=invoicekey-dev\n" in body
         assert f"invoicekey hook install --account {SHOP} --stack invoicekey-dev\n" in body
-    assert " invoicekey-dev)" in notices.operations_unheard(language, "invoicekey-dev").body
+    assert " invoicekey-dev)" in notices.operations_unconfirmed(language, "invoicekey-dev").body
     assert "--stack" not in notices.hook_elsewhere(SHOP, None, language, "invoicekey").body

@@ -23,7 +23,7 @@ from botocore.stub import Stubber
 import operations.deployment.shop
 from operations.deploying import credentials, deploy
 from operations.deploying.template import PATH
-from operations.deployment.shop import NotHeardOfAgain, Shop, shop_of
+from operations.deployment.shop import OutcomeUnknown, Shop, shop_of
 from operations.deployment.stack import Deployment, Hearing, Subscription, Trouble, explained, from_environment
 from tests.dropping import Death, DroppingServer
 
@@ -592,7 +592,7 @@ def test_a_function_that_outlasts_all_patience_is_not_started_again(
     monkeypatch.setattr(GuardedShop, "seconds", 0.0)
     server.meet(2)
 
-    with pytest.raises(NotHeardOfAgain, match=r"no answer in 0\.05 s"):
+    with pytest.raises(OutcomeUnknown, match=r"no answer in 0\.05 s"):
         GuardedShop(Deployment("invoicekey", "us-east-1")).run("GuardHookFunction")
 
     assert server.asked == ["POST"]
@@ -602,7 +602,7 @@ def test_a_function_that_outlasts_all_patience_is_not_started_again(
 def test_a_function_whose_answer_is_lost_on_its_way_is_not_started_again(server: DroppingServer, death: Death) -> None:
     server.newborn_die_by = death
 
-    with pytest.raises(NotHeardOfAgain, match="connection to AWS was lost"):
+    with pytest.raises(OutcomeUnknown, match="connection to AWS was lost"):
         GuardedShop(Deployment("invoicekey", "us-east-1")).run("GuardHookFunction")
 
     assert server.asked == ["POST"]

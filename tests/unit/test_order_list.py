@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from invoicekey.runtime.errors import CredentialsRefused, SilenceAsked, TryAgainLater
+from invoicekey.runtime.errors import CredentialsRefused, RateLimited, RetryLater
 from invoicekey.vtex.order_list import MOST_ROWS, OrderList, OrderPage, OrderRow
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_visits import SHOP, a_vtex, a_vtex_that_answers
@@ -135,26 +135,26 @@ def test_a_row_that_names_no_order_is_counted(row: object) -> None:
     ids=str,
 )
 def test_an_answer_that_is_no_list_is_tried_again_later(document: object) -> None:
-    with pytest.raises(TryAgainLater, match="without a list"):
+    with pytest.raises(RetryLater, match="without a list"):
         a_list_that_answers(document).page(SHOP, BEGIN, END, 1, TIME_ENOUGH)
 
 
 @pytest.mark.parametrize(
     ("fault", "meaning"),
     [
-        (Fault("login_page", route="list"), TryAgainLater),
-        (Fault("status", status=400, route="list"), TryAgainLater),
+        (Fault("login_page", route="list"), RetryLater),
+        (Fault("status", status=400, route="list"), RetryLater),
         (Fault("status", status=403, route="list"), CredentialsRefused),
-        (Fault("status", status=429, route="list"), SilenceAsked),
+        (Fault("status", status=429, route="list"), RateLimited),
     ],
     ids=["login-page", "400", "403", "429"],
 )
 def test_what_is_no_list_is_told_as_what_it_is(
-    orders: OrderList, simulator: VtexSimulator, fault: Fault, meaning: type[TryAgainLater]
+    orders: OrderList, simulator: VtexSimulator, fault: Fault, meaning: type[RetryLater]
 ) -> None:
     simulator.fail(fault)
 
-    with pytest.raises(TryAgainLater) as caught:
+    with pytest.raises(RetryLater) as caught:
         orders.page(SHOP, BEGIN, END, 1, TIME_ENOUGH)
 
     assert type(caught.value) is meaning

@@ -82,7 +82,7 @@ class AnswersCounted(list[str]):
     """What was counted of the answers; that a hook was heard at all is counted besides."""
 
     def append(self, name: str) -> None:
-        if name != "hook_heard":
+        if name != "hook_received":
             super().append(name)
 
 
@@ -183,19 +183,19 @@ def test_everything_else_is_queued_and_answered_200(hook: Hook, counted: list[st
     assert counted == ["hook_queued"]
 
 
-@pytest.mark.parametrize(("spoil", "is_heard"), [
+@pytest.mark.parametrize(("spoil", "is_received"), [
     (Call.too_large, False), (Call.ping, False), (Call.wrong_secret, False), (Call.no_order_id, False),
     (Call.account_of_others, False), (Call.unwatched_state, True), (Call.foreign_order_id, True),
     (Call.sqs_out_of_reach, True),
 ])  # fmt: skip
 def test_a_genuine_notification_counts_as_heard_whatever_becomes_of_it(
-    hook: Hook, all_counted: list[str], spoil: Callable[[Call], None], is_heard: bool
+    hook: Hook, all_counted: list[str], spoil: Callable[[Call], None], is_received: bool
 ) -> None:
     call = Call(hook)
     spoil(call)
     call.answer()
 
-    assert ("hook_heard" in all_counted) is is_heard
+    assert ("hook_received" in all_counted) is is_received
 
 
 # ---- 413

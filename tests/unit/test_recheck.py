@@ -72,7 +72,7 @@ class Shop:
             OrderRef("luxstore", order_id),
             checked_at=NOW - HOUR,
             outcome="failing",
-            errors_told="f" * 64,
+            errors_reported="f" * 64,
             opened_at=NOW - HOUR,
             recheck_at=due,
         )
@@ -109,8 +109,8 @@ def test_all_that_is_followed_is_queued_on_demand(shop: Shop) -> None:
 
 def test_an_item_that_somebody_spoilt_is_no_trouble_of_the_others(shop: Shop) -> None:
     shop.follow("A")
-    spoilt = {"pk": "order#luxstore#B", "list": "followed", "list_at": (NOW - HOUR).isoformat(), "checked_at": "today"}
-    shop.dynamodb.table.put(spoilt)
+    corrupt = {"pk": "order#luxstore#B", "list": "followed", "list_at": (NOW - HOUR).isoformat(), "checked_at": "today"}
+    shop.dynamodb.table.put(corrupt)
     shop.follow("C")
     assert shop.run() == Queued(2)
     assert sorted(shop.sqs.orders) == ["A", "C"]
@@ -127,7 +127,7 @@ def test_an_order_is_queued_as_an_event_of_ours(shop: Shop) -> None:
 
 
 def test_a_second_look_is_not_brought_forward(shop: Shop) -> None:
-    not_yet: dict[str, Any] = {"outcome": "not_invoiced", "errors_told": None, "opened_at": None}
+    not_yet: dict[str, Any] = {"outcome": "not_invoiced", "errors_reported": None, "opened_at": None}
     shop.follow("A", NOW + HOUR)
     shop.follow("B", NOW + HOUR, **not_yet)
     shop.follow("C", NOW, **not_yet)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from invoicekey.runtime.errors import CredentialsRefused, TryAgainLater
+from invoicekey.runtime.errors import CredentialsRefused, RetryLater
 from invoicekey.runtime.secrets import CachedSecret, Credentials, hook_secrets, vtex_credentials
 from tests.fakes import REFUSED, UNREACHABLE, FakeSecretsManager, Trouble
 
@@ -96,7 +96,7 @@ def test_checks_that_waited_for_a_read_that_failed_do_not_try_it_once_more(given
 
     def first_check(_: int) -> None:
         together.wait()
-        with pytest.raises(TryAgainLater):
+        with pytest.raises(RetryLater):
             given.secret.value()
 
     given.manager.get_secret_value = fails_slowly  # type: ignore[method-assign]
@@ -125,7 +125,7 @@ def test_a_change_is_taken_up_after_five_minutes(read: Given) -> None:
 def test_with_nothing_ever_read_there_is_no_secret(given: Given, trouble: Trouble) -> None:
     given.manager.trouble = trouble
 
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         given.secret.value()
 
 
@@ -142,7 +142,7 @@ def test_the_last_good_secret_serves_no_longer_than_an_hour(read: Given, trouble
     read.manager.trouble = trouble
     read.clock.now += HOUR
 
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         read.secret.value()
 
 
@@ -150,7 +150,7 @@ def test_a_secret_of_an_hour_ago_does_not_serve_the_one_who_asks_again_either(re
     read.manager.trouble = UNREACHABLE
     read.clock.now += HOUR
 
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         read.secret.value_read_again()
 
 
@@ -166,7 +166,7 @@ def test_a_stale_secret_is_tried_at_most_every_thirty_seconds(read: Given) -> No
 
 def test_the_secret_is_back_as_soon_as_secrets_manager_is(given: Given) -> None:
     given.manager.trouble = UNREACHABLE
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         given.secret.value()
     given.manager.trouble = None
 
@@ -221,7 +221,7 @@ def test_who_passes_the_secret_on_gets_it_as_it_is_now(read: Given) -> None:
 def test_who_passes_the_secret_on_never_gets_the_kept_one(read: Given, trouble: Trouble) -> None:
     read.manager.trouble = trouble
 
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         read.secret.value_now()
 
 
@@ -257,7 +257,7 @@ def test_a_binary_secret_keeps_the_last_good_one(read: Given) -> None:
 def test_garbage_is_not_passed_on_nor_is_what_was_kept_before(read: Given, garbage: str) -> None:
     read.manager.secrets[ARN] = garbage
 
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         read.secret.value_now()
 
 
@@ -265,7 +265,7 @@ def test_garbage_is_not_passed_on_nor_is_what_was_kept_before(read: Given, garba
 def test_garbage_from_the_beginning_is_no_secret(given: Given, garbage: str) -> None:
     given.manager.secrets[ARN] = garbage
 
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         given.secret.value()
 
 
@@ -275,14 +275,14 @@ def test_garbage_does_not_prolong_the_hour_of_the_last_good_secret(read: Given) 
     read.secret.value()
     read.clock.now += 1
 
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         read.secret.value()
 
 
 def test_no_error_tells_what_the_secret_holds(given: Given) -> None:
     given.manager.secrets[ARN] = '{"current": "hush-hush"'
 
-    with pytest.raises(TryAgainLater) as caught:
+    with pytest.raises(RetryLater) as caught:
         given.secret.value()
 
     assert "hush-hush" not in "".join(traceback.format_exception(caught.value))

@@ -9,7 +9,7 @@ import pytest
 
 from invoicekey.messages.alert import Style
 from invoicekey.messages.texts import LANGUAGES
-from invoicekey.rules.policy import Limit, Policy
+from invoicekey.rules.policy import AlertQuota, Policy
 from invoicekey.runtime.settings import (
     CHECKER_SHARE,
     COMMANDS_SHARE,
@@ -147,7 +147,7 @@ def test_the_checker_s_environment_is_read() -> None:
             dashboard_url="https://dashboard.example",
             stack="a-shop",
         ),
-        limit=Limit(alerts=5, window=timedelta(minutes=15)),
+        alert_quota=AlertQuota(alerts=5, window=timedelta(minutes=15)),
         policy=Policy(
             affiliate_ids=frozenset({"vvj", "luxstore:abc"}),
             seller_tax_ids=frozenset({"11222333000181", "12ABC34501DE35"}),

@@ -13,7 +13,7 @@ import pytest
 
 from invoicekey.messages import alert, summary, texts
 from invoicekey.messages.alert import Alert, Style
-from invoicekey.messages.summary import Held, OpenFailure, SinceLast, Week
+from invoicekey.messages.summary import DeferredOrder, OpenFailure, SinceLast, Week
 from invoicekey.messages.texts import LANGUAGES
 from invoicekey.rules.verdict import Code
 
@@ -30,13 +30,14 @@ WEEK = Week(checked=143, mended=4, last_checked_at=datetime(2026, 3, 9, 20, 42, 
 SINCE_LAST = SinceLast(datetime(2026, 3, 9, 12, 5, tzinfo=UTC), opened=9, resolved=14)
 
 
-def held(kind: str, count: int, *codes: Code, first: int = 975103) -> list[Held]:
+def held(kind: str, count: int, *codes: Code, first: int = 975103) -> list[DeferredOrder]:
     return [
-        Held(f"VVJ-{first + number}-01", kind, codes, HELD_SINCE + timedelta(seconds=number)) for number in range(count)
+        DeferredOrder(f"VVJ-{first + number}-01", kind, codes, HELD_SINCE + timedelta(seconds=number))
+        for number in range(count)
     ]
 
 
-def flood(*, resolved: int = 0, expired: int = 0) -> list[Held]:
+def flood(*, resolved: int = 0, expired: int = 0) -> list[DeferredOrder]:
     return [
         *held("failing", 31, Code.MISSING, Code.MALFORMED, first=975102),
         *held("failing", 4, Code.MALFORMED, first=975203),
@@ -203,7 +204,7 @@ def test_only_summaries_that_call_for_work_are_errors(told: Alert) -> None:
 def test_so_many_orders_are_named_as_the_shop_wants(orders: int) -> None:
     style = replace(PT, summary_orders=orders)
     open_ones = [a_failure(f"VVJ-{number:03}-01") for number in range(60)]
-    held = [Held(failure.order_id, "failing", (Code.MISSING,), failure.opened_at) for failure in open_ones]
+    held = [DeferredOrder(failure.order_id, "failing", (Code.MISSING,), failure.opened_at) for failure in open_ones]
 
     for told in (remind(open_ones, style), summary.digest(ACCOUNT, held, style)):
         assert len(set(re.findall(r"VVJ-\d{3}-01", told.body))) == orders
@@ -278,7 +279,10 @@ def test_a_digest_tells_the_codes_of_what_fails() -> None:
 
 
 def test_a_digest_begins_with_the_order_held_back_first() -> None:
-    later, earlier = Held("B", "failing", (Code.MISSING,), NOW), Held("A", "failing", (Code.MISSING,), HELD_SINCE)
+    later, earlier = (
+        DeferredOrder("B", "failing", (Code.MISSING,), NOW),
+        DeferredOrder("A", "failing", (Code.MISSING,), HELD_SINCE),
+    )
 
     body = summary.digest(ACCOUNT, [later, earlier], PT).body
 
@@ -320,7 +324,7 @@ def test_twenty_orders_are_named_those_that_fail_first_and_ten_that_are_given_up
     ],
 )
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_only_failures_have_the_erp_asked_about(orders: list[Held], asks: bool, language: str) -> None:
+def test_only_failures_have_the_erp_asked_about(orders: list[DeferredOrder], asks: bool, language: str) -> None:
     assert ("ERP" in summary.digest(ACCOUNT, orders, Style(language)).body) is asks
 
 
@@ -338,7 +342,7 @@ def test_the_erp_is_asked_about_the_key_only_where_keys_are_missing() -> None:
     ],
 )
 def test_a_key_is_blamed_only_where_it_is_to_blame(codes: list[Code], subject: str) -> None:
-    told = summary.digest(ACCOUNT, [Held("VVJ-1-01", "failing", tuple(codes), HELD_SINCE)], PT)
+    told = summary.digest(ACCOUNT, [DeferredOrder("VVJ-1-01", "failing", tuple(codes), HELD_SINCE)], PT)
 
     assert told.subject == subject
     assert told.sms == f"{subject}. Veja o e-mail."

@@ -41,20 +41,20 @@ def test_what_is_counted_stands_in_one_line_with_what_cloudwatch_makes_of_it(
     figures: Figures, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(2):
-        telemetry.count("hook_heard")
+        telemetry.count("hook_received")
     telemetry.count("hook_queued", 3)
-    figures.tell()
+    figures.flush()
 
     out = capsys.readouterr().out
     (line,) = lines_of_figures(out)
-    assert line["counts"] == {"hook_heard": 2, "hook_queued": 3}
-    assert metrics_in(out) == [Metric("InvoiceKey", "hook_heard", {"service": "invoicekey"}, "Count", (1.0, 1.0))]
+    assert line["counts"] == {"hook_received": 2, "hook_queued": 3}
+    assert metrics_in(out) == [Metric("InvoiceKey", "hook_received", {"service": "invoicekey"}, "Count", (1.0, 1.0))]
     assert len(out.splitlines()) == 1
 
 
 def test_without_a_metric_there_is_the_same_line(figures: Figures, capsys: pytest.CaptureFixture[str]) -> None:
     telemetry.count("check_ok")
-    figures.tell()
+    figures.flush()
 
     out = capsys.readouterr().out
     (line,) = lines_of_figures(out)
@@ -67,7 +67,7 @@ def test_times_are_told_by_their_number_their_sum_and_the_longest(
 ) -> None:
     for seconds in (0.25, 1.5, 0.0):
         telemetry.measure_seconds("vtex_latency", seconds)
-    figures.tell()
+    figures.flush()
 
     (line,) = lines_of_figures(capsys.readouterr().out)
     assert line["seconds"] == {"vtex_latency": {"number": 3, "total": 1.75, "longest": 1.5}}
@@ -75,19 +75,19 @@ def test_times_are_told_by_their_number_their_sum_and_the_longest(
 
 def test_where_nothing_was_counted_there_is_no_line(figures: Figures, capsys: pytest.CaptureFixture[str]) -> None:
     telemetry.count("recheck_queued", 0)
-    figures.tell()
+    figures.flush()
 
     assert capsys.readouterr().out == ""
 
 
 def test_each_invocation_begins_anew(figures: Figures, capsys: pytest.CaptureFixture[str]) -> None:
-    telemetry.count("hook_heard")
-    figures.tell()
+    telemetry.count("hook_received")
+    figures.flush()
     telemetry.count("hook_ping")
-    figures.tell()
+    figures.flush()
 
     assert [line["counts"] for line in lines_of_figures(capsys.readouterr().out)] == [
-        {"hook_heard": 1},
+        {"hook_received": 1},
         {"hook_ping": 1},
     ]
 
@@ -110,7 +110,7 @@ def test_of_many_values_of_a_metric_none_is_lost_and_the_line_stands_once(
 ) -> None:
     for _ in range(number):
         telemetry.count("cnova_order")
-    figures.tell()
+    figures.flush()
 
     out = capsys.readouterr().out
     assert [line["counts"] for line in lines_of_figures(out)] == [{"cnova_order": number}]
@@ -131,7 +131,7 @@ def test_an_answer_of_vtex_is_counted_by_its_status_and_by_its_class(
     status: str, counted: set[str], figures: Figures, capsys: pytest.CaptureFixture[str]
 ) -> None:
     telemetry.count_answer(status, 0.2)
-    figures.tell()
+    figures.flush()
 
     (line,) = lines_of_figures(capsys.readouterr().out)
     assert line["counts"] == dict.fromkeys(counted, 1)
@@ -147,7 +147,7 @@ def test_a_share_is_written_with_its_noughts_and_nothing_else_is(
     for name in sorted(METRICS):
         telemetry.count(name, 0)
     telemetry.count("feed_only", 1)
-    figures.tell()
+    figures.flush()
 
     values = {metric.name: metric.values for metric in metrics_in(capsys.readouterr().out)}
     assert values == {"cnova_order": (0.0,), "feed_only": (0.0, 1.0)}
@@ -158,7 +158,7 @@ def test_an_age_that_is_no_trouble_is_no_metric_and_stands_in_the_line_all_the_s
     late: float, is_written: bool, figures: Figures, capsys: pytest.CaptureFixture[str]
 ) -> None:
     telemetry.measure_seconds("oldest_check_age", late)
-    figures.tell()
+    figures.flush()
 
     out = capsys.readouterr().out
     assert lines_of_figures(out)[0]["seconds"]["oldest_check_age"]["longest"] == late
@@ -171,7 +171,7 @@ def test_with_full_monitoring_the_others_are_metrics_too(
     figures = counting(monkeypatch, "full")
     telemetry.count_answer("503", 0.2)
     telemetry.count("check_ok", 4)
-    figures.tell()
+    figures.flush()
 
     values = {metric.name: metric.values for metric in metrics_in(capsys.readouterr().out)}
     assert values == {"vtex_5xx": (1.0,), "vtex_latency": (0.2,), "check_ok": (4.0,)}
@@ -204,7 +204,7 @@ def test_no_name_outside_the_sets_ever_becomes_a_metric(
     figures = Figures(Told(namespace="InvoiceKey"), monitoring)
     for name, value, unit in counted:
         figures.add(name, value, unit)
-    figures.tell()
+    figures.flush()
 
     assert set(written) <= (METRICS | MORE_METRICS if monitoring == "full" else METRICS)
 
@@ -218,10 +218,10 @@ def test_the_sets_are_two_and_fit_into_one_line() -> None:
 # ---- Every name that the code counts is in one of the sets
 
 FAMILIES: dict[str, Iterable[str]] = {
-    "check_{finding.verdict.outcome}": Outcome,
+    "check_{result.verdict.outcome}": Outcome,
     "problem_{problem.code}": Code,
     "dead_letter_{reason}": DeadLetterReason,
-    "{telling.kind}_published": (DIGEST, REMINDER),
+    "{state.kind}_published": (DIGEST, REMINDER),
     "hook_refused_{why}": ("account_refused", "malformed", "too_large", "unavailable", "wrong_secret"),
 }
 """What stands in the braces of a name that is put together."""
@@ -233,7 +233,7 @@ GUARDS = {
 """What the guard finds and does, by its constants."""
 TABLES: dict[str, Iterable[str]] = {
     "_METRICS[ended]": drain._METRICS.values(),
-    "_RETRY_METRICS.get(type(finding.retry), 'check_retried')": {*batch._RETRY_METRICS.values(), "check_retried"},
+    "_RETRY_METRICS.get(type(result.retry), 'check_retried')": {*batch._RETRY_METRICS.values(), "check_retried"},
     "CONFIGURATION_RESTORED": [guard.CONFIGURATION_RESTORED],
     "GUARD_FAILED": [guard.GUARD_FAILED],
     "event": {*guard._METRICS.values(), *GUARDS},

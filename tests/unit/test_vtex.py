@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invoicekey.rules.notification import OrderRef
-from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, OutOfTime, RateLimited, RetryLater
 from invoicekey.runtime.secrets import Credentials, vtex_credentials
 from invoicekey.vtex import client as vtex
-from invoicekey.vtex.client import LONGEST_WAIT, Pace, Vtex, retry_after
+from invoicekey.vtex.client import LONGEST_WAIT, RateLimiter, Vtex, retry_after
 from local.vtex_simulator import Fault, VtexSimulator
 
 REF = OrderRef("luxstore", "VVJ-975102-01")
@@ -69,10 +69,10 @@ def credentials_of(account: str) -> Credentials:
 def a_client(
     url: str,
     credentials: Callable[[str], Credentials] = credentials_of,
-    pace: Pace | None = None,
+    limiter: RateLimiter | None = None,
     transport: httpx.BaseTransport | None = None,
 ) -> Vtex:
-    return Vtex(url + "/{account}", credentials, pace or Pace(AS_FAST_AS_IT_GOES), USUAL_SILENCE, transport)
+    return Vtex(url + "/{account}", credentials, limiter or RateLimiter(AS_FAST_AS_IT_GOES), USUAL_SILENCE, transport)
 
 
 def a_client_that_is_answered(**answer: Any) -> Vtex:
@@ -125,7 +125,9 @@ def test_the_account_stands_in_the_host_name_where_the_base_url_says_so() -> Non
         asked.append(request.url)
         return httpx.Response(200, json=an_order())
 
-    client = Vtex("https://{account}.vtex.example", credentials_of, Pace(60), transport=httpx.MockTransport(answer))
+    client = Vtex(
+        "https://{account}.vtex.example", credentials_of, RateLimiter(60), transport=httpx.MockTransport(answer)
+    )
     client.read_order(REF, TIME_ENOUGH)
 
     assert asked == ["https://luxstore.vtex.example/api/oms/pvt/orders/VVJ-975102-01"]
@@ -187,16 +189,16 @@ def named(faults: dict[str, Fault]) -> pytest.MarkDecorator:
 def test_a_bad_answer_is_tried_again_later(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
     simulator.fail(fault)
 
-    with pytest.raises(TryAgainLater) as caught:
+    with pytest.raises(RetryLater) as caught:
         client.read_order(REF, TIME_ENOUGH)
 
-    assert type(caught.value) is TryAgainLater
+    assert type(caught.value) is RetryLater
 
 
 @named(BAD_ANSWERS)
 def test_after_a_bad_answer_the_next_one_is_good(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
     simulator.fail(Fault(fault.kind, status=fault.status, times=1))
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         client.read_order(REF, TIME_ENOUGH)
 
     assert client.read_order(REF, TIME_ENOUGH).order_id == REF.order_id
@@ -206,7 +208,7 @@ def test_after_a_bad_answer_the_next_one_is_good(client: Vtex, simulator: VtexSi
 def test_a_request_is_made_once_whatever_comes_of_it(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
     simulator.fail(fault)
 
-    with pytest.raises((TryAgainLater, OrderNotFound)):
+    with pytest.raises((RetryLater, OrderNotFound)):
         client.read_order(REF, TIME_ENOUGH)
 
     assert len(simulator.calls()) == 1
@@ -216,7 +218,7 @@ def test_vtex_out_of_reach_is_tried_again_later() -> None:
     with VtexSimulator(port=0) as simulator:
         url = simulator.url
 
-    with pytest.raises(TryAgainLater, match="VTEX gave no answer: ConnectError"):
+    with pytest.raises(RetryLater, match="VTEX gave no answer: ConnectError"):
         a_client(url).read_order(REF, TIME_ENOUGH)
 
 
@@ -239,12 +241,12 @@ def test_vtex_out_of_reach_is_tried_again_later() -> None:
     ],
 )
 def test_a_200_without_the_order_is_tried_again_later(headers: dict[str, str], content: bytes) -> None:
-    with pytest.raises(TryAgainLater):
+    with pytest.raises(RetryLater):
         a_client_that_is_answered(status_code=200, headers=headers, content=content).read_order(REF, TIME_ENOUGH)
 
 
 def test_a_204_is_no_order() -> None:
-    with pytest.raises(TryAgainLater, match="VTEX answered 204"):
+    with pytest.raises(RetryLater, match="VTEX answered 204"):
         a_client_that_is_answered(status_code=204).read_order(REF, TIME_ENOUGH)
 
 
@@ -273,9 +275,9 @@ def test_without_credentials_nothing_is_sent(client: Vtex, simulator: VtexSimula
 
 def test_while_the_credentials_cannot_be_read_nothing_is_sent(simulator: VtexSimulator) -> None:
     def out_of_reach(account: str) -> Credentials:
-        raise TryAgainLater("Secrets Manager did not give the secret")
+        raise RetryLater("Secrets Manager did not give the secret")
 
-    with pytest.raises(TryAgainLater, match="Secrets Manager"):
+    with pytest.raises(RetryLater, match="Secrets Manager"):
         a_client(simulator.url, out_of_reach).read_order(REF, TIME_ENOUGH)
 
     assert simulator.calls() == []
@@ -288,7 +290,7 @@ def test_no_error_and_no_log_tells_the_credentials(
     caplog.set_level(logging.DEBUG)
     simulator.fail(fault)
 
-    with pytest.raises((TryAgainLater, OrderNotFound)) as caught:
+    with pytest.raises((RetryLater, OrderNotFound)) as caught:
         client.read_order(REF, TIME_ENOUGH)
 
     told = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value)) + caplog.text
@@ -354,16 +356,16 @@ def test_a_document_shows_in_no_text() -> None:
 def test_a_status_that_means_something_to_the_caller_is_told(status: int) -> None:
     client = a_client_that_is_answered(status_code=status, html="<title>no</title>")
 
-    assert client.call("luxstore", "POST", "/api/x", time_left=TIME_ENOUGH, tells={status}) == vtex.Answer(status)
+    assert client.call("luxstore", "POST", "/api/x", time_left=TIME_ENOUGH, expects={status}) == vtex.Answer(status)
 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 409, 500])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_status_that_means_nothing_to_the_caller_is_tried_again_later(method: str, status: int) -> None:
-    with pytest.raises(TryAgainLater, match=f"VTEX answered {status}") as caught:
+    with pytest.raises(RetryLater, match=f"VTEX answered {status}") as caught:
         a_client_that_is_answered(status_code=status).call("luxstore", method, "/api/x", time_left=TIME_ENOUGH)
 
-    assert type(caught.value) is TryAgainLater
+    assert type(caught.value) is RetryLater
 
 
 @pytest.mark.parametrize(
@@ -386,14 +388,14 @@ def test_what_is_written_may_be_answered_with_anything_but_a_page(answer: dict[s
 def test_a_page_is_no_answer(method: str) -> None:
     client = a_client_that_is_answered(status_code=200, html="<title>Login</title>")
 
-    with pytest.raises(TryAgainLater, match="perhaps its login page"):
+    with pytest.raises(RetryLater, match="perhaps its login page"):
         client.call("luxstore", method, "/api/x", time_left=TIME_ENOUGH)
 
 
 def test_cut_json_is_no_empty_document() -> None:
     headers = {"content-type": "application/json"}
 
-    with pytest.raises(TryAgainLater, match="perhaps cut"):
+    with pytest.raises(RetryLater, match="perhaps cut"):
         a_client_that_is_answered(status_code=200, content=b'{"hook": {', headers=headers).call(
             "luxstore", "GET", "/api/x", time_left=TIME_ENOUGH
         )
@@ -408,13 +410,13 @@ def test_an_empty_body_said_to_be_json_is_an_empty_document() -> None:
 @named(SILENCING)
 def test_a_silence_met_by_one_route_is_kept_by_all(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
     simulator.fail(Fault("status", status=fault.status, retry_after=120, route="feed"))
-    with pytest.raises(SilenceAsked):
+    with pytest.raises(RateLimited):
         client.call("luxstore", "GET", "/api/orders/feed", time_left=TIME_ENOUGH)
 
-    with pytest.raises(SilenceAsked, match="a while ago"):
+    with pytest.raises(RateLimited, match="a while ago"):
         client.read_order(REF, TIME_ENOUGH)
 
-    assert list(client.take_new_silences()) == ["luxstore"]
+    assert list(client.take_new_backoffs()) == ["luxstore"]
     assert len(simulator.calls()) == 1
 
 
@@ -431,7 +433,7 @@ def test_refused_credentials_are_told_whatever_the_route(fault: Fault) -> None:
 def test_vtex_can_ask_for_silence(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
     simulator.fail(Fault("status", status=fault.status, retry_after=120))
 
-    with pytest.raises(SilenceAsked) as caught:
+    with pytest.raises(RateLimited) as caught:
         client.read_order(REF, TIME_ENOUGH)
 
     assert caught.value.wait == 120
@@ -442,7 +444,7 @@ def test_vtex_can_ask_for_silence(client: Vtex, simulator: VtexSimulator, fault:
 def test_silence_of_no_stated_length_lasts_as_usual(fault: Fault, garbage: str | None) -> None:
     headers = {} if garbage is None else {"retry-after": garbage.encode()}
 
-    with pytest.raises(SilenceAsked) as caught:
+    with pytest.raises(RateLimited) as caught:
         a_client_that_is_answered(status_code=fault.status, headers=headers).read_order(REF, TIME_ENOUGH)
 
     assert caught.value.wait == USUAL_SILENCE
@@ -457,7 +459,7 @@ def test_silence_can_be_asked_until_a_date(
 ) -> None:
     simulator.fail(Fault("status", status=fault.status, retry_after=date))
 
-    with pytest.raises(SilenceAsked) as caught:
+    with pytest.raises(RateLimited) as caught:
         client.read_order(REF, TIME_ENOUGH)
 
     assert caught.value.wait == wait
@@ -468,11 +470,11 @@ def test_nothing_of_the_account_is_read_until_the_silence_is_over(
     client: Vtex, simulator: VtexSimulator, watch: Watch, fault: Fault
 ) -> None:
     simulator.fail(Fault("status", status=fault.status, retry_after=120, times=1))
-    with pytest.raises(SilenceAsked):
+    with pytest.raises(RateLimited):
         client.read_order(REF, TIME_ENOUGH)
     watch.now += 119
 
-    with pytest.raises(SilenceAsked, match="a while ago") as caught:
+    with pytest.raises(RateLimited, match="a while ago") as caught:
         client.read_order(REF, TIME_ENOUGH)
 
     assert caught.value.wait == pytest.approx(1)
@@ -483,7 +485,7 @@ def test_the_account_is_read_again_when_the_silence_is_over(
     client: Vtex, simulator: VtexSimulator, watch: Watch
 ) -> None:
     simulator.fail(Fault("status", status=429, retry_after=120, times=1))
-    with pytest.raises(SilenceAsked):
+    with pytest.raises(RateLimited):
         client.read_order(REF, TIME_ENOUGH)
     watch.now += 120
 
@@ -492,7 +494,7 @@ def test_the_account_is_read_again_when_the_silence_is_over(
 
 def test_other_accounts_go_on_in_an_account_s_silence(client: Vtex, simulator: VtexSimulator) -> None:
     simulator.fail(Fault("status", status=429, account="luxstore"))
-    with pytest.raises(SilenceAsked):
+    with pytest.raises(RateLimited):
         client.read_order(REF, TIME_ENOUGH)
 
     assert client.read_order(OrderRef("other", "VVJ-1-01"), TIME_ENOUGH).order_id == "VVJ-1-01"
@@ -500,7 +502,7 @@ def test_other_accounts_go_on_in_an_account_s_silence(client: Vtex, simulator: V
 
 def test_a_5xx_that_names_a_wait_is_no_silence(client: Vtex, simulator: VtexSimulator) -> None:
     simulator.fail(Fault("status", status=502, retry_after=120, times=1))
-    with pytest.raises(TryAgainLater) as caught:
+    with pytest.raises(RetryLater) as caught:
         client.read_order(REF, TIME_ENOUGH)
 
     assert caught.value.wait == 120
@@ -508,51 +510,51 @@ def test_a_5xx_that_names_a_wait_is_no_silence(client: Vtex, simulator: VtexSimu
 
 
 def test_a_silence_that_began_while_it_waited_for_its_turn_is_kept(simulator: VtexSimulator) -> None:
-    class SlowPace(Pace):
-        def take(self, patience: float) -> None:
-            patient.be_silent("luxstore", until=time.time() + 60)
+    class SlowLimiter(RateLimiter):
+        def acquire(self, patience: float) -> None:
+            patient.back_off("luxstore", until=time.time() + 60)
 
-    patient = a_client(simulator.url, pace=SlowPace(60))
+    patient = a_client(simulator.url, limiter=SlowLimiter(60))
 
-    with pytest.raises(SilenceAsked):
+    with pytest.raises(RateLimited):
         patient.read_order(REF, TIME_ENOUGH)
 
     assert simulator.calls() == []
 
 
 def test_a_silence_that_another_environment_met_is_kept(client: Vtex, simulator: VtexSimulator) -> None:
-    client.be_silent("luxstore", until=time.time() + 60)
+    client.back_off("luxstore", until=time.time() + 60)
 
-    with pytest.raises(SilenceAsked):
+    with pytest.raises(RateLimited):
         client.read_order(REF, TIME_ENOUGH)
 
     assert simulator.calls() == []
 
 
 def test_a_shorter_silence_does_not_end_a_longer_one(client: Vtex, watch: Watch) -> None:
-    client.be_silent("luxstore", until=watch.now + 60)
-    client.be_silent("luxstore", until=watch.now + 10)
+    client.back_off("luxstore", until=watch.now + 60)
+    client.back_off("luxstore", until=watch.now + 10)
     watch.now += 30
 
-    with pytest.raises(SilenceAsked):
+    with pytest.raises(RateLimited):
         client.read_order(REF, TIME_ENOUGH)
 
 
 def test_a_new_silence_is_to_be_shared_once(client: Vtex, simulator: VtexSimulator, watch: Watch) -> None:
     simulator.fail(Fault("status", status=429, retry_after=120))
-    with pytest.raises(SilenceAsked):
+    with pytest.raises(RateLimited):
         client.read_order(REF, TIME_ENOUGH)
 
-    assert client.take_new_silences() == {"luxstore": watch.now + 120}
-    assert client.take_new_silences() == {}
+    assert client.take_new_backoffs() == {"luxstore": watch.now + 120}
+    assert client.take_new_backoffs() == {}
 
 
 def test_a_silence_that_another_environment_met_is_not_shared_again(client: Vtex) -> None:
-    client.be_silent("luxstore", until=time.time() + 60)
-    with pytest.raises(SilenceAsked):
+    client.back_off("luxstore", until=time.time() + 60)
+    with pytest.raises(RateLimited):
         client.read_order(REF, TIME_ENOUGH)
 
-    assert client.take_new_silences() == {}
+    assert client.take_new_backoffs() == {}
 
 
 # ---- Retry-After
@@ -603,7 +605,7 @@ def test_an_answer_that_trickles_is_given_up_when_the_time_is_over(
     simulator.fail(Fault("trickle"))
     watch.step = 3
 
-    with pytest.raises(TryAgainLater, match="VTEX took too long to answer"):
+    with pytest.raises(RetryLater, match="VTEX took too long to answer"):
         client.read_order(REF, TIME_ENOUGH)
 
 
@@ -612,7 +614,7 @@ def test_an_answer_that_does_not_begin_is_given_up_when_the_time_is_over(
 ) -> None:
     simulator.fail(Fault("delay", seconds=60))
 
-    with pytest.raises(TryAgainLater, match="VTEX gave no answer: ReadTimeout"):
+    with pytest.raises(RetryLater, match="VTEX gave no answer: ReadTimeout"):
         client.read_order(REF, 0.05)
 
 
@@ -643,59 +645,59 @@ def test_no_request_is_made_when_the_credentials_took_all_the_time(simulator: Vt
 
 
 def test_ten_requests_may_go_at_once(watch: Watch) -> None:
-    pace = Pace(60)
+    limiter = RateLimiter(60)
 
     for _ in range(10):
-        pace.take(0)
+        limiter.acquire(0)
 
     assert watch.slept == []
 
 
 def test_the_next_one_waits_for_its_turn(watch: Watch) -> None:
-    pace = Pace(60)
+    limiter = RateLimiter(60)
     for _ in range(10):
-        pace.take(0)
+        limiter.acquire(0)
 
-    pace.take(2)
+    limiter.acquire(2)
 
     assert sum(watch.slept) == pytest.approx(1)
 
 
 def test_a_turn_that_does_not_come_within_the_patience_is_not_waited_for(watch: Watch) -> None:
-    pace = Pace(60)
+    limiter = RateLimiter(60)
     for _ in range(10):
-        pace.take(0)
+        limiter.acquire(0)
 
     with pytest.raises(OutOfTime) as caught:
-        pace.take(0.9)
+        limiter.acquire(0.9)
 
     assert caught.value.wait == pytest.approx(1)
     assert watch.slept == []
 
 
 def test_patience_ends_even_when_others_take_the_turn_again_and_again(watch: Watch) -> None:
-    pace = Pace(60)
+    limiter = RateLimiter(60)
     for _ in range(10):
-        pace.take(0)
-    watch.meanwhile = lambda: pace.take(0) if len(watch.slept) < 9 else None
+        limiter.acquire(0)
+    watch.meanwhile = lambda: limiter.acquire(0) if len(watch.slept) < 9 else None
 
     with pytest.raises(OutOfTime):
-        pace.take(3.5)
+        limiter.acquire(3.5)
 
     assert sum(watch.slept) <= 3.5
 
 
 def test_with_no_time_to_wait_a_free_turn_is_taken() -> None:
-    Pace(60).take(-4)
+    RateLimiter(60).acquire(-4)
 
 
 def test_a_request_whose_turn_does_not_come_in_time_is_not_made(simulator: VtexSimulator) -> None:
-    pace = Pace(1)
+    limiter = RateLimiter(1)
     for _ in range(10):
-        pace.take(0)
+        limiter.acquire(0)
 
     with pytest.raises(OutOfTime):
-        a_client(simulator.url, pace=pace).read_order(REF, TIME_ENOUGH)
+        a_client(simulator.url, limiter=limiter).read_order(REF, TIME_ENOUGH)
 
     assert simulator.calls() == []
 
@@ -730,7 +732,7 @@ def test_what_was_answered_is_noted_for_the_metrics(
     if fault:
         simulator.fail(fault)
 
-    with suppress(TryAgainLater, OrderNotFound):
+    with suppress(RetryLater, OrderNotFound):
         client.read_order(REF, TIME_ENOUGH)
 
     assert [answer for answer, _ in client.answers] == [status]

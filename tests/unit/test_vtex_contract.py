@@ -23,7 +23,7 @@ from invoicekey.rules.order import Order
 from invoicekey.rules.policy import Policy
 from invoicekey.rules.verdict import Circumstances, Code, Outcome, judge
 from invoicekey.runtime.settings import VtexSettings
-from invoicekey.vtex.client import Pace, Vtex
+from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.vtex.feed import Feed
 from invoicekey.vtex.order_list import OrderList
 from invoicekey.vtex.subscriptions import Configurations, WantedHook
@@ -108,7 +108,7 @@ def seen() -> dict[str, list[tuple[httpx.Request, httpx.Response]]]:
         simulator.put_order(benchmark_orders.good("VVJ-975102-01", 1, hostname=SHOP))
         for name, act in ACTS.items():
             at_vtex = AtVtex(simulator)
-            vtex = Vtex(BASE_URL, credentials, Pace(AS_FAST_AS_IT_GOES), transport=at_vtex)
+            vtex = Vtex(BASE_URL, credentials, RateLimiter(AS_FAST_AS_IT_GOES), transport=at_vtex)
             Configurations(vtex).install_hook(SHOP, WANTED, TIME_ENOUGH)
             Configurations(vtex).install_feed(SHOP, STATUSES, TIME_ENOUGH)
             simulator.put_feed_event(SHOP, REF.order_id)
@@ -284,7 +284,7 @@ def test_an_order_id_is_one_segment_of_the_path(order_id: str) -> None:
     with VtexSimulator() as simulator:
         simulator.put_order({"orderId": order_id, "hostname": SHOP})
         at_vtex = AtVtex(simulator)
-        vtex = Vtex(BASE_URL, credentials, Pace(AS_FAST_AS_IT_GOES), transport=at_vtex)
+        vtex = Vtex(BASE_URL, credentials, RateLimiter(AS_FAST_AS_IT_GOES), transport=at_vtex)
 
         assert vtex.read_order(OrderRef(SHOP, order_id), TIME_ENOUGH).order_id == order_id
 

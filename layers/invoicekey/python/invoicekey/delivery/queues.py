@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from invoicekey.ledger.entries import Entry
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.telemetry import logger
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Outlets:
             lambda batch: _accepted(self._sns.publish_batch, TopicArn=self._alerts, PublishBatchRequestEntries=batch),
         )
 
-    def put_back(self, waits: Sequence[tuple[Message, float]]) -> list[Message]:
+    def return_to_queue(self, waits: Sequence[tuple[Message, float]]) -> list[Message]:
         """Make messages visible again after so many seconds; return those whose receipt handle SQS refused."""
         refused: list[Message] = []
         for begin in range(0, len(waits), MOST_ENTRIES):
@@ -117,13 +117,13 @@ class Outlets:
             refused += [message for number, (message, _) in enumerate(chunk) if str(number) not in accepted]
         return refused
 
-    def bury(self, message: Message, reason: str) -> None:
-        """Send a message to the dead-letter queue with the reason, raising TryAgainLater where SQS does not take it."""
+    def send_to_dead_letters(self, message: Message, reason: str) -> None:
+        """Send a message to the dead-letter queue with the reason, raising RetryLater where SQS does not take it."""
         attributes: Any = {"reason": _string(reason), "correlation_id": _string(message.correlation_id)}
         try:
             self._sqs.send_message(QueueUrl=self._dead_letters, MessageBody=message.body, MessageAttributes=attributes)
         except (BotoCoreError, ClientError) as error:
-            raise TryAgainLater("the dead-letter queue did not take the message") from error
+            raise RetryLater("the dead-letter queue did not take the message") from error
 
 
 class HookQueue:
@@ -156,15 +156,15 @@ class AlertTopic:
         self._arn = arn
 
     def publish(self, entry: str) -> None:
-        """Publish what `alert_entry` returned, raising TryAgainLater where SNS does not take it."""
+        """Publish what `alert_entry` returned, raising RetryLater where SNS does not take it."""
         try:
             self._sns.publish(TopicArn=self._arn, **json.loads(entry))
         except (BotoCoreError, ClientError) as error:
-            raise TryAgainLater(f"the alert topic did not take it: {_described(error)}") from error
+            raise RetryLater(f"the alert topic did not take it: {_described(error)}") from error
 
 
 def alert_entry(subject: str, message: str, attributes: dict[str, str | list[str]]) -> str:
-    """Return an alert as the JSON of a PublishBatch entry, to be kept in the ledger until it is told."""
+    """Return an alert as the JSON of a PublishBatch entry, to be kept in the ledger until it is sent."""
     return json.dumps({
         "Subject": subject,
         "Message": message,

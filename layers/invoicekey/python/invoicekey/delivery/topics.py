@@ -1,4 +1,4 @@
-"""The two topics: whether anybody hears them, and what the guard tells there."""
+"""The two topics: whether they have a confirmed subscription, and the notices that the guard publishes."""
 
 import json
 from typing import TYPE_CHECKING
@@ -7,32 +7,32 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from invoicekey.delivery.queues import AlertTopic, alert_entry
 from invoicekey.messages.notices import Notice
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
 
 TYPE = "operations"
-"""The attribute `type` of what is told here, for filter policies."""
+"""The attribute `type` of these notices, for filter policies."""
 
 
 class Topics:
-    """The topics, by their ARNs. Both methods raise TryAgainLater where SNS gives no answer."""
+    """The topics, by their ARNs. Both methods raise RetryLater where SNS gives no answer."""
 
     def __init__(self, sns: "SNSClient") -> None:
         self._sns = sns
 
-    def is_heard(self, arn: str) -> bool:
+    def has_confirmed_subscription(self, arn: str) -> bool:
         """Say whether the topic has a confirmed subscription; one click in an e-mail ends one."""
         try:
             attributes = self._sns.get_topic_attributes(TopicArn=arn)["Attributes"]
         except (BotoCoreError, ClientError) as error:
-            raise TryAgainLater(f"SNS did not say who listens: {type(error).__name__}") from error
+            raise RetryLater(f"SNS did not say who listens: {type(error).__name__}") from error
         return int(attributes.get("SubscriptionsConfirmed", "0")) > 0
 
     def publish(self, arn: str, notice: Notice, account: str | None = None) -> None:
         """Tell a topic something, about an account where it is about one."""
-        told = {"default": notice.body, "email": notice.body, "sms": notice.subject}
+        texts = {"default": notice.body, "email": notice.body, "sms": notice.subject}
         attributes: dict[str, str | list[str]] = {"type": TYPE, **({"account": account} if account else {})}
-        entry = alert_entry(notice.subject, json.dumps(told, ensure_ascii=False), attributes)
+        entry = alert_entry(notice.subject, json.dumps(texts, ensure_ascii=False), attributes)
         AlertTopic(self._sns, arn).publish(entry)

@@ -1,9 +1,12 @@
 """The ledger: one item an order, with what was last seen and what was last reported.
 
-It is what makes a report go out once (docs/architecture.md draws its states). Every write is on condition that the item
-is still as it was read, so nothing older than the ledger is ever written. Small items stand beside the orders: which
-order owns a key, until when an account at VTEX wants silence, how often a message was put back on purpose, when an
-account's last alerts went out, and which alerts are held back for a digest.
+It is what makes a report go out once (docs/architecture.md draws them). An entry carries its report, as an outbox
+does: state and report are one write. Every write is on condition that the item is still as it was read, so nothing
+older than the ledger is ever written. Small items stand beside the orders: which order owns a key, until when an
+account at VTEX is in back-off, how often a message was returned to the queue, when an account's last alerts went out
+(its alert quota), and which alerts are deferred for a digest.
+
+Attributes and keys keep the names that the first version stored, `first_heard_at` or `held#…`: see docs/glossary.md.
 """
 
 import contextlib
@@ -16,8 +19,8 @@ from typing import Any
 
 from invoicekey.ledger.table import Item, Table, TransactionRefused, Write
 from invoicekey.rules.notification import OrderRef
-from invoicekey.rules.policy import Limit
-from invoicekey.runtime.errors import Conflict, TryAgainLater
+from invoicekey.rules.policy import AlertQuota
+from invoicekey.runtime.errors import Conflict, RetryLater
 
 KEEP_CLOSED_DAYS = 400
 KEEP_CLAIMS_DAYS = 365
@@ -31,15 +34,15 @@ MOST_PROBLEMS = 10
 MOST_ACTS = 10
 """So many of what people did with an order are remembered."""
 FOLLOWED = "followed"
-HELD_BACK = "held_back"
-"""Lists of the table's index: orders by when they are read again, alerts by when they were held back."""
+DEFERRED = "held_back"
+"""Lists of the table's index: orders by when they are read again, alerts by when they were deferred."""
 OTHER_MARKETPLACE = "other_marketplace"
 DISMISSED, EXPIRED = "dismissed", "expired"
-"""Why a failure is set aside."""
-SPOILT = "the order's item in the ledger is spoilt: mend it"
+"""Why a failure is archived."""
+CORRUPT = "the order's item in the ledger is corrupt: mend it"
 """Why an order is tried again later whose item can't be read."""
 _DAY = 86_400
-_TRIES_FOR_TURNS = 5
+_TRIES_FOR_QUOTA = 5
 
 
 def checked_list(account: str) -> str:
@@ -74,7 +77,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One report and how far it has come. Its bytes are kept until it is told, for they may have to be sent again."""
+    """One report and how far it has come. Its bytes are kept until it is delivered: they may have to be sent again."""
 
     number: int
     type: str
@@ -88,7 +91,7 @@ class Report:
     alerted: bool = False
 
     @property
-    def is_told(self) -> bool:
+    def is_delivered(self) -> bool:
         """Say whether nothing is left to be sent."""
         return self.recorded and self.alerted
 
@@ -99,30 +102,30 @@ class Entry:
 
     ref: OrderRef
     version: int = 0
-    first_heard_at: datetime | None = None
+    first_seen_at: datetime | None = None
     checked_at: datetime | None = None
     outcome: str | None = None
     events: tuple[str, ...] = ()
     """The events that led to checks which have ended (notification.event_id), the newest last."""
-    errors_told: str | None = None
-    """The fingerprint of the errors that were told and are open or set aside; None when there are none."""
+    errors_reported: str | None = None
+    """The fingerprint of the errors that were reported and are open or archived; None when there are none."""
     errors: tuple[Shown, ...] = ()
     """Those errors."""
-    set_aside: str | None = None
+    archived: str | None = None
     """Why they are not followed any longer: `dismissed` or `expired`. They count as news only when they change."""
-    set_aside_why: str | None = None
+    archived_why: str | None = None
     """Since when, and in a person's words why."""
     acts: tuple[str, ...] = ()
     """What people did with it, each a time and words, the newest last."""
     opened_at: datetime | None = None
     followed_from: datetime | None = None
-    """When the open failure was last told, or a dismissal taken back; its readings follow from there (schedule.py)."""
+    """When the open failure was last reported, or undismissed; its readings follow from there (schedule.py)."""
     recheck_at: datetime | None = None
     """When the order is to be read again."""
     mended_at: datetime | None = None
     """When a failure of it was last closed as ok."""
     is_in_digests: bool = False
-    """Its failure was held back for a digest, and so is what becomes of it."""
+    """Its failure was deferred for a digest, and so is what becomes of it."""
     claims: frozenset[str] = frozenset()
     """The keys that it is to own."""
     claims_held: frozenset[str] = frozenset()
@@ -130,17 +133,17 @@ class Entry:
     claims_from: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Which of the claims are taken from which order, that owns them no longer."""
     report: Report | None = None
-    """The last report, told or not."""
+    """The last report, delivered or pending."""
 
     @property
     def has_open_failure(self) -> bool:
-        """Say whether a failure was told and not yet closed or set aside."""
-        return self.errors_told is not None and self.set_aside is None
+        """Say whether a failure was reported and not yet closed or archived."""
+        return self.errors_reported is not None and self.archived is None
 
     @property
     def is_to_be_closed(self) -> bool:
-        """Say whether machines wait for the end of a failure: an open one, or one that was given up."""
-        return self.errors_told is not None and self.set_aside != DISMISSED
+        """Say whether machines wait for the end of a failure: an open one, or one that expired."""
+        return self.errors_reported is not None and self.archived != DISMISSED
 
     @property
     def last_report_number(self) -> int:
@@ -157,8 +160,8 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldBack:
-    """What a digest is to tell of an order whose alert was held back."""
+class Deferral:
+    """What a digest is to say of an order whose alert was deferred."""
 
     kind: str
     """As in the alert's attribute `type`: failing, resolved or expired."""
@@ -168,15 +171,15 @@ class HeldBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Snapshot:
     """What one read of the ledger gave."""
 
     entries: dict[OrderRef, Entry]
-    """Those that can be read: an item that somebody spoilt by hand is left out, and is nobody else's trouble."""
-    silent_until: dict[str, float]
+    """Those that can be read: an item that somebody corrupt by hand is left out, and is nobody else's trouble."""
+    backoff_until: dict[str, float]
     """Until when, in seconds since 1970, nothing of an account may be read."""
-    put_back: dict[str, int]
-    """How often a message was put back on purpose, by its id."""
+    returned: dict[str, int]
+    """How often a message was returned to the queue on purpose, by its id."""
 
 
 class Ledger:
@@ -185,24 +188,24 @@ class Ledger:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def read(self, refs: Iterable[OrderRef], message_ids: Iterable[str] = ()) -> Page:
-        """Read up to 40 orders, their accounts' silences and the notes of messages, consistently, in one request."""
+    def read(self, refs: Iterable[OrderRef], message_ids: Iterable[str] = ()) -> Snapshot:
+        """Read up to 40 orders, their accounts' back-offs and the notes of messages, consistently, in one request."""
         orders = {order_key(ref): ref for ref in refs}
-        accounts = {silence_key(ref.account): ref.account for ref in orders.values()}
+        accounts = {backoff_key(ref.account): ref.account for ref in orders.values()}
         messages = {f"message#{message_id}": message_id for message_id in message_ids}
         items = self._table.get([*orders, *accounts, *messages])
         entries = {ref: _readable(ref, items.get(key)) for key, ref in orders.items()}
-        return Page(
+        return Snapshot(
             entries={ref: entry for ref, entry in entries.items() if entry},
-            silent_until=_numbers(items, accounts, "until"),
-            put_back={message: int(times) for message, times in _numbers(items, messages, "put_back").items()},
+            backoff_until=_numbers(items, accounts, "until"),
+            returned={message: int(times) for message, times in _numbers(items, messages, "put_back").items()},
         )
 
     def read_one(self, ref: OrderRef) -> Entry:
-        """Read an order anew; raise TryAgainLater where its item is spoilt by now."""
+        """Read an order anew; raise RetryLater where its item is corrupt by now."""
         entry = self.read([ref]).entries.get(ref)
         if entry is None:
-            raise TryAgainLater(SPOILT)
+            raise RetryLater(CORRUPT)
         return entry
 
     def write(self, entry: Entry) -> Entry:
@@ -252,53 +255,53 @@ class Ledger:
         """
         noted = _noted(entry, _ALERTED, in_digests=False)
         if entry.is_in_digests:
-            self._together(self._table.to_update(**noted), self._table.to_delete(held_key(entry.ref)))
+            self._together(self._table.to_update(**noted), self._table.to_delete(deferred_key(entry.ref)))
         else:
             self._table.update(**noted)
 
     def note_dismissed(self, entry: Entry) -> None:
-        """Note that the record of a dismissal was sent: nothing is left to be told, and the order needs no reading.
+        """Note that the record of a dismissal was sent: nothing is pending, and the order needs no reading.
 
         An alert that still waits for a digest is called off. All on condition that nobody has written the order since.
         """
-        told = entry.report and replace(entry.report, recorded=True, alerted=True)
-        done = replace(entry, version=entry.version + 1, recheck_at=None, is_in_digests=False, report=told)
+        delivered = entry.report and replace(entry.report, recorded=True, alerted=True)
+        done = replace(entry, version=entry.version + 1, recheck_at=None, is_in_digests=False, report=delivered)
         put = self._table.to_put(_item(done), **_as_read(entry))
-        self._together(put, self._table.to_delete(held_key(entry.ref)))
+        self._together(put, self._table.to_delete(deferred_key(entry.ref)))
 
-    def note_held_back(self, entry: Entry, held: HeldBack) -> None:
-        """Note that a digest is to tell the alert of the entry's report, in the place of an older one of the order."""
+    def note_deferred(self, entry: Entry, held: Deferral) -> None:
+        """Note that a digest is to hold the alert of the entry's report, in the place of an older one of the order."""
         noted = self._table.to_update(**_noted(entry, _ALERTED, in_digests=True))
-        self._together(noted, self._table.to_update(held_key(entry.ref), **_held(held)))
+        self._together(noted, self._table.to_update(deferred_key(entry.ref), **_held(held)))
 
-    def take_turns(self, account: str, kind: str, wanted: int, now: datetime, limit: Limit) -> int:
+    def acquire_alert_quota(self, account: str, kind: str, wanted: int, now: datetime, quota: AlertQuota) -> int:
         """Return how many of the wanted alerts may go out now: never more than the limit within its window."""
         key, at = f"turns#{account}#{kind}", now.timestamp()
-        for _ in range(_TRIES_FOR_TURNS):
+        for _ in range(_TRIES_FOR_QUOTA):
             item = self._table.get([key]).get(key, {})
             taken = [
-                moment for moment in map(float, item.get("taken", [])) if moment > at - limit.window.total_seconds()
+                moment for moment in map(float, item.get("taken", [])) if moment > at - quota.window.total_seconds()
             ]
-            granted = max(0, min(wanted, limit.alerts - len(taken)))
+            granted = max(0, min(wanted, quota.alerts - len(taken)))
             if not granted:
                 return 0
             version = int(item.get("version", 0))
             turns = {"pk": key, "version": version + 1, "taken": [str(m) for m in (*taken, *[at] * granted)]}
             with contextlib.suppress(Conflict):
-                expires = {"expires_at": int(at + limit.window.total_seconds()) + _DAY}
+                expires = {"expires_at": int(at + quota.window.total_seconds()) + _DAY}
                 condition = "version = :version" if version else "attribute_not_exists(pk)"
                 self._table.put({**turns, **expires}, condition, **({"version": version} if version else {}))
                 return granted
-        raise TryAgainLater("other environments took their turns again and again")
+        raise RetryLater("other environments took their turns again and again")
 
-    def note_silence(self, account: str, until: float) -> None:
-        """Note until when, in seconds since 1970, nothing of an account may be read; a longer silence stays."""
-        item = {"pk": silence_key(account), "until": int(until) + 1, "expires_at": int(until) + _DAY}
+    def note_backoff(self, account: str, until: float) -> None:
+        """Note until when, in seconds since 1970, nothing of an account may be read; a longer back-off stays."""
+        item = {"pk": backoff_key(account), "until": int(until) + 1, "expires_at": int(until) + _DAY}
         with contextlib.suppress(Conflict):
             self._table.put(item, "attribute_not_exists(pk) OR #until < :until", until=item["until"])
 
-    def note_put_back(self, message_id: str) -> None:
-        """Note that a message was put back on purpose, so that only other receives count as deaths."""
+    def note_returned(self, message_id: str) -> None:
+        """Note that a message was returned to the queue on purpose, so that only other receives count as deaths."""
         self._table.update(
             f"message#{message_id}",
             "ADD put_back :one SET expires_at = :expires",
@@ -345,8 +348,8 @@ def claim_key(account: str, key: str) -> str:
     return f"key#{account}#{key}"
 
 
-def silence_key(account: str) -> str:
-    """Return the key of the item that says until when an account wants silence."""
+def backoff_key(account: str) -> str:
+    """Return the key of the item that says until when an account is in back-off."""
     return f"silence#{account}"
 
 
@@ -363,7 +366,7 @@ def _as_read(entry: Entry) -> dict[str, Any]:
 
 
 def _noted(entry: Entry, change: str, **values: object) -> dict[str, Any]:
-    # The version grows too, so that who read the report as untold can't take it over any more.
+    # The version grows too, so that who read the report as pending can't take it over any more.
     return {
         "key": order_key(entry.ref),
         "change": f"{change} ADD version :one",
@@ -382,17 +385,17 @@ def _claim_of(item: Item) -> Claim:
     return Claim(item["order_id"], datetime.fromtimestamp(int(item["expires_at"]), UTC))
 
 
-def held_key(ref: OrderRef) -> str:
-    """Return the key of the item that keeps what a digest is to tell of an order."""
+def deferred_key(ref: OrderRef) -> str:
+    """Return the key of the item that keeps the deferred alert of an order."""
     return f"held#{ref.account}#{ref.order_id}"
 
 
-def _held(held: HeldBack) -> dict[str, Any]:
+def _held(held: Deferral) -> dict[str, Any]:
     return {
         "change": "SET kind = :kind, codes = :codes, #list = :list, list_at = :since REMOVE digest",
         "kind": held.kind,
         "codes": list(held.codes),
-        "list": HELD_BACK,
+        "list": DEFERRED,
         "since": _text(held.since),
     }
 
@@ -402,14 +405,14 @@ def _item(entry: Entry) -> Item:
     item = {
         "pk": order_key(entry.ref),
         "version": entry.version,
-        "first_heard_at": _text(entry.first_heard_at),
+        "first_heard_at": _text(entry.first_seen_at),
         "checked_at": _text(entry.checked_at),
         "outcome": entry.outcome,
         "events": list(entry.events),
-        "errors_told": entry.errors_told,
+        "errors_told": entry.errors_reported,
         "errors": [_shown_item(error) for error in entry.errors[:MOST_PROBLEMS]],
-        "set_aside": entry.set_aside,
-        "set_aside_why": entry.set_aside_why,
+        "set_aside": entry.archived,
+        "set_aside_why": entry.archived_why,
         "acts": list(entry.acts),
         "opened_at": _text(entry.opened_at),
         "followed_from": _text(entry.followed_from),
@@ -457,7 +460,7 @@ def _report_item(report: Report) -> Item:
 
 
 def _numbers(items: Mapping[str, Item], names: Mapping[str, str], attribute: str) -> dict[str, float]:
-    """Return a number of each small item by its name; one that is absent or spoilt is left out."""
+    """Return a number of each small item by its name; one that is absent or corrupt is left out."""
     numbers: dict[str, float] = {}
     for key, name in names.items():
         with contextlib.suppress(KeyError, TypeError, ValueError):
@@ -481,14 +484,14 @@ def entry_of(ref: OrderRef, item: Item | None) -> Entry:
     return Entry(
         ref,
         version=int(item["version"]),
-        first_heard_at=_moment(item.get("first_heard_at")),
+        first_seen_at=_moment(item.get("first_heard_at")),
         checked_at=_moment(item.get("checked_at")),
         outcome=item.get("outcome"),
         events=tuple(item.get("events", ())),
-        errors_told=item.get("errors_told"),
+        errors_reported=item.get("errors_told"),
         errors=tuple(Shown(**error) for error in item.get("errors", ())),
-        set_aside=item.get("set_aside"),
-        set_aside_why=item.get("set_aside_why"),
+        archived=item.get("set_aside"),
+        archived_why=item.get("set_aside_why"),
         acts=tuple(item.get("acts", ())),
         opened_at=_moment(item.get("opened_at")),
         followed_from=_moment(item.get("followed_from")),

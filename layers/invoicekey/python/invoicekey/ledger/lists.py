@@ -1,7 +1,7 @@
-"""What is still to be done: orders to be read again, alerts held back for a digest, and what was checked of late.
+"""What is still to be done: orders to be read again, alerts deferred for a digest, and what was checked of late.
 
 Read by the table's index, never by a scan. The index lags a moment behind the items, so whoever acts on what it says
-does so on condition that the item still says it. An item that somebody spoilt by hand is left out.
+does so on condition that the item still says it. An item that somebody corrupt by hand is left out.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
 
-from invoicekey.ledger.entries import FOLLOWED, HELD_BACK, Shown, checked_list, held_key, order_key, ref_of
+from invoicekey.ledger.entries import DEFERRED, FOLLOWED, Shown, checked_list, deferred_key, order_key, ref_of
 from invoicekey.ledger.table import Item, Table
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import Code
@@ -30,18 +30,18 @@ class FollowedOrder:
     ref: OrderRef
     due_at: datetime
     opened_at: datetime | None
-    """When its failure was first told; None where none is open."""
+    """When its failure was first reported; None where none is open."""
     checked_at: datetime
     outcome: str | None
     mended_at: datetime | None
     """When a failure of it was last closed as ok."""
-    set_aside: str | None
+    archived: str | None
     errors: tuple[Shown, ...]
 
     @property
     def is_open(self) -> bool:
         """Say whether it has an open failure; a dismissed one is still read once more, and is none."""
-        return self.opened_at is not None and self.set_aside is None
+        return self.opened_at is not None and self.archived is None
 
     @property
     def is_second_look(self) -> bool:
@@ -63,19 +63,19 @@ class CheckedOrder:
     checked_at: datetime
     mended_at: datetime | None
     """When a failure of it was last closed as ok."""
-    set_aside: str | None
+    archived: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class HeldAlert:
-    """An alert that a digest is to tell."""
+class DeferredAlert:
+    """An alert that waits for a digest."""
 
     ref: OrderRef
     kind: str
     codes: tuple[Code, ...]
     since: datetime
     digest: int | None
-    """The run that has taken it up for its digest, told or not."""
+    """The run whose digest it is assigned to, sent or not."""
 
 
 class Backlog:
@@ -108,21 +108,21 @@ class Backlog:
         """Yield an account's orders that were last checked since then, and are not followed."""
         return self._listed(checked_list(account), _checked, since=_text(since))
 
-    def held_back(self) -> dict[str, list[HeldAlert]]:
-        """Return the alerts that are held back, by account, the oldest first."""
-        held: dict[str, list[HeldAlert]] = {}
-        for alert in self._listed(HELD_BACK, _held):
-            held.setdefault(alert.ref.account, []).append(alert)
-        return held
+    def deferred(self) -> dict[str, list[DeferredAlert]]:
+        """Return the alerts that are deferred, by account, the oldest first."""
+        deferred: dict[str, list[DeferredAlert]] = {}
+        for alert in self._listed(DEFERRED, _deferred):
+            deferred.setdefault(alert.ref.account, []).append(alert)
+        return deferred
 
-    def take_up(self, alert: HeldAlert, digest: int) -> bool:
-        """Note that a run takes up an alert for its digest; say whether it is still the one that was listed."""
+    def assign(self, alert: DeferredAlert, digest: int) -> bool:
+        """Note that a run assigns an alert for its digest; say whether it is still the one that was listed."""
         # The SDK repeats a write of which it lost the answer, and must not meet its own.
         was_taken_up_by = "attribute_not_exists(digest)" if alert.digest is None else "digest = :before"
         before = {} if alert.digest is None else {"before": alert.digest}
         try:
             self._table.update(
-                held_key(alert.ref),
+                deferred_key(alert.ref),
                 "SET digest = :digest",
                 f"list_at = :since AND kind = :kind AND ({was_taken_up_by} OR digest = :digest)",
                 digest=digest,
@@ -134,10 +134,10 @@ class Backlog:
             return False
         return True
 
-    def drop(self, alert: HeldAlert) -> None:
-        """Forget an alert that the digest has told which took it up, unless the order has another one by now."""
+    def drop(self, alert: DeferredAlert) -> None:
+        """Forget an alert whose digest was sent, unless the order has another one by now."""
         with suppress(Conflict):
-            self._table.delete(held_key(alert.ref), "digest = :digest", digest=alert.digest)
+            self._table.delete(deferred_key(alert.ref), "digest = :digest", digest=alert.digest)
 
     def note_accounts(self, accounts: Iterable[str]) -> None:
         """Keep which accounts are served, for those who may not read the credentials."""
@@ -160,7 +160,7 @@ def readable[T, U](things: Iterable[T], read: Callable[[T], U], key: Callable[[T
         except (KeyError, TypeError, ValueError):
             telemetry.count("ledger_unreadable")
             account, _, order_id = key(thing).partition("#")[2].partition("#")
-            logger.error("an item in the ledger is spoilt: mend it", extra={"account": account, "order_id": order_id})
+            logger.error("an item in the ledger is corrupt: mend it", extra={"account": account, "order_id": order_id})
         else:
             yield was_read
 
@@ -173,7 +173,7 @@ def _followed(item: Item) -> FollowedOrder:
         checked_at=_time(item["checked_at"]),
         outcome=item.get("outcome"),
         mended_at=_moment(item.get("mended_at")),
-        set_aside=item.get("set_aside"),
+        archived=item.get("set_aside"),
         errors=tuple(map(_shown, item.get("errors", ()))),
     )
 
@@ -184,7 +184,7 @@ def _checked(item: Item) -> CheckedOrder:
         outcome=item["outcome"],
         checked_at=_time(item["checked_at"]),
         mended_at=_moment(item.get("mended_at")),
-        set_aside=item.get("set_aside"),
+        archived=item.get("set_aside"),
     )
 
 
@@ -194,10 +194,10 @@ def _shown(error: Item) -> Shown:
     return Shown(**error)
 
 
-def _held(item: Item) -> HeldAlert:
+def _deferred(item: Item) -> DeferredAlert:
     if item["kind"] not in _KINDS:
         raise ValueError(f"expected one of {', '.join(_KINDS)}")
-    return HeldAlert(
+    return DeferredAlert(
         ref=ref_of(item["pk"]),
         kind=item["kind"],
         codes=tuple(map(Code, item.get("codes", ()))),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from invoicekey.runtime.errors import Conflict, LedgerAway
+from invoicekey.runtime.errors import Conflict, LedgerUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -31,7 +31,7 @@ class TransactionRefused(Exception):
 
 
 class Table:
-    """The table. A condition that does not hold is Conflict; whatever else keeps an item from us, LedgerAway."""
+    """The table. A condition that does not hold is Conflict; whatever else keeps an item from us, LedgerUnavailable."""
 
     def __init__(self, client: "DynamoDBClient", name: str) -> None:
         self._client = client
@@ -42,7 +42,7 @@ class Table:
         requested = {self._name: {"Keys": [{"pk": {"S": key}} for key in keys], "ConsistentRead": True}}
         answer = self._call("batch_get_item", RequestItems=requested)
         if answer.get("UnprocessedKeys"):
-            raise LedgerAway("the ledger is too busy to be read")
+            raise LedgerUnavailable("the ledger is too busy to be read")
         items = (_plain(item) for item in answer["Responses"].get(self._name, []))
         return {item["pk"]: item for item in items}
 
@@ -111,7 +111,7 @@ class Table:
             if _code(error) != "TransactionConflictException" or tries_left == 1:
                 raise _meaning(error) from error
         except BotoCoreError as error:
-            raise LedgerAway(f"the ledger gave no answer: {type(error).__name__}") from error
+            raise LedgerUnavailable(f"the ledger gave no answer: {type(error).__name__}") from error
         else:
             return answer
         # A note of what was sent must not get lost because a transaction has the item just now.
@@ -128,7 +128,7 @@ def _meaning(error: ClientError) -> Exception:
     if code in {"ConditionalCheckFailedException", "TransactionConflictException"}:
         return Conflict()
     if code != "TransactionCanceledException":
-        return LedgerAway(f"the ledger answered {code}")
+        return LedgerUnavailable(f"the ledger answered {code}")
     reasons: Any = error.response.get("CancellationReasons", [])
     codes = {reason.get("Code", "None") for reason in reasons} - {"None"}
     if codes == {"ConditionalCheckFailed"}:
@@ -136,7 +136,7 @@ def _meaning(error: ClientError) -> Exception:
         return TransactionRefused({number: _plain(reason.get("Item", {})) for number, reason in failed.items()})
     if codes and codes <= {"ConditionalCheckFailed", "TransactionConflict"}:
         return Conflict()
-    return LedgerAway(f"the ledger refused a transaction: {', '.join(sorted(codes)) or code}")
+    return LedgerUnavailable(f"the ledger refused a transaction: {', '.join(sorted(codes)) or code}")
 
 
 def _conditions(condition: str | None, values: Mapping[str, object], change: str = "") -> dict[str, Any]:

@@ -208,7 +208,7 @@ def resolved(
 def expired(
     account: str, order: Order, problems: Sequence[Problem], *, opened_at: datetime, now: datetime, style: Style
 ) -> Alert:
-    """Write the last alert about a failure that is given up; `problems` as in the verdict, with one error at least."""
+    """Write the last alert about a failure that expires; `problems` as in the verdict, with one error at least."""
     first, *others = _errors(problems)
     language = style.language
     age = texts.age(now - opened_at, language)

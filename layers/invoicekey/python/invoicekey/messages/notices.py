@@ -32,9 +32,9 @@ def not_shown(account: str, language: str, stack: str) -> Notice:
     return _notice(_NOT_SHOWN_SUBJECT, _NOT_SHOWN_BODY, language, stack, account=account)
 
 
-def operations_unheard(language: str, stack: str) -> Notice:
+def operations_unconfirmed(language: str, stack: str) -> Notice:
     """Say, on the alert topic, that nobody hears the alarms."""
-    return _notice(_UNHEARD_SUBJECT, _UNHEARD_BODY, language, stack)
+    return _notice(_UNCONFIRMED_SUBJECT, _UNCONFIRMED_BODY, language, stack)
 
 
 def _notice(subject: Said, body: Said, language: str, stack: str, **values: str) -> Notice:
@@ -123,9 +123,9 @@ VTEX answered with nothing in it. Writing ours would erase another system's, if 
 If ours is there, it goes on working; if not, we may not hear of this account's invoiced orders.""",
 )
 
-_UNHEARD_SUBJECT = Said("Nenhuma pessoa recebe os alarmes deste sistema", "Nobody hears the alarms of this system")
+_UNCONFIRMED_SUBJECT = Said("Nenhuma pessoa recebe os alarmes deste sistema", "Nobody hears the alarms of this system")
 
-_UNHEARD_BODY = Said(
+_UNCONFIRMED_BODY = Said(
     """\
 Assine os alarmes deste sistema: o tópico de operações não tem nenhuma assinatura confirmada.
 

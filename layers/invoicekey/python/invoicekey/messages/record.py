@@ -99,7 +99,7 @@ class ResolvedData(Data):
 
 
 class ExpiredData(Data):
-    """Data of invoicekey.order.expired.v1: what was still wrong when the order was given up."""
+    """Data of invoicekey.order.expired.v1: what was still wrong when the failure expired."""
 
 
 class _Record(_Model):
@@ -113,21 +113,21 @@ class _Record(_Model):
 
 
 class FailingRecord(_Record):
-    """An order began to fail, or fails otherwise than was told."""
+    """An order began to fail, or fails otherwise than was reported."""
 
     type: Literal[RecordType.FAILING] = RecordType.FAILING
     data: FailingData
 
 
 class ResolvedRecord(_Record):
-    """A failure that was told is closed."""
+    """A failure that was reported is closed."""
 
     type: Literal[RecordType.RESOLVED] = RecordType.RESOLVED
     data: ResolvedData
 
 
 class ExpiredRecord(_Record):
-    """A failure that was told did not close in thirty days, and is not followed any longer."""
+    """A failure that was reported did not close in thirty days, and is not followed any longer."""
 
     type: Literal[RecordType.EXPIRED] = RecordType.EXPIRED
     data: ExpiredData
@@ -161,7 +161,7 @@ def expired(
     now: datetime,
     language: str,
 ) -> ExpiredRecord:
-    """Write the record of a failure that is given up."""
+    """Write the record of a failure that expires."""
     data = ExpiredData(**_data(account, order, problems, report, first_seen_at, language))
     return ExpiredRecord(**_envelope(RecordType.EXPIRED, data, now), data=data)
 

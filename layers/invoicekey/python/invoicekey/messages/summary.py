@@ -25,8 +25,8 @@ FRESH_FOR = timedelta(minutes=75)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """An order whose alert was held back."""
+class DeferredOrder:
+    """An order whose alert was deferred."""
 
     order_id: str
     kind: str
@@ -67,11 +67,11 @@ class Week:
     last_checked_at: datetime | None
 
 
-def digest(account: str, held: Sequence[Held], style: Style) -> Alert:
-    """Write the alerts that were held back as one; one of them at least."""
+def digest(account: str, deferred: Sequence[DeferredOrder], style: Style) -> Alert:
+    """Write the alerts that were deferred as one; one of them at least."""
     language = style.language
-    failing, expired, resolved = (_of_kind(held, kind) for kind in ("failing", "expired", "resolved"))
-    since = texts.local(min(order.since for order in held), style.timezone)
+    failing, expired, resolved = (_of_kind(deferred, kind) for kind in ("failing", "expired", "resolved"))
+    since = texts.local(min(order.since for order in deferred), style.timezone)
     codes = [code for order in failing for code in order.codes]
     told, *briefer = _digest_ways(len(failing), len(expired), len(resolved), codes, since, language)
     body = render(
@@ -190,9 +190,9 @@ def _summary(
     )
 
 
-def _of_kind(held: Iterable[Held], kind: str) -> list[Held]:
-    """Return the orders of a kind, those held back first first."""
-    return sorted((order for order in held if order.kind == kind), key=lambda order: (order.since, order.order_id))
+def _of_kind(deferred: Iterable[DeferredOrder], kind: str) -> list[DeferredOrder]:
+    """Return the orders of a kind, those deferred first first."""
+    return sorted((order for order in deferred if order.kind == kind), key=lambda order: (order.since, order.order_id))
 
 
 def _digest_ways(
@@ -218,7 +218,7 @@ def _in_shop_or_not(said: Counted, language: str, count: int, **values: str) -> 
     return [said.to(language, count, shop=shop, **values) for shop in (texts.IN_SHOP, "")]
 
 
-def _counts(failing: Sequence[Held], language: str) -> str:
+def _counts(failing: Sequence[DeferredOrder], language: str) -> str:
     """Count the orders by their first error: "31 sem chave de acesso | 4 com chave fora do formato"."""
     orders = Counter(order.codes[0] for order in failing if order.codes).most_common(MOST_COUNTS)
     others = len(failing) - sum(count for _, count in orders)
@@ -236,7 +236,7 @@ class _Group:
     lines: tuple[str, ...]
 
 
-def _group(orders: Sequence[Held], most: int) -> list[_Group]:
+def _group(orders: Sequence[DeferredOrder], most: int) -> list[_Group]:
     """Name the first orders of a kind; no group where there is none to name."""
     named = [order.order_id for order in orders[:most]]
     lines = tuple(", ".join(line) for line in batched(named, ORDERS_A_LINE, strict=False))

@@ -26,7 +26,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class AlertQuota:
     """So many alerts of a kind and an account go out at once within the window; the others wait for a digest."""
 
     alerts: int

@@ -133,7 +133,7 @@ class Circumstances:
 
     account: str
     now: datetime
-    first_heard_at: datetime
+    first_seen_at: datetime
     has_open_failure: bool = False
     owners: Mapping[str, str] = MappingProxyType({})
     """The orders that showed some of this order's keys before it did, by key."""
@@ -186,7 +186,7 @@ def judge(order: Order, policy: Policy, given: Circumstances) -> Verdict:
     )
     if not verdict.errors:
         return verdict
-    grace_end = given.first_heard_at + policy.key_grace
+    grace_end = given.first_seen_at + policy.key_grace
     only_missing = all(error.code is Code.MISSING for error in verdict.errors)
     if only_missing and given.now < grace_end and not given.has_open_failure:
         return Verdict(Outcome.WAITING, problems, wait_until=grace_end)
@@ -197,7 +197,7 @@ def _without_invoice(status: str, policy: Policy, given: Circumstances) -> Verdi
     if status != "invoiced":
         return Verdict(Outcome.NOT_INVOICED)
     problems = (Problem(Code.NO_INVOICE),)
-    grace_end = given.first_heard_at + policy.invoice_grace
+    grace_end = given.first_seen_at + policy.invoice_grace
     if given.now < grace_end and not given.has_open_failure:
         return Verdict(Outcome.WAITING, problems, wait_until=grace_end)
     return Verdict(Outcome.FAILING, problems)
@@ -233,7 +233,7 @@ def _all_came_back(order: Order) -> bool:
 def _problems(sales: Sequence[Package], policy: Policy, given: Circumstances) -> Iterator[Problem]:
     """Yield, invoice by invoice, its one error where it has one, then its warnings."""
     year, numbers = given.now.year, _numbers_by_key(sales)
-    is_overdue = policy.tracking_grace is not None and given.now >= given.first_heard_at + policy.tracking_grace
+    is_overdue = policy.tracking_grace is not None and given.now >= given.first_seen_at + policy.tracking_grace
     for sale in sales:
         key = access_key.parse(sale.invoice_key)
         other_number = _other_number_of_its_key(sale, numbers)
@@ -268,7 +268,7 @@ def _own_keys(sales: Sequence[Package], problems: Sequence[Problem], given: Circ
 def _overdue_at(problems: Sequence[Problem], policy: Policy, given: Circumstances) -> datetime | None:
     if policy.tracking_grace is None or not any(problem.code in NOT_ON_ITS_WAY for problem in problems):
         return None
-    return given.first_heard_at + policy.tracking_grace
+    return given.first_seen_at + policy.tracking_grace
 
 
 _KEY_IS_SOUND = (None, Code.ISSUER_MISMATCH, Code.REUSED)

@@ -44,7 +44,7 @@ class _Pause:
         self._used_at = clock()
 
     def end(self, **_: object) -> None:
-        """Be told that a request is about to be sent, before it has its connection.
+        """Learn that a request is about to be sent, before it has its connection.
 
         Of ten threads that begin side by side, the first closes for all. Whoever is being answered goes on: to close a
         client is to forget its idle connections (urllib3's PoolManager.clear), and it makes new ones when it is asked.

@@ -1,7 +1,7 @@
 """What can go wrong at the borders, as the steps of a check see it."""
 
 
-class TryAgainLater(Exception):
+class RetryLater(Exception):
     """Something outside did not give what it should; the message goes back to the queue.
 
     `why` is short and free of secrets and of anybody's data; `wait` is what the other side asked for, in seconds.
@@ -13,20 +13,20 @@ class TryAgainLater(Exception):
         self.wait = wait
 
 
-class LedgerAway(TryAgainLater):
-    """The ledger gave no answer, or a refusal: what is written down there and not told yet is not known."""
+class LedgerUnavailable(RetryLater):
+    """The ledger gave no answer, or a refusal: which reports are pending there is not known."""
 
 
-class CredentialsRefused(TryAgainLater):
+class CredentialsRefused(RetryLater):
     """VTEX refused the account's appKey and appToken, or there are none."""
 
 
-class SilenceAsked(TryAgainLater):
+class RateLimited(RetryLater):
     """VTEX answered 429 or 503, now or a while ago: nothing of the account is read until the wait is over."""
 
 
-class OutOfTime(TryAgainLater):
-    """It is not this check's turn: time, the pace or another environment's report leave no room. Not a trouble."""
+class OutOfTime(RetryLater):
+    """It is not this check's turn: time, the rate limit or another environment's report leave no room. No trouble."""
 
 
 class OrderNotFound(Exception):

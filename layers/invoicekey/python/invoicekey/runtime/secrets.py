@@ -1,6 +1,6 @@
 """The two secrets, read from Secrets Manager and kept for a while.
 
-A change is taken up within five minutes. When Secrets Manager fails, the last good value serves for up to an hour.
+A change is assigned within five minutes. When Secrets Manager fails, the last good value serves for up to an hour.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from invoicekey.runtime.errors import CredentialsRefused, TryAgainLater
+from invoicekey.runtime.errors import CredentialsRefused, RetryLater
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -36,7 +36,7 @@ class CachedSecret:
         self._reads = 0
 
     def value(self) -> dict[str, Any]:
-        """Return the secret, at most five minutes old, an hour when Secrets Manager fails; else raise TryAgainLater."""
+        """Return the secret, at most five minutes old, an hour when Secrets Manager fails; else raise RetryLater."""
         reads = self._reads
         with self._one_reads:  # ten checks begin side by side
             age = self._clock() - self._read_at
@@ -54,10 +54,10 @@ class CachedSecret:
     def value_now(self) -> dict[str, Any]:
         """Return the secret as it is now, for a caller who passes it on: an outdated one would undo a change.
 
-        Raises TryAgainLater when Secrets Manager does not give it, whatever was read before.
+        Raises RetryLater when Secrets Manager does not give it, whatever was read before.
         """
         if not self._read():
-            raise TryAgainLater(_NOT_GIVEN)
+            raise RetryLater(_NOT_GIVEN)
         return self._usable()
 
     def _may_read_again(self) -> bool:
@@ -65,7 +65,7 @@ class CachedSecret:
 
     def _usable(self) -> dict[str, Any]:
         if self._value is None or self._clock() - self._read_at >= USABLE_SECONDS:
-            raise TryAgainLater(_NOT_GIVEN)
+            raise RetryLater(_NOT_GIVEN)
         return self._value
 
     def _read(self) -> bool:

@@ -1,298 +1,105 @@
-"""Each function's environment, read and checked once at start-up.
+"""Each function's environment, read and checked once at start-up: a setting a line, with the variable that holds it.
 
 A wrong deployment fails on its first line and says which variable, what was expected and what came. Plain dataclasses,
 because the receiver cannot pay for a settings library at a cold start (docs/decisions/0004-a-light-receiver.md).
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import SplitResult, urlsplit
 
 from invoicekey.rules.notification import KNOWN_STATES
-from invoicekey.rules.policy import Limit, Policy
+from invoicekey.rules.policy import AlertQuota, Policy
 
 if TYPE_CHECKING:
     from invoicekey.messages.alert import Style
 
-_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "host.docker.internal"})
+type Environment = Mapping[str, str]
+
 CPF_LENGTH = 11
-_LANGUAGES = ("pt-BR", "en")
 CHECKER_SHARE, DRAIN_SHARE, GUARD_SHARE, COMMANDS_SHARE = 0.45, 0.04, 0.01, 0.05
 """Of VtexRequestsPerMinute: two checkers may run at once, one of each of the others. Together they are all of it."""
+_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "host.docker.internal"})
+_LANGUAGES = ("pt-BR", "en")
 
 
 class SettingsError(ValueError):
     """The environment of the function is not what it needs; the message names the variable."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiverSettings:
-    """What ReceiveHookFunction needs."""
+# ---- How a variable is read
 
-    hook_queue_url: str
-    hook_secret_arn: str
-    accounts: frozenset[str]
-    """The accounts whose events are taken; empty: any."""
-    watched_statuses: frozenset[str]
 
-    @classmethod
-    def read(cls, environment: Mapping[str, str]) -> "ReceiverSettings":
-        """Read the environment, raising SettingsError."""
-        reader = _Reader(environment)
-        return cls(
-            hook_queue_url=reader.text("HOOK_QUEUE_URL"),
-            hook_secret_arn=reader.text("HOOK_SECRET_ARN"),
-            accounts=reader.names("VTEX_ACCOUNTS"),
-            watched_statuses=reader.states("WATCHED_STATUSES"),
+def _text(environment: Environment, name: str) -> str:
+    value = environment.get(name, "").strip()
+    if not value:
+        raise SettingsError(f"{name}: expected a value, it is not set")
+    return value
+
+
+def _one_of(environment: Environment, name: str, choices: tuple[str, ...]) -> str:
+    value = _text(environment, name)
+    if value not in choices:
+        raise SettingsError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+    return value
+
+
+def _names(environment: Environment, name: str) -> frozenset[str]:
+    """Read a comma separated list in lower case; blank entries are left out, and the list may be empty."""
+    entries = environment.get(name, "").split(",")
+    return frozenset(entry.strip().casefold() for entry in entries if entry.strip())
+
+
+def _states(environment: Environment, name: str) -> frozenset[str]:
+    """Read a list of VTEX's order states. A typing error would silence the shop's hook, so none is let through."""
+    states = _names(environment, name)
+    if not states or states - KNOWN_STATES:
+        unknown = ", ".join(sorted(states - KNOWN_STATES)) or "none"
+        raise SettingsError(f"{name}: expected order states of VTEX such as invoiced, got {unknown}")
+    return states
+
+
+def _number(environment: Environment, name: str, least: int = 1) -> int:
+    value = _text(environment, name)
+    if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) < least:
+        raise SettingsError(f"{name}: expected a whole number from {least} on, got {value!r}")
+    return int(value)
+
+
+def _share(environment: Environment, name: str, share: float) -> int:
+    return max(1, int(_number(environment, name) * share))
+
+
+def _seconds(environment: Environment, name: str, least: int = 1, times: int = 1) -> timedelta:
+    return times * timedelta(seconds=_number(environment, name, least))
+
+
+def _time_zone(environment: Environment, name: str) -> str:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    value = _text(environment, name)
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise SettingsError(f"{name}: expected an IANA time zone such as America/Sao_Paulo, got {value!r}") from None
+    return value
+
+
+def _base_url(environment: Environment, name: str) -> str:
+    """Read VTEX's address. An account's credentials go there, so it is https and the account's own host."""
+    value = _text(environment, name).rstrip("/")
+    address = _address(value.replace("{account}", "account"))
+    if not address:
+        raise SettingsError(f"{name}: expected an address such as https://{{account}}.example.com, got {value!r}")
+    is_account_s_own = address.scheme == "https" and "{account}" in value
+    if not is_account_s_own and address.hostname not in _LOCAL_HOSTS:
+        raise SettingsError(
+            f"{name}: expected https and {{account}} in it for any host but this machine's, got {value!r}"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class CheckerSettings:
-    """What CheckInvoiceFunction needs."""
-
-    hook_queue_url: str
-    dead_letter_queue_url: str
-    failure_queue_url: str
-    alert_topic_arn: str
-    ledger_table: str
-    credentials_secret_arn: str
-    vtex_base_url: str
-    requests_per_minute: int
-    """Of this environment: its half of nine tenths of the stack's VtexRequestsPerMinute."""
-    retry_base: timedelta
-    lease: timedelta
-    """How long a report may be under way before another environment takes it over: twice the function's timeout."""
-    style: "Style"
-    limit: Limit
-    policy: Policy
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str]) -> "CheckerSettings":
-        """Read the environment, raising SettingsError."""
-        reader = _Reader(environment)
-        return cls(
-            hook_queue_url=reader.text("HOOK_QUEUE_URL"),
-            dead_letter_queue_url=reader.text("HOOK_DEAD_LETTER_QUEUE_URL"),
-            failure_queue_url=reader.text("FAILURE_QUEUE_URL"),
-            alert_topic_arn=reader.text("ALERT_TOPIC_ARN"),
-            ledger_table=reader.text("LEDGER_TABLE_NAME"),
-            credentials_secret_arn=reader.text("VTEX_CREDENTIALS_SECRET_ARN"),
-            vtex_base_url=reader.base_url("VTEX_BASE_URL"),
-            requests_per_minute=max(1, int(reader.number("VTEX_REQUESTS_PER_MINUTE") * CHECKER_SHARE)),
-            retry_base=reader.seconds("RETRY_BASE_SECONDS"),
-            lease=2 * reader.seconds("FUNCTION_TIMEOUT_SECONDS"),
-            style=reader.style(),
-            limit=Limit(reader.number("ALERT_BURST"), timedelta(minutes=reader.number("ALERT_WINDOW_MINUTES"))),
-            policy=Policy(
-                affiliate_ids=reader.names("CNOVA_AFFILIATE_IDS"),
-                seller_tax_ids=frozenset(map(_bare_tax_id, reader.names("SELLER_TAX_IDS"))),
-                invoice_grace=reader.seconds("INVOICE_GRACE_SECONDS", least=0),
-                key_grace=reader.seconds("KEY_GRACE_SECONDS", least=0),
-                tracking_grace=timedelta(hours=reader.number("TRACKING_GRACE_HOURS", least=0)) or None,
-            ),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class RecheckSettings:
-    """What RecheckFailuresFunction needs."""
-
-    hook_queue_url: str
-    ledger_table: str
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str]) -> "RecheckSettings":
-        """Read the environment, raising SettingsError."""
-        reader = _Reader(environment)
-        return cls(hook_queue_url=reader.text("HOOK_QUEUE_URL"), ledger_table=reader.text("LEDGER_TABLE_NAME"))
-
-
-@dataclass(frozen=True, slots=True)
-class VtexSettings:
-    """What a function needs that speaks to VTEX besides the checker."""
-
-    base_url: str
-    credentials_secret_arn: str
-    requests_per_minute: int
-    """Of this function: its share of the tenth of VtexRequestsPerMinute that the checkers leave over."""
-    accounts: frozenset[str]
-    """The accounts that are served; empty: all that have credentials."""
-    watched_statuses: frozenset[str]
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str], share: float) -> "VtexSettings":
-        """Read the environment, raising SettingsError."""
-        reader = _Reader(environment)
-        return cls(
-            base_url=reader.base_url("VTEX_BASE_URL"),
-            credentials_secret_arn=reader.text("VTEX_CREDENTIALS_SECRET_ARN"),
-            requests_per_minute=max(1, int(reader.number("VTEX_REQUESTS_PER_MINUTE") * share)),
-            accounts=reader.names("VTEX_ACCOUNTS"),
-            watched_statuses=reader.states("WATCHED_STATUSES"),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class DrainSettings:
-    """What DrainFeedFunction needs."""
-
-    vtex: VtexSettings
-    hook_url: str
-    """Where our hook points: beside another system's hook, a feed is another system's too."""
-    hook_queue_url: str
-    ledger_table: str
-    retry_base: timedelta
-    """So long an event of the feed stays hidden in the queue: the hook, which brings most of them, comes first."""
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str]) -> "DrainSettings":
-        """Read the environment, raising SettingsError."""
-        reader = _Reader(environment)
-        return cls(
-            vtex=VtexSettings.read(environment, DRAIN_SHARE),
-            hook_url=reader.text("HOOK_URL"),
-            hook_queue_url=reader.text("HOOK_QUEUE_URL"),
-            ledger_table=reader.text("LEDGER_TABLE_NAME"),
-            retry_base=reader.seconds("RETRY_BASE_SECONDS"),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class GuardSettings:
-    """What GuardHookFunction needs."""
-
-    vtex: VtexSettings
-    hook_url: str
-    hook_secret_arn: str
-    ledger_table: str
-    alert_topic_arn: str
-    operations_topic_arn: str
-    language: str
-    stack: str
-    """The stack's name, for the commands in what people are told."""
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str]) -> "GuardSettings":
-        """Read the environment, raising SettingsError."""
-        reader = _Reader(environment)
-        return cls(
-            vtex=VtexSettings.read(environment, GUARD_SHARE),
-            hook_url=reader.text("HOOK_URL"),
-            hook_secret_arn=reader.text("HOOK_SECRET_ARN"),
-            ledger_table=reader.text("LEDGER_TABLE_NAME"),
-            alert_topic_arn=reader.text("ALERT_TOPIC_ARN"),
-            operations_topic_arn=reader.text("OPERATIONS_TOPIC_ARN"),
-            language=reader.one_of("ALERT_LANGUAGE", _LANGUAGES),
-            stack=reader.text("POWERTOOLS_SERVICE_NAME"),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class DigestSettings:
-    """What SendDigestFunction needs."""
-
-    ledger_table: str
-    alert_topic_arn: str
-    style: "Style"
-    accounts: frozenset[str]
-    """The accounts that are served; empty: all that the guard has noted."""
-    lease: timedelta
-    """How long a run may take before another one takes over: twice the function's timeout."""
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str]) -> "DigestSettings":
-        """Read the environment, raising SettingsError."""
-        reader = _Reader(environment)
-        return cls(
-            ledger_table=reader.text("LEDGER_TABLE_NAME"),
-            alert_topic_arn=reader.text("ALERT_TOPIC_ARN"),
-            style=replace(reader.style(), summary_orders=reader.number("SUMMARY_ORDERS")),
-            accounts=reader.names("VTEX_ACCOUNTS"),
-            lease=2 * reader.seconds("FUNCTION_TIMEOUT_SECONDS"),
-        )
-
-
-class _Reader:
-    """Reads typed values out of an environment."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-
-    def text(self, name: str) -> str:
-        value = self._environment.get(name, "").strip()
-        if not value:
-            raise SettingsError(f"{name}: expected a value, it is not set")
-        return value
-
-    def one_of(self, name: str, choices: tuple[str, ...]) -> str:
-        value = self.text(name)
-        if value not in choices:
-            raise SettingsError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
-        return value
-
-    def names(self, name: str) -> frozenset[str]:
-        """Read a comma separated list in lower case; blank entries are left out, and the list may be empty."""
-        entries = self._environment.get(name, "").split(",")
-        return frozenset(entry.strip().casefold() for entry in entries if entry.strip())
-
-    def states(self, name: str) -> frozenset[str]:
-        """Read a list of VTEX's order states. A typing error would silence the shop's hook, so none is let through."""
-        states = self.names(name)
-        if not states or states - KNOWN_STATES:
-            unknown = ", ".join(sorted(states - KNOWN_STATES)) or "none"
-            raise SettingsError(f"{name}: expected order states of VTEX such as invoiced, got {unknown}")
-        return states
-
-    def number(self, name: str, least: int = 1) -> int:
-        value = self.text(name)
-        if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) < least:
-            raise SettingsError(f"{name}: expected a whole number from {least} on, got {value!r}")
-        return int(value)
-
-    def seconds(self, name: str, least: int = 1) -> timedelta:
-        return timedelta(seconds=self.number(name, least))
-
-    def timezone(self, name: str) -> str:
-        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-        value = self.text(name)
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise SettingsError(
-                f"{name}: expected an IANA time zone such as America/Sao_Paulo, got {value!r}"
-            ) from None
-        return value
-
-    def style(self) -> "Style":
-        """Read how the shop wants its texts."""
-        from invoicekey.messages.alert import Style
-
-        return Style(
-            language=self.one_of("ALERT_LANGUAGE", _LANGUAGES),
-            timezone=self.timezone("ALERT_TIMEZONE"),
-            invoice_grace=self.seconds("INVOICE_GRACE_SECONDS", least=0),
-            chat=self.one_of("CHAT_ALERTS", ("yes", "no")) == "yes",
-            stack=self.text("POWERTOOLS_SERVICE_NAME"),
-            dashboard_url=self.text("DASHBOARD_URL"),
-        )
-
-    def base_url(self, name: str) -> str:
-        """Read VTEX's address. An account's credentials go there, so it is https and the account's own host."""
-        value = self.text(name).rstrip("/")
-        address = _address(value.replace("{account}", "account"))
-        if not address:
-            raise SettingsError(f"{name}: expected an address such as https://{{account}}.example.com, got {value!r}")
-        is_account_s_own = address.scheme == "https" and "{account}" in value
-        if not is_account_s_own and address.hostname not in _LOCAL_HOSTS:
-            raise SettingsError(
-                f"{name}: expected https and {{account}} in it for any host but this machine's, got {value!r}"
-            )
-        return value
+    return value
 
 
 def _address(text: str) -> SplitResult | None:
@@ -311,3 +118,161 @@ def _bare_tax_id(text: str) -> str:
     if not (CNPJ().validate(bare) or (len(bare) == CPF_LENGTH and CPF().validate(bare))):
         raise SettingsError(f"SELLER_TAX_IDS: expected CNPJs or CPFs with their right check digits, got {text!r}")
     return bare
+
+
+# ---- Variables that belong together
+
+
+def _style(environment: Environment) -> "Style":
+    """Read how the shop wants its texts."""
+    from invoicekey.messages.alert import Style
+
+    return Style(
+        language=_one_of(environment, "ALERT_LANGUAGE", _LANGUAGES),
+        timezone=_time_zone(environment, "ALERT_TIMEZONE"),
+        invoice_grace=_seconds(environment, "INVOICE_GRACE_SECONDS", least=0),
+        chat=_one_of(environment, "CHAT_ALERTS", ("yes", "no")) == "yes",
+        stack=_text(environment, "POWERTOOLS_SERVICE_NAME"),
+        dashboard_url=_text(environment, "DASHBOARD_URL"),
+    )
+
+
+def _style_of_summaries(environment: Environment) -> "Style":
+    return replace(_style(environment), summary_orders=_number(environment, "SUMMARY_ORDERS"))
+
+
+def _alert_quota(environment: Environment) -> AlertQuota:
+    window = timedelta(minutes=_number(environment, "ALERT_WINDOW_MINUTES"))
+    return AlertQuota(_number(environment, "ALERT_BURST"), window)
+
+
+def _policy(environment: Environment) -> Policy:
+    return Policy(
+        affiliate_ids=_names(environment, "CNOVA_AFFILIATE_IDS"),
+        seller_tax_ids=frozenset(map(_bare_tax_id, _names(environment, "SELLER_TAX_IDS"))),
+        invoice_grace=_seconds(environment, "INVOICE_GRACE_SECONDS", least=0),
+        key_grace=_seconds(environment, "KEY_GRACE_SECONDS", least=0),
+        tracking_grace=timedelta(hours=_number(environment, "TRACKING_GRACE_HOURS", least=0)) or None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class VtexSettings:
+    """What a function needs that speaks to VTEX besides the checker."""
+
+    base_url: str
+    credentials_secret_arn: str
+    requests_per_minute: int
+    """Of this function: its share of the tenth of VtexRequestsPerMinute that the checkers leave over."""
+    accounts: frozenset[str]
+    """The accounts that are served; empty: all that have credentials."""
+    watched_statuses: frozenset[str]
+
+    @classmethod
+    def read(cls, environment: Environment, share: float) -> Self:
+        """Read the environment, raising SettingsError."""
+        return cls(
+            base_url=_base_url(environment, "VTEX_BASE_URL"),
+            credentials_secret_arn=_text(environment, "VTEX_CREDENTIALS_SECRET_ARN"),
+            requests_per_minute=_share(environment, "VTEX_REQUESTS_PER_MINUTE", share),
+            accounts=_names(environment, "VTEX_ACCOUNTS"),
+            watched_statuses=_states(environment, "WATCHED_STATUSES"),
+        )
+
+
+# ---- What each function needs
+
+
+def _by(read: Callable[..., object], *arguments: object, **options: object) -> dict[str, Any]:
+    """Say how a setting is read, for its field."""
+    return {"read": lambda environment: read(environment, *arguments, **options)}
+
+
+class _Settings:
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def read(cls, environment: Environment) -> Self:
+        """Read the environment, raising SettingsError."""
+        return cls(**{setting.name: setting.metadata["read"](environment) for setting in fields(cls)})
+
+
+@dataclass(frozen=True)
+class ReceiverSettings(_Settings):
+    """What ReceiveHookFunction needs."""
+
+    hook_queue_url: str = field(metadata=_by(_text, "HOOK_QUEUE_URL"))
+    hook_secret_arn: str = field(metadata=_by(_text, "HOOK_SECRET_ARN"))
+    accounts: frozenset[str] = field(metadata=_by(_names, "VTEX_ACCOUNTS"))
+    """The accounts whose events are taken; empty: any."""
+    watched_statuses: frozenset[str] = field(metadata=_by(_states, "WATCHED_STATUSES"))
+
+
+@dataclass(frozen=True)
+class CheckerSettings(_Settings):
+    """What CheckInvoiceFunction needs."""
+
+    hook_queue_url: str = field(metadata=_by(_text, "HOOK_QUEUE_URL"))
+    dead_letter_queue_url: str = field(metadata=_by(_text, "HOOK_DEAD_LETTER_QUEUE_URL"))
+    failure_queue_url: str = field(metadata=_by(_text, "FAILURE_QUEUE_URL"))
+    alert_topic_arn: str = field(metadata=_by(_text, "ALERT_TOPIC_ARN"))
+    ledger_table: str = field(metadata=_by(_text, "LEDGER_TABLE_NAME"))
+    credentials_secret_arn: str = field(metadata=_by(_text, "VTEX_CREDENTIALS_SECRET_ARN"))
+    vtex_base_url: str = field(metadata=_by(_base_url, "VTEX_BASE_URL"))
+    requests_per_minute: int = field(metadata=_by(_share, "VTEX_REQUESTS_PER_MINUTE", CHECKER_SHARE))
+    """Of this environment: its half of nine tenths of the stack's VtexRequestsPerMinute."""
+    retry_base: timedelta = field(metadata=_by(_seconds, "RETRY_BASE_SECONDS"))
+    lease: timedelta = field(metadata=_by(_seconds, "FUNCTION_TIMEOUT_SECONDS", times=2))
+    """How long a report may be under way before another environment takes it over."""
+    style: "Style" = field(metadata=_by(_style))
+    alert_quota: AlertQuota = field(metadata=_by(_alert_quota))
+    policy: Policy = field(metadata=_by(_policy))
+
+
+@dataclass(frozen=True)
+class RecheckSettings(_Settings):
+    """What RecheckFailuresFunction needs."""
+
+    hook_queue_url: str = field(metadata=_by(_text, "HOOK_QUEUE_URL"))
+    ledger_table: str = field(metadata=_by(_text, "LEDGER_TABLE_NAME"))
+
+
+@dataclass(frozen=True)
+class DrainSettings(_Settings):
+    """What DrainFeedFunction needs."""
+
+    vtex: VtexSettings = field(metadata=_by(VtexSettings.read, DRAIN_SHARE))
+    hook_url: str = field(metadata=_by(_text, "HOOK_URL"))
+    """Where our hook points: beside another system's hook, a feed is another system's too."""
+    hook_queue_url: str = field(metadata=_by(_text, "HOOK_QUEUE_URL"))
+    ledger_table: str = field(metadata=_by(_text, "LEDGER_TABLE_NAME"))
+    retry_base: timedelta = field(metadata=_by(_seconds, "RETRY_BASE_SECONDS"))
+    """So long an event of the feed stays hidden in the queue: the hook, which brings most of them, comes first."""
+
+
+@dataclass(frozen=True)
+class GuardSettings(_Settings):
+    """What GuardHookFunction needs."""
+
+    vtex: VtexSettings = field(metadata=_by(VtexSettings.read, GUARD_SHARE))
+    hook_url: str = field(metadata=_by(_text, "HOOK_URL"))
+    hook_secret_arn: str = field(metadata=_by(_text, "HOOK_SECRET_ARN"))
+    ledger_table: str = field(metadata=_by(_text, "LEDGER_TABLE_NAME"))
+    alert_topic_arn: str = field(metadata=_by(_text, "ALERT_TOPIC_ARN"))
+    operations_topic_arn: str = field(metadata=_by(_text, "OPERATIONS_TOPIC_ARN"))
+    language: str = field(metadata=_by(_one_of, "ALERT_LANGUAGE", _LANGUAGES))
+    stack: str = field(metadata=_by(_text, "POWERTOOLS_SERVICE_NAME"))
+    """The stack's name, for the commands in what people read."""
+
+
+@dataclass(frozen=True)
+class DigestSettings(_Settings):
+    """What SendDigestFunction needs."""
+
+    ledger_table: str = field(metadata=_by(_text, "LEDGER_TABLE_NAME"))
+    alert_topic_arn: str = field(metadata=_by(_text, "ALERT_TOPIC_ARN"))
+    style: "Style" = field(metadata=_by(_style_of_summaries))
+    accounts: frozenset[str] = field(metadata=_by(_names, "VTEX_ACCOUNTS"))
+    """The accounts that are served; empty: all that the guard has noted."""
+    lease: timedelta = field(metadata=_by(_seconds, "FUNCTION_TIMEOUT_SECONDS", times=2))
+    """How long a run may take before another one takes over."""

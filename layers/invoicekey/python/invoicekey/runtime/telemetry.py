@@ -29,17 +29,17 @@ METRICS = SHARES | {
     "feed_time_up",
     "guard_failed",
     "guard_refused",
-    "hook_heard",
+    "hook_received",
     "ledger_unreadable",
     "oldest_check_age",
-    "topic_unheard",
+    "topic_unconfirmed",
 }
-"""What an alarm watches. All but the shares and hook_heard are written in trouble alone."""
+"""What an alarm watches. All but the shares and hook_received are written in trouble alone."""
 MORE_METRICS = frozenset({
-    "alert_held_back", "alert_published", "report_recorded",
+    "alert_deferred", "alert_published", "report_recorded",
     "check_canceled", "check_failing", "check_not_invoiced", "check_ok", "check_other_marketplace", "check_returned",
     "check_waiting", "check_foreign_order_id",
-    "check_postponed", "check_retried", "recheck_queued", "recheck_refused", "recheck_unread", "silence_kept",
+    "check_postponed", "check_retried", "recheck_queued", "recheck_refused", "recheck_unread", "check_rate_limited",
     "dead_letter_gave_up", "dead_letter_malformed", "dead_letter_no_credentials", "dead_letter_not_found",
     "digest_published", "reminder_published",
     "feed_committed", "feed_installed", "feed_left_alone", "feed_not_configured", "feed_not_watched", "feed_queued",
@@ -73,7 +73,7 @@ class _Tally:
 
 
 class Figures:
-    """What an invocation counts and measures; told in one line at its end."""
+    """What an invocation counts and measures; written in one line at its end."""
 
     def __init__(self, metrics: Metrics, monitoring: str = "basic") -> None:
         if monitoring not in {"basic", "full"}:
@@ -93,7 +93,7 @@ class Figures:
         if name in self._names and value >= LEAST.get(name, 0.0):
             tally.kept.append(value)
 
-    def tell(self) -> None:
+    def flush(self) -> None:
         """Write the line, the metrics in it, and begin anew; nothing where nothing was counted."""
         tallies, self._tallies = self._tallies, {}
         if not tallies:
@@ -105,8 +105,8 @@ class Figures:
         if not self._metrics.metric_set:  # no metric among them, or a hundred values of one, which were written already
             logger.info(LINE, extra=line)
             return
-        for key, told in {"message": LINE, **line}.items():
-            self._metrics.add_metadata(key, told)
+        for key, shown in {"message": LINE, **line}.items():
+            self._metrics.add_metadata(key, shown)
         self._metrics.flush_metrics()
 
 
@@ -116,7 +116,7 @@ figures = Figures(Metrics(namespace=NAMESPACE), os.environ.get("MONITORING") or 
 
 
 def count(name: str, number: float = 1) -> None:
-    """Count something, such as `hook_heard` or `check_failing`."""
+    """Count something, such as `hook_received` or `check_failing`."""
     figures.add(name, number, MetricUnit.Count)
 
 
@@ -137,13 +137,13 @@ def log_figures[**P, R](handler: Callable[P, R]) -> Callable[P, R]:
     """Let a function's handler end with its line of figures, also where it raises."""
 
     @wraps(handler)
-    def telling(*arguments: P.args, **named: P.kwargs) -> R:
+    def flushing(*arguments: P.args, **named: P.kwargs) -> R:
         try:
             return handler(*arguments, **named)
         finally:
-            figures.tell()
+            figures.flush()
 
-    return telling
+    return flushing
 
 
 def _line(tallies: Mapping[str, _Tally]) -> dict[str, object]:

@@ -1,8 +1,9 @@
-"""VTEX's API, as politely as its limits ask: one client, one pace, silence when it was asked for.
+"""VTEX's API, as politely as its limits ask: one client, one rate limit, back-off where it asks.
 
-Timeouts, the pace, the second try where a connection was dead, Retry-After, the content type (a missing permission can
-come as a login page with 200), the quoting of ids and the secrecy of credentials live here. Nothing is ever written to
-an order: what else there is to write (a feed's commits, the configurations of hook and feed) goes through `Vtex.call`.
+Timeouts, the rate limit, the second try where a connection was dead, Retry-After, the content type (a missing
+permission can come as a login page with 200), the quoting of ids and the secrecy of credentials live here. Nothing is
+ever written to an order: what else there is to write (a feed's commits, the configurations of hook and feed) goes
+through `Vtex.call`.
 """
 
 import json
@@ -21,7 +22,7 @@ from throttled import RateLimiterType, Throttled, rate_limiter, store
 
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.order import Order
-from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, OutOfTime, RateLimited, RetryLater
 from invoicekey.runtime.secrets import Credentials
 from invoicekey.runtime.telemetry import logger
 from invoicekey.vtex.connections import FRESH, Connections, StaleConnection
@@ -33,10 +34,10 @@ REQUEST_SECONDS = 10.0
 LONGEST_WAIT = 43_000
 """SQS keeps a message out of sight for twelve hours at the most, so no longer wait is honoured."""
 
-_ASKS_FOR_SILENCE = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
+_RATE_LIMITED = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 
 
-class Pace:
+class RateLimiter:
     """So many requests a minute, ten at once at the most; shared by all threads of an environment."""
 
     def __init__(self, requests_per_minute: int) -> None:
@@ -47,13 +48,13 @@ class Pace:
             store=store.MemoryStore(),
         )
 
-    def take(self, patience: float) -> None:
+    def acquire(self, patience: float) -> None:
         """Wait for a turn, or raise OutOfTime at once where it would not come within `patience` seconds."""
         deadline = time.monotonic() + patience
         while (result := self._throttle.limit()).limited:
             wait = result.state.retry_after
             if time.monotonic() + wait > deadline:
-                raise OutOfTime("the pace of VtexRequestsPerMinute allows no more now", wait=wait)
+                raise OutOfTime("the rate limit of VtexRequestsPerMinute allows no more now", wait=wait)
             time.sleep(wait)
 
 
@@ -73,14 +74,14 @@ class Vtex:
         self,
         base_url: str,
         credentials: Callable[[str], Credentials],
-        pace: Pace,
-        usual_silence: float = 60.0,
+        limiter: RateLimiter,
+        default_backoff: float = 60.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._base_url = base_url
         self._credentials = credentials
-        self._pace = pace
-        self._usual_silence = usual_silence
+        self._limiter = limiter
+        self._default_backoff = default_backoff
         self._http = httpx.Client(
             transport=transport or Connections(BURST, clock=_now),
             trust_env=False,
@@ -92,22 +93,22 @@ class Vtex:
 
         A try on a dead connection is none of VTEX's: of two tries the second one counts, where there is one.
         """
-        self._silent_until: dict[str, float] = {}
+        self._backoff_until: dict[str, float] = {}
         self._unshared: dict[str, float] = {}
 
     def read_order(self, ref: OrderRef, time_left: float) -> Order:
         """Read an order (GET /api/oms/pvt/orders/{orderId}) within `time_left` seconds.
 
         Raises OrderNotFound for a 404, CredentialsRefused for 401, 403 and missing credentials, OutOfTime where the
-        pace leaves no room, SilenceAsked for 429 and 503 and until their wait is over, and TryAgainLater for whatever
+        rate limit leaves no room, RateLimited for 429 and 503 and until their wait is over, and RetryLater for whatever
         else is not a 200 with this order in it.
         """
         path = "/api/oms/pvt/orders/" + quote(ref.order_id, safe="")
-        answer = self.call(ref.account, "GET", path, time_left=time_left, tells={httpx.codes.NOT_FOUND})
+        answer = self.call(ref.account, "GET", path, time_left=time_left, expects={httpx.codes.NOT_FOUND})
         if answer.status == httpx.codes.NOT_FOUND:
             raise OrderNotFound
         if not isinstance(answer.document, dict) or answer.document.get("orderId") != ref.order_id:
-            raise TryAgainLater("VTEX answered 200 without this order in it")
+            raise RetryLater("VTEX answered 200 without this order in it")
         return Order.model_validate(answer.document, by_name=False)
 
     def call(
@@ -119,18 +120,18 @@ class Vtex:
         query: Mapping[str, str] | None = None,
         body: object = None,
         time_left: float,
-        tells: Collection[int] = (),
+        expects: Collection[int] = (),
     ) -> Answer:
         """Ask, within `time_left` seconds. The path's parts are quoted already; the query is quoted here.
 
         Returns what was asked for: of a GET a 200 with JSON, of anything else a 2xx that is no page. The statuses in
         `tells` are returned too, without a document, such as a 404 that means something to the caller.
 
-        Raises CredentialsRefused for 401, 403 and missing credentials, OutOfTime where the pace leaves no room,
-        SilenceAsked for 429 and 503 and until their wait is over, and TryAgainLater for whatever else came.
+        Raises CredentialsRefused for 401, 403 and missing credentials, OutOfTime where the rate limit leaves no room,
+        RateLimited for 429 and 503 and until their wait is over, and RetryLater for whatever else came.
         """
         deadline = time.monotonic() + time_left
-        self._keep_silence(account)
+        self._respect_backoff(account)
         credentials = self._credentials(account)
         url = self._base_url.replace("{account}", account) + path
         url = f"{url}?{urlencode(query, quote_via=quote)}" if query else url
@@ -141,29 +142,29 @@ class Vtex:
         request = self._http.build_request(method, url, headers=headers, content=content)
         response = self._ask(account, request, deadline)
         try:
-            return _answer_in(response, method, tells)
-        except SilenceAsked as asked:
-            asked.wait = self._usual_silence if asked.wait is None else asked.wait
-            self.be_silent(account, until=_now() + asked.wait)
-            self._unshared[account] = self._silent_until[account]
+            return _answer_in(response, method, expects)
+        except RateLimited as asked:
+            asked.wait = self._default_backoff if asked.wait is None else asked.wait
+            self.back_off(account, until=_now() + asked.wait)
+            self._unshared[account] = self._backoff_until[account]
             raise
 
-    def be_silent(self, account: str, until: float) -> None:
+    def back_off(self, account: str, until: float) -> None:
         """Read nothing of the account until then (seconds since 1970)."""
-        self._silent_until[account] = max(until, self._silent_until.get(account, 0.0))
+        self._backoff_until[account] = max(until, self._backoff_until.get(account, 0.0))
 
-    def take_new_silences(self) -> dict[str, float]:
+    def take_new_backoffs(self) -> dict[str, float]:
         """Return, once, what VTEX asked for since the last call: until when nothing of an account may be read."""
         new, self._unshared = self._unshared, {}
         return new
 
-    def _keep_silence(self, account: str) -> None:
-        left = self._silent_until.get(account, 0.0) - _now()
+    def _respect_backoff(self, account: str) -> None:
+        left = self._backoff_until.get(account, 0.0) - _now()
         if left > 0:
-            raise SilenceAsked("VTEX asked for silence a while ago", wait=left)
+            raise RateLimited("VTEX asked for a back-off a while ago", wait=left)
 
     def _ask(self, account: str, request: httpx.Request, deadline: float) -> httpx.Response:
-        """Ask in a turn of the pace; a GET once more, on a fresh connection, where one that was kept failed.
+        """Ask in a turn of the rate limit; a GET once more, on a fresh connection, where one that was kept failed.
 
         Where the connection was dead, VTEX never heard of the first try; but nobody can tell. So what writes is not
         repeated, and the second try takes a turn of its own, and no more time than is left.
@@ -176,19 +177,19 @@ class Vtex:
             tried = "no_answer", time.monotonic() - began
             if request.method != "GET":
                 self.answers.append(tried)
-                raise TryAgainLater(f"VTEX gave no answer: {stale} on a kept connection") from None
+                raise RetryLater(f"VTEX gave no answer: {stale} on a kept connection") from None
             try:
                 seconds = self._turn(account, deadline)
-            except TryAgainLater:
+            except RetryLater:
                 self.answers.append(tried)
                 raise
         logger.info("a kept connection was dead; VTEX is asked once more", extra={"account": account})
         return self._send(request, seconds, fresh=True)
 
     def _turn(self, account: str, deadline: float) -> float:
-        """Wait for a turn of the pace, and return how many seconds a request may take then."""
-        self._pace.take(deadline - time.monotonic() - REQUEST_SECONDS / 2)
-        self._keep_silence(account)
+        """Wait for a turn of the rate limit, and return how many seconds a request may take then."""
+        self._limiter.acquire(deadline - time.monotonic() - REQUEST_SECONDS / 2)
+        self._respect_backoff(account)
         seconds = min(REQUEST_SECONDS, deadline - time.monotonic())
         if seconds <= 0:
             raise OutOfTime("no time is left to ask VTEX")
@@ -203,11 +204,11 @@ class Vtex:
                 read = _read_body(response, began + seconds)
         except StaleConnection:
             raise  # what comes of the call is not decided yet
-        except (httpx.HTTPError, TryAgainLater) as error:
+        except (httpx.HTTPError, RetryLater) as error:
             self.answers.append(("no_answer", time.monotonic() - began))
-            if isinstance(error, TryAgainLater):
+            if isinstance(error, RetryLater):
                 raise
-            raise TryAgainLater(f"VTEX gave no answer: {type(error).__name__}") from None
+            raise RetryLater(f"VTEX gave no answer: {type(error).__name__}") from None
         self.answers.append((str(response.status_code), time.monotonic() - began))
         return httpx.Response(
             response.status_code,
@@ -226,29 +227,29 @@ def _read_body(response: httpx.Response, deadline: float) -> bytes:
     for chunk in response.iter_bytes():
         body += chunk
         if len(body) > MOST_BYTES:
-            raise TryAgainLater("VTEX sent a body over 5 MB")
+            raise RetryLater("VTEX sent a body over 5 MB")
         if time.monotonic() > deadline:
-            raise TryAgainLater("VTEX took too long to answer")
+            raise RetryLater("VTEX took too long to answer")
     return bytes(body)
 
 
-def _answer_in(response: httpx.Response, method: str, tells: Collection[int]) -> Answer:
+def _answer_in(response: httpx.Response, method: str, expects: Collection[int]) -> Answer:
     """Return what the caller asked for, or raise what the answer means."""
     status = response.status_code
-    if status in tells:
+    if status in expects:
         return Answer(status)
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         raise CredentialsRefused(f"VTEX answered {status}")
     if not (status == httpx.codes.OK if method == "GET" else response.is_success):
-        kind = SilenceAsked if status in _ASKS_FOR_SILENCE else TryAgainLater
+        kind = RateLimited if status in _RATE_LIMITED else RetryLater
         raise kind(f"VTEX answered {status}", wait=retry_after(response.headers.get("retry-after")))
     content_type = response.headers.get("content-type", "").casefold()
     # Of what is written VTEX documents no answer: it may be empty, or a text.
     if "html" in content_type or (method == "GET" and "json" not in content_type):
-        raise TryAgainLater(f"VTEX answered {status} with something else than JSON, perhaps its login page")
+        raise RetryLater(f"VTEX answered {status} with something else than JSON, perhaps its login page")
     document, is_json = _json(response.content)
     if method == "GET" and not is_json:
-        raise TryAgainLater(f"VTEX answered {status} with JSON that is none, perhaps cut")
+        raise RetryLater(f"VTEX answered {status} with JSON that is none, perhaps cut")
     return Answer(status, document)
 
 

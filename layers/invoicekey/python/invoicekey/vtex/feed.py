@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.vtex.client import Vtex
 
 ROUTE = "/api/orders/feed"
@@ -45,15 +45,15 @@ class Feed:
     def read(self, account: str, time_left: float) -> list[FeedEvent]:
         """Read a page; empty where the feed has nothing now. Entries that could not be committed are left out.
 
-        Raises FeedNotConfigured, and TryAgainLater and its kinds as `Vtex.call` does.
+        Raises FeedNotConfigured, and RetryLater and its kinds as `Vtex.call` does.
         """
         query = {"maxlot": str(MOST_EVENTS)}
-        tells = {httpx.codes.NOT_FOUND}
-        answer = self._vtex.call(account, "GET", ROUTE, query=query, time_left=time_left, tells=tells)
+        expects = {httpx.codes.NOT_FOUND}
+        answer = self._vtex.call(account, "GET", ROUTE, query=query, time_left=time_left, expects=expects)
         if answer.status == httpx.codes.NOT_FOUND:
             raise FeedNotConfigured
         if not isinstance(answer.document, list):
-            raise TryAgainLater("VTEX answered 200 without a page of the feed in it")
+            raise RetryLater("VTEX answered 200 without a page of the feed in it")
         events = [FeedEvent(_without_handle(entry), entry["handle"]) for entry in answer.document if _is_event(entry)]
         if odd := len(answer.document) - len(events):
             telemetry.count("feed_unreadable", odd)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.vtex.client import Vtex
 
 ROUTE = "/api/oms/pvt/orders"
@@ -60,7 +60,7 @@ class OrderList:
         Of one affiliate id where it is given, letter by letter: whether VTEX knows `vvj` for VVJ is not documented.
 
         Oldest order first, so that what is added meanwhile moves no row to a page that was read. Times are cut to
-        milliseconds: let periods overlap. Raises TryAgainLater and its kinds as `Vtex.call` does.
+        milliseconds: let periods overlap. Raises RetryLater and its kinds as `Vtex.call` does.
         """
         query = {
             **({"f_affiliateId": affiliate} if affiliate else {}),
@@ -72,7 +72,7 @@ class OrderList:
         document = self._vtex.call(account, "GET", ROUTE, query=query, time_left=time_left).document
         rows, total = _member(document, "list"), _member(_member(document, "paging"), "total")
         if not isinstance(rows, list) or not isinstance(total, int):
-            raise TryAgainLater("VTEX answered 200 without a list of orders in it")
+            raise RetryLater("VTEX answered 200 without a list of orders in it")
         readable = tuple(row for row in map(_row, rows) if row)
         return OrderPage(total, readable, unreadable=len(rows) - len(readable))
 

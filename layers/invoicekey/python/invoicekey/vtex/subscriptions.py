@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from invoicekey.ledger.registrations import Guarded
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.ledger.registrations import RegistrationState
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.vtex.client import Vtex
 
 HOOK_ROUTE, FEED_ROUTE = "/api/orders/hook/config", "/api/orders/feed/config"
@@ -37,7 +37,7 @@ so is documented of the feed alone (Orders API, Get feed items); that 204 does, 
 _MASKS = ("**", "••")
 
 
-class ConfigurationRefused(TryAgainLater):
+class ConfigurationRefused(RetryLater):
     """VTEX answered 400 or 409 to a configuration.
 
     Of a hook, 400 is documented for a ping of its address that got no 200; 409 for a filter that mixes the members of
@@ -159,7 +159,7 @@ def feed_differences(config: FeedConfig, statuses: Collection[str]) -> list[str]
     return [name for name, is_other in differs.items() if is_other]
 
 
-def first_seen(noted: Guarded, whose_hook: Ownership) -> Guarded:
+def first_seen(noted: RegistrationState, whose_hook: Ownership) -> RegistrationState:
     """Return what is to be noted of an appKey at its first sight; a hook that is registered after it proves nothing.
 
     An answer that shows nothing is no sight.
@@ -171,7 +171,7 @@ def first_seen(noted: Guarded, whose_hook: Ownership) -> Guarded:
     return replace(noted, own_app_key=isinstance(whose_hook, Ours | Different) and not was_seen_before)
 
 
-def is_feed_ours(feed: FeedConfig, statuses: Collection[str], noted: Guarded, whose_hook: Ownership) -> bool:
+def is_feed_ours(feed: FeedConfig, statuses: Collection[str], noted: RegistrationState, whose_hook: Ownership) -> bool:
     """Say whether a feed may be written and drained: what one system commits is gone for the others.
 
     Ours is one that was registered by us; and, where no other system has the hook, one whose filter is shown and just
@@ -183,7 +183,7 @@ def is_feed_ours(feed: FeedConfig, statuses: Collection[str], noted: Guarded, wh
 
 
 class Configurations:
-    """Reads and writes them. All methods raise TryAgainLater and its kinds as `Vtex.call` does."""
+    """Reads and writes them. All methods raise RetryLater and its kinds as `Vtex.call` does."""
 
     def __init__(self, vtex: Vtex) -> None:
         self._vtex = vtex
@@ -236,19 +236,19 @@ class Configurations:
 
     def _read(self, account: str, route: str, time_left: float) -> Any:
         """Return the document that VTEX shows, NotShown where nothing is in it, None where VTEX says there is none."""
-        answer = self._vtex.call(account, "GET", route, time_left=time_left, tells=_NOTHING_THERE)
+        answer = self._vtex.call(account, "GET", route, time_left=time_left, expects=_NOTHING_THERE)
         if answer.status in _NOTHING_THERE:
             return None
         return NotShown() if _is_empty(answer.document) else answer.document
 
     def _write(self, account: str, route: str, body: object, time_left: float) -> None:
-        tells = {httpx.codes.BAD_REQUEST, httpx.codes.CONFLICT}
-        answer = self._vtex.call(account, "POST", route, body=body, time_left=time_left, tells=tells)
-        if answer.status in tells:
+        expects = {httpx.codes.BAD_REQUEST, httpx.codes.CONFLICT}
+        answer = self._vtex.call(account, "POST", route, body=body, time_left=time_left, expects=expects)
+        if answer.status in expects:
             raise ConfigurationRefused(f"VTEX answered {answer.status} to the configuration")
 
     def _remove(self, account: str, route: str, time_left: float) -> None:
-        self._vtex.call(account, "DELETE", route, time_left=time_left, tells={httpx.codes.NOT_FOUND})
+        self._vtex.call(account, "DELETE", route, time_left=time_left, expects={httpx.codes.NOT_FOUND})
 
 
 def _by_status(statuses: Collection[str]) -> dict[str, object]:

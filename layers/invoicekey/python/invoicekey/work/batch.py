@@ -1,7 +1,7 @@
 """A batch of messages of the hook queue: check their orders side by side, send the reports, settle each.
 
 A message that is neither done nor dead goes back to the queue with a wait of its own. Nothing sleeps
-here but for the pace of VTEX.
+here but for the rate limit of VTEX.
 """
 
 import random
@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from invoicekey.delivery.queues import FEED, RECHECK, Message, Outlets
-from invoicekey.ledger.entries import SPOILT, Entry, HeldBack, Ledger, Page
+from invoicekey.ledger.entries import CORRUPT, Deferral, Entry, Ledger, Snapshot
 from invoicekey.messages.record import RecordType
 from invoicekey.rules.notification import (
     AccountRefused,
@@ -26,28 +26,28 @@ from invoicekey.rules.notification import (
     parse,
     says_invoiced,
 )
-from invoicekey.rules.policy import Limit
+from invoicekey.rules.policy import AlertQuota
 from invoicekey.rules.verdict import Outcome
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import CredentialsRefused, LedgerAway, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.runtime.errors import CredentialsRefused, LedgerUnavailable, OutOfTime, RateLimited, RetryLater
 from invoicekey.runtime.telemetry import logger
 from invoicekey.vtex.client import Vtex
-from invoicekey.work.check import Clock, DeadLetterReason, Finding, Heard, OrderCheck
+from invoicekey.work.check import CheckResult, Clock, DeadLetterReason, OrderCheck, Trigger
 
 PARALLEL = 10
 GIVE_UP_AFTER = timedelta(hours=24)
 LONGEST_RETRY = 3600.0
-DEATHS_OF_A_SUSPECT = 2
+DEATHS_OF_POISON = 2
 MOST_UNNOTED = 5000
-"""So many put-backs are kept until the ledger can note them."""
+"""So many returns to the queue are kept until the ledger can note them."""
 LEAST_HIDDEN_SECONDS = 180.0
 """As the queue hides what it hands out: so long a message that may kill the function is hidden at the least."""
 SETTLING_SECONDS = 3.5
-"""Kept free at the very end, to send the reports of what did end in time and to put messages back."""
+"""Kept free at the very end, to send the reports of what did end in time and to return messages to the queue."""
 
 
 @dataclass(slots=True)
-class Case:
+class BatchOrder:
     """One order of a batch: its messages and what the ledger holds of it."""
 
     ref: OrderRef
@@ -55,19 +55,19 @@ class Case:
     entry: Entry
 
     @property
-    def heard(self) -> Heard:
+    def trigger(self) -> Trigger:
         """Sum up the events that caused the check."""
         first = datetime.fromtimestamp(min(message.sent_at for message in self.messages), UTC)
         events = [(event, message.source) for message in self.messages if (event := _event(message))]
         of_hook = tuple(event for event, source in events if source != FEED)
         is_said = any(says_invoiced(_body(message)) for message in self.messages)
-        return Heard(first, tuple(event for event, _ in events), of_hook, says_invoiced=is_said)
+        return Trigger(first, tuple(event for event, _ in events), of_hook, says_invoiced=is_said)
 
     @property
     def is_known(self) -> bool:
         """Say whether all that is new here is what the feed repeats of events whose checks have ended."""
-        is_told = self.entry.report is None or self.entry.report.is_told
-        return is_told and all(m.source == FEED and _event(m) in self.entry.events for m in self.messages)
+        is_delivered = self.entry.report is None or self.entry.report.is_delivered
+        return is_delivered and all(m.source == FEED and _event(m) in self.entry.events for m in self.messages)
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class _Waits:
 
     ids: set[str] = field(default_factory=set)
     due: dict[str, tuple[Message, float]] = field(default_factory=dict)
-    """Those that SQS is still to be told of, and after how many seconds they are to come."""
+    """Those that SQS is still to be asked for, and after how many seconds they are to come."""
 
     def add(self, message: Message, seconds: float) -> None:
         self.ids.add(message.id)
@@ -101,7 +101,7 @@ class BatchCheck:
         outlets: Outlets,
         order_check: OrderCheck,
         retry_base: timedelta,
-        limit: Limit,
+        quota: AlertQuota,
         *,
         longest_grace: timedelta = timedelta(0),
         make_pool: Callable[[], Executor] = _ten_threads,
@@ -111,7 +111,7 @@ class BatchCheck:
         self._outlets = outlets
         self._order_check = order_check
         self._retry_base = retry_base.total_seconds()
-        self._limit = limit
+        self._quota = quota
         self._longest_grace = longest_grace.total_seconds()
         self._unnoted: deque[str] = deque(maxlen=MOST_UNNOTED)
         self._checks = make_pool()
@@ -121,16 +121,18 @@ class BatchCheck:
         """Check the orders that the messages are about; return the ids of the messages that go back to the queue."""
         waits = _Waits()
         self._measure_age(messages, clock)
-        cases = self._open_cases(messages, clock, waits)
-        while cases:
-            findings = self._check_side_by_side(cases, clock)
-            told = self._send([finding.report for finding in findings if finding.report], clock)
-            for case, finding in zip(cases, findings, strict=True):
-                self._settle(case, finding, told, clock, waits)
-            left_over = [case for case, found in zip(cases, findings, strict=True) if _is_left_over(found, told)]
-            cases = self._read_anew(left_over, clock, waits)
-        self._share_silences()
-        self._put_back(waits)
+        orders = self._open_orders(messages, clock, waits)
+        while orders:
+            results = self._check_side_by_side(orders, clock)
+            delivered = self._send([result.report for result in results if result.report], clock)
+            for order, result in zip(orders, results, strict=True):
+                self._settle(order, result, delivered, clock, waits)
+            unfinished = [
+                order for order, found in zip(orders, results, strict=True) if _is_unfinished(found, delivered)
+            ]
+            orders = self._read_anew(unfinished, clock, waits)
+        self._share_backoffs()
+        self._return_to_queue(waits)
         return waits.ids
 
     def _measure_age(self, messages: Sequence[Message], clock: Clock) -> None:
@@ -139,8 +141,8 @@ class BatchCheck:
         late = clock.now().timestamp() - oldest - self._longest_grace
         telemetry.measure_seconds("oldest_check_age", max(0.0, late))
 
-    def _open_cases(self, messages: Sequence[Message], clock: Clock, waits: _Waits) -> list[Case]:
-        """Group the messages by order and read the ledger; what can't be a notification is buried.
+    def _open_orders(self, messages: Sequence[Message], clock: Clock, waits: _Waits) -> list[BatchOrder]:
+        """Group the messages by order and read the ledger; what can't be a notification is dead-lettered.
 
         What is about an order that can't be CNova's is done: to keep it would be to keep another marketplace's events.
         """
@@ -149,115 +151,119 @@ class BatchCheck:
             try:
                 by_order.setdefault(order_ref(parse(message.body)), []).append(message)
             except (Malformed, AccountRefused):
-                self._bury(message, DeadLetterReason.MALFORMED, waits)
+                self._send_to_dead_letters(message, DeadLetterReason.MALFORMED, waits)
             except ForeignOrderId as foreign:
                 telemetry.count("check_foreign_order_id")
                 logger.info("an order that cannot be CNova's", extra=_of_foreign(foreign, message))
         if not by_order:
             return []
         self._make_up_for_notes(clock)
-        often = [message.id for group in by_order.values() for message in group if _may_be_a_suspect(message)]
+        often = [message.id for group in by_order.values() for message in group if _may_be_poison(message)]
         try:
-            page = self._ledger.read(by_order, often)
-        except TryAgainLater as trouble:
+            snapshot = self._ledger.read(by_order, often)
+        except RetryLater as trouble:
             self._postpone(by_order, trouble, clock, waits)
             return []
-        for account, until in page.silent_until.items():
-            self._vtex.be_silent(account, until)
-        cases = self._cases(by_order, page, clock, waits)
-        for case in cases:
-            _count_feed(case)
-        return self._suspect_alone([case for case in cases if not case.is_known], page, clock, waits)
+        for account, until in snapshot.backoff_until.items():
+            self._vtex.back_off(account, until)
+        orders = self._orders_of(by_order, snapshot, clock, waits)
+        for order in orders:
+            _count_feed(order)
+        return self._isolate_poison([order for order in orders if not order.is_known], snapshot, clock, waits)
 
-    def _cases(self, by_order: Mapping[OrderRef, list[Message]], page: Page, clock: Clock, waits: _Waits) -> list[Case]:
-        """Put messages and ledger together; those of items that are spoilt go back."""
-        spoilt = {ref: group for ref, group in by_order.items() if ref not in page.entries}
-        self._postpone(spoilt, TryAgainLater(SPOILT), clock, waits)
-        return [Case(ref, by_order[ref], entry) for ref, entry in page.entries.items()]
+    def _orders_of(
+        self, by_order: Mapping[OrderRef, list[Message]], snapshot: Snapshot, clock: Clock, waits: _Waits
+    ) -> list[BatchOrder]:
+        """Put messages and ledger together; those of items that are corrupt go back."""
+        corrupt = {ref: group for ref, group in by_order.items() if ref not in snapshot.entries}
+        self._postpone(corrupt, RetryLater(CORRUPT), clock, waits)
+        return [BatchOrder(ref, by_order[ref], entry) for ref, entry in snapshot.entries.items()]
 
     def _postpone(
-        self, by_order: Mapping[OrderRef, list[Message]], trouble: TryAgainLater, clock: Clock, waits: _Waits
+        self, by_order: Mapping[OrderRef, list[Message]], trouble: RetryLater, clock: Clock, waits: _Waits
     ) -> None:
-        """Put back the messages of orders that are not checked for something in the ledger."""
+        """Return to the queue the messages of orders that are not checked for something in the ledger."""
         for ref, group in by_order.items():
-            case, finding = Case(ref, group, Entry(ref)), Finding(retry=trouble)
-            _log(case, finding)
-            self._settle(case, finding, set(), clock, waits)
+            order, result = BatchOrder(ref, group, Entry(ref)), CheckResult(retry=trouble)
+            _log(order, result)
+            self._settle(order, result, set(), clock, waits)
 
-    def _suspect_alone(self, cases: list[Case], page: Page, clock: Clock, waits: _Waits) -> list[Case]:
+    def _isolate_poison(
+        self, orders: list[BatchOrder], snapshot: Snapshot, clock: Clock, waits: _Waits
+    ) -> list[BatchOrder]:
         """Where a message has killed the function twice, keep its order alone; the others go back before it is checked.
 
-        It is hidden ever longer in case it kills again: by age it is to be given up, and never by count.
+        It is hidden ever longer in case it kills again: by age it is dead-lettered, never by count.
         """
-        suspects = [case for case in cases if any(_deaths(m, page) >= DEATHS_OF_A_SUSPECT for m in case.messages)]
-        if not suspects:
-            return cases
-        alone = suspects[0]
-        logger.warning("an order is checked alone: the function died with it", extra=_ids(alone))
-        for case in cases:
-            for message in case.messages if case is not alone else ():
+        poisonous = [order for order in orders if any(_deaths(m, snapshot) >= DEATHS_OF_POISON for m in order.messages)]
+        if not poisonous:
+            return orders
+        isolated = poisonous[0]
+        logger.warning("a suspected poison message is isolated: the function died with its order", extra=_ids(isolated))
+        for order in orders:
+            for message in order.messages if order is not isolated else ():
                 waits.add(message, 0)
-        self._put_back(waits)
-        for message in [m for m in alone.messages if _deaths(m, page) >= DEATHS_OF_A_SUSPECT and _is_old(m, clock)]:
-            self._bury(message, DeadLetterReason.GAVE_UP, waits)
-            alone.messages.remove(message)
-        self._change_visibility([(m, max(LEAST_HIDDEN_SECONDS, self._growing_wait(m))) for m in alone.messages])
-        return [alone] if alone.messages else []
+        self._return_to_queue(waits)
+        for message in [m for m in isolated.messages if _deaths(m, snapshot) >= DEATHS_OF_POISON and _is_old(m, clock)]:
+            self._send_to_dead_letters(message, DeadLetterReason.GAVE_UP, waits)
+            isolated.messages.remove(message)
+        self._change_visibility([(m, max(LEAST_HIDDEN_SECONDS, self._growing_wait(m))) for m in isolated.messages])
+        return [isolated] if isolated.messages else []
 
-    def _check_side_by_side(self, cases: Sequence[Case], clock: Clock) -> list[Finding]:
+    def _check_side_by_side(self, orders: Sequence[BatchOrder], clock: Clock) -> list[CheckResult]:
         """Check the cases in parallel; what does not end in time goes back, whatever it waits for."""
-        futures = [self._checks.submit(self._order_check.check, case.entry, case.heard, clock) for case in cases]
+        futures = [self._checks.submit(self._order_check.check, order.entry, order.trigger, clock) for order in orders]
         wait(futures, timeout=max(0.0, clock.seconds_left() - SETTLING_SECONDS))
-        findings = [_result(future, case) for future, case in zip(futures, cases, strict=True)]
-        for case, finding in zip(cases, findings, strict=True):
-            _log(case, finding)
-            _count(finding)
+        results = [_result_of(future, order) for future, order in zip(futures, orders, strict=True)]
+        for order, result in zip(orders, results, strict=True):
+            _log(order, result)
+            _count(result)
         while self._vtex.answers:
             telemetry.count_answer(*self._vtex.answers.popleft())
-        return findings
+        return results
 
     def _send(self, entries: Sequence[Entry], clock: Clock) -> set[OrderRef]:
-        """Send the records, then the alerts, noting each; return the orders whose reports are told."""
+        """Send the records, then the alerts, noting each; return the orders whose reports are delivered."""
         if not entries:
             return set()
-        told = {entry.ref for entry in entries}
+        delivered = {entry.ref for entry in entries}
         unrecorded = [entry for entry in entries if entry.report and not entry.report.recorded]
         recorded = self._noted(self._outlets.send_records(unrecorded), self._ledger.note_recorded)
         telemetry.count("report_recorded", len(recorded))
-        told -= {entry.ref for entry in unrecorded} - recorded
-        unalerted = [entry for entry in entries if entry.report and not entry.report.alerted and entry.ref in told]
-        silent = [entry for entry in unalerted if entry.report and entry.report.alert is None]
-        going_out, held_back = self._share_turns([entry for entry in unalerted if entry not in silent], clock)
+        delivered -= {entry.ref for entry in unrecorded} - recorded
+        unalerted = [entry for entry in entries if entry.report and not entry.report.alerted and entry.ref in delivered]
+        unannounced = [entry for entry in unalerted if entry.report and entry.report.alert is None]
+        going_out, deferred = self._apply_quota([entry for entry in unalerted if entry not in unannounced], clock)
         alerted = self._noted(self._outlets.publish_alerts(going_out), self._ledger.note_alerted)
         telemetry.count("alert_published", len(alerted))
-        called_off = self._noted(silent, self._ledger.note_alerted)
-        held = self._noted(held_back, lambda entry: self._ledger.note_held_back(entry, _held_back(entry, clock)))
-        told -= {entry.ref for entry in unalerted} - alerted - held - called_off
-        telemetry.count("alert_held_back", len(held))
-        return told
+        called_off = self._noted(unannounced, self._ledger.note_alerted)
+        noted_deferred = self._noted(deferred, lambda entry: self._ledger.note_deferred(entry, _deferral(entry, clock)))
+        delivered -= {entry.ref for entry in unalerted} - alerted - noted_deferred - called_off
+        telemetry.count("alert_deferred", len(noted_deferred))
+        return delivered
 
-    def _share_turns(self, entries: Sequence[Entry], clock: Clock) -> tuple[list[Entry], list[Entry]]:
+    def _apply_quota(self, entries: Sequence[Entry], clock: Clock) -> tuple[list[Entry], list[Entry]]:
         """Part the alerts that go out now from those that wait for a digest.
 
-        Whose failure was told in a digest is told resolved there too. Without the ledger nothing goes out.
+        Whose failure stood in a digest is resolved in one too. Without the ledger nothing goes out.
         """
         going_out: list[Entry] = []
-        held_back: list[Entry] = []
+        deferred: list[Entry] = []
         kinds: dict[tuple[str, str], list[Entry]] = {}
         for entry in entries:
             if entry.is_in_digests and _kind(entry) != FAILING:
-                held_back.append(entry)
+                deferred.append(entry)
             else:
                 kinds.setdefault((entry.ref.account, _kind(entry)), []).append(entry)
         for (account, kind), group in kinds.items():
             try:
-                turns = self._ledger.take_turns(account, kind, len(group), clock.now(), self._limit)
-            except TryAgainLater as trouble:
+                granted = self._ledger.acquire_alert_quota(account, kind, len(group), clock.now(), self._quota)
+            except RetryLater as trouble:
                 logger.warning("no alert goes out without the ledger", extra={"account": account, "why": trouble.why})
                 continue
-            going_out += group[:turns]
-            held_back += group[turns:]
-        return going_out, held_back
+            going_out += group[:granted]
+            deferred += group[granted:]
+        return going_out, deferred
 
     def _noted(self, entries: Iterable[Entry], note: Callable[[Entry], None]) -> set[OrderRef]:
         def try_to_note(entry: Entry) -> OrderRef | None:
@@ -270,42 +276,51 @@ class BatchCheck:
 
         return {ref for ref in self._notes.map(try_to_note, entries) if ref}
 
-    def _settle(self, case: Case, finding: Finding, told: set[OrderRef], clock: Clock, waits: _Waits) -> None:
+    def _settle(
+        self, order: BatchOrder, result: CheckResult, delivered: set[OrderRef], clock: Clock, waits: _Waits
+    ) -> None:
         """Decide what becomes of the messages of a case: done, dead, or back to the queue.
 
-        What is written down and untold is never given up, nor what the ledger may hold of it while it gives no answer:
+        What is pending is never dead-lettered, nor what the ledger may hold of it while it gives no answer:
         the message may be all that brings it about.
         """
         now = clock.now()
-        is_untold = finding.report is not None and case.ref not in told
-        if finding.report and is_untold:
-            trouble = TryAgainLater("the report could not be told", wait=_lease_left(finding.report, now))
-            finding = Finding(retry=trouble)
-        for message in case.messages:
-            if finding.retry and not is_untold and _counts_towards_giving_up(finding.retry) and _is_old(message, clock):
-                self._give_up(case, message, finding, waits)
-            elif finding.dead:
-                self._bury(message, finding.dead, waits)
-            elif finding.retry:
-                waits.add(message, self._retry_wait(message, finding.retry))
-            elif finding.wait_until:
-                left = max(1.0, (finding.wait_until - now).total_seconds() + 1)
+        is_undelivered = result.report is not None and order.ref not in delivered
+        if result.report and is_undelivered:
+            trouble = RetryLater("the report could not be delivered", wait=_lease_left(result.report, now))
+            result = CheckResult(retry=trouble)
+        for message in order.messages:
+            if (
+                result.retry
+                and not is_undelivered
+                and _counts_towards_giving_up(result.retry)
+                and _is_old(message, clock)
+            ):
+                self._give_up(order, message, result, waits)
+            elif result.dead:
+                self._send_to_dead_letters(message, result.dead, waits)
+            elif result.retry:
+                waits.add(message, self._retry_wait(message, result.retry))
+            elif result.wait_until:
+                left = max(1.0, (result.wait_until - now).total_seconds() + 1)
                 waits.add(message, min(left, self._growing_wait(message)))
 
-    def _give_up(self, case: Case, message: Message, finding: Finding, waits: _Waits) -> None:
-        """Bury a message after a day of trouble; but a re-check of an order that could not be read just ends.
+    def _give_up(self, order: BatchOrder, message: Message, result: CheckResult, waits: _Waits) -> None:
+        """Dead-letter a message after a day of trouble; but a re-check of an order that could not be read just ends.
 
         It is no event of VTEX's: the list that it came from has the order as long as it is followed, and queues it
         again. With any other trouble a report may be written down that only the message brings about.
         """
-        if message.source == RECHECK and finding.is_unread:
+        if message.source == RECHECK and result.is_unread:
             telemetry.count("recheck_unread")
-            logger.warning("a re-check ends unread; the order's next one is queued in time", extra=_ids(case))
+            logger.warning("a re-check ends unread; the order's next one is queued in time", extra=_ids(order))
             return
-        is_refused = isinstance(finding.retry, CredentialsRefused)
-        self._bury(message, DeadLetterReason.NO_CREDENTIALS if is_refused else DeadLetterReason.GAVE_UP, waits)
+        is_refused = isinstance(result.retry, CredentialsRefused)
+        self._send_to_dead_letters(
+            message, DeadLetterReason.NO_CREDENTIALS if is_refused else DeadLetterReason.GAVE_UP, waits
+        )
 
-    def _retry_wait(self, message: Message, trouble: TryAgainLater) -> float:
+    def _retry_wait(self, message: Message, trouble: RetryLater) -> float:
         asked = 0.0 if trouble.wait is None else max(1.0, trouble.wait) * random.uniform(1.0, 1.1)  # noqa: S311
         if isinstance(trouble, OutOfTime):
             return max(1.0, asked)
@@ -316,22 +331,22 @@ class BatchCheck:
         doublings = min(message.receive_count - 1, 12)
         return min(self._retry_base * float(2**doublings), LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311
 
-    def _read_anew(self, cases: list[Case], clock: Clock, waits: _Waits) -> list[Case]:
-        """Read the ledger again for orders whose left-over report is told now: they are still to be checked."""
-        by_order = {case.ref: case.messages for case in cases}
+    def _read_anew(self, orders: list[BatchOrder], clock: Clock, waits: _Waits) -> list[BatchOrder]:
+        """Read the ledger again for orders whose unfinished report is delivered now: they are still to be checked."""
+        by_order = {order.ref: order.messages for order in orders}
         if not by_order:
             return []
         try:
-            page = self._ledger.read(by_order)
-        except TryAgainLater as trouble:
+            snapshot = self._ledger.read(by_order)
+        except RetryLater as trouble:
             self._postpone(by_order, trouble, clock, waits)
             return []
-        return self._cases(by_order, page, clock, waits)
+        return self._orders_of(by_order, snapshot, clock, waits)
 
-    def _bury(self, message: Message, reason: DeadLetterReason, waits: _Waits) -> None:
+    def _send_to_dead_letters(self, message: Message, reason: DeadLetterReason, waits: _Waits) -> None:
         try:
-            self._outlets.bury(message, reason)
-        except TryAgainLater as trouble:
+            self._outlets.send_to_dead_letters(message, reason)
+        except RetryLater as trouble:
             waits.add(message, self._retry_wait(message, trouble))
             return
         telemetry.count(f"dead_letter_{reason}")
@@ -340,36 +355,38 @@ class BatchCheck:
             extra={"reason": reason, "message_id": message.id, "correlation_id": message.correlation_id},
         )
 
-    def _share_silences(self) -> None:
-        for account, until in self._vtex.take_new_silences().items():
+    def _share_backoffs(self) -> None:
+        for account, until in self._vtex.take_new_backoffs().items():
             try:
-                self._ledger.note_silence(account, until)
-            except TryAgainLater as trouble:
-                logger.warning("a silence could not be shared", extra={"account": account, "why": trouble.why})
+                self._ledger.note_backoff(account, until)
+            except RetryLater as trouble:
+                logger.warning("a back-off could not be shared", extra={"account": account, "why": trouble.why})
 
-    def _put_back(self, waits: _Waits) -> None:
+    def _return_to_queue(self, waits: _Waits) -> None:
         due = waits.take_due()
-        list(self._notes.map(self._note_put_back, [message.id for message, _ in due]))
+        list(self._notes.map(self._note_returned, [message.id for message, _ in due]))
         self._change_visibility(due)
 
     def _change_visibility(self, waits: Sequence[tuple[Message, float]]) -> None:
-        for message in self._outlets.put_back(waits):
+        for message in self._outlets.return_to_queue(waits):
             logger.warning(
                 "SQS refused a receipt handle; the message returns when its visibility ends",
                 extra={"message_id": message.id},
             )
 
-    def _note_put_back(self, message_id: str) -> bool:
+    def _note_returned(self, message_id: str) -> bool:
         try:
-            self._ledger.note_put_back(message_id)
-        except TryAgainLater as trouble:
+            self._ledger.note_returned(message_id)
+        except RetryLater as trouble:
             self._unnoted.append(message_id)
-            logger.warning("a put-back could not be noted", extra={"message_id": message_id, "why": trouble.why})
+            logger.warning(
+                "a return to the queue could not be noted", extra={"message_id": message_id, "why": trouble.why}
+            )
             return False
         return True
 
     def _make_up_for_notes(self, clock: Clock) -> None:
-        """Note what could not be noted, lest every message that met an outage of the ledger be taken for a killer.
+        """Note what could not be noted, lest each message that met an outage of the ledger be taken for a poison one.
 
         One first, then ten at once, as long as the ledger takes them and half of the time is left for the batch.
         """
@@ -378,52 +395,52 @@ class BatchCheck:
         kept_free, at_once = clock.seconds_left() / 2, 1
         while self._unnoted and clock.seconds_left() > kept_free:
             some = [self._unnoted.popleft() for _ in range(min(at_once, len(self._unnoted)))]
-            if not all(list(self._notes.map(self._note_put_back, some))):
+            if not all(list(self._notes.map(self._note_returned, some))):
                 break
             at_once = PARALLEL
 
 
-def _result(future: "Future[Finding]", case: Case) -> Finding:
+def _result_of(future: "Future[CheckResult]", order: BatchOrder) -> CheckResult:
     if not future.done():
         future.cancel()
-        return Finding(retry=TryAgainLater("the check did not end in time"))
+        return CheckResult(retry=RetryLater("the check did not end in time"))
     error = future.exception()
     if error is None:
         return future.result()
-    # One order's bad luck must not take the batch with it: its messages are tried again and, after a day, buried.
+    # One order's bad luck must not take the batch with it: its messages are tried again, and dead-lettered after a day.
     # The text of the error may hold what the order holds: only its type and place are logged.
     place = traceback.extract_tb(error.__traceback__)[-1]
     logger.error(
         "a check failed unexpectedly",
-        extra=_ids(case) | {"error": type(error).__name__, "place": f"{place.name}:{place.lineno}"},
+        extra=_ids(order) | {"error": type(error).__name__, "place": f"{place.name}:{place.lineno}"},
     )
-    return Finding(retry=TryAgainLater(f"unexpected {type(error).__name__}"))
+    return CheckResult(retry=RetryLater(f"unexpected {type(error).__name__}"))
 
 
-def _is_left_over(finding: Finding, told: set[OrderRef]) -> bool:
-    return finding.is_left_over and finding.report is not None and finding.report.ref in told
+def _is_unfinished(result: CheckResult, delivered: set[OrderRef]) -> bool:
+    return result.is_unfinished and result.report is not None and result.report.ref in delivered
 
 
 def _lease_left(entry: Entry, now: datetime) -> float:
     return (entry.report.lease_until - now).total_seconds() + 1 if entry.report else 0.0
 
 
-def _counts_towards_giving_up(trouble: TryAgainLater) -> bool:
+def _counts_towards_giving_up(trouble: RetryLater) -> bool:
     """Say whether a day of this trouble is enough: of waiting for our turn, or for the ledger, it is not."""
-    return not isinstance(trouble, OutOfTime | LedgerAway)
+    return not isinstance(trouble, OutOfTime | LedgerUnavailable)
 
 
 def _is_old(message: Message, clock: Clock) -> bool:
     return clock.now().timestamp() - message.sent_at >= GIVE_UP_AFTER.total_seconds()
 
 
-def _may_be_a_suspect(message: Message) -> bool:
-    return message.receive_count > DEATHS_OF_A_SUSPECT
+def _may_be_poison(message: Message) -> bool:
+    return message.receive_count > DEATHS_OF_POISON
 
 
-def _deaths(message: Message, page: Page) -> int:
-    """Count the receives of a message, before this one, that did not end with it being put back on purpose."""
-    return message.receive_count - 1 - page.put_back.get(message.id, 0) if _may_be_a_suspect(message) else 0
+def _deaths(message: Message, snapshot: Snapshot) -> int:
+    """Count the receives of a message, before this one, that did not end with a return to the queue on purpose."""
+    return message.receive_count - 1 - snapshot.returned.get(message.id, 0) if _may_be_poison(message) else 0
 
 
 def _event(message: Message) -> str | None:
@@ -441,23 +458,23 @@ def _kind(entry: Entry) -> str:
     return _KINDS[entry.report.type] if entry.report else FAILING
 
 
-def _held_back(entry: Entry, clock: Clock) -> HeldBack:
-    return HeldBack(_kind(entry), clock.now(), tuple(dict.fromkeys(error.code for error in entry.errors)))
+def _deferral(entry: Entry, clock: Clock) -> Deferral:
+    return Deferral(_kind(entry), clock.now(), tuple(dict.fromkeys(error.code for error in entry.errors)))
 
 
-def _count_feed(case: Case) -> None:
+def _count_feed(order: BatchOrder) -> None:
     """Count, of the feed's events, which ones only the feed knew: the average is the share that the hook missed."""
-    known = {*case.entry.events, *(_event(message) for message in case.messages if message.source != FEED)}
-    for message in case.messages:
+    known = {*order.entry.events, *(_event(message) for message in order.messages if message.source != FEED)}
+    for message in order.messages:
         if message.source == FEED and message.receive_count == 1:
             telemetry.count("feed_only", 0 if _event(message) in known else 1)
 
 
-def _ids(case: Case) -> dict[str, object]:
+def _ids(order: BatchOrder) -> dict[str, object]:
     return {
-        "account": case.ref.account,
-        "order_id": case.ref.order_id,
-        "correlation_ids": [message.correlation_id for message in case.messages],
+        "account": order.ref.account,
+        "order_id": order.ref.order_id,
+        "correlation_ids": [message.correlation_id for message in order.messages],
     }
 
 
@@ -466,33 +483,33 @@ def _of_foreign(foreign: ForeignOrderId, message: Message) -> dict[str, object]:
     return {"account": foreign.account, "order_id": foreign.order_id, "correlation_ids": correlation_ids}
 
 
-def _log(case: Case, finding: Finding) -> None:
+def _log(order: BatchOrder, result: CheckResult) -> None:
     """Log the one line about this decision."""
-    details = _ids(case)
-    if finding.verdict:
-        details["outcome"] = finding.verdict.outcome
-        details["problems"] = sorted({problem.code for problem in finding.verdict.problems})
-        details["is_suspect"] = finding.verdict.is_suspect
-    if finding.retry:
-        details["retry"] = finding.retry.why
-    if finding.dead:
-        details["dead"] = finding.dead
-    if finding.report and finding.report.report:
-        details["report"] = finding.report.report.number
-        details["report_type"] = finding.report.report.type
+    details = _ids(order)
+    if result.verdict:
+        details["outcome"] = result.verdict.outcome
+        details["problems"] = sorted({problem.code for problem in result.verdict.problems})
+        details["is_suspect"] = result.verdict.is_suspect
+    if result.retry:
+        details["retry"] = result.retry.why
+    if result.dead:
+        details["dead"] = result.dead
+    if result.report and result.report.report:
+        details["report"] = result.report.report.number
+        details["report_type"] = result.report.report.type
     logger.info("order checked", extra=details)
 
 
-def _count(finding: Finding) -> None:
-    if finding.verdict:
-        telemetry.count(f"check_{finding.verdict.outcome}")
-        telemetry.count("cnova_order", 0 if finding.verdict.outcome is Outcome.OTHER_MARKETPLACE else 1)
-        for problem in finding.verdict.problems:
+def _count(result: CheckResult) -> None:
+    if result.verdict:
+        telemetry.count(f"check_{result.verdict.outcome}")
+        telemetry.count("cnova_order", 0 if result.verdict.outcome is Outcome.OTHER_MARKETPLACE else 1)
+        for problem in result.verdict.problems:
             telemetry.count(f"problem_{problem.code}")
-        if finding.verdict.is_suspect:
+        if result.verdict.is_suspect:
             telemetry.count("cnova_suspect")
-    if finding.retry:
-        telemetry.count(_RETRY_METRICS.get(type(finding.retry), "check_retried"))
+    if result.retry:
+        telemetry.count(_RETRY_METRICS.get(type(result.retry), "check_retried"))
 
 
 FAILING = "failing"
@@ -502,8 +519,8 @@ _KINDS: dict[str, str] = {
     RecordType.EXPIRED: "expired",
 }
 
-_RETRY_METRICS: dict[type[TryAgainLater], str] = {
+_RETRY_METRICS: dict[type[RetryLater], str] = {
     CredentialsRefused: "credentials_refused",
-    SilenceAsked: "silence_kept",
+    RateLimited: "check_rate_limited",
     OutOfTime: "check_postponed",
 }

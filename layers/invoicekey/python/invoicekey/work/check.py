@@ -1,6 +1,6 @@
 """The check of one order: read VTEX, judge, write what was found to the ledger.
 
-What is to be told is written with the finding, as an intent under a lease; batch.py sends it. docs/architecture.md
+A report is written with what was found, pending under a lease (an outbox); batch.py delivers it. docs/architecture.md
 draws the states of an entry.
 """
 
@@ -31,13 +31,13 @@ from invoicekey.rules.verdict import (
     Verdict,
     judge,
 )
-from invoicekey.runtime.errors import Conflict, OrderNotFound, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.runtime.errors import Conflict, OrderNotFound, OutOfTime, RateLimited, RetryLater
 from invoicekey.vtex.client import Vtex
 
 REPORTING_SECONDS = 5.0
 """Kept free at the end of an invocation for writing, sending and noting."""
 UNREAD_FOR = timedelta(hours=12)
-"""So long an order is tried in vain before it is let go: half a message's life, for it may have to tell that."""
+"""So long an order is tried in vain before it expires: half a message's life, for it may have to tell that."""
 _TRIES_ON_CONFLICT = 3
 _TRIES_ON_TAKEN_KEYS = 3
 
@@ -69,7 +69,7 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Trigger:
     """What caused a check: when its first event was queued, and the ids of those that have one."""
 
     at: datetime
@@ -81,17 +81,17 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What came of a check. With no other field set, the order needs nothing more."""
 
     verdict: Verdict | None = None
     report: Entry | None = None
     """The entry whose report has to be sent before anything else."""
-    is_left_over: bool = False
+    is_unfinished: bool = False
     """The report is one that another environment left unfinished; the order itself is still to be checked."""
     wait_until: datetime | None = None
     """The end of the order's grace."""
-    retry: TryAgainLater | None = None
+    retry: RetryLater | None = None
     is_unread: bool = False
     """With `retry`: VTEX did not give the order; nothing is written of it but that it is let go."""
     dead: DeadLetterReason | None = None
@@ -100,7 +100,7 @@ class Finding:
 class _Unread(Exception):
     """VTEX does not give the order, or the one that owns its key; `trouble` says why."""
 
-    def __init__(self, trouble: TryAgainLater) -> None:
+    def __init__(self, trouble: RetryLater) -> None:
         super().__init__(trouble.why)
         self.trouble = trouble
 
@@ -113,44 +113,46 @@ class OrderCheck:
         self._ledger = ledger
         self._rules = rules
 
-    def check(self, entry: Entry, heard: Heard, clock: Clock) -> Finding:
-        """Check the order of a ledger entry, for the events that `heard` sums up."""
+    def check(self, entry: Entry, trigger: Trigger, clock: Clock) -> CheckResult:
+        """Check the order of a ledger entry, for the events that `trigger` sums up."""
         try:
             for _ in range(_TRIES_ON_CONFLICT):
                 try:
-                    return self._check(entry, heard, clock)
+                    return self._check(entry, trigger, clock)
                 except Conflict:
                     entry = self._ledger.read_one(entry.ref)
-        except TryAgainLater as trouble:
-            return Finding(retry=trouble)
-        return Finding(retry=TryAgainLater("the order was written by others again and again"))
+        except RetryLater as trouble:
+            return CheckResult(retry=trouble)
+        return CheckResult(retry=RetryLater("the order was written by others again and again"))
 
-    def _check(self, entry: Entry, heard: Heard, clock: Clock) -> Finding:
-        if entry.report and not entry.report.is_told:
+    def _check(self, entry: Entry, trigger: Trigger, clock: Clock) -> CheckResult:
+        if entry.report and not entry.report.is_delivered:
             return self._take_over(entry, entry.report, clock)
         try:
-            return self._look(entry, heard, clock)
+            return self._look(entry, trigger, clock)
         except _Unread as unread:
-            return replace(self._let_go(entry, heard, unread.trouble, clock), retry=unread.trouble, is_unread=True)
+            return replace(
+                self._expire_unread(entry, trigger, unread.trouble, clock), retry=unread.trouble, is_unread=True
+            )
 
-    def _look(self, entry: Entry, heard: Heard, clock: Clock) -> Finding:
+    def _look(self, entry: Entry, trigger: Trigger, clock: Clock) -> CheckResult:
         """Read the order, judge it, write down what was found."""
         order = self._read(entry.ref, clock)
-        now, first_heard = clock.now(), min(heard.at, entry.first_heard_at or heard.at)
+        now, first_seen = clock.now(), min(trigger.at, entry.first_seen_at or trigger.at)
         checked = replace(
             entry,
-            first_heard_at=first_heard,
+            first_seen_at=first_seen,
             checked_at=now,
-            recheck_at=next_reading(now, now) if heard.says_invoiced else None,  # for a second look, see _followed_on
-        ).with_events(heard.events)
-        given = Circumstances(entry.ref.account, now, first_heard, entry.has_open_failure)
+            recheck_at=next_reading(now, now) if trigger.says_invoiced else None,  # for a second look, see _followed_on
+        ).with_events(trigger.events)
+        given = Circumstances(entry.ref.account, now, first_seen, entry.has_open_failure)
         if order is None:
-            finding = self._not_found(entry, replace(checked, claims=frozenset()))
+            result = self._not_found(entry, replace(checked, claims=frozenset()))
         else:
-            finding = self._conclude(entry, checked, order, given, clock)
-        if finding.wait_until:
-            self._remember(entry, heard.events_of_hook)
-        return finding
+            result = self._conclude(entry, checked, order, given, clock)
+        if result.wait_until:
+            self._remember(entry, trigger.events_of_hook)
+        return result
 
     def _remember(self, before: Entry, events: tuple[str, ...]) -> None:
         """Write down the events of an order that waits, so that the feed's copies of them cause no reading.
@@ -161,14 +163,14 @@ class OrderCheck:
         if remembering.events != before.events:
             self._ledger.write(remembering)
 
-    def _take_over(self, entry: Entry, report: Report, clock: Clock) -> Finding:
+    def _take_over(self, entry: Entry, report: Report, clock: Clock) -> CheckResult:
         """Wait for another environment's report while its lease lives; after that, send that very report."""
         if clock.now() < report.lease_until:
             left = (report.lease_until - clock.now()).total_seconds()
-            raise OutOfTime("another environment is telling the last report", wait=left)
+            raise OutOfTime("another environment is delivering the last report", wait=left)
         _expect_time_to_report(clock)
         renewed = replace(report, lease_until=clock.now() + self._rules.lease)
-        return Finding(report=self._ledger.write(replace(entry, report=renewed)), is_left_over=True)
+        return CheckResult(report=self._ledger.write(replace(entry, report=renewed)), is_unfinished=True)
 
     def _read(self, ref: OrderRef, clock: Clock) -> Order | None:
         time_left = clock.seconds_left() - REPORTING_SECONDS
@@ -180,41 +182,41 @@ class OrderCheck:
             order = None
         except OutOfTime:
             raise
-        except TryAgainLater as trouble:
+        except RetryLater as trouble:
             raise _Unread(trouble) from trouble
         _expect_time_to_report(clock)
         return order
 
-    def _let_go(self, entry: Entry, heard: Heard, trouble: TryAgainLater, clock: Clock) -> Finding:
-        """Follow an order no longer whose time is over, and that can't be read: give its failure up as it was told.
+    def _expire_unread(self, entry: Entry, trigger: Trigger, trouble: RetryLater, clock: Clock) -> CheckResult:
+        """Follow an order no longer that can't be read, and whose time is over: its failure expires as it was reported.
 
         A passing trouble does not do it, nor what says nothing of the order. Who asked for the check still wants it.
         """
-        if entry.recheck_at is None or isinstance(trouble, SilenceAsked):
-            return Finding()
+        if entry.recheck_at is None or isinstance(trouble, RateLimited):
+            return CheckResult()
         now, followed_from = clock.now(), entry.followed_from or _checked(entry)
-        if now < max(followed_from + FOLLOWED_FOR, heard.at + UNREAD_FOR):
-            return Finding()
+        if now < max(followed_from + FOLLOWED_FOR, trigger.at + UNREAD_FOR):
+            return CheckResult()
         _expect_time_to_report(clock)
         if not entry.has_open_failure:
             self._ledger.write(replace(entry, recheck_at=None))
-            return Finding()
-        problems = problems_as_told(entry) if entry.outcome == Outcome.FAILING else ()
-        given_up = self._expire(entry, order_as_told(entry), Verdict(Outcome.FAILING, problems), now)
-        return replace(given_up, verdict=None)
+            return CheckResult()
+        problems = problems_as_reported(entry) if entry.outcome == Outcome.FAILING else ()
+        expired = self._expire(entry, order_as_reported(entry), Verdict(Outcome.FAILING, problems), now)
+        return replace(expired, verdict=None)
 
-    def _not_found(self, before: Entry, entry: Entry) -> Finding:
-        grace_end = _first_heard(entry) + self._rules.policy.invoice_grace
+    def _not_found(self, before: Entry, entry: Entry) -> CheckResult:
+        grace_end = _first_seen(entry) + self._rules.policy.invoice_grace
         if entry.is_to_be_closed:
             unknown = Order(order_id=entry.ref.order_id)
             closed = self._close(entry, unknown, Verdict(Outcome.OK), CloseReason.NOT_FOUND)
             return replace(closed, verdict=None, dead=DeadLetterReason.NOT_FOUND)
         if _checked(entry) < grace_end:
-            return Finding(wait_until=grace_end)
+            return CheckResult(wait_until=grace_end)
         self._pass_over(before, replace(entry, recheck_at=None))
-        return Finding(dead=DeadLetterReason.NOT_FOUND)
+        return CheckResult(dead=DeadLetterReason.NOT_FOUND)
 
-    def _conclude(self, before: Entry, entry: Entry, order: Order, given: Circumstances, clock: Clock) -> Finding:
+    def _conclude(self, before: Entry, entry: Entry, order: Order, given: Circumstances, clock: Clock) -> CheckResult:
         """Judge and write what was found; where another order owns a key, see whether it still does and judge anew."""
         owners: dict[str, str] = {}
         former: dict[str, str] = {}
@@ -238,19 +240,19 @@ class OrderCheck:
             return False
         return any(sale.invoice_key == key for sale in owner.sale_invoices)
 
-    def _write_down(self, before: Entry, entry: Entry, order: Order, verdict: Verdict) -> Finding:
-        """Write to the ledger what the verdict calls for, with the intent to report it where it is news.
+    def _write_down(self, before: Entry, entry: Entry, order: Order, verdict: Verdict) -> CheckResult:
+        """Write to the ledger what the verdict calls for; where that is news, the report is in the same write.
 
         An order that waits needs no write: it is checked again.
         """
         match verdict.outcome:
             case Outcome.WAITING:
-                return Finding(verdict, wait_until=verdict.wait_until)
+                return CheckResult(verdict, wait_until=verdict.wait_until)
             case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED | Outcome.OK if entry.is_to_be_closed:
                 return self._close(entry, order, verdict, CloseReason(verdict.outcome.value))
-            case Outcome.FAILING if entry.errors_told != fingerprint(verdict):
+            case Outcome.FAILING if entry.errors_reported != fingerprint(verdict):
                 return self._open(entry, order, verdict)
-            case Outcome.FAILING | Outcome.OTHER_MARKETPLACE if _is_given_up(entry):
+            case Outcome.FAILING | Outcome.OTHER_MARKETPLACE if _is_over(entry):
                 return self._expire(entry, order, verdict, _checked(entry))
             case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED | Outcome.OTHER_MARKETPLACE:
                 self._pass_over(before, _followed_on(entry))
@@ -258,75 +260,75 @@ class OrderCheck:
                 self._ledger.write(_settled(entry, verdict))
             case Outcome.FAILING:  # pragma: no branch - mypy sees that there is no other outcome
                 self._ledger.write(replace(_followed_on(entry), errors=_shown(verdict)))
-        return Finding(verdict)
+        return CheckResult(verdict)
 
     def _pass_over(self, before: Entry, entry: Entry) -> None:
-        """Write an entry of which there is nothing to tell: a slower check of an older reading must meet a conflict.
+        """Write an entry of which there is nothing to report: a slower check of an older reading must meet a conflict.
 
-        No grace begins with it, so when the order was first heard of stays as it was.
+        No grace begins with it, so when the order was first seen stays as it was.
         """
-        self._ledger.write(replace(entry, first_heard_at=before.first_heard_at))
+        self._ledger.write(replace(entry, first_seen_at=before.first_seen_at))
 
-    def _open(self, entry: Entry, order: Order, verdict: Verdict) -> Finding:
+    def _open(self, entry: Entry, order: Order, verdict: Verdict) -> CheckResult:
         now, style = _checked(entry), self._rules.style
         sent = record.failing(
             entry.ref.account, order, verdict.problems,
-            report=entry.last_report_number + 1, first_seen_at=_first_heard(entry), now=now, language=style.language,
+            report=entry.last_report_number + 1, first_seen_at=_first_seen(entry), now=now, language=style.language,
         )  # fmt: skip
-        told = alert.failing(entry.ref.account, order, verdict.problems, style)
+        notice = alert.failing(entry.ref.account, order, verdict.problems, style)
         opened = replace(
             entry,
-            errors_told=fingerprint(verdict),
+            errors_reported=fingerprint(verdict),
             errors=_shown(verdict),
-            set_aside=None,
-            set_aside_why=None,
+            archived=None,
+            archived_why=None,
             opened_at=(entry.opened_at if entry.has_open_failure else None) or now,
             followed_from=now,
             recheck_at=next_reading(now, now),
         )
-        return Finding(verdict, report=self._ledger.write(self._intend(opened, sent, told, now)))
+        return CheckResult(verdict, report=self._ledger.write(self._with_report(opened, sent, notice, now)))
 
-    def _expire(self, entry: Entry, order: Order, verdict: Verdict, now: datetime) -> Finding:
-        """Give a failure up, with one last alert; with none where the settings say by now that it is not the shop's."""
+    def _expire(self, entry: Entry, order: Order, verdict: Verdict, now: datetime) -> CheckResult:
+        """Let a failure expire, with one last alert; with none where by now the settings say that it is not ours."""
         style = self._rules.style
         sent = record.expired(
             entry.ref.account, order, verdict.problems,
-            report=entry.last_report_number + 1, first_seen_at=_first_heard(entry), now=now, language=style.language,
+            report=entry.last_report_number + 1, first_seen_at=_first_seen(entry), now=now, language=style.language,
         )  # fmt: skip
-        told = None
+        notice = None
         if verdict.errors:
-            told = alert.expired(
+            notice = alert.expired(
                 entry.ref.account, order, verdict.problems, opened_at=entry.opened_at or now, now=now, style=style
             )
-        given_up = replace(entry, set_aside=EXPIRED, recheck_at=None)
-        return Finding(verdict, report=self._ledger.write(self._intend(given_up, sent, told, now)))
+        expired = replace(entry, archived=EXPIRED, recheck_at=None)
+        return CheckResult(verdict, report=self._ledger.write(self._with_report(expired, sent, notice, now)))
 
-    def _close(self, entry: Entry, order: Order, verdict: Verdict, reason: CloseReason) -> Finding:
+    def _close(self, entry: Entry, order: Order, verdict: Verdict, reason: CloseReason) -> CheckResult:
         """Close a failure; people hear of it where it was open and is mended, for what expired had its last notice."""
         now, style = _checked(entry), self._rules.style
         sent = record.resolved(
             entry.ref.account, order, verdict.warnings, report=entry.last_report_number + 1,
-            first_seen_at=_first_heard(entry), now=now, language=style.language, reason=reason,
+            first_seen_at=_first_seen(entry), now=now, language=style.language, reason=reason,
         )  # fmt: skip
-        told = None
+        notice = None
         if reason is CloseReason.OK and entry.has_open_failure:
-            told = alert.resolved(
+            notice = alert.resolved(
                 entry.ref.account, order, verdict.keys, verdict.warnings,
                 opened_at=entry.opened_at or now, now=now, style=style,
             )  # fmt: skip
         mended_at = now if reason is CloseReason.OK else entry.mended_at
         closed = replace(_settled(entry, verdict), mended_at=mended_at)
-        return Finding(verdict, report=self._ledger.write(self._intend(closed, sent, told, now)))
+        return CheckResult(verdict, report=self._ledger.write(self._with_report(closed, sent, notice, now)))
 
-    def _intend(self, entry: Entry, sent: record.Record, told: alert.Alert | None, now: datetime) -> Entry:
+    def _with_report(self, entry: Entry, sent: record.Record, notice: alert.Alert | None, now: datetime) -> Entry:
         style = self._rules.style
         report = Report(
             number=sent.data.report,
             type=sent.type,
             record=record.as_sqs_takes_it(sent),
-            alert=alert_entry(told.subject, told.message(chat=style.chat), told.attributes) if told else None,
+            alert=alert_entry(notice.subject, notice.message(chat=style.chat), notice.attributes) if notice else None,
             lease_until=now + self._rules.lease,
-            alerted=told is None and not entry.is_in_digests,  # else there may be older news to be called off
+            alerted=notice is None and not entry.is_in_digests,  # else there may be older news to be called off
         )
         return replace(entry, report=report)
 
@@ -336,37 +338,42 @@ def fingerprint(verdict: Verdict) -> str:
     return hashlib.sha256("\n".join(sorted({error.identity for error in verdict.errors})).encode()).hexdigest()
 
 
-def order_as_told(entry: Entry) -> Order:
-    """Return the order as its last record told it; it is not read at VTEX for this."""
-    told = _told(entry)
+def order_as_reported(entry: Entry) -> Order:
+    """Return the order as its last record has it; it is not read at VTEX for this."""
+    reported = _reported(entry)
     return Order(
         order_id=entry.ref.order_id,
-        marketplace_order_id=told.get("marketplace_order_id"),
-        affiliate_id=told.get("affiliate_id"),
-        status=told.get("order_status"),
-        invoiced_date=told.get("invoiced_at"),
+        marketplace_order_id=reported.get("marketplace_order_id"),
+        affiliate_id=reported.get("affiliate_id"),
+        status=reported.get("order_status"),
+        invoiced_date=reported.get("invoiced_at"),
     )
 
 
-def problems_as_told(entry: Entry) -> tuple[Problem, ...]:
-    """Return the problems that the last record told: those of an open failure. Of a long key the end is lost."""
-    return tuple(_problem(problem, entry.ref.order_id) for problem in _told(entry).get("problems", ()))
+def problems_as_reported(entry: Entry) -> tuple[Problem, ...]:
+    """Return the problems that the last record has: those of an open failure. Of a long key the end is lost."""
+    return tuple(_problem(problem, entry.ref.order_id) for problem in _reported(entry).get("problems", ()))
 
 
-def _told(entry: Entry) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(entry.report.record)["data"] if entry.report else {}
-    return told
+def _reported(entry: Entry) -> dict[str, Any]:
+    reported: dict[str, Any] = json.loads(entry.report.record)["data"] if entry.report else {}
+    return reported
 
 
-def _problem(told: Mapping[str, Any], order_id: str) -> Problem:
-    code, key, owner, suggested = Code(told["code"]), told["invoice_key"], told.get("reused_in"), told["suggested_key"]
+def _problem(reported: Mapping[str, Any], order_id: str) -> Problem:
+    code, key, owner, suggested = (
+        Code(reported["code"]),
+        reported["invoice_key"],
+        reported.get("reused_in"),
+        reported["suggested_key"],
+    )
     return Problem(
         code,
-        told["invoice_number"],
+        reported["invoice_number"],
         _NOT_REPEATED.get(key, key),
-        suggestion=Suggestion(suggested, SuggestionSource(told["suggested_from"])) if suggested else None,
+        suggestion=Suggestion(suggested, SuggestionSource(reported["suggested_from"])) if suggested else None,
         reused_in=owner if owner != order_id else None,
-        is_overdue=told["severity"] != code.severity,
+        is_overdue=reported["severity"] != code.severity,
     )
 
 
@@ -378,10 +385,10 @@ def _settled(entry: Entry, verdict: Verdict) -> Entry:
     """Return the entry with no failure, read again only where something may become overdue."""
     return replace(
         entry,
-        errors_told=None,
+        errors_reported=None,
         errors=(),
-        set_aside=None,
-        set_aside_why=None,
+        archived=None,
+        archived_why=None,
         opened_at=None,
         followed_from=None,
         recheck_at=_read_after_all(entry, verdict),
@@ -401,12 +408,12 @@ def _read_after_all(entry: Entry, verdict: Verdict) -> datetime | None:
 
 def _claims(entry: Entry, verdict: Verdict) -> frozenset[str]:
     """Return the keys that an order is to own: those that it shows as its own, and none as long as it is dismissed."""
-    still_fails_so = verdict.outcome is Outcome.FAILING and entry.errors_told == fingerprint(verdict)
-    owns_nothing = entry.set_aside == DISMISSED and still_fails_so
+    still_fails_so = verdict.outcome is Outcome.FAILING and entry.errors_reported == fingerprint(verdict)
+    owns_nothing = entry.archived == DISMISSED and still_fails_so
     return frozenset() if owns_nothing else frozenset(verdict.own_keys[:MOST_CLAIMS])
 
 
-def _is_given_up(entry: Entry) -> bool:
+def _is_over(entry: Entry) -> bool:
     is_over = entry.followed_from is not None and _checked(entry) >= entry.followed_from + FOLLOWED_FOR
     return entry.has_open_failure and is_over
 
@@ -430,13 +437,13 @@ def _shown(verdict: Verdict) -> tuple[Shown, ...]:
 
 def _expect_time_to_report(clock: Clock) -> None:
     if clock.seconds_left() < REPORTING_SECONDS / 2:
-        raise OutOfTime("too little time is left to write down and tell what was found")
+        raise OutOfTime("too little time is left to write down and report what was found")
 
 
-def _first_heard(entry: Entry) -> datetime:
-    if entry.first_heard_at is None:
-        raise ValueError("an order is checked only after it was heard of")
-    return entry.first_heard_at
+def _first_seen(entry: Entry) -> datetime:
+    if entry.first_seen_at is None:
+        raise ValueError("an order is checked only after it was first seen")
+    return entry.first_seen_at
 
 
 def _checked(entry: Entry) -> datetime:

@@ -1,9 +1,9 @@
-"""Tells in one e-mail what was held back, and reminds of what is open; each account by itself, each once.
+"""Tells in one e-mail what was deferred, and reminds of what is open; each account by itself, each once.
 
-A digest is written down before it is sent, like a report. A run takes the alerts up under a number that no other run
-has; it keeps that number with the digest's bytes until they are sent, and only then forgets the alerts. So an alert was
-told if a digest of its number was written down, and is to be told if none was. A lease keeps an account to one run at
-a time.
+A digest is written down before it is sent, like a report. A run assigns the deferred alerts to it, under a number
+that no other run has; it keeps that number with the digest's bytes until they are sent, and only then drops the alerts.
+So an alert was notified if a digest of its number was written down, and is to be if none was. A lease keeps an account
+to one run at a time.
 
 A reminder that is due is noted before anything else is done, and forgotten when every account had it. In between, each
 run that sends digests reminds whoever was not reminded yet.
@@ -19,22 +19,22 @@ from zoneinfo import ZoneInfo
 
 from invoicekey.delivery.queues import AlertTopic, alert_entry
 from invoicekey.ledger.entries import order_key
-from invoicekey.ledger.lists import Backlog, CheckedOrder, FollowedOrder, HeldAlert, readable
+from invoicekey.ledger.lists import Backlog, CheckedOrder, DeferredAlert, FollowedOrder, readable
 from invoicekey.ledger.table import Table
 from invoicekey.messages import summary
 from invoicekey.messages.alert import Alert, Style
 from invoicekey.rules.verdict import Code
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import Conflict, OutOfTime, TryAgainLater
+from invoicekey.runtime.errors import Conflict, OutOfTime, RetryLater
 from invoicekey.runtime.telemetry import logger
 
 PARALLEL = 10
 AT_ONCE = 200
-TELLING_SECONDS = 20.0
-"""Kept free for writing a summary down and sending it; what is not taken up by then is for the next run."""
-FORGETTING_SECONDS = 5.0
+SENDING_SECONDS = 20.0
+"""Kept free for writing a summary down and sending it; what is not assigned by then is for the next run."""
+DROPPING_SECONDS = 5.0
 """With less time left nothing is forgotten any more; the next run does it."""
-MOST_TOLD = 50
+MOST_SENT = 50
 """So many digests of an account are remembered, far more than it takes the index to show what became of theirs."""
 WANTED_FOR = timedelta(hours=6)
 """So long a reminder stays due: the morning's list still helps in the afternoon; the day after, there is a new one."""
@@ -45,13 +45,13 @@ _DUE = "reminder_due"
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class SummaryState:
     """How far the digests, or the reminders, of an account have come; version 0 is an account without any yet."""
 
     account: str
     kind: str
     version: int = 0
-    told: tuple[int, ...] = ()
+    digests: tuple[int, ...] = ()
     """The last digests that were written down, by the numbers of their runs."""
     at: datetime | None = None
     """When the last one was written down."""
@@ -72,43 +72,43 @@ class Due:
     """When it came to be due."""
 
 
-class Tellings:
+class SummaryStates:
     """Keeps them in the table; each write is on condition that it is as it was read."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def read(self, account: str, kind: str) -> Telling:
+    def read(self, account: str, kind: str) -> SummaryState:
         """Read one."""
         key = f"told#{account}#{kind}"
         item = self._table.get([key]).get(key)
         if item is None:
-            return Telling(account, kind)
-        return Telling(
+            return SummaryState(account, kind)
+        return SummaryState(
             account,
             kind,
             version=int(item["version"]),
-            told=tuple(map(int, item.get("told", ()))),
+            digests=tuple(map(int, item.get("told", ()))),
             at=_moment(item.get("at")),
             occasion=item.get("occasion"),
             alert=item.get("alert"),
             lease_until=_moment(item.get("lease_until")),
         )
 
-    def write(self, telling: Telling) -> Telling:
+    def write(self, state: SummaryState) -> SummaryState:
         """Write one; raise Conflict where another run has written it."""
-        written = replace(telling, version=telling.version + 1)
+        written = replace(state, version=state.version + 1)
         item = {
-            "pk": f"told#{telling.account}#{telling.kind}",
+            "pk": f"told#{state.account}#{state.kind}",
             "version": written.version,
-            "told": list(telling.told),
-            "at": telling.at and telling.at.isoformat(),
-            "occasion": telling.occasion,
-            "alert": telling.alert,
-            "lease_until": telling.lease_until and telling.lease_until.isoformat(),
+            "told": list(state.digests),
+            "at": state.at and state.at.isoformat(),
+            "occasion": state.occasion,
+            "alert": state.alert,
+            "lease_until": state.lease_until and state.lease_until.isoformat(),
         }
-        condition = "version = :read" if telling.version else "attribute_not_exists(pk)"
-        values = {"read": telling.version} if telling.version else {}
+        condition = "version = :read" if state.version else "attribute_not_exists(pk)"
+        values = {"read": state.version} if state.version else {}
         self._table.put({name: value for name, value in item.items() if value is not None}, condition, **values)
         return written
 
@@ -132,16 +132,16 @@ class _Run:
     now: datetime
     """When it began: before it read any list."""
     seconds_left: Callable[[], float]
-    told: dict[str, list[HeldAlert]] = field(default_factory=dict)
-    """By account, the alerts that a digest has told, and that are still to be forgotten."""
+    sent: dict[str, list[DeferredAlert]] = field(default_factory=dict)
+    """By account, the alerts that a digest has notified of, and that are still to be dropped."""
     postponed: set[str] = field(default_factory=set)
-    """The accounts that met trouble, and are told by a later run."""
+    """The accounts that met trouble, and have their turn in a later run."""
     faults: list[Exception] = field(default_factory=list)
 
     def end(self) -> None:
         """Fail, now that all accounts had their turn, where something failed that nobody foresaw."""
         if self.faults:
-            raise ExceptionGroup("some accounts could not be told", self.faults)
+            raise ExceptionGroup("some accounts could not be notified", self.faults)
 
 
 def _ten_threads() -> Executor:
@@ -154,7 +154,7 @@ class Digests:
     def __init__(
         self,
         backlog: Backlog,
-        tellings: Tellings,
+        states: SummaryStates,
         topic: AlertTopic,
         style: Style,
         lease: timedelta,
@@ -163,7 +163,7 @@ class Digests:
         make_pool: Callable[[], Executor] = _ten_threads,
     ) -> None:
         self._backlog = backlog
-        self._tellings = tellings
+        self._states = states
         self._topic = topic
         self._style = style
         self._lease = lease
@@ -173,13 +173,13 @@ class Digests:
     def send_digests(
         self, seconds_left: Callable[[], float], now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> int:
-        """Tell what is held back, and remind of what is still due; return how many digests went out."""
+        """Tell what is deferred, and remind of what is still due; return how many digests went out."""
         run = _Run(now(), seconds_left)
-        held = self._backlog.held_back()
-        accounts = list(dict.fromkeys([*held, *self._known_accounts()]))  # first whose alerts have waited longest
-        self._each(accounts, lambda account: self._send_left_over(account, run), run)
-        sent = self._each(accounts, lambda account: self._send_digest(account, held.get(account, []), run), run)
-        self._each(accounts, lambda account: self._forget_told(account, run), run)
+        deferred = self._backlog.deferred()
+        accounts = list(dict.fromkeys([*deferred, *self._known_accounts()]))  # first whose alerts have waited longest
+        self._each(accounts, lambda account: self._send_unfinished(account, run), run)
+        sent = self._each(accounts, lambda account: self._send_digest(account, deferred.get(account, []), run), run)
+        self._each(accounts, lambda account: self._drop_sent(account, run), run)
         self._send_what_is_due(run)  # comes last, so that nothing that it meets keeps a digest from going out
         run.end()
         return sum(sent.values())
@@ -198,7 +198,7 @@ class Digests:
         run = _Run(now(), seconds_left)
         due = Due(occasion, run.now)
         if occasion is not None:
-            self._tellings.note_due(due)
+            self._states.note_due(due)
         sent = self._remind(due, run)
         run.end()
         return sent
@@ -217,54 +217,54 @@ class Digests:
                 sent[account] = send(account)
             except Conflict:
                 logger.info("another run has the account", extra={"account": account})
-            except TryAgainLater as trouble:
+            except RetryLater as trouble:
                 if not run.postponed:
                     telemetry.count("digest_postponed")  # once a run: the alarm looks at the share of the runs
                 run.postponed.add(account)
-                logger.warning("a summary is not told yet", extra={"account": account, "why": trouble.why})
+                logger.warning("a summary is not sent yet", extra={"account": account, "why": trouble.why})
             except Exception as fault:  # noqa: BLE001 - raised when the others had their turn
-                logger.exception("a summary could not be told", extra={"account": account})
+                logger.exception("a summary could not be sent", extra={"account": account})
                 run.faults.append(fault)
         return sent
 
     # ---- Digests
 
-    def _send_digest(self, account: str, held: Sequence[HeldAlert], run: _Run) -> int:
-        """Send what an earlier run could not send, then what was held back since; return how many went out."""
-        telling = self._tellings.read(account, DIGEST)
-        if not (held or telling.alert):
+    def _send_digest(self, account: str, deferred: Sequence[DeferredAlert], run: _Run) -> int:
+        """Send what an earlier run could not send, then what was deferred since; return how many went out."""
+        state = self._states.read(account, DIGEST)
+        if not (deferred or state.alert):
             return 0
-        telling = self._begin(telling, run)
+        state = self._begin(state, run)
         sent = 0
-        if telling.alert:
-            telling, sent = self._publish(telling), 1
-        run.told[account] = [alert for alert in held if alert.digest in telling.told]
-        taken_up = self._take_up([alert for alert in held if alert.digest not in telling.told], telling.version, run)
-        if taken_up:
-            text = summary.digest(account, [_as_told(alert) for alert in taken_up], self._style)
-            numbers = (*telling.told, telling.version)[-MOST_TOLD:]
-            telling = self._publish(self._write_down(replace(telling, told=numbers), text, run))
-            run.told[account] += taken_up
+        if state.alert:
+            state, sent = self._publish(state), 1
+        run.sent[account] = [alert for alert in deferred if alert.digest in state.digests]
+        assigned = self._assign([alert for alert in deferred if alert.digest not in state.digests], state.version, run)
+        if assigned:
+            text = summary.digest(account, [_as_deferred(alert) for alert in assigned], self._style)
+            numbers = (*state.digests, state.version)[-MOST_SENT:]
+            state = self._publish(self._write_down(replace(state, digests=numbers), text, run))
+            run.sent[account] += assigned
             sent += 1
-        self._end(telling)
+        self._end(state)
         return sent
 
-    def _take_up(self, held: Sequence[HeldAlert], number: int, run: _Run) -> list[HeldAlert]:
-        """Take alerts up, those that are held back longest first; return those that are to be told, with the number.
+    def _assign(self, deferred: Sequence[DeferredAlert], number: int, run: _Run) -> list[DeferredAlert]:
+        """Assign alerts to a digest, the longest deferred first; return those that it is to hold, with the number.
 
-        Raises TryAgainLater where one gave no answer: it may have the number now, so no digest may be written of it.
+        Raises RetryLater where one gave no answer: it may have the number now, so no digest may be written of it.
         """
-        taken_up: list[HeldAlert] = []
-        for alerts in batched(held, AT_ONCE, strict=False):
-            if run.seconds_left() < TELLING_SECONDS:
+        assigned: list[DeferredAlert] = []
+        for alerts in batched(deferred, AT_ONCE, strict=False):
+            if run.seconds_left() < SENDING_SECONDS:
                 break
-            are_taken = self._pool.map(lambda alert: self._backlog.take_up(alert, number), alerts)
-            taken_up += [replace(a, digest=number) for a, is_taken in zip(alerts, are_taken, strict=True) if is_taken]
-        return taken_up
+            are_taken = self._pool.map(lambda alert: self._backlog.assign(alert, number), alerts)
+            assigned += [replace(a, digest=number) for a, is_taken in zip(alerts, are_taken, strict=True) if is_taken]
+        return assigned
 
-    def _forget_told(self, account: str, run: _Run) -> int:
-        for alerts in batched(run.told.get(account, ()), AT_ONCE, strict=False):
-            if run.seconds_left() < FORGETTING_SECONDS:
+    def _drop_sent(self, account: str, run: _Run) -> int:
+        for alerts in batched(run.sent.get(account, ()), AT_ONCE, strict=False):
+            if run.seconds_left() < DROPPING_SECONDS:
                 break
             list(self._pool.map(self._backlog.drop, alerts))
         return 0
@@ -273,7 +273,7 @@ class Digests:
 
     def _send_what_is_due(self, run: _Run) -> None:
         """Remind where the reminder's own run could not."""
-        due = self._tellings.due()
+        due = self._states.due()
         if due and run.now < due.at + WANTED_FOR:
             logger.info("a reminder is still due", extra={"occasion": due.occasion})
             self._remind(due, run)
@@ -284,28 +284,28 @@ class Digests:
             by_account.setdefault(order.ref.account, []).append(order)
         sent = self._each(by_account, lambda account: self._send_reminder(account, by_account[account], due, run), run)
         if due.occasion is not None and sent.keys() == by_account.keys():
-            self._tellings.forget_due(due)
+            self._states.forget_due(due)
         return sum(sent.values())
 
     def _send_reminder(self, account: str, orders: Sequence[FollowedOrder], due: Due, run: _Run) -> int:
-        sent = self._send_left_over(account, run)
-        telling = self._tellings.read(account, REMINDER)
-        if due.occasion is not None and telling.occasion == due.occasion:
+        sent = self._send_unfinished(account, run)
+        state = self._states.read(account, REMINDER)
+        if due.occasion is not None and state.occasion == due.occasion:
             return sent
-        text = self._reminder(account, orders, telling.at, due, run)
+        text = self._reminder(account, orders, state.at, due, run)
         if text is None:
             return sent
         # The lease is taken with the bytes, in one write: it never keeps off others from what is not written down yet.
-        telling = replace(self._leased(telling, run), occasion=due.occasion or telling.occasion)
-        self._end(self._publish(self._write_down(telling, text, run)))
+        state = replace(self._leased(state, run), occasion=due.occasion or state.occasion)
+        self._end(self._publish(self._write_down(state, text, run)))
         return sent + 1
 
-    def _send_left_over(self, account: str, run: _Run) -> int:
+    def _send_unfinished(self, account: str, run: _Run) -> int:
         """Send a reminder that an earlier run wrote down, and could not send."""
-        telling = self._tellings.read(account, REMINDER)
-        if telling.alert is None:
+        state = self._states.read(account, REMINDER)
+        if state.alert is None:
             return 0
-        self._end(self._publish(self._begin(telling, run)))
+        self._end(self._publish(self._begin(state, run)))
         return 1
 
     def _reminder(
@@ -339,34 +339,34 @@ class Digests:
 
     # ---- The steps of both
 
-    def _begin(self, telling: Telling, run: _Run) -> Telling:
+    def _begin(self, state: SummaryState, run: _Run) -> SummaryState:
         """Take the account for this run."""
-        return self._tellings.write(self._leased(telling, run))
+        return self._states.write(self._leased(state, run))
 
-    def _leased(self, telling: Telling, run: _Run) -> Telling:
+    def _leased(self, state: SummaryState, run: _Run) -> SummaryState:
         """Return it with a lease; raise Conflict where another run has the account, and OutOfTime at the run's end."""
-        if telling.lease_until and run.now < telling.lease_until:
+        if state.lease_until and run.now < state.lease_until:
             raise Conflict
-        if run.seconds_left() < TELLING_SECONDS:
-            raise OutOfTime("too little time is left to tell it")
-        return replace(telling, lease_until=run.now + self._lease)
+        if run.seconds_left() < SENDING_SECONDS:
+            raise OutOfTime("too little time is left to send it")
+        return replace(state, lease_until=run.now + self._lease)
 
-    def _write_down(self, telling: Telling, text: Alert, run: _Run) -> Telling:
+    def _write_down(self, state: SummaryState, text: Alert, run: _Run) -> SummaryState:
         entry = alert_entry(text.subject, text.message(chat=self._style.chat), text.attributes)
-        return self._tellings.write(replace(telling, at=run.now, alert=entry))
+        return self._states.write(replace(state, at=run.now, alert=entry))
 
-    def _publish(self, telling: Telling) -> Telling:
+    def _publish(self, state: SummaryState) -> SummaryState:
         """Send what was written down, and note it; who dies in between sends the same once more."""
-        self._topic.publish(telling.alert or "")
-        telemetry.count(f"{telling.kind}_published")
-        return self._tellings.write(replace(telling, alert=None))
+        self._topic.publish(state.alert or "")
+        telemetry.count(f"{state.kind}_published")
+        return self._states.write(replace(state, alert=None))
 
-    def _end(self, telling: Telling) -> None:
-        self._tellings.write(replace(telling, lease_until=None))
+    def _end(self, state: SummaryState) -> None:
+        self._states.write(replace(state, lease_until=None))
 
 
-def _as_told(alert: HeldAlert) -> summary.Held:
-    return summary.Held(alert.ref.order_id, alert.kind, alert.codes, alert.since)
+def _as_deferred(alert: DeferredAlert) -> summary.DeferredOrder:
+    return summary.DeferredOrder(alert.ref.order_id, alert.kind, alert.codes, alert.since)
 
 
 def _as_listed(order: FollowedOrder) -> summary.OpenFailure:

@@ -14,22 +14,22 @@ from invoicekey.ledger.entries import DISMISSED, Entry, Ledger, Report
 from invoicekey.messages import record
 from invoicekey.messages.record import CloseReason
 from invoicekey.rules.notification import OrderRef
-from invoicekey.runtime.errors import Conflict, TryAgainLater
-from invoicekey.work.check import order_as_told
+from invoicekey.runtime.errors import Conflict, RetryLater
+from invoicekey.work.check import order_as_reported
 
 _TRIES_ON_CONFLICT = 3
 
 
 class Dismissed(StrEnum):
-    """What came of a dismissal, or of taking one back."""
+    """What came of a dismissal, or of taking it back."""
 
     DONE = "done"
     UNSENT = "unsent"
     """Dismissed, but the failure queue did not take the record: the order's next check sends it."""
     NOT_OPEN = "not_open"
-    """There is no open failure: none was told, or it is closed, dismissed or given up. To take back: no dismissal."""
+    """There is no open failure: none was reported, or it is closed, dismissed, expired. To undismiss: no dismissal."""
     BUSY = "busy"
-    """A check is telling or writing it at this moment; try again in a minute."""
+    """A check is reporting or writing it at this moment; try again in a minute."""
 
 
 class Dismissals:
@@ -42,24 +42,24 @@ class Dismissals:
         self._language = language
 
     def dismiss(self, ref: OrderRef, reason: str, now: datetime) -> Dismissed:
-        """Close an open failure, and tell the machines; people are not alerted.
+        """Close an open failure, and report that to machines; people are not alerted.
 
-        Written like any report: intent first, so that who dies before the record is sent leaves it to a check, which
-        the order's next reading brings about; where it is noted as sent there is none. Raises TryAgainLater where
+        Written like any report: pending first, so that who dies before the record is sent leaves it to a check, which
+        the order's next reading brings about; where it is noted as sent there is none. Raises RetryLater where
         nothing was done.
         """
-        written = self._write(ref, lambda entry: self._intended(entry, reason, now))
+        written = self._write(ref, lambda entry: self._dismissed(entry, reason, now))
         if isinstance(written, Dismissed):
             return written
         if not self._outlets.send_records([written]):
             return Dismissed.UNSENT
-        with suppress(Conflict, TryAgainLater):  # unnoted, the next check sends the same record once more
+        with suppress(Conflict, RetryLater):  # unnoted, the next check sends the same record once more
             self._ledger.note_dismissed(written)
         return Dismissed.DONE
 
-    def take_back(self, ref: OrderRef, now: datetime) -> Dismissed:
-        """Follow a dismissed failure again: the next check, which is due at once, tells it anew."""
-        written = self._write(ref, lambda entry: _taken_back(entry, now))
+    def undismiss(self, ref: OrderRef, now: datetime) -> Dismissed:
+        """Follow a dismissed failure again: the next check, which is due at once, reports it anew."""
+        written = self._write(ref, lambda entry: _undismissed(entry, now))
         return written if isinstance(written, Dismissed) else Dismissed.DONE
 
     def _write(self, ref: OrderRef, change: Callable[[Entry], Entry | Dismissed]) -> Entry | Dismissed:
@@ -72,14 +72,14 @@ class Dismissals:
                 return self._ledger.write(changed)
         return Dismissed.BUSY
 
-    def _intended(self, entry: Entry, reason: str, now: datetime) -> Entry | Dismissed:
+    def _dismissed(self, entry: Entry, reason: str, now: datetime) -> Entry | Dismissed:
         if not entry.has_open_failure:
             return Dismissed.NOT_OPEN
-        if entry.report and not entry.report.is_told:
+        if entry.report and not entry.report.is_delivered:
             return Dismissed.BUSY
-        number, order = entry.last_report_number + 1, order_as_told(entry)
+        number, order = entry.last_report_number + 1, order_as_reported(entry)
         sent = record.resolved(
-            entry.ref.account, order, (), report=number, first_seen_at=entry.first_heard_at or now, now=now,
+            entry.ref.account, order, (), report=number, first_seen_at=entry.first_seen_at or now, now=now,
             language=self._language, reason=CloseReason.DISMISSED,
         )  # fmt: skip
         report = Report(
@@ -92,23 +92,23 @@ class Dismissals:
         )
         return replace(
             entry.with_act(now, f"dismissed by a person: {reason}"),
-            set_aside=DISMISSED,
-            set_aside_why=f"{now.isoformat(timespec='seconds')} {reason}",
+            archived=DISMISSED,
+            archived_why=f"{now.isoformat(timespec='seconds')} {reason}",
             recheck_at=now + self._lease,
             claims=frozenset(),
             report=report,
         )
 
 
-def _taken_back(entry: Entry, now: datetime) -> Entry | Dismissed:
-    if entry.set_aside != DISMISSED:
+def _undismissed(entry: Entry, now: datetime) -> Entry | Dismissed:
+    if entry.archived != DISMISSED:
         return Dismissed.NOT_OPEN
     return replace(
         entry.with_act(now, "taken back by a person: followed again"),
-        errors_told=None,
+        errors_reported=None,
         errors=(),
-        set_aside=None,
-        set_aside_why=None,
+        archived=None,
+        archived_why=None,
         opened_at=None,
         followed_from=now,
         recheck_at=now,

@@ -13,15 +13,15 @@ from enum import StrEnum
 from uuid import uuid4
 
 from invoicekey.delivery.queues import FEED, Event, HookQueue
-from invoicekey.ledger.registrations import Guarded, GuardNotes, digest
+from invoicekey.ledger.registrations import RegistrationState, RegistrationStates, digest
 from invoicekey.rules.notification import LONGEST_ORDER_ID, ForeignOrderId, Malformed, is_watched, order_ref
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.runtime.errors import CredentialsRefused, OutOfTime, RateLimited, RetryLater
 from invoicekey.runtime.secrets import Credentials
 from invoicekey.runtime.telemetry import logger
 from invoicekey.vtex.feed import Feed, FeedEvent, FeedNotConfigured
 from invoicekey.vtex.subscriptions import Configurations, NotShown, feed_differences, is_feed_ours, ownership
-from invoicekey.work.rounds import Rounds, Visits
+from invoicekey.work.rounds import Rounds, SharedBackoff
 
 PAGE_SECONDS = 20.0
 """With less time left no page is begun."""
@@ -39,7 +39,7 @@ class Ended(StrEnum):
     NOT_CONFIGURED = "not_configured"
     LEFT_ALONE = "left_alone"
     CREDENTIALS_REFUSED = "credentials_refused"
-    SILENCE_KEPT = "silence_kept"
+    CHECK_RATE_LIMITED = "check_rate_limited"
     NOT_QUEUED = "not_queued"
     FAILED = "failed"
 
@@ -76,7 +76,7 @@ class OwnFeeds:
     def __init__(
         self,
         configurations: Configurations,
-        notes: GuardNotes,
+        notes: RegistrationStates,
         credentials: Callable[[str], Credentials],
         *,
         hook_url: str,
@@ -88,11 +88,11 @@ class OwnFeeds:
         self._hook_url = hook_url
         self._statuses = statuses
 
-    def noted(self, accounts: Collection[str]) -> dict[str, Guarded]:
+    def noted(self, accounts: Collection[str]) -> dict[str, RegistrationState]:
         """Return what the guard knows of these accounts."""
         return self._notes.read(accounts)
 
-    def refusal(self, noted: Guarded, time_left: float) -> Ended | None:
+    def refusal(self, noted: RegistrationState, time_left: float) -> Ended | None:
         """Say why a feed is left alone; None for one that the guard knows as ours, or will know as ours by its look."""
         known = noted.of_app_key(digest(self._credentials(noted.account).app_key))
         if known.feed_left_alone or known.feed_installed:
@@ -114,7 +114,7 @@ class DrainFeed:
         self,
         feed: Feed,
         queue: HookQueue,
-        visits: Visits,
+        backoff: SharedBackoff,
         own_feeds: OwnFeeds,
         rounds: Rounds,
         *,
@@ -122,7 +122,7 @@ class DrainFeed:
     ) -> None:
         self._feed = feed
         self._queue = queue
-        self._visits = visits
+        self._backoff = backoff
         self._own_feeds = own_feeds
         self._rounds = rounds
         self._watched = watched_statuses
@@ -130,12 +130,12 @@ class DrainFeed:
     def run(self, accounts: Collection[str], seconds_left: Callable[[], float]) -> Drained:
         """Drain the feeds of these accounts; each one's trouble stays its own.
 
-        Raises TryAgainLater where the ledger can't be read: then it is not known which accounts want silence, and
+        Raises RetryLater where the ledger can't be read: then it is not known which accounts are in back-off, and
         which feeds are not ours.
         """
         drained = Drained()
         noted = self._own_feeds.noted(accounts)
-        with self._visits.to(accounts), self._rounds.of(accounts) as this, _counted(drained):
+        with self._backoff.kept_for(accounts), self._rounds.of(accounts) as this, _counted(drained):
             while this.left:
                 account, read_before = this.next(), drained.read
                 ended = self._turn(account, noted.pop(account, None), drained, seconds_left)
@@ -148,7 +148,7 @@ class DrainFeed:
         return drained
 
     def _turn(
-        self, account: str, begins: Guarded | None, drained: Drained, seconds_left: Callable[[], float]
+        self, account: str, begins: RegistrationState | None, drained: Drained, seconds_left: Callable[[], float]
     ) -> Ended | None:
         """Drain a page, the first one only of a feed of ours; say why no other is to follow, where none is."""
         if seconds_left() < PAGE_SECONDS:
@@ -159,7 +159,7 @@ class DrainFeed:
         except FeedNotConfigured:
             logger.warning("the appKey has no feed; the guard will register it", extra={"account": account})
             return Ended.NOT_CONFIGURED
-        except TryAgainLater as trouble:
+        except RetryLater as trouble:
             ended = _ENDED_BY.get(type(trouble), Ended.FAILED)
             logger.warning("a feed was not drained", extra={"account": account, "ended": ended, "why": trouble.why})
             return ended
@@ -207,9 +207,9 @@ class DrainFeed:
         return [queued[event] for event in taken]
 
 
-_ENDED_BY: Mapping[type[TryAgainLater], Ended] = {
+_ENDED_BY: Mapping[type[RetryLater], Ended] = {
     CredentialsRefused: Ended.CREDENTIALS_REFUSED,
-    SilenceAsked: Ended.SILENCE_KEPT,
+    RateLimited: Ended.CHECK_RATE_LIMITED,
     OutOfTime: Ended.TIME_UP,
 }
 
@@ -217,7 +217,7 @@ _METRICS: Mapping[Ended, str] = {
     Ended.TIME_UP: "feed_time_up",
     Ended.NOT_CONFIGURED: "feed_not_configured",
     Ended.CREDENTIALS_REFUSED: "credentials_refused",
-    Ended.SILENCE_KEPT: "silence_kept",
+    Ended.CHECK_RATE_LIMITED: "check_rate_limited",
     Ended.FAILED: "feed_failed",
 }
 

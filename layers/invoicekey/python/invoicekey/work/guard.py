@@ -1,7 +1,7 @@
 """Keeps the hook and the feed at VTEX alive: registers them again when they are gone or different, and says so.
 
 VTEX removes a hook without a word after three quiet days, and one appKey's hook can be written by whoever has the
-appKey. What is another system's is never overwritten, nor what VTEX does not show: a person decides, and is told. The
+appKey. What is another system's is never overwritten, nor what VTEX does not show: people are asked. The
 same goes for a feed that may be another's, for what one system commits is gone for the others. The steps of an
 account's turn stand in `_guard`.
 """
@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 
 from invoicekey.delivery.topics import Topics
 from invoicekey.ledger.lists import Backlog
-from invoicekey.ledger.registrations import Guarded, GuardNotes, Told, digest
+from invoicekey.ledger.registrations import Notified, RegistrationState, RegistrationStates, digest
 from invoicekey.messages import notices
 from invoicekey.rules.notification import FILTER_STATES
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import CredentialsRefused, OutOfTime, SilenceAsked, TryAgainLater
+from invoicekey.runtime.errors import CredentialsRefused, OutOfTime, RateLimited, RetryLater
 from invoicekey.runtime.secrets import CachedSecret, Credentials
 from invoicekey.runtime.settings import GuardSettings
 from invoicekey.runtime.telemetry import logger
@@ -37,7 +37,7 @@ from invoicekey.vtex.subscriptions import (
     is_feed_ours,
     ownership,
 )
-from invoicekey.work.rounds import Rounds, Visits
+from invoicekey.work.rounds import Rounds, SharedBackoff
 
 ACCOUNT_SECONDS = 20.0
 """With less time left no account's turn is begun."""
@@ -62,7 +62,7 @@ class Watch:
 
     accounts: dict[str, list[str]] = field(default_factory=dict)
     """What was found and done, by account; nothing where all was well."""
-    unheard: list[str] = field(default_factory=list)
+    unconfirmed: list[str] = field(default_factory=list)
     """The topics without a confirmed subscription: ALERT, OPERATIONS."""
 
 
@@ -70,7 +70,7 @@ class Watch:
 class _Turn:
     """One account's turn."""
 
-    noted: Guarded
+    noted: RegistrationState
     seconds_left: Callable[[], float]
     whose_hook: Ownership | None = None
     """None until the hook was seen."""
@@ -102,9 +102,9 @@ class HookGuard:
         *,
         credentials: Callable[[str], Credentials],
         topics: Topics,
-        notes: GuardNotes,
+        notes: RegistrationStates,
         backlog: Backlog,
-        visits: Visits,
+        backoff: SharedBackoff,
         rounds: Rounds,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -115,22 +115,22 @@ class HookGuard:
         self._topics = topics
         self._notes = notes
         self._backlog = backlog
-        self._visits = visits
+        self._backoff = backoff
         self._rounds = rounds
         self._now = now
         self._is_failed = False
 
     def run(self, accounts: Collection[str], seconds_left: Callable[[], float]) -> Watch:
-        """Guard the hooks and feeds of these accounts, each by itself, and see whether the topics are heard.
+        """Guard the hooks and feeds of these accounts, each by itself, and see whether the topics have subscriptions.
 
-        Raises TryAgainLater where the ledger can't be read or written.
+        Raises RetryLater where the ledger can't be read or written.
         """
         self._backlog.note_accounts(accounts)
         self._is_failed = False
-        watch = Watch(unheard=self._see_to_topics())
+        watch = Watch(unconfirmed=self._see_to_topics())
         noted = self._notes.read(accounts)
         self._warn_of_statuses()
-        with self._visits.to(accounts), self._rounds.of(accounts) as this:
+        with self._backoff.kept_for(accounts), self._rounds.of(accounts) as this:
             while this.left:
                 account = this.next()
                 watch.accounts[account] = self._guard(_Turn(noted[account], seconds_left))
@@ -139,7 +139,7 @@ class HookGuard:
         return watch
 
     def _warn_of_statuses(self) -> None:
-        """Say which of WatchedStatuses VTEX's filters do not know: no event will ever tell of these."""
+        """Say which of WatchedStatuses VTEX's filters do not know: no event will ever come of these."""
         if unknown := self._settings.vtex.watched_statuses - FILTER_STATES:
             logger.warning("VTEX's filter lists no such status", extra={"watched_statuses": sorted(unknown)})
 
@@ -157,7 +157,7 @@ class HookGuard:
                 if turn.seconds_left() < ACCOUNT_SECONDS:
                     raise OutOfTime("too little time is left")
                 step(turn)
-            except TryAgainLater as trouble:
+            except RetryLater as trouble:
                 kind = type(trouble)
                 event = _METRICS.get(kind, GUARD_FAILED)
                 turn.happened(event)
@@ -186,33 +186,35 @@ class HookGuard:
 
     def _leave_hook_alone(self, turn: _Turn, other: OtherSystem) -> None:
         turn.happened(HOOK_ELSEWHERE)
-        now, told = self._now(), turn.noted.hook_told
-        if told and told.covers(other.host, now):
+        now, notified = self._now(), turn.noted.hook_notified
+        if notified and notified.covers(other.host, now):
             return
         host = None if other.host == UNKNOWN_HOST else other.host
         notice = notices.hook_elsewhere(turn.account, host, self._settings.language, self._settings.stack)
         self._topics.publish(self._settings.operations_topic_arn, notice, turn.account)
-        self._note(turn, replace(turn.noted, hook_told=Told(other.host, now)))
+        self._note(turn, replace(turn.noted, hook_notified=Notified(other.host, now)))
 
     def _leave_what_is_not_shown(self, turn: _Turn, event: str) -> None:
-        """Leave what VTEX does not show as it is; tell people, as often as of a hook that is another system's."""
+        """Leave what VTEX does not show as it is; notify people, as often as of a hook that is another system's."""
         turn.happened(event)
         logger.warning("VTEX does not show what is registered", extra={"account": turn.account, "event": event})
         is_hook, now = event == HOOK_NOT_SHOWN, self._now()
-        told = turn.noted.hook_told if is_hook else turn.noted.feed_told
-        # Of hook and feed people are told at once.
-        if (told and told.covers(event, now)) or (not is_hook and HOOK_NOT_SHOWN in turn.events):
+        notified = turn.noted.hook_notified if is_hook else turn.noted.feed_notified
+        # Of hook and feed people are notified at once.
+        if (notified and notified.covers(event, now)) or (not is_hook and HOOK_NOT_SHOWN in turn.events):
             return
         notice = notices.not_shown(turn.account, self._settings.language, self._settings.stack)
         self._topics.publish(self._settings.operations_topic_arn, notice, turn.account)
-        news = Told(event, now)
-        self._note(turn, replace(turn.noted, hook_told=news) if is_hook else replace(turn.noted, feed_told=news))
+        news = Notified(event, now)
+        self._note(
+            turn, replace(turn.noted, hook_notified=news) if is_hook else replace(turn.noted, feed_notified=news)
+        )
 
     def _keep_hook(self, turn: _Turn, config: HookConfig | None) -> None:
         """Register the hook where there is none, or where it is not as it is to be."""
         wanted = WantedHook(self._settings.hook_url, self._current_secret(), self._settings.vtex.watched_statuses)
         secret = digest(wanted.secret)
-        kept = replace(turn.noted, hook_secret=secret, hook_installed=True, hook_told=None)
+        kept = replace(turn.noted, hook_secret=secret, hook_installed=True, hook_notified=None)
         differs = hook_differences(config, wanted) if config else ["gone"]
         if config and config.secret is None and turn.noted.hook_secret != secret:
             differs.append("header")
@@ -247,27 +249,29 @@ class HookGuard:
             self._configurations.install_feed(turn.account, statuses, turn.time_for_vtex())
             turn.happened(FEED_RESTORED if turn.noted.feed_installed else FEED_INSTALLED)
             logger.warning("the feed was registered", extra={"account": turn.account, "differed": differs})
-        self._note(turn, replace(turn.noted, feed_installed=True, feed_left_alone=False, feed_told=None))
+        self._note(turn, replace(turn.noted, feed_installed=True, feed_left_alone=False, feed_notified=None))
 
     def _is_feed_ours(self, turn: _Turn, config: FeedConfig) -> bool:
         if turn.noted.feed_installed:
             return True
         if turn.whose_hook is None:
-            raise TryAgainLater("a feed that we did not register is not judged before the hook was seen")
+            raise RetryLater("a feed that we did not register is not judged before the hook was seen")
         return is_feed_ours(config, self._settings.vtex.watched_statuses, turn.noted, turn.whose_hook)
 
     def _leave_feed_alone(self, turn: _Turn) -> None:
         turn.happened(FEED_LEFT_ALONE)
         now = self._now()
-        told, left = turn.noted.feed_told, replace(turn.noted, feed_left_alone=True)
-        # Whose hook points elsewhere, or is not shown, was told the same already.
-        if not {HOOK_ELSEWHERE, HOOK_NOT_SHOWN} & set(turn.events) and not (told and told.covers(FEED_LEFT_ALONE, now)):
+        notified, left = turn.noted.feed_notified, replace(turn.noted, feed_left_alone=True)
+        # Whose hook points elsewhere, or is not shown, was notified of the same already.
+        if not {HOOK_ELSEWHERE, HOOK_NOT_SHOWN} & set(turn.events) and not (
+            notified and notified.covers(FEED_LEFT_ALONE, now)
+        ):
             notice = notices.feed_left_alone(turn.account, self._settings.language, self._settings.stack)
             self._topics.publish(self._settings.operations_topic_arn, notice, turn.account)
-            left = replace(left, feed_told=Told(FEED_LEFT_ALONE, now))
+            left = replace(left, feed_notified=Notified(FEED_LEFT_ALONE, now))
         self._note(turn, left)
 
-    def _note(self, turn: _Turn, noted: Guarded) -> None:
+    def _note(self, turn: _Turn, noted: RegistrationState) -> None:
         """Note what is known now, where that is news."""
         if noted != turn.noted:
             self._notes.write(noted)
@@ -277,7 +281,7 @@ class HookGuard:
         # Never as it was kept: this run may be the one that follows a rotation, moments after another run.
         secret = self._secret.value_now().get("current")
         if not isinstance(secret, str) or not re.fullmatch(r"[!-~]([ -~]*[!-~])?", secret):
-            raise TryAgainLater("the hook's secret holds no `current` that a header can carry")
+            raise RetryLater("the hook's secret holds no `current` that a header can carry")
         return secret
 
     # ---- The topics
@@ -286,34 +290,34 @@ class HookGuard:
         """Count which topics nobody hears, and return them; say so on the other one where alarms reach nobody."""
         arns = {ALERT: self._settings.alert_topic_arn, OPERATIONS: self._settings.operations_topic_arn}
         try:
-            unheard = [name for name, arn in arns.items() if not self._topics.is_heard(arn)]
-            telemetry.count("topic_unheard", len(unheard))
-            self._tell_of_topics(unheard)
-        except TryAgainLater as trouble:
+            unconfirmed = [name for name, arn in arns.items() if not self._topics.has_confirmed_subscription(arn)]
+            telemetry.count("topic_unconfirmed", len(unconfirmed))
+            self._notify_of_topics(unconfirmed)
+        except RetryLater as trouble:
             self._count_failed_run()
             logger.warning("the topics were not seen to", extra={"why": trouble.why})
             return []
-        return unheard
+        return unconfirmed
 
-    def _tell_of_topics(self, unheard: list[str]) -> None:
-        if unheard:
-            logger.warning("topics have no confirmed subscription", extra={"topics": unheard})
-        now, told = self._now(), self._notes.topics_told()
-        if unheard != [OPERATIONS]:
-            if told and OPERATIONS not in unheard:
-                self._notes.write_topics_told(None)
+    def _notify_of_topics(self, unconfirmed: list[str]) -> None:
+        if unconfirmed:
+            logger.warning("topics have no confirmed subscription", extra={"topics": unconfirmed})
+        now, notified = self._now(), self._notes.topics_notified()
+        if unconfirmed != [OPERATIONS]:
+            if notified and OPERATIONS not in unconfirmed:
+                self._notes.write_topics_notified(None)
             return
-        if not (told and told.covers(OPERATIONS, now)):
-            notice = notices.operations_unheard(self._settings.language, self._settings.stack)
+        if not (notified and notified.covers(OPERATIONS, now)):
+            notice = notices.operations_unconfirmed(self._settings.language, self._settings.stack)
             self._topics.publish(self._settings.alert_topic_arn, notice)
-            self._notes.write_topics_told(Told(OPERATIONS, now))
+            self._notes.write_topics_notified(Notified(OPERATIONS, now))
 
 
-_METRICS: Mapping[type[TryAgainLater], str] = {
+_METRICS: Mapping[type[RetryLater], str] = {
     CredentialsRefused: "credentials_refused",
-    SilenceAsked: "silence_kept",
+    RateLimited: "check_rate_limited",
     OutOfTime: POSTPONED,
     ConfigurationRefused: "guard_refused",
 }
-_ENDS_TURN = (CredentialsRefused, SilenceAsked, OutOfTime)
+_ENDS_TURN = (CredentialsRefused, RateLimited, OutOfTime)
 """What is no better for the next step."""

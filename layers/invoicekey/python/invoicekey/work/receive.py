@@ -22,7 +22,7 @@ from invoicekey.rules.notification import (
     parse,
 )
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.secrets import CachedSecret, hook_secrets
 from invoicekey.runtime.settings import ReceiverSettings
 from invoicekey.runtime.telemetry import logger
@@ -57,7 +57,7 @@ class Receiver:
             if notification is None:
                 return _refused(HTTPStatus.BAD_REQUEST, "malformed")
             return self._take(notification, body, correlation_id)
-        except TryAgainLater as trouble:
+        except RetryLater as trouble:
             logger.error("an event could not be kept; VTEX will send it again", extra={"why": trouble.why})
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
 
@@ -73,12 +73,12 @@ class Receiver:
 
     def _take(self, notification: dict[str, Any], body: bytes, correlation_id: str) -> HTTPStatus:
         try:
-            heard = self._heard(notification)
+            heard = self._received(notification)
         except Malformed:
             return _refused(HTTPStatus.BAD_REQUEST, "malformed")
         except AccountRefused:
             return _refused(HTTPStatus.FORBIDDEN, "account_refused")
-        telemetry.count("hook_heard")
+        telemetry.count("hook_received")
         self._count_changed_app_key(heard.account, notification)
         if not is_watched(notification, self._settings.watched_statuses):
             telemetry.count("hook_not_watched")
@@ -93,7 +93,7 @@ class Receiver:
         logger.info("hook queued", extra=details)
         return HTTPStatus.OK
 
-    def _heard(self, notification: dict[str, Any]) -> OrderRef | ForeignOrderId:
+    def _received(self, notification: dict[str, Any]) -> OrderRef | ForeignOrderId:
         """Return what the event is about; nothing is wrong with one about a foreign order."""
         try:
             return order_ref(notification, self._settings.accounts)
@@ -110,7 +110,7 @@ class Receiver:
                 MessageAttributes={"correlation_id": {"DataType": "String", "StringValue": correlation_id}},
             )
         except (BotoCoreError, ClientError) as error:
-            raise TryAgainLater(f"SQS did not take the event: {type(error).__name__}") from error
+            raise RetryLater(f"SQS did not take the event: {type(error).__name__}") from error
 
     def _count_changed_app_key(self, account: str, notification: dict[str, Any]) -> None:
         """Count when Origin.Key is another than before: keys rotate, so it decides nothing."""

@@ -11,7 +11,7 @@ from invoicekey.delivery.queues import RECHECK, Event, HookQueue
 from invoicekey.ledger.lists import Backlog, FollowedOrder
 from invoicekey.rules.notification import own_event
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.telemetry import logger
 
 AT_ONCE = 100
@@ -72,7 +72,7 @@ class Recheck:
     def _postpone(self, order: FollowedOrder, until: datetime) -> None:
         try:
             self._backlog.postpone(order, until)
-        except TryAgainLater as trouble:
+        except RetryLater as trouble:
             # It stays due, and is queued once more: that is better than to leave the others.
             logger.warning("a re-check was not noted", extra={"account": order.ref.account, "why": trouble.why})
 

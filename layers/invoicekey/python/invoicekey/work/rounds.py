@@ -1,4 +1,4 @@
-"""A run's visit to VTEX: whom it is for, and in which order; the silences that others met before, and its own."""
+"""A scheduled run's round of the accounts: whom it serves, who comes first, and the back-offs that all share."""
 
 from bisect import bisect_right
 from collections import deque
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import batched
 from typing import Any
 
-from invoicekey.ledger.entries import Ledger, silence_key
+from invoicekey.ledger.entries import Ledger, backoff_key
 from invoicekey.ledger.table import Table
 from invoicekey.rules.notification import is_account
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import TryAgainLater
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.telemetry import logger
 from invoicekey.vtex.client import Vtex
 
@@ -31,8 +31,8 @@ def accounts_served(credentials: Mapping[str, Any], accounts: frozenset[str] = f
     return sorted(account for account in named if not accounts or account in accounts)
 
 
-class Visits:
-    """Visits to VTEX, for who asks it without being asked by a message."""
+class SharedBackoff:
+    """The back-offs of accounts, shared through the ledger, for who asks VTEX without a message that asks for it."""
 
     def __init__(self, vtex: Vtex, ledger: Ledger, table: Table) -> None:
         self._vtex = vtex
@@ -40,31 +40,31 @@ class Visits:
         self._table = table
 
     @contextmanager
-    def to(self, accounts: Collection[str]) -> Iterator[None]:
-        """Keep the silences of these accounts; share at the end those that VTEX asked for, and count its answers.
+    def kept_for(self, accounts: Collection[str]) -> Iterator[None]:
+        """Respect the back-offs of these accounts; share at the end those that VTEX asked for, and count its answers.
 
-        Raises TryAgainLater where it can't be known who wants silence.
+        Raises RetryLater where it can't be known who is in back-off.
         """
-        for account, until in self._silences(accounts):
-            self._vtex.be_silent(account, until)
+        for account, until in self._backoffs(accounts):
+            self._vtex.back_off(account, until)
         try:
             yield
         finally:
-            self._share_silences()
+            self._share_backoffs()
             self._count_answers()
 
-    def _silences(self, accounts: Iterable[str]) -> Iterator[tuple[str, float]]:
-        by_key = {silence_key(account): account for account in accounts}
+    def _backoffs(self, accounts: Iterable[str]) -> Iterator[tuple[str, float]]:
+        by_key = {backoff_key(account): account for account in accounts}
         for keys in batched(by_key, _MOST_KEYS, strict=False):
             for key, item in self._table.get(keys).items():
                 yield by_key[key], float(item["until"])
 
-    def _share_silences(self) -> None:
-        for account, until in self._vtex.take_new_silences().items():
+    def _share_backoffs(self) -> None:
+        for account, until in self._vtex.take_new_backoffs().items():
             try:
-                self._ledger.note_silence(account, until)
-            except TryAgainLater as trouble:
-                logger.warning("a silence could not be shared", extra={"account": account, "why": trouble.why})
+                self._ledger.note_backoff(account, until)
+            except RetryLater as trouble:
+                logger.warning("a back-off could not be shared", extra={"account": account, "why": trouble.why})
 
     def _count_answers(self) -> None:
         while self._vtex.answers:
@@ -113,7 +113,7 @@ class Rounds:
     def of(self, accounts: Collection[str]) -> Iterator[Round]:
         """Give the accounts in turn, and keep at the end how far the run came, however it ends.
 
-        Raises TryAgainLater where the ledger can't be read.
+        Raises RetryLater where the ledger can't be read.
         """
         before = str(self._table.get([self._key]).get(self._key, {}).get("last", ""))
         names = sorted(accounts)
@@ -128,7 +128,7 @@ class Rounds:
     def _note(self, last: str | None) -> None:
         try:
             self._table.put({"pk": self._key, "last": last})
-        except TryAgainLater as trouble:
+        except RetryLater as trouble:
             logger.warning(
                 "how far a run came could not be kept; the next one begins where it began",
                 extra={"round": self._key, "why": trouble.why},
