@@ -8,7 +8,8 @@
     events/schedules  what the scheduler hands to the other functions
 
 tests/unit/test_events.py holds the files to these tables and the code to what the tables expect. The demo and the tests
-of the deployed stack post the same cases. All of it is made up; the shapes are those of VTEX's Orders API.
+of the deployed stack post the same cases. All of it is made up; the shapes are those of VTEX's Orders API. What all
+cases share is in local/data: one order, one invoice, one hook call and one message of the queue.
 """
 
 import base64
@@ -23,7 +24,7 @@ from typing import Any
 
 type Json = dict[str, Any]
 
-EVENTS = Path(__file__).resolve().parent.parent / "events"
+EVENTS, DATA = Path(__file__).resolve().parent.parent / "events", Path(__file__).resolve().parent / "data"
 ACCOUNT = "luxstore"
 HOOK_SECRET = "the-hook-secret-of-this-machine-only"
 PREVIOUS_HOOK_SECRET = "the-one-before-it"
@@ -37,11 +38,17 @@ PARAMETERS: Mapping[str, str] = {
 
 _INVOICED_AT = "2026-11-17T14:54:00.5436574"
 _LONG_AGO = datetime(2026, 11, 17, 14, 54, 1, tzinfo=UTC)
-_VALUE, _PART, _REST = 10221, 4221, 6000
+_VALUE, _PART, _REST = 10221, 4221, 6000  # of the order in local/data, and of two invoices over it
 _NFE = "http://www.portalfiscal.inf.br/nfe"
 
 
 # ---- What the tables are made of
+
+
+def sample(name: str) -> Json:
+    """Return a document of local/data, which the caller may change."""
+    document: Json = json.loads((DATA / f"{name}.json").read_text("utf-8"))
+    return document
 
 
 @dataclass(frozen=True)
@@ -146,23 +153,13 @@ def sale(key: object, number: str | None = None, value: int = _VALUE, **changes:
     """Return a sale invoice; number and date are those of the key where there is one to take them from."""
     parts = key if isinstance(key, str) and len(key) == 44 else ""  # noqa: PLR2004 (an access key)
     number = number or parts[25:34].lstrip("0")
-    return {
-        "items": [{"itemIndex": 0, "quantity": 1, "price": value, "description": None, "unitMultiplier": 1}],
-        "courier": "Correios",
+    invoice = sample("invoice")
+    invoice["items"][0]["price"] = value
+    return invoice | {
         "invoiceNumber": number,
         "invoiceValue": value,
-        "invoiceUrl": None,
-        "issuanceDate": "2026-11-17T14:53:16.5830000+00:00",
         "trackingNumber": f"AA{number[-6:]}BR",
         "invoiceKey": key,
-        "trackingUrl": "",
-        "embeddedInvoice": "",
-        "type": "Output",
-        "courierStatus": None,
-        "cfop": None,
-        "restitutions": {},
-        "volumes": 1,
-        "EnableInferItems": None,
         **changes,
     }
 
@@ -468,56 +465,22 @@ def text(document: Json) -> str:
 
 def hook_event(case: HookCase) -> Json:
     """Return a call as the HTTP API hands it over (payload format 2.0)."""
-    route, path = "POST /hooks/vtex/orders", "/hooks/vtex/orders"
-    domain = "hooks.execute-api.us-east-1.amazonaws.com"
+    call = sample("hook-call")
+    call["headers"] |= case.headers
+    call["requestContext"]["requestId"] = _id("hook", case.name)
     body = base64.b64encode(case.body.encode()).decode() if case.is_base64 else case.body
-    return {
-        "version": "2.0",
-        "routeKey": route,
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {"content-type": "application/json", "host": domain, **case.headers},
-        "requestContext": {
-            "accountId": "000000000000",
-            "apiId": "hooks",
-            "domainName": domain,
-            "domainPrefix": "hooks",
-            "http": {
-                "method": "POST",
-                "path": path,
-                "protocol": "HTTP/1.1",
-                "sourceIp": "192.0.2.1",
-                "userAgent": "vtex",
-            },
-            "requestId": _id("hook", case.name),
-            "routeKey": route,
-            "stage": "$default",
-            "time": "17/Nov/2026:14:54:01 +0000",
-            "timeEpoch": _milliseconds(_LONG_AGO),
-        },
-        "body": body,
-        "isBase64Encoded": case.is_base64,
-    }
+    return call | {"body": body, "isBase64Encoded": case.is_base64}
 
 
 def check_event(case: CheckCase) -> Json:
     """Return a batch as SQS hands it over; without SentTimestamp where the messages are to count as new."""
     sent = {} if case.sent_at is None else {"SentTimestamp": str(_milliseconds(case.sent_at))}
     source = {"source": {"stringValue": case.source, "dataType": "String"}} if case.source else {}
+    message = sample("queue-message") | {"messageAttributes": source}
+    message["attributes"] |= sent
+    ids = (_id("check", f"{case.name} {number}") for number, _ in enumerate(case.bodies))
     return {
-        "Records": [
-            {
-                "messageId": _id("check", f"{case.name} {number}"),
-                "receiptHandle": "a-handle-that-sqs-refuses",
-                "body": body,
-                "attributes": {"ApproximateReceiveCount": "1", **sent},
-                "messageAttributes": source,
-                "eventSource": "aws:sqs",
-                "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:invoicekey-HookQueue",
-                "awsRegion": "us-east-1",
-            }
-            for number, body in enumerate(case.bodies)
-        ]
+        "Records": [message | {"messageId": name, "body": body} for name, body in zip(ids, case.bodies, strict=True)]
     }
 
 
@@ -526,7 +489,7 @@ def order_document(case: OrderCase) -> Json:
     channel = case.channel
     is_own = channel is OWN_SHOP
     is_invoiced = case.status == "invoiced"
-    return {
+    return sample("order") | {
         "orderId": case.order_id,
         "sequence": case.number[:6],
         "marketplaceOrderId": "" if is_own else f"{case.number}{case.ending}",
@@ -535,86 +498,12 @@ def order_document(case: OrderCase) -> Json:
         "origin": "Marketplace" if is_own else "Fulfillment",
         "affiliateId": channel.affiliate,
         "salesChannel": "1" if is_own else "2",
-        "merchantName": None,
         "status": case.status,
-        "workflowIsInError": False,
-        "statusDescription": "",
-        "value": _VALUE,
-        "creationDate": "2026-11-16T11:58:40.0000000+00:00",
-        "lastChange": f"{_INVOICED_AT}+00:00",
-        "orderGroup": "",
-        "followUpEmail": "",
-        "lastMessage": None,
-        "hostname": ACCOUNT,
-        "isCompleted": True,
-        "roundingError": 0,
-        "orderFormId": "",
         "allowCancellation": not is_invoiced,
-        "allowEdition": False,
-        "isCheckedIn": False,
-        "authorizedDate": "2026-11-16T11:58:50.0000000+00:00",
         "invoicedDate": f"{_INVOICED_AT}+00:00" if is_invoiced else None,
-        "cancelReason": None,
-        "checkedInPickupPointId": None,
-        "totals": [
-            {"id": "Items", "name": "Total dos Itens", "value": _VALUE - 1500},
-            {"id": "Discounts", "name": "Total dos Descontos", "value": 0},
-            {"id": "Shipping", "name": "Total do Frete", "value": 1500},
-            {"id": "Tax", "name": "Total da Taxa", "value": 0},
-        ],
-        "sellers": [{"id": "1", "name": "Lux Store", "logo": "", "fulfillmentEndpoint": None}],
-        "clientPreferencesData": {"locale": "pt-BR", "optinNewsLetter": False},
-        "cancellationData": None,
-        "taxData": None,
-        "subscriptionData": None,
-        "itemMetadata": {"Items": []},
         "marketplace": {"baseURL": channel.address, "isCertified": None, "name": channel.name},
-        "storePreferencesData": {
-            "countryCode": "BRA",
-            "currencyCode": "BRL",
-            "currencySymbol": "R$",
-            "timeZone": "E. South America Standard Time",
-        },
         "customData": {"customApps": [{"id": channel.app, "major": 1, "fields": {}}]} if channel.app else None,
-        "commercialConditionData": None,
-        "openTextField": None,
-        "invoiceData": None,
-        "changesAttachment": None,
-        "callCenterOperatorData": None,
         "packageAttachment": None if case.packages is None else {"packages": list(case.packages)},
-        "paymentData": {"transactions": [], "giftCards": []},
-        "shippingData": {
-            "id": "shippingData",
-            "address": None,
-            "logisticsInfo": [],
-            "trackingHints": None,
-            "selectedAddresses": [],
-            "contactInformation": [],
-        },
-        "ratesAndBenefitsData": {},
-        "marketingData": None,
-        "giftRegistryData": None,
-        "clientProfileData": {},
-        "items": [
-            {
-                "id": "18",
-                "productId": "6",
-                "ean": "3256873",
-                "refId": "KETTLE",
-                "seller": "1",
-                "sellerSku": "18",
-                "name": "Kettle",
-                "quantity": 1,
-                "price": _VALUE - 1500,
-                "listPrice": _VALUE - 1500,
-                "sellingPrice": _VALUE - 1500,
-                "tax": 0,
-                "measurementUnit": "un",
-                "unitMultiplier": 1.0,
-                "isGift": False,
-            }
-        ],
-        "marketplaceItems": [],
     }
 
 

@@ -5,6 +5,8 @@ Keyword arguments are VTEX's own camelCase names; ABSENT leaves a field out, as 
 
 from typing import Any
 
+from local.events import sample
+
 KEY = "35260311222333000181550010006437971732194052"
 """A valid key of March 2026: invoice 643797, series 1."""
 
@@ -93,23 +95,11 @@ def custom_apps(*ids: Any) -> dict[str, Any]:
 
 def sale(number: Any = "643797", key: Any = KEY, **changes: Any) -> dict[str, Any]:
     """Build a sale invoice with nothing wrong."""
-    package: dict[str, Any] = {
-        "items": [{"itemIndex": 0, "quantity": 1, "price": 10221, "description": None, "unitMultiplier": 1}],
-        "courier": "Correios",
+    package = sample("invoice") | {
         "invoiceNumber": number,
-        "invoiceValue": 10221,
-        "invoiceUrl": None,
+        "invoiceKey": key,
         "issuanceDate": "2026-03-03T14:53:16.5830000+00:00",
         "trackingNumber": "AA1554869884FD",
-        "invoiceKey": key,
-        "trackingUrl": "",
-        "embeddedInvoice": "",
-        "type": "Output",
-        "courierStatus": None,
-        "cfop": None,
-        "restitutions": {},
-        "volumes": 1,
-        "EnableInferItems": None,
     }
     return _changed(package, changes)
 
