@@ -34,7 +34,7 @@ Query = Mapping[str, str]
 MOST_ROWS, MOST_PAGES, MOST_ITEMS = 100, 30, 10
 """Rows a page, pages a query and items a read of the feed: VTEX's limits, so a query shows 3,000 orders at most."""
 
-_USUAL_ROWS, _USUAL_ITEMS = 15, 1
+_USUAL_ROWS = 15
 _USUAL_VISIBILITY, _LONGEST_VISIBILITY = 240, 12 * 60 * 60
 _SHORTEST_RETENTION, _LONGEST_RETENTION = 4 * 24 * 60 * 60, 14 * 24 * 60 * 60
 _OF_THE_OTHER_TYPE = {
@@ -46,6 +46,7 @@ _FILTER_TYPES = tuple(_OF_THE_OTHER_TYPE)
 _NEWEST_FIRST, _OLDEST_FIRST = "creationDate,desc", "creationDate,asc"
 _TEXT_FILTERS = {"f_status": "status", "f_affiliateId": "affiliateId"}
 _PERIOD_FILTERS = {"f_creationDate": "creationDate", "f_invoicedDate": "invoicedDate"}
+_PARAMETERS = frozenset({"per_page", "page", "orderBy", *_TEXT_FILTERS, *_PERIOD_FILTERS})
 _PERIOD = re.compile(r"(\w+):\[(\S+) TO (\S+)\]")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -82,12 +83,13 @@ def as_object(document: object, called: str = "the document") -> dict[str, Any]:
     return document
 
 
-def refuse_two_types(config: Mapping[str, Any]) -> None:
-    """Raise TwoTypes for a configuration whose filter has what belongs to the other type."""
-    chosen = config.get("filter")
-    members = _OF_THE_OTHER_TYPE.get(str(chosen.get("type")), frozenset()) if isinstance(chosen, dict) else frozenset()
-    if mixed := members & set(chosen or ()):
+def filter_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the filter of a hook or a feed; raises BadInput without a type, TwoTypes with what is the other type's."""
+    chosen = as_object(config.get("filter"), "filter")
+    expect(chosen.get("type") in _FILTER_TYPES, f"filter.type must be one of {', '.join(_FILTER_TYPES)}")
+    if mixed := _OF_THE_OTHER_TYPE[chosen["type"]] & chosen.keys():
         raise TwoTypes(f"{', '.join(sorted(mixed))} may not be in a filter of this type")
+    return chosen
 
 
 def is_within(value: object, least: float, most: float) -> TypeGuard[float]:
@@ -125,10 +127,12 @@ class OrderList:
             self._newest_first.pop(account, None)
 
     def page(self, account: str, query: Query) -> dict[str, Any]:
-        """Answer List orders; without an account, for the one that has orders if only one has. Raises BadInput.
+        """Answer List orders; raises BadInput.
 
         `paging` counts all that match, also beyond the 3,000 that can be read; a page after the last one is empty.
         """
+        for name in query.keys() - _PARAMETERS:
+            raise BadInput(f"{name} is not simulated")
         per_page = _whole_number(query, "per_page", _USUAL_ROWS, MOST_ROWS)
         page = _whole_number(query, "page", 1, MOST_PAGES)
         filters = list(_filters(query))
@@ -150,10 +154,9 @@ class OrderList:
         order_by = query.get("orderBy", _NEWEST_FIRST)
         expect(order_by in {_NEWEST_FIRST, _OLDEST_FIRST}, f"orderBy must be {_NEWEST_FIRST} or {_OLDEST_FIRST}")
         with self._lock:
-            owner = account or next(iter(self._rows if len(self._rows) == 1 else ()), "")
-            if owner not in self._newest_first:
-                self._newest_first[owner] = sorted(self._rows.get(owner, {}).values(), key=_age, reverse=True)
-            newest_first = self._newest_first[owner]
+            if account not in self._newest_first:
+                self._newest_first[account] = sorted(self._rows.get(account, {}).values(), key=_age, reverse=True)
+            newest_first = self._newest_first[account]
         return newest_first if order_by == _NEWEST_FIRST else newest_first[::-1]
 
 
@@ -280,7 +283,7 @@ class Feed:
     """The one feed of an appKey: what its configuration lets in, until it is committed.
 
     An event that is handed out cannot be seen for the visibility timeout, then it is there again with a new handle.
-    It takes the events of the account in whose path it was configured, or of all where the path named none.
+    It takes the events of the account in whose path it was configured.
     """
 
     def __init__(self, app_key: str, account: str, config: Mapping[str, Any]) -> None:
@@ -293,13 +296,13 @@ class Feed:
     def configure(self, config: Mapping[str, Any]) -> None:
         """Replace the configuration and keep the events; raises BadInput.
 
-        As at VTEX, nobody looks whether a status is one. A visibility timeout may be 0 or a fraction, for tests.
+        As at VTEX, nobody looks whether a status is one. Unlike there, the queue may leave its times out, and the
+        visibility timeout may be 0 or a fraction, for tests.
         """
-        chosen = as_object(config.get("filter"), "filter")
-        queue = {name.lower(): value for name, value in as_object(config.get("queue", {}), "queue").items()}
+        chosen = filter_of(config)
+        queue = {name.lower(): value for name, value in as_object(config.get("queue"), "queue").items()}
         visibility = queue.get("visibilitytimeoutinseconds", _USUAL_VISIBILITY)
         retention = queue.get("messageretentionperiodinseconds", _SHORTEST_RETENTION)
-        expect(chosen.get("type") in _FILTER_TYPES, f"filter.type must be one of {', '.join(_FILTER_TYPES)}")
         expect(is_texts(chosen.get("status")) and bool(chosen["status"]), "filter.status must be a list of statuses")
         expect(
             is_within(visibility, 0, _LONGEST_VISIBILITY),
@@ -314,15 +317,15 @@ class Feed:
 
     def offer(self, event: FeedEvent) -> bool:
         """Keep an event of this account whose state is asked for, letter by letter; says whether it was kept."""
-        if self.account not in {"", event.account} or event.item["state"] not in self._states:
+        if self.account != event.account or event.item["state"] not in self._states:
             return False
         with self._lock:
             self._kept.append(_Kept(event))
         return True
 
     def read(self, query: Query) -> list[dict[str, str | None]]:
-        """Hand out as many as ?maxlot= says, 1 where it is left out; raises BadInput above 10."""
-        return self.hand_out(_whole_number(query, "maxlot", _USUAL_ITEMS, MOST_ITEMS))
+        """Hand out as many as ?maxlot= says; raises BadInput where it is left out, and above 10."""
+        return self.hand_out(_whole_number(query, "maxlot", 0, MOST_ITEMS))
 
     def hand_out(self, count: int) -> list[dict[str, str | None]]:
         """Give up to `count` visible items, {eventId, handle, domain, state, …}, and hide them for the timeout."""
@@ -352,11 +355,6 @@ class Feed:
                 }
                 for kept in self._kept
             ]
-
-    def clear(self) -> None:
-        """Forget every event."""
-        with self._lock:
-            self._kept = []
 
     def _new_handle(self, event: FeedEvent) -> str:
         claims = {"appKey": self.app_key, "account": event.account, "orderId": event.item["orderId"]}

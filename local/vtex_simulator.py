@@ -20,20 +20,18 @@ What it answers of VTEX, under ``/{account}``, with an appKey and an appToken; i
 
 From the shell, with a control API under ``/_simulator/``, JSON in and out::
 
-    python -m local.vtex_simulator --port 8910 --host 127.0.0.1 --orders DIR
+    python -m local.vtex_simulator --port 8910 --host 127.0.0.1
 
-    GET health                      how much it holds
-    GET, PUT orders                 PUT one order document or a list of them
+    GET health                      200 once it listens
+    PUT orders                      one order document or a list of them
     POST invoice-key                a person's edit in the Admin, an InvoiceEdit: {"order_id": "…", "invoice_key": "…"}
-    GET, POST, DELETE feed-events   POST one or a list: {"account": "…", "orderId": "…", "state": "invoiced"}
-    GET, PUT hooks              the hook configurations by appKey; PUT pings nobody: {"an-app-key": {…}}
-    GET feeds                   the feed configurations by appKey
+    GET, POST feed-events           POST one or a list: {"account": "…", "orderId": "…", "state": "invoiced"}
+    GET, PUT hooks                  the hook configurations by appKey; PUT pings nobody: {"an-app-key": {…}}
+    GET feeds                       the feed configurations by appKey
     GET, POST, DELETE faults        POST a Fault: {"kind": "status", "status": 503, "times": 2, "route": "feed"}
-    PUT latency                     how long every answer of VTEX takes: {"seconds": 0.2}
-    PUT refused                     the appKeys and appTokens that get a 403: ["…"]
     GET, DELETE requests            what was asked, of one ?account=…, ?order_id=… or ?route=…
 
-An order belongs to the account in its ``hostname``. A path without an account finds what only one account has.
+An order belongs to the account in its ``hostname``.
 """
 
 import argparse
@@ -52,10 +50,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from email.message import Message
 from email.utils import formatdate
-from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, Literal, Self, get_args
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
@@ -68,10 +64,8 @@ from local.vtex_routes import (
     TwoTypes,
     as_object,
     expect,
+    filter_of,
     handles,
-    is_texts,
-    is_within,
-    refuse_two_types,
 )
 
 __all__ = ["BadInput", "Fault", "InvoiceEdit", "Kind", "OrderUnknown", "Request", "VtexSimulator"]
@@ -86,19 +80,18 @@ Kind = Literal[
     "login_redirect",  # 302 to the login page
     "truncated_json",  # the length is right, the JSON is cut
     "empty_object",  # 200 with {}, whether there is something or not
-    "wrong_order",  # 200 with the document of another order
+    "wrong_order",  # the document says that it is another order
     "trickle",  # a byte now and then for `seconds` (60 unless told), then the connection closes
     "oversized",  # over 5 MB, and Content-Length says so
     "oversized_stream",  # over 5 MB, of no stated length
-    "no_packages",  # the order with "packageAttachment": null
 ]
 Delivery = Literal["whole", "drop", "half", "unsized", "trickle"]
 ROUTES = ("order", "list", "feed", "commit", "hook_config", "feed_config")
 """The names of what VTEX answers here."""
 
 _OVERSIZE, _LARGEST_BODY = 5 * 1024 * 1024 + 1, 64 * 1024 * 1024
-_TRICKLE_SECONDS, _TRICKLE_INTERVAL, _LONGEST_SECONDS, _LONGEST_LATENCY = 60, 0.02, 300, 5
-_VTEX_PATH = re.compile(r"(?:/(?P<account>[^/]+))?(?P<route>/api/.+)")
+_TRICKLE_SECONDS, _TRICKLE_INTERVAL, _LONGEST_SECONDS = 60, 0.02, 300
+_VTEX_PATH = re.compile(r"/(?P<account>[^/]+)(?P<route>/api/.+)")
 _ORDER_ID = re.compile(r"(?<=/pvt/orders/)[^/]+")
 
 
@@ -110,7 +103,7 @@ class OrderUnknown(LookupError):
 class Fault:
     """One way to misbehave, on the next `times` requests that fit or until cleared. The first that fits is used.
 
-    It is for one `route`, reads of an order unless told; `wrong_order` and `no_packages` make sense for these alone.
+    It is for one `route`, reads of an order unless told; `wrong_order` makes sense for these alone.
     With a status or the login page nothing is done; otherwise it is done, and the client may not learn of it: what a
     dropped read of the feed handed out is hidden for a while, and a dropped commit is a commit. `seconds` holds the
     answer back, whatever the kind; for a trickle it is how long it lasts. `retry_after` is sent as it is: seconds, an
@@ -136,7 +129,7 @@ class Fault:
         expect(self.status in range(400, 600), "status must be 400 to 599")
         expect(str(self.retry_after).isascii() and str(self.retry_after).isprintable(), "retry_after must be ASCII")
         expect(self.route in ROUTES, f"route must be one of {', '.join(ROUTES)}")
-        expect(self.route == "order" or self.kind not in _OF_ORDERS, f"{self.kind} is for the route order")
+        expect(self.route == "order" or self.kind != "wrong_order", "wrong_order is for the route order")
         expect(self.route == "order" or self.order_id is None, "an order_id is for the route order")
 
     def fits(self, route: str, account: str, order_id: str) -> bool:
@@ -170,33 +163,27 @@ class Request:
 
 @dataclass(frozen=True)
 class InvoiceEdit:
-    """What a person saves in the Admin for a sale invoice: None leaves a field as it is, "" empties it.
+    """The key that a person saves in the Admin for an order's one sale invoice.
 
-    `invoice_number` may be left out where the order has one sale invoice, `account` where one account has the order.
+    `account` may be left out where one account alone has the order.
     """
 
     order_id: str
     account: str | None = None
-    invoice_number: str | None = None
-    invoice_key: str | None = None
-    tracking_number: str | None = None
-    courier: str | None = None
+    invoice_key: str = ""
 
     def apply(self, order: Order) -> None:
         """Change the invoice in the order document, and lastChange with it."""
-        sales = [package for package in _packages(order) if str(package.get("type") or "Output").lower() == "output"]
-        chosen = [sale for sale in sales if self.invoice_number in {None, str(sale.get("invoiceNumber"))}]
-        expect(bool(chosen), f"no such sale invoice in order {self.order_id}")
-        expect(len(chosen) == 1 or self.invoice_number is not None, "several sale invoices: give the invoice_number")
-        edits = {"invoiceKey": self.invoice_key, "trackingNumber": self.tracking_number, "courier": self.courier}
-        for sale in chosen:
-            sale.update({name: value for name, value in edits.items() if value is not None})
+        packages = (order.get("packageAttachment") or {}).get("packages") or []
+        sales = [package for package in packages if package.get("type") == "Output"]
+        expect(len(sales) == 1, f"order {self.order_id} has {len(sales)} sale invoices, and one is expected")
+        sales[0]["invoiceKey"] = self.invoice_key
         order["lastChange"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f0+00:00")
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request as the routes see it; `path` is without the account."""
+    """A request as the routes see it; `path` has {account} and {order_id} where the request named them."""
 
     method: str
     path: str
@@ -318,15 +305,6 @@ class VtexSimulator:
         self._list.lags[order_id] = status
         self._list.put(order["hostname"], order)
 
-    def load_orders(self, directory: Path) -> None:
-        """Put the order of each *.json file in a directory; an error names its file."""
-        expect(directory.is_dir(), f"{directory} is not a directory")
-        for file in sorted(directory.glob("*.json")):
-            try:
-                self.put_order(as_object(json.loads(file.read_bytes())))
-            except ValueError as error:
-                raise BadInput(f"{file}: {error}") from error
-
     def order(self, order_id: str, account: str | None = None) -> Order:
         """Return a copy of an order document; raises OrderUnknown."""
         return as_object(json.loads(self.document(order_id, account or self.account_of(order_id))))
@@ -337,11 +315,6 @@ class VtexSimulator:
             return self._orders[order_id][account]
         except KeyError:
             raise OrderUnknown(f"no order {order_id} in account {account or '(name one)'}") from None
-
-    def order_names(self) -> list[tuple[str, str]]:
-        """List every order as (account, order id)."""
-        with self._lock:
-            return sorted((account, order_id) for order_id, owners in self._orders.items() for account in owners)
 
     def order_page(self, account: str, query: Query) -> dict[str, Any]:
         """Answer List orders as OrderList.page does; raises BadInput."""
@@ -430,8 +403,8 @@ class VtexSimulator:
             return call
         order = _ORDER_ID.search(at_vtex["route"])
         order_id = unquote(order[0]) if order else ""
-        path = _ORDER_ID.sub("{order_id}", at_vtex["route"], count=1)
-        return replace(call, path=path, account=at_vtex["account"] or self.account_of(order_id), order_id=order_id)
+        path = "/{account}" + _ORDER_ID.sub("{order_id}", at_vtex["route"], count=1)
+        return replace(call, path=path, account=at_vtex["account"], order_id=order_id)
 
 
 def _route(vtex: VtexSimulator, call: Call) -> Answer:
@@ -451,13 +424,10 @@ def _state(vtex: VtexSimulator, call: Call, route: str, work: Work) -> Answer:
     fault = vtex.next_fault(route, call.account, call.order_id)
     if not fault:
         return _done(vtex, call, work)
-    if fault.kind in _INSTEAD:
-        answer = _INSTEAD[fault.kind](fault)
-    else:
-        answer = _done(vtex, call, _read_another_order if fault.kind == "wrong_order" else work)
-    corrupt = _SPOIL[fault.kind](answer) if fault.kind in _SPOIL else answer
+    answer = _INSTEAD[fault.kind](fault) if fault.kind in _INSTEAD else _done(vtex, call, work)
+    spoiled = _SPOIL[fault.kind](answer) if fault.kind in _SPOIL else answer
     lasting = fault.seconds or (_TRICKLE_SECONDS if fault.kind == "trickle" else 0)
-    return replace(corrupt, fault=fault.kind, seconds=lasting)
+    return replace(spoiled, fault=fault.kind, seconds=lasting)
 
 
 def _done(vtex: VtexSimulator, call: Call, work: Work) -> Answer:
@@ -472,23 +442,11 @@ def _done(vtex: VtexSimulator, call: Call, work: Work) -> Answer:
     return reply if isinstance(reply, Answer) else Answer(HTTPStatus.OK, _encode(reply))
 
 
-def _read_order(
-    vtex: VtexSimulator, call: Call, find: Callable[[VtexSimulator, str, str], bytes] = VtexSimulator.document
-) -> Answer:
+def _read_order(vtex: VtexSimulator, call: Call) -> Answer:
     try:
-        return Answer(HTTPStatus.OK, find(vtex, call.order_id, call.account))
+        return Answer(HTTPStatus.OK, vtex.document(call.order_id, call.account))
     except OrderUnknown:
         return _NOT_FOUND
-
-
-def _other_order(vtex: VtexSimulator, order_id: str, account: str) -> bytes:
-    others = (name for owner, name in vtex.order_names() if owner == account and name != order_id)
-    if other := next(others, None):
-        return vtex.document(other, account)
-    return _with(vtex.document(order_id, account), orderId="OTHER-1")
-
-
-_read_another_order = partial(_read_order, find=_other_order)
 
 
 def _fail(fault: Fault) -> Answer:
@@ -496,10 +454,6 @@ def _fail(fault: Fault) -> Answer:
     answer = _NOT_FOUND if is_missing else _error(fault.status, "The simulator was told to fail")
     wait = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     return replace(answer, headers={**answer.headers, **wait})
-
-
-def _show_orders(vtex: VtexSimulator, _: Call) -> object:
-    return {"orders": [vtex.order(order_id, account) for account, order_id in vtex.order_names()]}
 
 
 def _one_or_several(document: object) -> list[dict[str, Any]]:
@@ -519,22 +473,6 @@ def _edit_invoice(vtex: VtexSimulator, call: Call) -> object:
 
 def _add_fault(vtex: VtexSimulator, call: Call) -> object:
     return asdict(vtex.fail(_from_json(Fault, call.json())))
-
-
-def _refuse(vtex: VtexSimulator, call: Call) -> object:
-    refused = call.json()
-    if not is_texts(refused):
-        raise BadInput("the body must be a list of appKeys and appTokens")
-    vtex.refused = set(refused)
-    return {"refused": len(vtex.refused)}
-
-
-def _set_latency(vtex: VtexSimulator, call: Call) -> object:
-    seconds = as_object(call.json()).get("seconds")
-    if not is_within(seconds, 0, _LONGEST_LATENCY):
-        raise BadInput(f"seconds must be 0 to {_LONGEST_LATENCY}")
-    vtex.latency = seconds
-    return {"seconds": vtex.latency}
 
 
 def _show_requests(vtex: VtexSimulator, call: Call) -> object:
@@ -562,12 +500,6 @@ def _show_feed_events(vtex: VtexSimulator, _: Call) -> object:
     return _in_ascii({"events": [event for feed in list(vtex.feeds.values()) for event in feed.uncommitted()]})
 
 
-def _clear_feed_events(vtex: VtexSimulator, _: Call) -> object:
-    for feed in list(vtex.feeds.values()):
-        feed.clear()
-    return {"left": 0}
-
-
 def _show_feed(vtex: VtexSimulator, call: Call) -> object:
     feed = vtex.feeds.get(call.app_key)
     return feed.config if feed else _NO_FEED
@@ -576,7 +508,6 @@ def _show_feed(vtex: VtexSimulator, call: Call) -> object:
 def _configure_feed(vtex: VtexSimulator, call: Call) -> object:
     """Keep a feed configuration; what the appKey's feed of the same account holds stays in it."""
     wanted, former = as_object(call.json()), vtex.feeds.get(call.app_key)
-    refuse_two_types(wanted)
     if former and former.account == call.account:
         former.configure(wanted)
     else:
@@ -609,8 +540,7 @@ def _configure_hook(vtex: VtexSimulator, call: Call) -> object:
     """Keep a hook configuration, once its address answered the ping with exactly 200."""
     wanted = as_object(call.json())
     hook = as_object(wanted.get("hook"))
-    expect("filter" in wanted, "filter is required")
-    refuse_two_types(wanted)
+    filter_of(wanted)
     expect(isinstance(hook.get("url"), str) and isinstance(hook.get("headers"), dict), "hook needs url and headers")
     expect(ping(hook["url"]), "the address did not answer the ping with 200")
     vtex.hooks[call.app_key] = wanted
@@ -656,12 +586,6 @@ def _from_json[T: (Fault, InvoiceEdit)](kind: type[T], document: object) -> T:
         raise BadInput(str(error)) from error
 
 
-def _packages(order: Order) -> list[Order]:
-    attachment = order.get("packageAttachment")
-    packages = attachment.get("packages") if isinstance(attachment, dict) else None
-    return [package for package in packages if isinstance(package, dict)] if isinstance(packages, list) else []
-
-
 def _encode(document: object) -> bytes:
     try:
         return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
@@ -700,7 +624,6 @@ _TO_LOGIN = Answer(HTTPStatus.FOUND, b"", {**_HTML, "Location": "/_v/login"})
 
 _NO_FEED = _error(HTTPStatus.NOT_FOUND, "no feed is configured")
 
-_OF_ORDERS = ("wrong_order", "no_packages")
 _INSTEAD: Mapping[Kind, Callable[[Fault], Answer]] = {
     "status": _fail,
     "login_page": lambda _: _LOGIN_PAGE,
@@ -714,27 +637,25 @@ _SPOIL: Mapping[Kind, Callable[[Answer], Answer]] = {
     "oversized": lambda answer: _oversized(answer, "whole"),
     "oversized_stream": lambda answer: _oversized(answer, "unsized"),
     "empty_object": _emptied_answer,
-    "no_packages": lambda answer: replace(answer, body=_with(answer.body, packageAttachment=None)),
+    "wrong_order": lambda answer: replace(answer, body=_with(answer.body, orderId="OTHER-1")),
 }
 
-# The account is taken off the path before.
 _AT_VTEX: Mapping[str, tuple[str, Work]] = {
-    "GET /api/oms/pvt/orders/{order_id}": ("order", _read_order),
-    "GET /api/oms/pvt/orders": ("list", lambda vtex, call: vtex.order_page(call.account, call.query)),
-    "GET /api/orders/feed": ("feed", _read_feed),
-    "POST /api/orders/feed": ("commit", _commit),
-    "GET /api/orders/feed/config": ("feed_config", _show_feed),
-    "POST /api/orders/feed/config": ("feed_config", _configure_feed),
-    "DELETE /api/orders/feed/config": ("feed_config", _remove_feed),
-    "GET /api/orders/hook/config": ("hook_config", _show_hook),
-    "POST /api/orders/hook/config": ("hook_config", _configure_hook),
-    "DELETE /api/orders/hook/config": ("hook_config", _remove_hook),
+    "GET /{account}/api/oms/pvt/orders/{order_id}": ("order", _read_order),
+    "GET /{account}/api/oms/pvt/orders": ("list", lambda vtex, call: vtex.order_page(call.account, call.query)),
+    "GET /{account}/api/orders/feed": ("feed", _read_feed),
+    "POST /{account}/api/orders/feed": ("commit", _commit),
+    "GET /{account}/api/orders/feed/config": ("feed_config", _show_feed),
+    "POST /{account}/api/orders/feed/config": ("feed_config", _configure_feed),
+    "DELETE /{account}/api/orders/feed/config": ("feed_config", _remove_feed),
+    "GET /{account}/api/orders/hook/config": ("hook_config", _show_hook),
+    "POST /{account}/api/orders/hook/config": ("hook_config", _configure_hook),
+    "DELETE /{account}/api/orders/hook/config": ("hook_config", _remove_hook),
 }
 
 _OPEN: Mapping[str, Work] = {
     "GET /_v/login": lambda *_: _LOGIN_PAGE,
-    "GET /_simulator/health": lambda vtex, _: {"status": "ok", "orders": len(vtex.order_names())},
-    "GET /_simulator/orders": _show_orders,
+    "GET /_simulator/health": lambda *_: {"status": "ok"},
     "PUT /_simulator/orders": _put_orders,
     "POST /_simulator/invoice-key": _edit_invoice,
     "GET /_simulator/hooks": lambda vtex, _: vtex.hooks,
@@ -742,12 +663,9 @@ _OPEN: Mapping[str, Work] = {
     "GET /_simulator/feeds": lambda vtex, _: {app_key: feed.config for app_key, feed in vtex.feeds.items()},
     "GET /_simulator/feed-events": _show_feed_events,
     "POST /_simulator/feed-events": _put_feed_events,
-    "DELETE /_simulator/feed-events": _clear_feed_events,
     "GET /_simulator/faults": lambda vtex, _: {"faults": [asdict(fault) for fault in vtex.faults]},
     "POST /_simulator/faults": _add_fault,
     "DELETE /_simulator/faults": lambda vtex, _: _emptied(vtex.faults),
-    "PUT /_simulator/latency": _set_latency,
-    "PUT /_simulator/refused": _refuse,
     "GET /_simulator/requests": _show_requests,
     "DELETE /_simulator/requests": lambda vtex, _: _emptied(vtex.requests),
 }
@@ -805,7 +723,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(length)) if is_readable else b""
         self.close_connection = self.close_connection or not is_readable
         path, _, query = self.path.partition("?")
-        call = Call(self.command, path, dict(parse_qsl(query)), self.headers, body)
+        call = Call(self.command, path, dict(parse_qsl(query, keep_blank_values=True)), self.headers, body)
         self._deliver(self.server.vtex.answer(call, self.connection_number))
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
@@ -844,24 +762,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="vtex_simulator", description="A VTEX on this machine.")
     parser.add_argument("--port", type=int, default=8910, help="0 takes a free one")
     parser.add_argument("--host", action="append", help="may be repeated; 127.0.0.1 where left out")
-    parser.add_argument("--orders", type=Path, help="a directory with an order document in each *.json")
-    parser.add_argument("--app-key", help="with --app-token: the only pair that is accepted")
-    parser.add_argument("--app-token")
     parser.add_argument("--verbose", action="store_true", help="a line a request on stdout")
     options = parser.parse_args()
-    if bool(options.app_key) != bool(options.app_token):
-        parser.error("--app-key and --app-token go together")
     vtex = VtexSimulator(
         port=options.port,
         hosts=tuple(options.host or ["127.0.0.1"]),
-        credentials=(options.app_key, options.app_token) if options.app_key else None,
         verbose=options.verbose,
     )
     try:
-        if options.orders:
-            vtex.load_orders(options.orders)
         vtex.start()
-    except (OSError, BadInput) as error:
+    except OSError as error:
         parser.error(str(error))
     print(f"VTEX simulator on {vtex.url}", file=sys.stderr, flush=True)
     with contextlib.suppress(KeyboardInterrupt):

@@ -20,7 +20,7 @@ from tests.fakes_visits import OTHER, SHOP, app_key, headers, import_afresh
 from tests.figures import hear_the_log, lines_of_figures
 
 ENTRY = Path(__file__).parents[2] / "functions/drain_feed/drain_feed.py"
-FEED_CONFIG = {"filter": {"type": "FromWorkflow", "status": ["invoiced"]}}
+FEED_CONFIG = {"filter": {"type": "FromWorkflow", "status": ["invoiced"]}, "queue": {}}
 LOCAL: Any = {"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1.*"]}}}
 
 

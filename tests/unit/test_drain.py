@@ -53,7 +53,7 @@ class Shop:
     def configure(
         self, account: str = SHOP, status: tuple[str, ...] = ("invoiced", "handling", "unknow"), **more: Any
     ) -> None:
-        config = {"filter": {"type": "FromWorkflow", "status": list(status)}, **more}
+        config = {"filter": {"type": "FromWorkflow", "status": list(status)}, "queue": {}, **more}
         url = f"{self.simulator.url}/{account}/api/orders/feed/config"
         httpx.post(url, json=config, headers=headers(account)).raise_for_status()
 

@@ -137,7 +137,8 @@ def aws(environment: dict[str, str]) -> Iterator[pytest.MonkeyPatch]:
 @pytest.fixture(scope="module")
 def vtex() -> Iterator[VtexSimulator]:
     with VtexSimulator() as simulator:
-        simulator.load_orders(events.EVENTS / "orders")
+        for case in ORDERS:
+            simulator.put_order(event(f"orders/{case.name}.json"))
         yield simulator
 
 

@@ -16,7 +16,7 @@ from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_visits import SHOP, Figures, a_vtex, a_vtex_that_answers, app_key, credentials, headers
 
 TIME_ENOUGH = 25.0
-BY_STATUS = {"filter": {"type": "FromWorkflow", "status": ["invoiced", "handling"]}}
+BY_STATUS = {"filter": {"type": "FromWorkflow", "status": ["invoiced", "handling"]}, "queue": {}}
 
 
 def configure(simulator: VtexSimulator, account: str = SHOP, config: dict[str, Any] | None = None) -> None:

@@ -28,8 +28,9 @@ from invoicekey.vtex.feed import Feed
 from invoicekey.vtex.order_list import OrderList
 from invoicekey.vtex.subscriptions import Configurations, WantedHook
 from local import events, vtex_simulator
+from local.vtex_routes import Feed as SimulatedFeed
 from local.vtex_simulator import VtexSimulator
-from tests.fakes_visits import AS_FAST_AS_IT_GOES, SHOP, app_key, credentials
+from tests.fakes_visits import AS_FAST_AS_IT_GOES, OTHER, SHOP, app_key, credentials, headers
 from tests.orders import cnova_order, custom_apps, own_order, returned, sale
 from tests.vtex_facts import FACTS, Route, nullable, with_null
 
@@ -38,6 +39,7 @@ TIME_ENOUGH = 25.0
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 REF = OrderRef(SHOP, "VVJ-975102-01")
 STATUSES = frozenset({"invoiced", "payment-approved"})
+FULL = cnova_order(sale(), customData=custom_apps("CN-Viavarejo-Integration"))
 WANTED = WantedHook("https://abc123.execute-api.sa-east-1.amazonaws.com/hooks/vtex/orders", "HUSH", STATUSES)
 
 
@@ -104,7 +106,8 @@ def seen() -> dict[str, list[tuple[httpx.Request, httpx.Response]]]:
     found = {}
     with pytest.MonkeyPatch.context() as patch, VtexSimulator() as simulator:
         patch.setattr(vtex_simulator, "ping", lambda _: True)
-        simulator.load_orders(events.EVENTS / "orders")
+        for case in events.ORDERS:
+            simulator.put_order(events.order_document(case))
         simulator.put_order(benchmark_orders.good("VVJ-975102-01", 1, hostname=SHOP))
         for name, act in ACTS.items():
             at_vtex = AtVtex(simulator)
@@ -220,18 +223,169 @@ def test_the_orders_of_our_tests_have_the_documented_shape(name: str) -> None:
     assert route("GET /api/oms/pvt/orders/{orderId}").faults_of_answer(200, TEST_ORDERS[name]) == []
 
 
-def test_each_row_of_the_simulator_s_list_has_the_documented_members(seen: Any) -> None:
-    ((_, answer, _),) = exchanges(seen, "list orders")
-    rows, documented = answer.json()["list"], route("GET /api/oms/pvt/orders").answer["properties"]["list"]["items"]
+def test_each_row_of_the_list_says_of_an_order_what_the_order_does(seen: Any) -> None:
+    ((_, answer, listing),) = exchanges(seen, "list orders")
+    shared = listing.answer["properties"]["list"]["items"]["properties"].keys() & FACTS.order["properties"].keys()
+    shared -= {"items", "statusDescription"}  # nothing in a row, a list in an order; VTEX's words for the status
+    orders = {case.order_id: events.order_document(case) for case in events.ORDERS}
 
-    assert rows
-    assert all(set(documented["required"]) <= row.keys() for row in rows)
+    rows = [row for row in answer.json()["list"] if row["orderId"] in orders]
+
+    assert len(rows) > 30
+    assert {"orderId", "status", "affiliateId", "creationDate"} <= shared
+    for row in rows:
+        order = orders[row["orderId"]]
+        assert {name: row[name] for name in shared} == {name: order[name] for name in shared}
+        assert row["totalValue"] == order["value"]
 
 
-def an_answer(method: str, path: str, account: str = SHOP, **request: Any) -> httpx.Response:
-    headers = {"X-VTEX-API-AppKey": app_key(account), "X-VTEX-API-AppToken": "HUSH"}
-    with VtexSimulator() as simulator:
-        return httpx.request(method, f"{simulator.url}/{account}{path}", headers=headers, **request)
+# ---- What our simulator takes
+
+
+@pytest.fixture
+def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[VtexSimulator]:
+    """Return a simulator of which a ping is answered with what `ping` says, and that has an order and a feed."""
+    monkeypatch.setattr(vtex_simulator, "ping", lambda url: url == WANTED.url)
+    with VtexSimulator() as running:
+        running.put_order(FULL)
+        running.feeds[app_key()] = SimulatedFeed(app_key(), SHOP, FEED)
+        yield running
+
+
+def ask(simulator: VtexSimulator, method: str, path: str, account: str = SHOP, **more: Any) -> httpx.Response:
+    url, path = f"{simulator.url}/{account}", path.replace("{orderId}", FULL["orderId"])
+    return httpx.request(method, url + path, headers=headers(account), verify=False, **more)
+
+
+PATHS = sorted({route.facts["path"] for route in FACTS.routes})
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+@pytest.mark.parametrize(("method", "path"), list(product(METHODS, [*PATHS, f"{PATHS[0]}/{{orderId}}/invoice"])))
+def test_the_simulator_has_the_documented_routes_and_no_others(
+    simulator: VtexSimulator, method: str, path: str
+) -> None:
+    answer = ask(simulator, method, path)
+
+    is_there = answer.status_code != 405 and "no such route" not in answer.text
+    assert is_there == bool(FACTS.route(method, path))
+    assert is_there == bool(simulator.calls()[0].route)
+
+
+def bad_queries() -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield each query with one parameter that is not as documented, of those that have a limit or a pattern."""
+    for route in FACTS.routes:
+        whole = {name: "1" for name, fact in route.facts["query"].items() if fact.get("required")}
+        for name, fact in route.facts["query"].items():
+            bad = ["0", "-1", "ten", str(fact["maximum"] + 1)] if "maximum" in fact else []
+            bad += ["", "soon", f"{name}:[yesterday TO today]"] if "pattern" in fact else []
+            yield from ((route.facts["path"], whole | {name: text}) for text in bad)
+            if fact.get("required"):
+                yield route.facts["path"], {key: text for key, text in whole.items() if key != name}
+
+
+@pytest.mark.parametrize(("path", "query"), list(bad_queries()), ids=str)
+def test_the_simulator_refuses_a_query_that_is_not_as_documented(
+    simulator: VtexSimulator, path: str, query: dict[str, str]
+) -> None:
+    documented = FACTS.route("GET", path)
+
+    assert documented
+    assert documented.faults_of_query(query)
+    assert ask(simulator, "GET", path, params=query).status_code == 400
+
+
+LARGEST = [
+    (route.facts["path"], name, fact["maximum"])
+    for route in FACTS.routes
+    for name, fact in route.facts["query"].items()
+    if "maximum" in fact
+]
+
+
+@pytest.mark.parametrize(("path", "name", "most"), LARGEST)
+def test_the_simulator_takes_as_much_as_is_documented(
+    simulator: VtexSimulator, path: str, name: str, most: int
+) -> None:
+    assert [ask(simulator, "GET", path, params={name: number}).status_code for number in (1, most)] == [200, 200]
+
+
+FEED: dict[str, Any] = {
+    "filter": {"type": "FromWorkflow", "status": ["invoiced"]},
+    "queue": {"visibilityTimeoutInSeconds": 240, "MessageRetentionPeriodInSeconds": FACTS.all["retention_seconds"][0]},
+}
+BODIES: dict[str, Any] = {
+    "/api/orders/hook/config": {"filter": FEED["filter"], "hook": {"url": WANTED.url, "headers": {}}},
+    "/api/orders/feed/config": FEED,
+    "/api/orders/feed": {"handles": ["a-handle"]},
+}
+CONFIGURATIONS = ("/api/orders/hook/config", "/api/orders/feed/config")
+
+
+def required(schema: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of each member that a body has to have."""
+    for name in schema.get("required", []):
+        yield (*path, name)
+        yield from required(schema["properties"][name], (*path, name))
+
+
+REQUIRED = [
+    (route.facts["path"], member)
+    for route in FACTS.routes
+    for member in required(route.facts.get("body") or {})
+    if member[0] != "queue" or len(member) == 1  # the simulator lets a queue leave its times out
+]
+
+
+@pytest.mark.parametrize(("path", "member"), REQUIRED, ids=str)
+def test_the_simulator_refuses_a_body_that_is_not_whole(
+    simulator: VtexSimulator, path: str, member: tuple[str, ...]
+) -> None:
+    whole = BODIES[path]
+    documented = FACTS.route("POST", path)
+    assert documented
+    assert documented.faults_of_body(whole) == []
+
+    assert ask(simulator, "POST", path, json=without(whole, member)).status_code == 400
+    assert ask(simulator, "POST", path, json=with_null(whole, member)).status_code == 400
+    assert ask(simulator, "POST", path, json=whole).status_code == 200
+
+
+def without(document: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    """Return a document without the member at a path."""
+    name, *rest = path
+    if rest:
+        return document | {name: without(document[name], tuple(rest))}
+    return {key: value for key, value in document.items() if key != name}
+
+
+def test_the_simulator_keeps_events_as_long_as_vtex_does(simulator: VtexSimulator) -> None:
+    least, most = FACTS.all["retention_seconds"]
+    statuses = {
+        seconds: ask(
+            simulator, "POST", "/api/orders/feed/config",
+            json=FEED | {"queue": {"MessageRetentionPeriodInSeconds": seconds}},
+        ).status_code
+        for seconds in (least - 1, least, most, most + 1, str(least))
+    }  # fmt: skip
+
+    assert statuses == {least - 1: 400, least: 200, most: 200, most + 1: 400, str(least): 400}
+
+
+@pytest.mark.parametrize("path", CONFIGURATIONS)
+def test_a_configuration_is_there_as_it_was_posted_until_it_is_removed(simulator: VtexSimulator, path: str) -> None:
+    assert ask(simulator, "POST", path, json=BODIES[path]).status_code == 200
+    assert ask(simulator, "GET", path).json() == BODIES[path]
+
+    assert ask(simulator, "DELETE", path).status_code == 200
+    assert ask(simulator, "GET", path).status_code == 404
+
+
+def test_a_hook_whose_address_does_not_answer_the_ping_is_not_kept(simulator: VtexSimulator) -> None:
+    path, hook = "/api/orders/hook/config", {"url": "https://elsewhere.example/", "headers": {}}
+
+    assert ask(simulator, "POST", path, json=BODIES[path] | {"hook": hook}).status_code == 400
+    assert ask(simulator, "GET", path).status_code == 404
 
 
 NOTHING_THERE = [
@@ -243,29 +397,27 @@ NOTHING_THERE = [
 
 @pytest.mark.parametrize(("method", "path", "status"), NOTHING_THERE)
 def test_where_nothing_is_configured_the_simulator_answers_with_a_documented_status(
-    method: str, path: str, status: int
+    simulator: VtexSimulator, method: str, path: str, status: int
 ) -> None:
     documented = FACTS.route(method, urlsplit(path).path)
 
     assert documented
     assert status in documented.facts["statuses"]
-    assert an_answer(method, path).status_code == status
+    assert ask(simulator, method, path, OTHER).status_code == status
 
 
 MIXED: dict[str, Any] = {
     "by status": {"type": "FromWorkflow", "status": ["invoiced"], "expression": "true"},
     "by content": {"type": "FromOrders", "expression": "true", "disableSingleFire": False, "status": ["invoiced"]},
 }
-REST: dict[str, Any] = {
-    "/api/orders/hook/config": {"hook": {"url": "http://localhost/", "headers": {}}},
-    "/api/orders/feed/config": {"queue": {}},
-}
 
 
-@pytest.mark.parametrize(("mixed", "path"), list(product(MIXED, REST)))
-def test_the_simulator_refuses_a_filter_of_two_types_as_vtex_does(mixed: str, path: str) -> None:
+@pytest.mark.parametrize(("mixed", "path"), list(product(MIXED, CONFIGURATIONS)))
+def test_the_simulator_refuses_a_filter_of_two_types_as_vtex_does(
+    simulator: VtexSimulator, mixed: str, path: str
+) -> None:
     assert FACTS.faults_of_filter(MIXED[mixed])
-    assert an_answer("POST", path, json={"filter": MIXED[mixed], **REST[path]}).status_code == 409
+    assert ask(simulator, "POST", path, json=BODIES[path] | {"filter": MIXED[mixed]}).status_code == 409
 
 
 # ---- Order ids and states
@@ -315,7 +467,6 @@ def test_the_states_watched_unless_set_otherwise_are_some_that_vtex_tells() -> N
 # ---- What may be null
 
 NULLABLE = sorted(nullable(FACTS.order))
-FULL = cnova_order(sale(), customData=custom_apps("CN-Viavarejo-Integration"))
 WHERE_NULL_MEANS_SOMETHING: dict[tuple[str, ...], tuple[Outcome, list[Code]]] = {
     ("packageAttachment",): (Outcome.FAILING, [Code.NO_INVOICE]),
     ("packageAttachment", "packages", "*", "invoiceKey"): (Outcome.FAILING, [Code.MISSING]),
