@@ -244,7 +244,7 @@ def test_each_row_of_the_list_says_of_an_order_what_the_order_does(seen: Any) ->
 
 @pytest.fixture
 def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[VtexSimulator]:
-    """Return a simulator of which a ping is answered with what `ping` says, and that has an order and a feed."""
+    """Return a simulator with an order and a feed, which reaches one address alone with its ping."""
     monkeypatch.setattr(vtex_simulator, "ping", lambda url: url == WANTED.url)
     with VtexSimulator() as running:
         running.put_order(FULL)

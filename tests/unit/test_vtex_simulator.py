@@ -266,13 +266,16 @@ def test_a_ping_is_answered_well_with_200_alone(status: int, is_taken: bool) -> 
 
     with HTTPServer(("127.0.0.1", 0), Hook) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        assert ping(f"http://hooks.localhost:{server.server_port}/hooks") is is_taken
+        url = f"http://hooks.localhost:{server.server_port}/hooks"
+        assert ping(url) is is_taken
 
+    assert not ping(url)
     assert bodies == [b'{"hookConfig":"ping"}']
 
 
 def test_each_app_key_has_its_own_feed_of_its_account_and_states(vtex: VtexSimulator, client: httpx.Client) -> None:
     with connect(vtex, **{"X-VTEX-API-AppKey": "erp"}) as erp:
+        commit(erp, [{"handle": "of-no-feed"}])
         erp.post(f"{FEED_PATH}/config", json=FEED)
 
         kept = [vtex.put_feed_event(SHOP, ORDER_ID, state) for state in ("invoiced", "Invoiced", "handling")]
@@ -287,6 +290,7 @@ def test_what_was_read_comes_back_with_a_new_handle_and_the_old_one_commits_noth
 ) -> None:
     client.post(f"{FEED_PATH}/config", json=FEED | {"queue": {"visibilityTimeoutInSeconds": 0.2}})
     vtex.put_feed_event(SHOP, ORDER_ID)
+    commit(client, [{"handle": ""}, {"handle": "of-nobody"}])
     first = read_feed(client)
     assert read_feed(client) == []
 
@@ -424,6 +428,7 @@ def test_what_was_asked_is_shown_and_forgotten_over_http(client: httpx.Client, c
         ("PUT", "orders", "{", "not JSON"),
         ("PUT", "orders", '{"orderId": "VVJ-1-01"}', "hostname"),
         ("PUT", "orders", '{"orderId": "VVJ-1-01", "hostname": "luxstore", "value": NaN}', "JSON"),
+        ("POST", "invoice-key", "{}", "order_id"),
         ("POST", "invoice-key", '{"order_id": 1}', "order_id must be str"),
         ("POST", "faults", '{"kind": "explode"}', "kind must be one of"),
         ("POST", "faults", '{"kind": "drop", "used": 1}', "used is not one of"),
@@ -433,6 +438,7 @@ def test_what_was_asked_is_shown_and_forgotten_over_http(client: httpx.Client, c
         ("POST", "faults", '{"kind": "drop", "route": "cart"}', "route must be one of"),
         ("POST", "faults", '{"kind": "wrong_order", "route": "list"}', "is for the route order"),
         ("POST", "faults", '{"kind": "drop", "route": "feed", "order_id": "VVJ-1-01"}', "order_id is for"),
+        ("POST", "feed-events", '{"account": "a", "orderId": "b", "state": "c", "domain": 1}', "domain must be"),
         ("POST", "feed-events", '[{"account": "a", "orderId": "b", "state": "c", "order_id": ""}]', "order_id is not"),
     ],
 )
