@@ -27,6 +27,7 @@ from local.vtex_simulator import VtexSimulator
 from operations.commands import alarms, alerts, doctor, hook, secrets, setup
 from operations.deployment.shop import Shop
 from operations.deployment.stack import Deployment
+from operations.deployment.template import version
 from operations.terminal import cli
 
 COMMANDS = (alarms, alerts, doctor, hook, secrets, setup)
@@ -246,6 +247,7 @@ def _resources(deployment: Deployment, hook_url: str) -> dict[str, str]:
     )
     return {
         "HookUrl": hook_url,
+        "Version": version(),
         "LedgerTableName": "ledger",
         **{
             name: sqs.create_queue(QueueName=name)["QueueUrl"]

@@ -19,7 +19,7 @@ from invoicekey.runtime.settings import (
     RecheckSettings,
     SettingsError,
 )
-from operations.deploying.template import parameters, variables
+from operations.deployment.template import parameters, template, variables
 
 LONGEST_STACK_NAME = 122
 """The HTTP API's name may have 128 characters, and is the stack's with six more."""
@@ -129,6 +129,8 @@ def _given(value: Any, stack: str, answers: Mapping[str, str]) -> str:
     match value:
         case {"Ref": "AWS::StackName"}:
             return stack
+        case {"Fn::FindInMap": [mapping, key, name]}:
+            return str(template()["Mappings"][mapping][key][name])
         case {"Fn::If": [_, value, _]}:  # one of the emulator's: no longer than what is put in its place
             return _given(value, stack, answers)
         case dict():

@@ -12,8 +12,8 @@ from typing import Any
 
 from operations.deploying.answers import faults
 from operations.deploying.standing import Stack, make_ready
-from operations.deploying.template import ROOT
 from operations.deployment.stack import DEFAULT_STACK, Deployment, Hearing, Trouble, from_environment
+from operations.deployment.template import ROOT
 
 CONFIG = ROOT / "samconfig.toml"
 ANSWERS = "parameter_overrides"

@@ -24,6 +24,7 @@ from invoicekey.runtime.settings import COMMANDS_SHARE, CheckerSettings, GuardSe
 from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.work.rounds import accounts_served
 from operations.deployment.stack import Deployment, Trouble, explained
+from operations.deployment.template import version
 
 VTEX_SECRET, HOOK_SECRET = "VtexCredentialsSecretArn", "HookSecretArn"
 TO_START = 20
@@ -128,6 +129,7 @@ class Shop:
             credentials=self._credentials_of,
             limiter=RateLimiter(requests_per_minute or self.requests_per_minute),
             transport=transport,
+            version=version(),
         )
 
     @cached_property

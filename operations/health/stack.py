@@ -14,6 +14,7 @@ from invoicekey.runtime.errors import CredentialsRefused
 from invoicekey.runtime.secrets import hook_secrets, vtex_credentials
 from operations.deployment.shop import HOOK_SECRET, Shop
 from operations.deployment.stack import time_in
+from operations.deployment.template import version
 from operations.health.alarms import failed_actions, telling
 from operations.health.topics import ALERTS, OPERATIONS, listeners
 from operations.terminal.findings import Finding, Section, looked, note, to_do, well
@@ -41,6 +42,7 @@ class StackHealth:
         _ = self._shop.deployment.outputs
         yield _section(
             "AWS",
+            ("the version", self._version),
             ("the functions", self._functions),
             ("the checker's way in", self._event_source),
             ("the schedules", self._schedules),
@@ -84,6 +86,16 @@ class StackHealth:
 
     def _of_type(self, *types: str) -> dict[str, str]:
         return {name: physical for name, (kind, physical) in self._resources.items() if kind in types}
+
+    def _version(self) -> Iterator[Finding]:
+        ours, theirs = version(), self._shop.deployment.outputs.get("Version")
+        if theirs == ours:
+            yield well(f"the stack and this command are of version {ours}")
+            return
+        yield to_do(
+            f"the stack is of {f'version {theirs}' if theirs else 'an older version'}, this command of {ours}",
+            f"make deploy{self._shop.deployment.variables} from the newer one; docs/upgrading.md says what changes",
+        )
 
     def _functions(self) -> Iterator[Finding]:
         functions = self._of_type(_FUNCTION)

@@ -16,6 +16,7 @@ from rich.console import Console
 from invoicekey.runtime.errors import RetryLater
 from operations.deployment.shop import Shop, shop_of
 from operations.deployment.stack import DEFAULT_STACK, Trouble
+from operations.deployment.template import version
 
 IN_THE_WAY, FAILING, INTERRUPTED = 1, 3, 130
 GENERAL = ("--stack", "--profile", "--region")
@@ -32,12 +33,21 @@ out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        out.print(f"invoicekey {version()}")
+        raise typer.Exit
+
+
 @app.callback()
 def begin(
     context: typer.Context,
     stack: Annotated[str, typer.Option(envvar="STACK", help="The deployment.")] = DEFAULT_STACK,
     profile: Annotated[str | None, typer.Option(help="As the AWS CLI's.")] = None,
     region: Annotated[str | None, typer.Option(help="As the AWS CLI's.")] = None,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version, and end.")
+    ] = False,
 ) -> None:
     """Take what every command takes."""
     context.obj = lambda: shop_of(stack, profile, region)

@@ -19,6 +19,7 @@ from invoicekey.runtime.errors import RetryLater
 from invoicekey.vtex.client import Answer, Vtex
 from local import events
 from local.vtex_simulator import Fault
+from operations.deployment.template import version
 from operations.health import account as health_at_vtex
 from operations.terminal.findings import Finding, Section, State, show
 from tests.operated import ACCOUNT, APP_KEY, APP_TOKEN, CURRENT, KEYS, RESOURCES, Operated, Told, denied, operated
@@ -110,6 +111,20 @@ def test_a_stack_that_is_not_there_is_said_in_one_line(stack: Operated, capsys: 
 
 
 # ---- AWS
+
+
+def test_a_stack_of_another_version_than_the_command_is_told(
+    stack: Operated, left_to_do: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(stack.deployment.outputs, "Version", "0.9.9")
+    assert left_to_do().startswith(f"the stack is of version 0.9.9, this command of {version()} → make deploy from")
+
+
+def test_a_stack_that_tells_no_version_is_an_older_one(
+    stack: Operated, left_to_do: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(stack.deployment.outputs, "Version")
+    assert left_to_do().startswith(f"the stack is of an older version, this command of {version()} → ")
 
 
 def test_a_function_that_did_not_update_is_named(stack: Operated, left_to_do: Callable[[], str]) -> None:

@@ -22,9 +22,9 @@ from botocore.stub import Stubber
 
 import operations.deployment.shop
 from operations.deploying import credentials, deploy
-from operations.deploying.template import PATH
 from operations.deployment.shop import OutcomeUnknown, Shop, shop_of
 from operations.deployment.stack import Deployment, Hearing, Subscription, Trouble, explained, from_environment
+from operations.deployment.template import PATH
 from tests.dropping import Death, DroppingServer
 
 ACCOUNT = "luxstore"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from operations.deploying.answers import READ_BY
-from operations.deploying.template import ROOT, template
+from operations.deployment.template import ROOT, template
 
 __all__ = ["ROOT", "template"]
 

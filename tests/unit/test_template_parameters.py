@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 import pytest
 
 from operations.deploying.answers import LONGEST_STACK_NAME, MADE_BY_AWS, READ_BY, faults
-from operations.deploying.template import parameters, template, variables
+from operations.deployment.template import parameters, template, variables
 from tests.keys import make_cnpj, make_cpf
 
 SCHEDULES = [name for name in parameters() if name.endswith("Schedule")]

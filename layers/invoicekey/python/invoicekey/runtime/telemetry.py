@@ -15,6 +15,8 @@ from functools import wraps
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from invoicekey.runtime.release import VERSION
+
 NAMESPACE = "InvoiceKey"
 LINE = "figures"
 """The message of the line."""
@@ -105,13 +107,13 @@ class Figures:
         if not self._metrics.metric_set:  # no metric among them, or a hundred values of one, which were written already
             logger.info(LINE, extra=line)
             return
-        for key, shown in {"message": LINE, **line}.items():
+        for key, shown in {"message": LINE, "version": VERSION, **line}.items():
             self._metrics.add_metadata(key, shown)
         self._metrics.flush_metrics()
 
 
 # Both take the service's name from POWERTOOLS_SERVICE_NAME: the stack's, so that two stacks do not mix their figures.
-logger = Logger(use_rfc3339=True)
+logger = Logger(use_rfc3339=True, version=VERSION)
 figures = Figures(Metrics(namespace=NAMESPACE), os.environ.get("MONITORING") or "basic")
 
 

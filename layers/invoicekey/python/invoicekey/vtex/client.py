@@ -23,6 +23,7 @@ from throttled import RateLimiterType, Throttled, rate_limiter, store
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.order import Order
 from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, OutOfTime, RateLimited, RetryLater
+from invoicekey.runtime.release import VERSION
 from invoicekey.runtime.secrets import Credentials
 from invoicekey.runtime.telemetry import logger
 from invoicekey.vtex.connections import FRESH, Connections, StaleConnection
@@ -77,6 +78,8 @@ class Vtex:
         limiter: RateLimiter,
         default_backoff: float = 60.0,
         transport: httpx.BaseTransport | None = None,
+        *,
+        version: str = VERSION,
     ) -> None:
         self._base_url = base_url
         self._credentials = credentials
@@ -86,7 +89,7 @@ class Vtex:
             transport=transport or Connections(BURST, clock=_now),
             trust_env=False,
             follow_redirects=False,
-            headers={"Accept": "application/json", "User-Agent": "invoicekey"},
+            headers={"Accept": "application/json", "User-Agent": f"invoicekey/{version}"},
         )
         self.answers: deque[tuple[str, float]] = deque(maxlen=1000)
         """What came of each call that was sent, and after how many seconds: status or `no_answer`; for the metrics.

@@ -1,4 +1,4 @@
-"""template.yaml as it stands: its parameters, and the environment that it gives each function."""
+"""template.yaml as it stands: the version, the parameters, and the environment that it gives each function."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -34,6 +34,11 @@ def template() -> dict[str, Any]:
     """Return the template; nobody may change it."""
     parsed: dict[str, Any] = yaml.load(PATH.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe loader's child
     return parsed
+
+
+def version() -> str:
+    """Return the product's version: the template's functions and outputs have it from there too."""
+    return str(template()["Mappings"]["Release"]["This"]["Version"])
 
 
 def parameters() -> Mapping[str, Mapping[str, Any]]:
