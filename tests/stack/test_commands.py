@@ -166,3 +166,16 @@ def test_whoever_may_not_is_told_so_in_one_line(operator: Operator) -> None:
 def test_an_unknown_stack_is_told_so_in_one_line(operator: Operator) -> None:
     said = operator.types("failures", "--stack", "no-such-stack")
     assert (said.code, said.out, said.err.count("\n")) == (1, "", 1)
+
+
+# ---- The version
+
+
+def test_the_command_the_stack_and_its_functions_are_of_one_version(operator: Operator, stack: LocalStack) -> None:
+    version = stack.outputs["Version"]
+    assert operator.types("--version").out == f"invoicekey {version}\n"
+    found = operator.types("doctor", "--json").json["findings"]
+    assert f"the stack and this command are of version {version}" in [finding["says"] for finding in found]
+    functions = stack.client("lambda").list_functions()["Functions"]
+    told = {one["Environment"]["Variables"].get("INVOICEKEY_VERSION") for one in functions if "Environment" in one}
+    assert told == {version}
