@@ -193,6 +193,13 @@ def is_digest(alert: dict[str, Any]) -> bool:
     return bool(alert["MessageAttributes"]["type"]["Value"] == "digest")
 
 
+def test_the_accounts_that_were_noted_are_served_where_nothing_waits(stack: WholeStack) -> None:
+    for order_id, account in zip(HELD, (ACCOUNT, ACCOUNT, SECOND_ACCOUNT), strict=True):
+        delete(f"held#{account}#{order_id}")
+    stack.run("send_digest")
+    assert [a["Subject"] for a in stack.alerts() if is_digest(a)] == [summary_written(ACCOUNT, "digest")]
+
+
 def test_a_reminder_that_was_written_down_goes_out_once_for_its_occasion(stack: WholeStack) -> None:
     stack.run("send_digest")
     reminders = [alert["Subject"] for alert in stack.alerts() if not is_digest(alert)]
