@@ -20,20 +20,20 @@ TWO_COLUMNS = 6
 """So many lines have a legend in two columns; more need three."""
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22")
 LEVELS: Mapping[str, Mapping[str, float]] = {
-    "1 Hooks": {"heard": 42, "calls": 42, "refused": 0.1},
+    "1 Hooks": {"received": 42, "calls": 42, "refused": 0.1},
     "2 Queue: waiting and in flight": {"waiting": 3, "in flight": 8},
     "3 Checks": {"orders checked": 42, "CNova's": 15},
-    "4 Told": {"records": 1.3, "alerts, digests, reminders": 1.2},
+    "4 Sent": {"records": 1.3, "alerts, digests, reminders": 1.2},
     "Hooks refused, by reason": {"wrong_secret": 0.1},
     "Oldest check, in seconds": {"oldest in the queue": 45},
     "Checks by outcome": {"ok": 11, "failing": 1.2, "waiting": 2, "canceled": 0.4, "other_marketplace": 27},
-    "Put back, and why": {"trouble": 0.5, "vtex_asked_for_silence": 0.6},
+    "Returned to the queue, and why": {"trouble": 0.5, "rate_limit_of_vtex": 0.6},
     "VTEX calls by status": {"ok": 40, "refused": 0.2, "too_many": 0.3},
     "Problems found, by code": {"missing": 0.9, "malformed": 0.5, "wrong_model": 0.1, "tracking_missing": 1.1},
     "Runs on schedules": {"re-check": 12, "feed": 12, "guard": 1, "digest": 4},
     "The feed, behind the hook": {"events of the feed": 38, "only the feed knew": 0.4},
     "Configuration at VTEX": {"registered again": 0.05},
-    "Held back, and told together": {"held_back": 0.6, "digests": 0.15},
+    "Deferred, and sent together": {"deferred": 0.6, "digests": 0.15},
 }
 """How high a line runs on an ordinary afternoon, by widget and label; any other stays at nought."""
 STEADY = ("Runs on schedules",)
@@ -105,7 +105,7 @@ def _labels(widget: dict[str, Any]) -> Iterator[str]:
 
 def _sample(title: str, label: str) -> list[float]:
     level = LEVELS.get(title, {}).get(label, 0.0)
-    source = random.Random(title)  # the same for all lines of a widget: what is heard is queued
+    source = random.Random(title)  # the same for all lines of a widget: what is received is queued
     means = [level * (0.6 + 0.4 * math.sin(index / 9)) for index in range(POINTS)]
     if title in STEADY:
         return [level] * POINTS

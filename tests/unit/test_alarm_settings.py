@@ -216,7 +216,7 @@ FOLLOWS: dict[tuple[str, str], Callable[[str], None]] = {
     ("InFlightAlarm", "KeyGraceSeconds"): as_it_is_meant,
     ("InFlightAlarm", "RetryBaseSeconds"): as_it_is_meant,
     ("QuietAlarm", "QuietAlarmHours"): quiet_within_what_cloudwatch_can_look_back,
-    ("QuietAlarm", "VtexAccounts"): as_it_is_meant,  # a refused account's hooks are not heard
+    ("QuietAlarm", "VtexAccounts"): as_it_is_meant,  # a refused account's hooks are not counted as received
     ("CnovaSuspectAlarm", "CnovaAffiliateIds"): as_it_is_meant,
     ("NoCnovaOrderAlarm", "CnovaAffiliateIds"): as_it_is_meant,
     ("NoCnovaOrderAlarm", "WatchedStatuses"): as_it_is_meant,
