@@ -1,9 +1,9 @@
 """What a month costs, row by row: from the template, and from what a shop of 10,000 invoiced orders a month does.
 
-    .venv/bin/python -m benchmarks.cost
+    PYTHONPATH=layers/invoicekey/python .venv/bin/python -m benchmarks.cost
 
-A test holds the READMEs to it. List prices of us-east-1 in 2026, in dollars; no free tier is used, but that a dashboard
-of up to fifty metrics costs nothing: an account has three of these, for good.
+A test holds docs/costs.md to it. List prices of us-east-1 in 2026, in dollars; no free tier is used, but that a
+dashboard of up to fifty metrics costs nothing: an account has three of these, for good.
 """
 
 import json
@@ -55,7 +55,7 @@ class Row:
 
 
 def rows(template: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield the rows, as the READMEs have them."""
+    """Yield the rows, as docs/costs.md has them."""
     calls = dict(calls_of(template))
     gb_seconds = sum(_gb_seconds(template, name, number) for name, number in calls.items())
     yield Row(

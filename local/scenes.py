@@ -84,7 +84,7 @@ class Demo:
         )
         self._line(f"\n  It took {seconds:.0f} s. Everything is stopped again.")
         self._line("\n  Next: make up     keeps this very stack running, to replay events by hand and with SAM")
-        self._line("        README.md   shows how, and how to deploy it to AWS")
+        self._line("        docs/replaying.md shows how; docs/deploying.md, how to deploy it to AWS")
         return True
 
     # ---- The scenes

@@ -29,6 +29,7 @@ _NO_SUCH_ORDER = "invoicekey-doctor"
 """For an account without orders that can be asked for: who may see orders hears that there is none of this id."""
 LONGEST_AFFILIATE = 20
 DATA_PROTECTION_PLUS = "accounts with Data Protection Plus have addresses of their own, which are not served here yet"
+_MORE = "see docs/deploying.md#data-protection-plus"
 """GET /api/orders/pvt/document/{orderId}, and another list. What the usual addresses answer for such an account is not
 documented, and other accounts may be answered there too: so the sign is an order that is given there and not here.
 """
@@ -84,7 +85,7 @@ class AccountHealth:
         except RetryLater as trouble:
             if not _is_for_good(trouble):
                 raise
-            yield unknown(f"{LIST_ORDERS}: {trouble.why}", f"{DATA_PROTECTION_PLUS}; README says more")
+            yield unknown(f"{LIST_ORDERS}: {trouble.why}", f"{DATA_PROTECTION_PLUS}; {_MORE}")
             return
         yield well(f"the appKey may “{LIST_ORDERS}”")
 
@@ -145,7 +146,7 @@ def _is_for_good(trouble: RetryLater) -> bool:
 def _given_elsewhere(order_id: str) -> Finding:
     return to_do(
         f"VTEX gives {order_id} at another address alone: {DATA_PROTECTION_PLUS}",
-        "ask VTEX whether this account has it; README says more",
+        f"ask VTEX whether this account has it; {_MORE}",
     )
 
 

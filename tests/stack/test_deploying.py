@@ -1,7 +1,7 @@
 """A rehearsal of what an integration developer does on AWS: deploy, keep credentials, deploy anew, remove.
 
-The commands of the README run as they stand, at a terminal, in a copy of the project; AWS is the emulator. Each fixture
-is a step, and takes the one before it for granted.
+The commands of docs/deploying.md run as they stand, at a terminal, in a copy of the project; AWS is the emulator. Each
+fixture is a step, and takes the one before it for granted.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A new shop is set up at a terminal, as the README says, and the stack is well after it."""
+"""A new shop is set up at a terminal, as docs/deploying.md says, and the stack is well after it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a month costs: the READMEs say what the template comes to, and it is at most what was asked for."""
+"""What a month costs: docs/costs.md says what the template comes to, and it is at most what was asked for."""
 
 import json
 import re
@@ -17,15 +17,12 @@ MOST_NAMES = 80
 
 ROWS = list(cost.rows(template()))
 TOGETHER = sum(row.dollars for row in ROWS)
-READMES = pytest.mark.parametrize(
-    ("readme", "comma"), [("README.md", "."), ("README.pt-BR.md", ",")], ids=["en", "pt-BR"]
-)
+PAPER = (ROOT / "docs" / "costs.md").read_text(encoding="utf-8")
 
 
-def table(readme: str) -> list[list[str]]:
-    text = (ROOT / readme).read_text(encoding="utf-8")
-    begin = text.index("| Lambda | rece")
-    lines = text[begin : text.index("\n\n", begin)].split("\n")
+def table() -> list[list[str]]:
+    begin = PAPER.index("| Lambda | rece")
+    lines = PAPER[begin : PAPER.index("\n\n", begin)].split("\n")
     return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines]
 
 
@@ -33,21 +30,25 @@ def test_ten_thousand_orders_a_month_cost_nine_dollars_at_the_most() -> None:
     assert TOGETHER <= MOST
 
 
-@READMES
-def test_a_readme_s_rows_are_those_that_are_computed(readme: str, comma: str) -> None:
-    written = [row[2] for row in table(readme)]
+def test_the_rows_are_those_that_are_computed() -> None:
+    written = [row[2] for row in table()]
 
-    assert written == [f"{dollars:.2f}".replace(".", comma) for dollars in [*(row.dollars for row in ROWS), TOGETHER]]
-
-
-@READMES
-def test_a_readme_says_what_it_is_where_the_dashboard_is_charged(readme: str, comma: str) -> None:
-    assert table(readme)[-1][1].startswith(f"{TOGETHER + cost.DASHBOARD:.2f}".replace(".", comma))
+    assert written == [f"{dollars:.2f}" for dollars in [*(row.dollars for row in ROWS), TOGETHER]]
 
 
-@READMES
-def test_a_readme_s_numbers_of_metrics_are_the_template_s(readme: str, comma: str) -> None:
-    rows = table(readme)
+@pytest.mark.parametrize(("paper", "comma"), [("docs/costs.md", "."), ("README.md", "."), ("README.pt-BR.md", ",")])
+def test_the_figure_that_a_paper_names_is_the_computed_one(paper: str, comma: str) -> None:
+    amount = f"{TOGETHER:.2f}".replace(".", comma)
+
+    assert re.search(rf"(?<![\d.,]){re.escape(amount)}(?!\d)", (ROOT / paper).read_text(encoding="utf-8"))
+
+
+def test_it_says_what_it_is_where_the_dashboard_is_charged() -> None:
+    assert table()[-1][1].startswith(f"{TOGETHER + cost.DASHBOARD:.2f}")
+
+
+def test_the_numbers_of_metrics_are_the_template_s() -> None:
+    rows = table()
     numbers = {
         -4: [cost.alarm_metrics(template())],
         -3: [len(cost.ALWAYS), len(METRICS - cost.ALWAYS)],
@@ -58,14 +59,13 @@ def test_a_readme_s_numbers_of_metrics_are_the_template_s(readme: str, comma: st
         assert [int(number) for number in re.findall(r"\d+", rows[row][1])][: len(expected)] == expected
 
 
-@READMES
-def test_a_readme_says_what_full_monitoring_adds_at_the_most(readme: str, comma: str) -> None:
-    text = " ".join((ROOT / readme).read_text(encoding="utf-8").split())
+def test_it_says_what_full_monitoring_adds_at_the_most() -> None:
+    text = " ".join(PAPER.split())
     said = text[text.index("Monitoring=full") :]
 
     assert len(MORE_METRICS) <= MOST_NAMES
     assert f" {MOST_NAMES}" in said
-    assert f"{MOST_NAMES * cost.METRIC:.2f}".replace(".", comma) in said
+    assert f"{MOST_NAMES * cost.METRIC:.2f}" in said
 
 
 def test_a_metric_that_is_always_written_is_one_of_those_that_alarms_watch() -> None:

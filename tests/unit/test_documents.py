@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,22 @@ def test_a_link_leads_to_a_file_and_to_a_heading_in_it(document: Path) -> None:
         assert not anchor or anchor in anchors_of(there), f"{file}#{anchor}"
 
 
+def test_what_code_and_template_point_at_in_the_documents_is_there() -> None:
+    """As in what `doctor` says: see docs/runbook.md#dead-letters."""
+    code = [path for folder in ("operations", "layers", "functions", "local") for path in (ROOT / folder).rglob("*.py")]
+    text = "\n".join(text_of(path) for path in [*code, ROOT / "template.yaml"])
+    pointed = set(re.findall(r"\b(docs/[\w./-]+\.md)(?:#([a-z0-9-]+))?", text))
+
+    assert ("docs/runbook.md", "dead-letters") in pointed
+    assert [file for file, _ in pointed if not (ROOT / file).is_file()] == []
+    assert [where for where in pointed if where[1] and where[1] not in anchors_of(ROOT / where[0])] == []
+
+
+@pytest.mark.parametrize(("readme", "language"), [("README.md", "en"), ("README.pt-BR.md", "pt-BR")])
+def test_the_alert_that_a_readme_shows_is_the_one_that_is_sent(readme: str, language: str) -> None:
+    assert text_of(ROOT / "tests" / "golden" / "alerts" / language / "missing.txt") in text_of(ROOT / readme)
+
+
 # ---- Commands
 
 
@@ -120,6 +137,20 @@ def test_what_looks_like_a_name_of_the_template_is_one(document: Path) -> None:
     looks = {word for word in words_of(document) if re.fullmatch(rf"(?:[A-Z][a-z]+)+(?:{PARTS})", word)}
 
     assert looks - names == set()
+
+
+def test_the_settings_are_the_template_s_parameters_with_their_numbers() -> None:
+    rows = re.findall(r"^\| ([A-Z]\w+(?:, \w+)*) \| ([^|]*) \|", text_of(ROOT / "docs" / "settings.md"), re.MULTILINE)
+    said = {
+        name: default
+        for names, defaults in rows
+        for name, default in zip_longest(names.split(", "), defaults.split(", "), fillvalue="")
+    }
+    parameters = template()["Parameters"]
+
+    assert set(said) == set(parameters)
+    numbers = {name: one["Default"] for name, one in parameters.items() if one["Type"] == "Number"}
+    assert {name: int(said[name].split()[0]) for name in numbers} == numbers
 
 
 @cache
