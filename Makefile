@@ -25,7 +25,7 @@ ISOLATED = env $(patsubst %,-u %,$(sort $(filter AWS_%,$(.VARIABLES)))) \
 	AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true \
 	SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/$(IN_TOOLS):$$PATH"
 
-CODE := layers/invoicekey/python functions local operations tests benchmarks
+CODE := layers/invoicekey/python functions local operations tests benchmarks examples
 LOCKED := layers/dependencies/requirements requirements/dev requirements/tools requirements/checkov requirements/lock
 
 help: ## list the targets

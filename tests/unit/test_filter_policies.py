@@ -1,4 +1,4 @@
-"""The READMEs' filter policies: who subscribes to the alert topic with one gets these alerts, and no others."""
+"""The documents' filter policies: who subscribes to the alert topic with one gets these alerts, and no others."""
 
 import json
 import re
@@ -23,11 +23,13 @@ REGION = "us-east-1"
 _EXAMPLE = re.compile(r"^```json filter-policy\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def policies(readme: str) -> list[dict[str, Any]]:
-    return [json.loads(example) for example in _EXAMPLE.findall((ROOT / readme).read_text())]
+def policies(document: Path) -> list[dict[str, Any]]:
+    return [json.loads(example) for example in _EXAMPLE.findall(document.read_text(encoding="utf-8"))]
 
 
-POLICIES = policies("README.md")
+SUBSCRIBING = ROOT / "docs" / "subscribing.md"
+TRANSLATIONS = sorted((ROOT / "docs").glob("*/subscribing.md"))
+POLICIES = policies(SUBSCRIBING)
 
 # ---- What is sent, as the code makes it
 
@@ -114,7 +116,7 @@ EXPECTED: Mapping[str, set[str]] = {
     },
     "a manager": SUMMARIES,
 }
-"""In the order of the README."""
+"""In the order of docs/subscribing.md."""
 
 
 class Subscribers:
@@ -156,8 +158,9 @@ def received() -> Iterator[list[set[str]]]:
         yield [{name for name, got in came.items() if got[number]} for number in range(len(POLICIES))]
 
 
-def test_both_readmes_hold_the_same_policies() -> None:
-    assert policies("README.pt-BR.md") == POLICIES
+@pytest.mark.parametrize("document", [SUBSCRIBING, *TRANSLATIONS], ids=lambda document: str(document.relative_to(ROOT)))
+def test_each_language_holds_the_same_policies(document: Path) -> None:
+    assert policies(document) == POLICIES
 
 
 def test_each_policy_has_its_expectation() -> None:
@@ -165,5 +168,5 @@ def test_each_policy_has_its_expectation() -> None:
 
 
 @pytest.mark.parametrize("number", range(len(EXPECTED)), ids=EXPECTED)
-def test_a_policy_lets_through_what_the_readme_says(number: int, received: list[set[str]]) -> None:
+def test_a_policy_lets_through_what_the_document_says(number: int, received: list[set[str]]) -> None:
     assert received[number] == list(EXPECTED.values())[number]
