@@ -43,7 +43,9 @@ def code_of(document: Path) -> list[str]:
 
 
 def words_of(document: Path) -> set[str]:
-    return set(re.findall(r"\b\w+\b", text_of(document)))
+    """Return all words but a program's, whose names are boto3's."""
+    text = re.sub(r"^```python\n.*?^```$", "", text_of(document), flags=re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"\b\w+\b", text))
 
 
 # ---- Links
@@ -185,6 +187,62 @@ def test_every_room_and_module_has_its_place_in_the_architecture_in_the_order_of
     assert [order[room] for (rooms, _, _) in rows for room in rooms] == sorted(order.values())
     for (room,), _, modules in rows:
         assert modules - {"delivery", "vtex"} == {path.stem for path in (package / room).glob("[a-z]*.py")}
+
+
+# ---- The glossary: whoever searches for the field's word gets to the right place
+
+
+GLOSSARY = ROOT / "docs" / "glossary.md"
+SEARCHED = ["dead letter", "rate limit", "retry", "back-off", "outbox", "idempotent", "snooze", "acknowledge"]
+
+
+def terms() -> list[list[str]]:
+    """Return the glossary's rows: term, what it is, the word in Portuguese, where, stored or sent as."""
+    rows = [line.strip("|").split("|") for line in text_of(GLOSSARY).split("\n") if line.startswith("| ")]
+    return [[cell.strip() for cell in row] for row in rows if row[0].strip() not in {"term", "---"}]
+
+
+def modules_in(cell: str) -> list[Path]:
+    package = ROOT / "layers" / "invoicekey" / "python" / "invoicekey"
+    named = re.findall(r"`([\w/]+\.py)`", cell)
+    return [(ROOT if name.startswith("operations/") else package) / name for name in named]
+
+
+@pytest.mark.parametrize("term", [row[0] for row in terms()])
+def test_a_term_is_explained_in_a_line_and_lives_somewhere_that_exists(term: str) -> None:
+    ((_, meaning, portuguese, where, _),) = [row for row in terms() if row[0] == term]
+
+    assert meaning
+    assert portuguese
+    assert modules_in(where) or re.search(r"\]\([^)]+\)", where)
+    assert [module for module in modules_in(where) if not module.is_file()] == []
+
+
+@pytest.mark.parametrize("word", SEARCHED)
+def test_the_word_of_the_field_is_a_term_of_its_own(word: str) -> None:
+    assert [row[0] for row in terms() if word in re.split(r"[,:] ", row[0])]
+
+
+# ---- Samples: what a document shows is what is run
+
+
+def test_the_consumer_that_is_shown_is_the_one_that_is_run() -> None:
+    (shown,) = re.findall(r"^```python\n(.*?)^```$", text_of(ROOT / "docs" / "consuming.md"), re.MULTILINE | re.DOTALL)
+
+    assert shown == (ROOT / "examples" / "consumer.py").read_text(encoding="utf-8")
+
+
+def test_what_is_replayed_is_a_function_and_a_sample_of_its_kind() -> None:
+    kinds = {"ReceiveHookFunction": "hooks", "CheckInvoiceFunction": "checks"}
+    lines = [line for line in code_of(ROOT / "docs" / "replaying.md") if line.startswith("sam local invoke ")]
+    replays = [re.match(r"sam local invoke (\w+) -e (events/(\w+)/\S+)$", line) for line in lines if " -e " in line]
+
+    assert len(replays) > 2
+    for replay in replays:
+        assert replay
+        assert replay[1] in template()["Resources"]
+        assert (ROOT / replay[2]).is_file()
+        assert replay[3] == kinds.get(replay[1], "schedules")
 
 
 # ---- Security: each threat names its test
