@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from local.events import BY_NAME, CHECKS
 from local.stack import ARCHITECTURE, DOCKER_BRIDGE, KEYS, PARAMETERS, ROOT, STATE, TOOLS, LocalStack
 from local.watch import Watch, until
 
+REPLAYS = re.findall(
+    r"^sam local invoke (\w+) -e events/(\S+)$", (ROOT / "docs" / "replaying.md").read_text(), re.MULTILINE
+)
 IMAGE = f"public.ecr.aws/lambda/python:3.13-{ARCHITECTURE}"
 ENVIRONMENT = {**os.environ, **KEYS, "SAM_CLI_TELEMETRY": "0", "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}
 
@@ -133,3 +137,8 @@ def test_the_api_takes_a_hook_call(settings: list[str], stack: LocalStack, watch
 
     # It went to the deployed stack's own queue, whose checker found the order wanting.
     assert until(lambda: watch.records(case.order_id), "the record")
+
+
+@pytest.mark.parametrize(("function", "event"), REPLAYS)
+def test_what_the_document_replays_runs(function: str, event: str, settings: list[str]) -> None:
+    assert "errorMessage" not in invoke(function, event, settings)

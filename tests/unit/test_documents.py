@@ -245,6 +245,18 @@ def test_what_is_replayed_is_a_function_and_a_sample_of_its_kind() -> None:
         assert replay[3] == kinds.get(replay[1], "schedules")
 
 
+# ---- Decisions: each stands in the list, by its own title
+
+
+def test_every_decision_stands_in_the_list() -> None:
+    decisions = ROOT / "docs" / "decisions"
+    titles = {path.name: text_of(path).split("\n")[0] for path in decisions.glob("0*.md")}
+    listed = re.findall(r"^\| (\d+) \| \[(.+)\]\((\S+)\) \| .+ \|$", text_of(decisions / "README.md"), re.MULTILINE)
+
+    assert {file: f"# {number}. {title}" for number, title, file in listed} == titles
+    assert [int(number) for number, _, _ in listed] == list(range(1, len(titles) + 1))
+
+
 # ---- Security: each threat names its test
 
 
