@@ -1,8 +1,8 @@
 """The judgement: an order, a policy and a clock give an outcome and its problems.
 
-Pure: no AWS, no network, no log. Everything that it can say is a value with a code; docs/architecture.md lists the
-outcomes, docs/schemas/ the codes. VTEX's FAQ 715 is the reason for all of it: without a good key in invoiceKey a CNova
-order stays where it was at the marketplace.
+Pure: no AWS, no network, no log. Everything that it can say is a value with a code; docs/architecture/check.md lists
+the outcomes, docs/schemas/ the codes. VTEX's FAQ 715 is the reason for all of it: without a good key in invoiceKey a
+CNova order stays where it was at the marketplace.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The check of one order: read VTEX, judge, write what was found to the ledger.
 
-A report is written with what was found, pending under a lease (an outbox); batch.py delivers it. docs/architecture.md
+A report is written with what was found, pending under a lease (an outbox); batch.py delivers it. docs/architecture/follow-up.md
 draws the states of an entry.
 """
 

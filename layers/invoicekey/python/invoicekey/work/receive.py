@@ -1,4 +1,4 @@
-"""Answers VTEX: the one place that knows the table of answers (docs/architecture.md, "The hook endpoint").
+"""Answers VTEX: the one place that knows the table of answers (docs/architecture/hook-endpoint.md).
 
 It does no more than authenticate and keep the event, and says 200 to an event only after SQS has it. VTEX wants exactly
 200 within 5 s and tries again otherwise; an event that failed more than 100 times within four days it gives up.
