@@ -1,10 +1,10 @@
 """The ledger: one item an order, with what was last seen and what was last reported.
 
-It is what makes a report go out once (docs/architecture/reports.md draws its states). An entry carries its report, as an
-outbox does: state and report are one write. Every write is on condition that the item is still as it was read, so nothing
-older than the ledger is ever written. Small items stand beside the orders: which order owns a key, until when an
-account at VTEX is in back-off, how often a message was returned to the queue, when an account's last alerts went out
-(its alert quota), and which alerts are deferred for a digest.
+It is what makes a report go out once (docs/architecture/reports.md draws its states). An entry carries its report, as
+an outbox does: state and report are one write. Every write is on condition that the item is still as it was read, so
+nothing older than the ledger is ever written. Small items stand beside the orders: which order owns a key, until when
+an account at VTEX is in back-off, how often a message was returned to the queue, when an account's last alerts went
+out (its alert quota), and which alerts are deferred for a digest.
 
 Attributes and keys keep the names that the first version stored, `first_heard_at` or `held#…`: see docs/glossary.md.
 """

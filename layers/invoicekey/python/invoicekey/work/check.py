@@ -1,7 +1,7 @@
 """The check of one order: read VTEX, judge, write what was found to the ledger.
 
-A report is written with what was found, pending under a lease (an outbox); batch.py delivers it. docs/architecture/follow-up.md
-draws the states of an entry.
+A report is written with what was found, pending under a lease (an outbox); batch.py delivers it.
+docs/architecture/follow-up.md draws the states of an entry.
 """
 
 import hashlib
