@@ -73,7 +73,7 @@ def test_the_command_tells_it() -> None:
 
 
 LOG = "from invoicekey.runtime import telemetry; telemetry.logger.info('an order was checked')"
-FIGURES = "from invoicekey.runtime import telemetry; telemetry.count({name!r}); telemetry.figures.tell()"
+FIGURES = "from invoicekey.runtime import telemetry; telemetry.count({name!r}); telemetry.figures.flush()"
 
 
 @pytest.mark.parametrize(
