@@ -29,17 +29,12 @@ _KEY = "35260311222333000181550010006437971732194052"
 
 def files() -> dict[Path, str]:
     """Return what each file under docs/schemas holds."""
-    from invoicekey.messages.record import ExpiredRecord, FailingRecord, ResolvedRecord
-
-    failing, resolved, expired = _examples()
-    return {
-        SCHEMAS / "failing.v1.schema.json": _text(schema(FailingRecord)),
-        SCHEMAS / "resolved.v1.schema.json": _text(schema(ResolvedRecord)),
-        SCHEMAS / "expired.v1.schema.json": _text(schema(ExpiredRecord)),
-        SCHEMAS / "examples" / "expired.v1.json": _text(expired.model_dump(mode="json")),
-        SCHEMAS / "examples" / "failing.v1.json": _text(failing.model_dump(mode="json")),
-        SCHEMAS / "examples" / "resolved.v1.json": _text(resolved.model_dump(mode="json")),
-    }
+    held: dict[Path, str] = {}
+    for sent in _examples():
+        name = sent.type.removeprefix("invoicekey.order.")
+        held[SCHEMAS / f"{name}.schema.json"] = _text(schema(type(sent)))
+        held[SCHEMAS / "examples" / f"{name}.json"] = _text(sent.model_dump(mode="json"))
+    return held
 
 
 def schema(record: "type[Record]") -> dict[str, Any]:
@@ -82,11 +77,13 @@ def _examples() -> "tuple[Record, Record, Record]":
 
     told: Mapping[str, Any] = {"first_seen_at": _NOTICED, "language": "pt-BR"}
     order, verdict = judged(_NOTICED, invoiceKey=None, trackingNumber="AA1554869884FD")
-    failing = record.failing("luxstore", order, verdict.problems, report=1, now=_NOTICED, **told)
-    expired = record.expired("luxstore", order, verdict.problems, report=2, now=_GIVEN_UP, **told)
+    failing = record.write(record.FailingRecord, "luxstore", order, verdict.problems, report=1, now=_NOTICED, **told)
+    expired = record.write(record.ExpiredRecord, "luxstore", order, verdict.problems, report=2, now=_GIVEN_UP, **told)
     order, verdict = judged(_MENDED, invoiceKey=_KEY, trackingNumber=None)
     reason = record.CloseReason(verdict.outcome.value)
-    resolved = record.resolved("luxstore", order, verdict.warnings, report=2, now=_MENDED, reason=reason, **told)
+    resolved = record.write(
+        record.ResolvedRecord, "luxstore", order, verdict.warnings, report=2, now=_MENDED, reason=reason, **told
+    )
     return failing, resolved, expired
 
 

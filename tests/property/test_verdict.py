@@ -163,7 +163,9 @@ def is_sale(kind: object) -> bool:
 def failing_record(order: dict[str, Any], verdict: Verdict, language: str) -> FailingRecord:
     read = Order.model_validate(order | {"orderId": "VVJ-975102-01"})
     now = the_day_after.now
-    return record.failing("luxstore", read, verdict.problems, report=1, first_seen_at=HEARD, now=now, language=language)
+    return record.write(
+        FailingRecord, "luxstore", read, verdict.problems, report=1, first_seen_at=HEARD, now=now, language=language
+    )
 
 
 @cache

@@ -34,18 +34,22 @@ def failing(*problems: Problem, order: dict[str, Any] | None = None, **changes: 
     document = cnova_order() if order is None else order
     known: dict[str, Any] = {"report": 1, "first_seen_at": NOW, "now": NOW, "language": "pt-BR"}
     account = changes.pop("account", ACCOUNT)
-    return record.failing(account, Order.model_validate(document), problems or [MISSING], **known | changes)
+    return record.write(
+        FailingRecord, account, Order.model_validate(document), problems or [MISSING], **known | changes
+    )
 
 
 def resolved(*warnings: Problem, reason: CloseReason = CloseReason.OK, **changes: Any) -> ResolvedRecord:
     known: dict[str, Any] = {"report": 2, "first_seen_at": NOW, "now": NOW, "language": "pt-BR"}
     order = Order.model_validate(cnova_order())
-    return record.resolved(ACCOUNT, order, warnings, reason=reason, **known | changes)
+    return record.write(ResolvedRecord, ACCOUNT, order, warnings, reason=reason, **known | changes)
 
 
 def expired(*problems: Problem, **changes: Any) -> ExpiredRecord:
     known: dict[str, Any] = {"report": 3, "first_seen_at": NOW, "now": NOW, "language": "pt-BR"}
-    return record.expired(ACCOUNT, Order.model_validate(cnova_order()), problems or [MISSING], **known | changes)
+    return record.write(
+        ExpiredRecord, ACCOUNT, Order.model_validate(cnova_order()), problems or [MISSING], **known | changes
+    )
 
 
 def sent(message: FailingRecord | ResolvedRecord | ExpiredRecord) -> dict[str, Any]:
@@ -175,7 +179,7 @@ class TestAFailureThatIsGivenUp:
 
     def test_may_be_told_with_nothing_where_the_order_is_not_the_shop_s_by_now(self) -> None:
         known: dict[str, Any] = {"report": 3, "first_seen_at": NOW, "now": NOW, "language": "en"}
-        document = sent(record.expired(ACCOUNT, Order.model_validate(cnova_order()), (), **known))
+        document = sent(record.write(ExpiredRecord, ACCOUNT, Order.model_validate(cnova_order()), (), **known))
         validator("expired").validate(document)
         assert document["data"]["problems"] == []
 
@@ -381,7 +385,9 @@ class TestTheCustomer:
         fields = dict.fromkeys(("marketplaceOrderId", "affiliateId", "status", "invoicedDate"), xml)
         order = Order.model_validate(cnova_order(sale(xml, xml), **fields))
         problem = Problem(Code.MALFORMED, order.sale_invoices[0].invoice_number, xml, reused_on=xml)
-        told = record.failing(ACCOUNT, order, [problem], report=1, first_seen_at=NOW, now=NOW, language="pt-BR")
+        told = record.write(
+            FailingRecord, ACCOUNT, order, [problem], report=1, first_seen_at=NOW, now=NOW, language="pt-BR"
+        )
         shown = [told.data.marketplace_order_id, told.data.affiliate_id, told.data.order_status, told.data.invoiced_at]
         assert [*shown, told.data.problems[0].invoice_number, told.data.problems[0].invoice_key] == ["(xml)"] * 6
         assert told.data.problems[0].message == (
@@ -407,9 +413,9 @@ class TestTheCustomer:
         ]
         for language in ("pt-BR", "en"):
             known: dict[str, Any] = {"first_seen_at": NOW, "now": NOW, "language": language}
-            told = record.failing(ACCOUNT, order, problems, report=1, **known)
-            closed = record.resolved(ACCOUNT, order, problems, report=2, reason=CloseReason.OK, **known)
-            given_up = record.expired(ACCOUNT, order, problems, report=3, **known)
+            told = record.write(FailingRecord, ACCOUNT, order, problems, report=1, **known)
+            closed = record.write(ResolvedRecord, ACCOUNT, order, problems, report=2, reason=CloseReason.OK, **known)
+            given_up = record.write(ExpiredRecord, ACCOUNT, order, problems, report=3, **known)
             assert "marker" in json.dumps(document)
             assert "marker" not in told.model_dump_json()
             assert "marker" not in closed.model_dump_json()

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -136,7 +136,8 @@ class ExpiredRecord(_Record):
 type Record = FailingRecord | ResolvedRecord | ExpiredRecord
 
 
-def failing(
+def write[R: _Record](
+    kind: type[R],
     account: str,
     order: Order,
     problems: Iterable[Problem],
@@ -145,41 +146,32 @@ def failing(
     first_seen_at: datetime,
     now: datetime,
     language: str,
-) -> FailingRecord:
-    """Write the record of an order that fails."""
-    data = FailingData(**_data(account, order, problems, report, first_seen_at, language))
-    return FailingRecord(**_envelope(RecordType.FAILING, data, now), data=data)
-
-
-def expired(
-    account: str,
-    order: Order,
-    problems: Iterable[Problem],
-    *,
-    report: int,
-    first_seen_at: datetime,
-    now: datetime,
-    language: str,
-) -> ExpiredRecord:
-    """Write the record of a failure that expires."""
-    data = ExpiredData(**_data(account, order, problems, report, first_seen_at, language))
-    return ExpiredRecord(**_envelope(RecordType.EXPIRED, data, now), data=data)
-
-
-def resolved(
-    account: str,
-    order: Order,
-    warnings: Iterable[Problem],
-    *,
-    report: int,
-    first_seen_at: datetime,
-    now: datetime,
-    language: str,
-    reason: CloseReason,
-) -> ResolvedRecord:
-    """Write the record of a failure that is closed, for the reason given."""
-    data = ResolvedData(**_data(account, order, warnings, report, first_seen_at, language), reason=reason)
-    return ResolvedRecord(**_envelope(RecordType.RESOLVED, data, now), data=data)
+    reason: CloseReason | None = None,
+) -> R:
+    """Write a record of one of the types; `reason` is for a ResolvedRecord, which needs it, and for no other."""
+    event_type, order_id = kind.model_fields["type"].default, str(order.order_id)
+    found = sorted(problems, key=lambda problem: problem.severity is Severity.WARNING)
+    data = {
+        "report": report,
+        "account": account,
+        "order_id": order_id,
+        "marketplace_order_id": shown(order.marketplace_order_id),
+        "affiliate_id": shown(order.affiliate_id),
+        "order_status": shown(order.status),
+        "invoiced_at": shown(order.invoiced_date),
+        "first_seen_at": timestamp(first_seen_at),
+        "problems": tuple(_entry(problem, order_id, language) for problem in found[:MOST_PROBLEMS]),
+        "problems_found": len(found),
+        "links": Links(order=order_url(account, order_id)),
+    } | ({"reason": reason} if reason else {})
+    identity = "\n".join((account, order_id, event_type, str(report)))
+    envelope = {
+        "id": hashlib.sha256(identity.encode()).hexdigest(),
+        "source": f"https://{account}.myvtex.com",
+        "subject": order_id,
+        "time": timestamp(now),
+    }
+    return kind.model_validate(envelope | {"data": data})
 
 
 def as_sqs_takes_it(sent: Record) -> str:
@@ -210,26 +202,6 @@ def shown(value: object) -> str | None:
     return text if len(text) <= FIELD_LENGTH else text[: FIELD_LENGTH - 1] + "…"
 
 
-def _data(
-    account: str, order: Order, problems: Iterable[Problem], report: int, first_seen_at: datetime, language: str
-) -> dict[str, Any]:
-    found = sorted(problems, key=lambda problem: problem.severity is Severity.WARNING)
-    order_id = str(order.order_id)
-    return {
-        "report": report,
-        "account": account,
-        "order_id": order_id,
-        "marketplace_order_id": shown(order.marketplace_order_id),
-        "affiliate_id": shown(order.affiliate_id),
-        "order_status": shown(order.status),
-        "invoiced_at": shown(order.invoiced_date),
-        "first_seen_at": timestamp(first_seen_at),
-        "problems": tuple(_entry(problem, order_id, language) for problem in found[:MOST_PROBLEMS]),
-        "problems_found": len(found),
-        "links": Links(order=order_url(account, order_id)),
-    }
-
-
 def _entry(problem: Problem, order_id: str, language: str) -> ProblemEntry:
     suggestion = problem.suggestion
     return ProblemEntry(
@@ -242,13 +214,3 @@ def _entry(problem: Problem, order_id: str, language: str) -> ProblemEntry:
         reused_in=(problem.reused_in or order_id) if problem.code is Code.REUSED else None,
         message=texts.problem_message(problem, order_id, language),
     )
-
-
-def _envelope(kind: RecordType, data: Data, now: datetime) -> dict[str, Any]:
-    identity = "\n".join((data.account, data.order_id, kind, str(data.report)))
-    return {
-        "id": hashlib.sha256(identity.encode()).hexdigest(),
-        "source": f"https://{data.account}.myvtex.com",
-        "subject": data.order_id,
-        "time": timestamp(now),
-    }

@@ -16,7 +16,7 @@ from invoicekey.delivery.queues import alert_entry
 from invoicekey.ledger.entries import DISMISSED, EXPIRED, MOST_CLAIMS, Claim, Entry, KeyTaken, Ledger, Report, Shown
 from invoicekey.ledger.schedule import FOLLOWED_FOR, next_reading
 from invoicekey.messages import alert, record
-from invoicekey.messages.record import CloseReason
+from invoicekey.messages.record import CloseReason, ExpiredRecord, FailingRecord, ResolvedRecord
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.order import Order
 from invoicekey.rules.policy import Policy
@@ -270,12 +270,8 @@ class OrderCheck:
         self._ledger.write(replace(entry, first_seen_at=before.first_seen_at))
 
     def _open(self, entry: Entry, order: Order, verdict: Verdict) -> CheckResult:
-        now, style = _checked(entry), self._rules.style
-        sent = record.failing(
-            entry.ref.account, order, verdict.problems,
-            report=entry.last_report_number + 1, first_seen_at=_first_seen(entry), now=now, language=style.language,
-        )  # fmt: skip
-        notice = alert.failing(entry.ref.account, order, verdict.problems, style)
+        now = _checked(entry)
+        notice = alert.failing(entry.ref.account, order, verdict.problems, self._rules.style)
         opened = replace(
             entry,
             errors_reported=fingerprint(verdict),
@@ -286,51 +282,63 @@ class OrderCheck:
             followed_from=now,
             recheck_at=next_reading(now, now),
         )
-        return CheckResult(verdict, report=self._ledger.write(self._with_report(opened, sent, notice, now)))
+        return self._report(opened, FailingRecord, order, verdict, notice, now=now)
 
     def _expire(self, entry: Entry, order: Order, verdict: Verdict, now: datetime) -> CheckResult:
         """Let a failure expire, with one last alert; with none where by now the settings say that it is not ours."""
-        style = self._rules.style
-        sent = record.expired(
-            entry.ref.account, order, verdict.problems,
-            report=entry.last_report_number + 1, first_seen_at=_first_seen(entry), now=now, language=style.language,
-        )  # fmt: skip
         notice = None
         if verdict.errors:
+            opened_at, style = entry.opened_at or now, self._rules.style
             notice = alert.expired(
-                entry.ref.account, order, verdict.problems, opened_at=entry.opened_at or now, now=now, style=style
+                entry.ref.account, order, verdict.problems, opened_at=opened_at, now=now, style=style
             )
         expired = replace(entry, archived=EXPIRED, recheck_at=None)
-        return CheckResult(verdict, report=self._ledger.write(self._with_report(expired, sent, notice, now)))
+        return self._report(expired, ExpiredRecord, order, verdict, notice, now=now)
 
     def _close(self, entry: Entry, order: Order, verdict: Verdict, reason: CloseReason) -> CheckResult:
         """Close a failure; people hear of it where it was open and is mended, for what expired had its last notice."""
-        now, style = _checked(entry), self._rules.style
-        sent = record.resolved(
-            entry.ref.account, order, verdict.warnings, report=entry.last_report_number + 1,
-            first_seen_at=_first_seen(entry), now=now, language=style.language, reason=reason,
-        )  # fmt: skip
-        notice = None
+        now, notice = _checked(entry), None
         if reason is CloseReason.OK and entry.has_open_failure:
             notice = alert.resolved(
                 entry.ref.account, order, verdict.keys, verdict.warnings,
-                opened_at=entry.opened_at or now, now=now, style=style,
+                opened_at=entry.opened_at or now, now=now, style=self._rules.style,
             )  # fmt: skip
         mended_at = now if reason is CloseReason.OK else entry.mended_at
         closed = replace(_settled(entry, verdict), mended_at=mended_at)
-        return CheckResult(verdict, report=self._ledger.write(self._with_report(closed, sent, notice, now)))
+        return self._report(closed, ResolvedRecord, order, verdict, notice, now=now, reason=reason)
 
-    def _with_report(self, entry: Entry, sent: record.Record, notice: alert.Alert | None, now: datetime) -> Entry:
+    def _report(
+        self,
+        entry: Entry,
+        kind: type[record.Record],
+        order: Order,
+        verdict: Verdict,
+        notice: alert.Alert | None,
+        *,
+        now: datetime,
+        reason: CloseReason | None = None,
+    ) -> CheckResult:
+        """Write an entry with its next report, for machines and, where there is a notice, for people."""
         style = self._rules.style
-        report = Report(
-            number=sent.data.report,
-            type=sent.type,
-            record=record.as_sqs_takes_it(sent),
-            alert=alert_entry(notice.subject, notice.message(chat=style.chat), notice.attributes) if notice else None,
-            lease_until=now + self._rules.lease,
-            alerted=notice is None and not entry.is_in_digests,  # else there may be older news to be called off
-        )
-        return replace(entry, report=report)
+        sent = record.write(
+            kind, entry.ref.account, order, verdict.warnings if reason else verdict.problems, reason=reason,
+            report=entry.last_report_number + 1, first_seen_at=_first_seen(entry), now=now, language=style.language,
+        )  # fmt: skip
+        message = alert_entry(notice.subject, notice.message(chat=style.chat), notice.attributes) if notice else None
+        report = pending(entry, sent, message, now + self._rules.lease)
+        return CheckResult(verdict, report=self._ledger.write(replace(entry, report=report)))
+
+
+def pending(entry: Entry, sent: record.Record, message: str | None, lease_until: datetime) -> Report:
+    """Return a report that is to be delivered: a record, and an alert's message where people are to hear of it."""
+    return Report(
+        number=sent.data.report,
+        type=sent.type,
+        record=record.as_sqs_takes_it(sent),
+        alert=message,
+        lease_until=lease_until,
+        alerted=message is None and not entry.is_in_digests,  # else there may be older news to be called off
+    )
 
 
 def fingerprint(verdict: Verdict) -> str:

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from invoicekey.delivery.queues import Outlets
-from invoicekey.ledger.entries import DISMISSED, Entry, Ledger, Report
+from invoicekey.ledger.entries import DISMISSED, Entry, Ledger
 from invoicekey.messages import record
-from invoicekey.messages.record import CloseReason
+from invoicekey.messages.record import CloseReason, ResolvedRecord
 from invoicekey.rules.notification import OrderRef
 from invoicekey.runtime.errors import Conflict, RetryLater
-from invoicekey.work.check import order_as_reported
+from invoicekey.work.check import order_as_reported, pending
 
 _TRIES_ON_CONFLICT = 3
 
@@ -77,26 +77,18 @@ class Dismissals:
             return Dismissed.NOT_OPEN
         if entry.report and not entry.report.is_delivered:
             return Dismissed.BUSY
-        number, order = entry.last_report_number + 1, order_as_reported(entry)
-        sent = record.resolved(
-            entry.ref.account, order, (), report=number, first_seen_at=entry.first_seen_at or now, now=now,
-            language=self._language, reason=CloseReason.DISMISSED,
+        sent = record.write(
+            ResolvedRecord, entry.ref.account, order_as_reported(entry), (), reason=CloseReason.DISMISSED,
+            report=entry.last_report_number + 1, first_seen_at=entry.first_seen_at or now, now=now,
+            language=self._language,
         )  # fmt: skip
-        report = Report(
-            number=number,
-            type=sent.type,
-            record=record.as_sqs_takes_it(sent),
-            alert=None,
-            lease_until=now + self._lease,
-            alerted=not entry.is_in_digests,  # else there may be older news to be called off
-        )
         return replace(
             entry.with_act(now, f"dismissed by a person: {reason}"),
             archived=DISMISSED,
             archived_why=f"{now.isoformat(timespec='seconds')} {reason}",
             recheck_at=now + self._lease,
             claims=frozenset(),
-            report=report,
+            report=pending(entry, sent, None, now + self._lease),
         )
 
 
