@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from invoicekey.messages import alert, summary, texts
+from invoicekey.messages import alert, summary
 from invoicekey.messages.alert import Alert, Style
 from invoicekey.messages.summary import DeferredOrder, OpenFailure, SinceLast, Week
 from invoicekey.messages.texts import LANGUAGES
@@ -511,9 +511,3 @@ def test_the_test_has_a_type_of_its_own() -> None:
 
     assert told.attributes == {"type": "test", "account": ACCOUNT, "severity": "info"}
     assert told.thread == "luxstore:test"
-
-
-def test_each_error_has_a_place_in_lists() -> None:
-    failures = set(texts.HEADLINES)
-
-    assert set(texts.TALLIED) == failures

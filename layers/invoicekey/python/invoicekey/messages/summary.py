@@ -12,7 +12,7 @@ from itertools import batched
 
 from invoicekey.messages import texts
 from invoicekey.messages.alert import LONGEST_SMS, LONGEST_SUBJECT, Alert, Style, attributes_of, first_that_fits, render
-from invoicekey.messages.texts import Counted, Said
+from invoicekey.messages.texts import Said
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code
 
 MOST_EXPIRED = 10
@@ -73,7 +73,6 @@ def digest(account: str, deferred: Sequence[DeferredOrder], style: Style) -> Ale
     failing, expired, resolved = (_of_kind(deferred, kind) for kind in ("failing", "expired", "resolved"))
     since = texts.local(min(order.since for order in deferred), style.timezone)
     codes = [code for order in failing for code in order.codes]
-    told, *briefer = _digest_ways(len(failing), len(expired), len(resolved), codes, since, language)
     body = render(
         "digest",
         style,
@@ -93,8 +92,12 @@ def digest(account: str, deferred: Sequence[DeferredOrder], style: Style) -> Ale
         list_command=_command(f"failures --account {account} --format csv", style),
         dashboard_url=style.dashboard_url,
     )
-    severity = "error" if failing or expired else "info"
-    return _summary(account, "digest", severity, [told, *briefer], body, style, codes=codes)
+    worst_first = ((texts.DIGEST_FAILING, failing), (texts.DIGEST_EXPIRED, expired), (texts.DIGEST_RESOLVED, resolved))
+    headline, count = next((said, len(orders)) for said, orders in worst_first if orders)  # there is room for one
+    is_in_key = (NOT_ON_ITS_WAY | {Code.NO_INVOICE}).isdisjoint(codes)
+    where = (texts.IN_KEY if is_in_key else texts.IN_INVOICE).to(language)
+    ways = headline.ways(language, count, where=where, time=texts.time(since, language))
+    return _summary(account, "digest", "error" if failing or expired else "info", ways, body, style, codes=codes)
 
 
 def reminder(
@@ -133,37 +136,30 @@ def reminder(
         dismiss_command=_command(f"dismiss {_AN_ORDER.to(language)} --account {account}", style),
         list_command=_command(f"failures --account {account} --format csv", style),
     )
-    ways = _in_shop_or_not(texts.REMINDER, language, len(failures), what=what.to(language), age=age)
-    briefly = texts.REMINDER_BRIEFLY.to(language).format(count=len(failures))
-    return _summary(account, "reminder", "error", [*ways, briefly], body, style, codes=codes)
+    ways = texts.REMINDER.ways(language, len(failures), what=what.to(language), age=age)
+    return _summary(account, "reminder", "error", ways, body, style, codes=codes)
 
 
 def all_well(account: str, week: Week, style: Style) -> Alert:
     """Write the sign of life of a week at whose end nothing is open; where nothing was read, it asks for a look."""
-    language = style.language
-    last_checked_at = _local_date(week.last_checked_at, style) if week.last_checked_at else None
-    if week.checked:
-        ways = _in_shop_or_not(texts.ALL_WELL, language, week.checked)
-        briefly = texts.ALL_WELL_BRIEFLY
-    else:
-        ways = [texts.NONE_READ.to(language).format(shop=shop) for shop in (texts.IN_SHOP, "")]
-        briefly = texts.NONE_READ_BRIEFLY
+    template, headline, severity = (
+        ("all_well", texts.ALL_WELL, "info") if week.checked else ("none_read", texts.NONE_READ, "error")
+    )
     body = render(
-        "all_well" if week.checked else "none_read",
+        template,
         style,
         account=account,
         checked=week.checked,
         mended=week.mended,
-        last_checked_at=last_checked_at,
+        last_checked_at=_local_date(week.last_checked_at, style) if week.last_checked_at else None,
     )
-    severity = "info" if week.checked else "error"
-    return _summary(account, "reminder", severity, [*ways, briefly.to(language)], body, style)
+    return _summary(account, "reminder", severity, headline.ways(style.language, week.checked), body, style)
 
 
 def trial(account: str, style: Style) -> Alert:
     """Write the test e-mail that shows that alerts arrive."""
-    ways = [texts.TRIAL.to(style.language), texts.TRIAL_BRIEFLY.to(style.language)]
-    return _summary(account, "test", "info", ways, render("trial", style, account=account), style)
+    body = render("trial", style, account=account)
+    return _summary(account, "test", "info", texts.TRIAL.ways(style.language), body, style)
 
 
 _AN_ORDER = Said("PEDIDO", "ORDER")
@@ -195,34 +191,11 @@ def _of_kind(deferred: Iterable[DeferredOrder], kind: str) -> list[DeferredOrder
     return sorted((order for order in deferred if order.kind == kind), key=lambda order: (order.since, order.order_id))
 
 
-def _digest_ways(
-    failing: int, expired: int, resolved: int, codes: Sequence[Code], since: datetime, language: str
-) -> list[str]:
-    """Return the digest's headline, told ever more briefly: of what is worst, for there is room for one thing."""
-    is_in_key = (NOT_ON_ITS_WAY | {Code.NO_INVOICE}).isdisjoint(codes)
-    where = (texts.IN_KEY if is_in_key else texts.IN_INVOICE).to(language)
-    said, briefly, count = next(
-        (said, briefly, count)
-        for said, briefly, count in (
-            (texts.DIGEST_FAILING, texts.DIGEST_FAILING_BRIEFLY, failing),
-            (texts.DIGEST_EXPIRED, texts.DIGEST_EXPIRED_BRIEFLY, expired),
-            (texts.DIGEST_RESOLVED, texts.DIGEST_RESOLVED_BRIEFLY, resolved),
-        )
-        if count
-    )
-    ways = _in_shop_or_not(said, language, count, where=where, time=texts.time(since, language))
-    return [*ways, briefly.to(language).format(count=count)]
-
-
-def _in_shop_or_not(said: Counted, language: str, count: int, **values: str) -> list[str]:
-    return [said.to(language, count, shop=shop, **values) for shop in (texts.IN_SHOP, "")]
-
-
 def _counts(failing: Sequence[DeferredOrder], language: str) -> str:
     """Count the orders by their first error: "31 sem chave de acesso | 4 com chave fora do formato"."""
     orders = Counter(order.codes[0] for order in failing if order.codes).most_common(MOST_COUNTS)
     others = len(failing) - sum(count for _, count in orders)
-    told = [f"{count} {texts.TALLIED[code].to(language)}" for code, count in orders]
+    told = [f"{count} {texts.PHRASES[code].tallied.to(language)}" for code, count in orders]
     return " | ".join(told + ([f"{others} {texts.TALLIED_OTHERWISE.to(language)}"] if others else []))
 
 
@@ -245,7 +218,7 @@ def _group(orders: Sequence[DeferredOrder], most: int) -> list[_Group]:
 
 def _row(failure: OpenFailure, now: datetime, language: str) -> str:
     number = texts.number_shown(failure.invoice_number)
-    problem = texts.TALLIED[failure.code].to(language)
+    problem = texts.PHRASES[failure.code].tallied.to(language)
     told = (
         texts.age(now - failure.opened_at, language),
         failure.order_id,

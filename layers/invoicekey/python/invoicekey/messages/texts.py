@@ -42,83 +42,167 @@ class Said(NamedTuple):
         return self[LANGUAGES.index(language)]
 
 
-class Counted(NamedTuple):
-    """A phrase about one thing, and about any other number of things."""
-
-    one: Said
-    more: Said
-
-    def to(self, language: str, count: int, **values: str) -> str:
-        """Return the phrase for the count, which it may name as {count}."""
-        return (self.one if count == 1 else self.more).to(language).format(count=count, **values)
+UNSAID = Said("", "")
 
 
-SENTENCES: Mapping[Code, Said] = {
-    Code.MISSING: Said(
-        "{invoice} está{at} sem a chave de acesso da NF-e.",
-        "{invoice} has no NF-e access key{at}.",
+class Phrases(NamedTuple):
+    """How a problem is told."""
+
+    sentence: Said
+    """What is wrong. Alerts say in it where that is so (`at`) and of which order; records say neither."""
+    headline: Said = UNSAID
+    """An error in a few words, for subjects, text messages and further problems: 33 characters without the number.
+
+    Subjects, of 99 characters, hold an order id of 64 and ": " besides.
+    """
+    tallied: Said = UNSAID
+    """An error as what orders are with or without, for lists and counts."""
+    watched: Said = UNSAID
+    """A warning in a few words."""
+
+
+class Headline(NamedTuple):
+    """What a message says first, of any {count} of things, and how where there is little room."""
+
+    full: Said
+    briefly: Said
+    """34 characters at the most: a summary's subject begins with the account, which may have 63."""
+    of_one: Said | None = None
+    """In full about one thing, where that is another phrase."""
+
+    def ways(self, language: str, count: int = 0, **values: str) -> list[str]:
+        """Return the ways to say it, ever shorter: with the name of the shop, without it, and briefly."""
+        full = (self.of_one if self.of_one and count == 1 else self.full).to(language)
+        named = [full.format(count=count, shop=shop, **values) for shop in (IN_SHOP, "")]
+        return [*named, self.briefly.to(language).format(count=count)]
+
+
+PHRASES: Mapping[Code, Phrases] = {
+    Code.MISSING: Phrases(
+        sentence=Said("{invoice} está{at} sem a chave de acesso da NF-e.", "{invoice} has no NF-e access key{at}."),
+        headline=Said("nota{number} sem chave de acesso{at}", "invoice{number} has no access key{at}"),
+        tallied=Said("sem chave de acesso", "without an access key"),
     ),
-    Code.MALFORMED: Said("{key} {mangled}.", "{key} {mangled}."),
-    Code.INVALID_CHECK_DIGIT: Said(
-        "{key} tem algum caractere errado: o dígito verificador não confere.",
-        "{key} has a wrong character somewhere: the check digit does not match.",
+    Code.MALFORMED: Phrases(
+        sentence=Said("{key} {mangled}.", "{key} {mangled}."),
+        headline=Said("chave da nota{number} fora do formato{at}", "key of invoice{number} is malformed{at}"),
+        tallied=Said("com chave fora do formato", "with a malformed key"),
     ),
-    Code.INVALID_STATE: Said(
-        "{key} não começa com o código de um estado; confira se não foi colado um boleto.",
-        "{key} does not begin with the code of a state; perhaps a boleto was pasted.",
+    Code.INVALID_CHECK_DIGIT: Phrases(
+        sentence=Said(
+            "{key} tem algum caractere errado: o dígito verificador não confere.",
+            "{key} has a wrong character somewhere: the check digit does not match.",
+        ),
+        headline=Said("chave da nota{number} com dígito errado", "key of invoice{number} has a bad digit"),
+        tallied=Said("com dígito errado na chave", "with a wrong digit in the key"),
     ),
-    Code.INVALID_YEAR: Said(
-        "{key} traz um ano de emissão impossível.",
-        "{key} has an impossible year of issue.",
+    Code.INVALID_STATE: Phrases(
+        sentence=Said(
+            "{key} não começa com o código de um estado; confira se não foi colado um boleto.",
+            "{key} does not begin with the code of a state; perhaps a boleto was pasted.",
+        ),
+        headline=Said("chave da nota{number} sem estado válido", "key of invoice{number} has no valid state"),
+        tallied=Said("com chave sem estado válido", "with a key without a valid state"),
     ),
-    Code.INVALID_MONTH: Said(
-        "{key} traz um mês de emissão que não existe.",
-        "{key} has a month of issue that does not exist.",
+    Code.INVALID_YEAR: Phrases(
+        sentence=Said("{key} traz um ano de emissão impossível.", "{key} has an impossible year of issue."),
+        headline=Said("chave da nota{number} com ano inválido", "key of invoice{number} has a bad year"),
+        tallied=Said("com ano inválido na chave", "with a bad year in the key"),
     ),
-    Code.INVALID_TAX_ID: Said(
-        "{key} traz um CNPJ (ou CPF) de emitente que não existe.",
-        "{key} has an issuer's CNPJ (or CPF) that does not exist.",
+    Code.INVALID_MONTH: Phrases(
+        sentence=Said(
+            "{key} traz um mês de emissão que não existe.", "{key} has a month of issue that does not exist."
+        ),
+        headline=Said("chave da nota{number} com mês inválido", "key of invoice{number} has a bad month"),
+        tallied=Said("com mês inválido na chave", "with a bad month in the key"),
     ),
-    Code.WRONG_MODEL: Said("{key} é {document}.", "{key} is that of {document}."),
-    Code.INVALID_NUMBER: Said(
-        "{key} traz o número de nota 000000000.",
-        "{key} has the invoice number 000000000.",
+    Code.INVALID_TAX_ID: Phrases(
+        sentence=Said(
+            "{key} traz um CNPJ (ou CPF) de emitente que não existe.",
+            "{key} has an issuer's CNPJ (or CPF) that does not exist.",
+        ),
+        headline=Said("chave da nota{number} com CNPJ/CPF errado", "key of invoice{number} has a bad CNPJ/CPF"),
+        tallied=Said("com CNPJ ou CPF errado na chave", "with a bad CNPJ or CPF in the key"),
     ),
-    Code.INVALID_EMISSION_TYPE: Said(
-        "{key} traz um tipo de emissão que não existe na NF-e.",
-        "{key} has an emission type that does not exist for an NF-e.",
+    Code.WRONG_MODEL: Phrases(
+        sentence=Said("{key} é {document}.", "{key} is that of {document}."),
+        headline=Said("chave da nota{number} não é de NF-e", "key of invoice{number} is not an NF-e's"),
+        tallied=Said("com chave que não é de NF-e", "with a key that is not an NF-e's"),
     ),
-    Code.ISSUER_MISMATCH: Said(
-        "{key} é de um emitente que não está na lista de CNPJs da loja.",
-        "{key} is from an issuer that is not on the store's list of CNPJs.",
+    Code.INVALID_NUMBER: Phrases(
+        sentence=Said("{key} traz o número de nota 000000000.", "{key} has the invoice number 000000000."),
+        headline=Said("chave da nota{number} com número zero", "key of invoice{number} has number zero"),
+        tallied=Said("com número zero na chave", "with number zero in the key"),
     ),
-    Code.REUSED: Said(
-        "{key} é a mesma {of_other}; uma das duas está errada.",
-        "{key} is the same as that {of_other}; one of the two is wrong.",
+    Code.INVALID_EMISSION_TYPE: Phrases(
+        sentence=Said(
+            "{key} traz um tipo de emissão que não existe na NF-e.",
+            "{key} has an emission type that does not exist for an NF-e.",
+        ),
+        headline=Said("chave da nota{number} com emissão errada", "key of invoice{number} has a bad emission"),
+        tallied=Said("com emissão errada na chave", "with a bad emission type in the key"),
     ),
-    Code.NO_INVOICE: Said(
-        "O pedido {order} está Faturado na VTEX, mas não encontramos nenhuma nota de venda nele.",
-        "Order {order} is Invoiced in VTEX, but we found no sale invoice in it.",
+    Code.ISSUER_MISMATCH: Phrases(
+        sentence=Said(
+            "{key} é de um emitente que não está na lista de CNPJs da loja.",
+            "{key} is from an issuer that is not on the store's list of CNPJs.",
+        ),
+        headline=Said("chave da nota{number} de outro emitente", "key of invoice{number} has another issuer"),
+        tallied=Said("com chave de outro emitente", "with another issuer's key"),
     ),
-    Code.NUMBER_MISMATCH: Said(
-        "{key} traz um número de nota diferente do gravado{at}.",
-        "{key} has another invoice number than the one written{at}.",
+    Code.REUSED: Phrases(
+        sentence=Said(
+            "{key} é a mesma {of_other}; uma das duas está errada.",
+            "{key} is the same as that {of_other}; one of the two is wrong.",
+        ),
+        headline=Said("chave da nota{number} repetida em outra", "key of invoice{number} also on another"),
+        tallied=Said("com chave repetida", "with a key used twice"),
     ),
-    Code.ISSUE_DATE_MISMATCH: Said(
-        "{key} traz um mês de emissão diferente do gravado{at}.",
-        "{key} has another month of issue than the one written{at}.",
+    Code.NO_INVOICE: Phrases(
+        sentence=Said(
+            "O pedido {order} está Faturado na VTEX, mas não encontramos nenhuma nota de venda nele.",
+            "Order {order} is Invoiced in VTEX, but we found no sale invoice in it.",
+        ),
+        headline=Said("Faturado na VTEX sem nota visível", "Invoiced in VTEX without invoice"),
+        tallied=Said("sem nota visível", "without an invoice"),
     ),
-    Code.TRACKING_MISSING: Said(
-        "{invoice} está{at} sem número de rastreio{nor_courier}.",
-        "{invoice} has no tracking number{nor_courier}{at}.",
+    Code.NUMBER_MISMATCH: Phrases(
+        sentence=Said(
+            "{key} traz um número de nota diferente do gravado{at}.",
+            "{key} has another invoice number than the one written{at}.",
+        ),
+        watched=Said("número da nota diferente do que está na chave", "invoice number other than the one in the key"),
     ),
-    Code.COURIER_MISSING: Said("{invoice} está{at} sem transportadora.", "{invoice} has no carrier{at}."),
-    Code.UNSAFE_NUMBER: Said(
-        "{invoice} tem espaço ou barra no número, e a VTEX costuma dar erro ao receber o rastreio dela.",
-        "{invoice} has a blank or a slash in its number, and VTEX tends to fail when it is given its tracking.",
+    Code.ISSUE_DATE_MISMATCH: Phrases(
+        sentence=Said(
+            "{key} traz um mês de emissão diferente do gravado{at}.",
+            "{key} has another month of issue than the one written{at}.",
+        ),
+        watched=Said("mês de emissão diferente do que está na chave", "month of issue other than the one in the key"),
+    ),
+    Code.TRACKING_MISSING: Phrases(
+        sentence=Said(
+            "{invoice} está{at} sem número de rastreio{nor_courier}.",
+            "{invoice} has no tracking number{nor_courier}{at}.",
+        ),
+        headline=Said("nota{number} sem número de rastreio{at}", "invoice{number} has no tracking number{at}"),
+        tallied=Said("sem número de rastreio", "without a tracking number"),
+        watched=Said("número de rastreio em branco", "no tracking number"),
+    ),
+    Code.COURIER_MISSING: Phrases(
+        sentence=Said("{invoice} está{at} sem transportadora.", "{invoice} has no carrier{at}."),
+        headline=Said("nota{number} sem transportadora{at}", "invoice{number} has no carrier{at}"),
+        tallied=Said("sem transportadora", "without a carrier"),
+        watched=Said("transportadora em branco", "no carrier"),
+    ),
+    Code.UNSAFE_NUMBER: Phrases(
+        sentence=Said(
+            "{invoice} tem espaço ou barra no número, e a VTEX costuma dar erro ao receber o rastreio dela.",
+            "{invoice} has a blank or a slash in its number, and VTEX tends to fail when it is given its tracking.",
+        ),
+        watched=Said("número da nota com espaço ou barra", "a blank or a slash in the invoice number"),
     ),
 }
-"""What is wrong, as a sentence. Alerts say in it where that is so (`at`) and of which order; records say neither."""
 
 _AT_VTEX = Said(" na VTEX", " in VTEX")
 _OF_ORDER = Said(" do pedido {order}", " of order {order}")
@@ -132,30 +216,6 @@ _OF_OTHER_ORDER = Said("de uma nota do pedido {order}", "of an invoice of order 
 _NOR_COURIER = Said(" e sem transportadora", " and no carrier")
 _KEY = Said("A chave de acesso", "The access key")
 _AND = Said(" e ", " and ")
-
-# Subjects hold an order id of 64 characters and ": " besides: without the number a headline has 33 at the most.
-HEADLINES: Mapping[Code, Said] = {
-    Code.MISSING: Said("nota{number} sem chave de acesso{at}", "invoice{number} has no access key{at}"),
-    Code.MALFORMED: Said("chave da nota{number} fora do formato{at}", "key of invoice{number} is malformed{at}"),
-    Code.INVALID_CHECK_DIGIT: Said("chave da nota{number} com dígito errado", "key of invoice{number} has a bad digit"),
-    Code.INVALID_STATE: Said("chave da nota{number} sem estado válido", "key of invoice{number} has no valid state"),
-    Code.INVALID_YEAR: Said("chave da nota{number} com ano inválido", "key of invoice{number} has a bad year"),
-    Code.INVALID_MONTH: Said("chave da nota{number} com mês inválido", "key of invoice{number} has a bad month"),
-    Code.INVALID_TAX_ID: Said("chave da nota{number} com CNPJ/CPF errado", "key of invoice{number} has a bad CNPJ/CPF"),
-    Code.WRONG_MODEL: Said("chave da nota{number} não é de NF-e", "key of invoice{number} is not an NF-e's"),
-    Code.INVALID_NUMBER: Said("chave da nota{number} com número zero", "key of invoice{number} has number zero"),
-    Code.INVALID_EMISSION_TYPE: Said(
-        "chave da nota{number} com emissão errada", "key of invoice{number} has a bad emission"
-    ),
-    Code.ISSUER_MISMATCH: Said("chave da nota{number} de outro emitente", "key of invoice{number} has another issuer"),
-    Code.REUSED: Said("chave da nota{number} repetida em outra", "key of invoice{number} also on another"),
-    Code.NO_INVOICE: Said("Faturado na VTEX sem nota visível", "Invoiced in VTEX without invoice"),
-    Code.TRACKING_MISSING: Said(
-        "nota{number} sem número de rastreio{at}", "invoice{number} has no tracking number{at}"
-    ),
-    Code.COURIER_MISSING: Said("nota{number} sem transportadora{at}", "invoice{number} has no carrier{at}"),
-}
-"""What is wrong, in a few words: for subjects, text messages and further problems."""
 
 REUSED_IN_HEADLINE = Said(
     "chave da nota{number} já está no pedido {order}", "key of invoice{number} already in order {order}"
@@ -239,84 +299,60 @@ FOUND: Mapping[SuggestionSource, Said] = {
 }
 """Where a suggested key comes from."""
 
-WATCHED: Mapping[Code, Said] = {
-    Code.TRACKING_MISSING: Said("número de rastreio em branco", "no tracking number"),
-    Code.COURIER_MISSING: Said("transportadora em branco", "no carrier"),
-    Code.NUMBER_MISMATCH: Said(
-        "número da nota diferente do que está na chave", "invoice number other than the one in the key"
-    ),
-    Code.ISSUE_DATE_MISMATCH: Said(
-        "mês de emissão diferente do que está na chave", "month of issue other than the one in the key"
-    ),
-    Code.UNSAFE_NUMBER: Said("número da nota com espaço ou barra", "a blank or a slash in the invoice number"),
-}
-"""Warnings in a few words."""
-
-TALLIED: Mapping[Code, Said] = {
-    Code.MISSING: Said("sem chave de acesso", "without an access key"),
-    Code.MALFORMED: Said("com chave fora do formato", "with a malformed key"),
-    Code.INVALID_CHECK_DIGIT: Said("com dígito errado na chave", "with a wrong digit in the key"),
-    Code.INVALID_STATE: Said("com chave sem estado válido", "with a key without a valid state"),
-    Code.INVALID_YEAR: Said("com ano inválido na chave", "with a bad year in the key"),
-    Code.INVALID_MONTH: Said("com mês inválido na chave", "with a bad month in the key"),
-    Code.INVALID_TAX_ID: Said("com CNPJ ou CPF errado na chave", "with a bad CNPJ or CPF in the key"),
-    Code.WRONG_MODEL: Said("com chave que não é de NF-e", "with a key that is not an NF-e's"),
-    Code.INVALID_NUMBER: Said("com número zero na chave", "with number zero in the key"),
-    Code.INVALID_EMISSION_TYPE: Said("com emissão errada na chave", "with a bad emission type in the key"),
-    Code.ISSUER_MISMATCH: Said("com chave de outro emitente", "with another issuer's key"),
-    Code.REUSED: Said("com chave repetida", "with a key used twice"),
-    Code.NO_INVOICE: Said("sem nota visível", "without an invoice"),
-    Code.TRACKING_MISSING: Said("sem número de rastreio", "without a tracking number"),
-    Code.COURIER_MISSING: Said("sem transportadora", "without a carrier"),
-}
-"""Errors as what orders are with or without: for lists and counts."""
 TALLIED_OTHERWISE = Said("com outros problemas", "with other problems")
 AN_INVOICE_BRIEFLY = Said("nota {number}", "invoice {number}")
 WITH_SUGGESTION = Said(", há chave sugerida", ", a key is suggested")
 
-# A summary's subject begins with the account, which may have 63 characters: the last way to say it has 34 at the most.
 IN_SHOP = " Casas Bahia"
-DIGEST_FAILING = Counted(
-    Said(
-        "mais {count} pedido{shop} com problema {where} desde {time}",
-        "{count} more{shop} order with a problem {where} since {time}",
-    ),
-    Said(
+DIGEST_FAILING = Headline(
+    full=Said(
         "mais {count} pedidos{shop} com problema {where} desde {time}",
         "{count} more{shop} orders with a problem {where} since {time}",
     ),
+    of_one=Said(
+        "mais {count} pedido{shop} com problema {where} desde {time}",
+        "{count} more{shop} order with a problem {where} since {time}",
+    ),
+    briefly=Said("mais {count} com problema", "{count} more with a problem"),
 )
-DIGEST_FAILING_BRIEFLY = Said("mais {count} com problema", "{count} more with a problem")
-DIGEST_EXPIRED = Counted(
-    Said("{count} pedido{shop} sem correção, último aviso", "{count}{shop} order not fixed, last notice"),
-    Said("{count} pedidos{shop} sem correção, último aviso", "{count}{shop} orders not fixed, last notice"),
+DIGEST_EXPIRED = Headline(
+    full=Said("{count} pedidos{shop} sem correção, último aviso", "{count}{shop} orders not fixed, last notice"),
+    of_one=Said("{count} pedido{shop} sem correção, último aviso", "{count}{shop} order not fixed, last notice"),
+    briefly=Said("{count} sem correção", "{count} not fixed"),
 )
-DIGEST_EXPIRED_BRIEFLY = Said("{count} sem correção", "{count} not fixed")
-DIGEST_RESOLVED = Counted(
-    Said("{count} pedido{shop} agora em ordem na VTEX", "{count}{shop} order now right in VTEX"),
-    Said("{count} pedidos{shop} agora em ordem na VTEX", "{count}{shop} orders now right in VTEX"),
+DIGEST_RESOLVED = Headline(
+    full=Said("{count} pedidos{shop} agora em ordem na VTEX", "{count}{shop} orders now right in VTEX"),
+    of_one=Said("{count} pedido{shop} agora em ordem na VTEX", "{count}{shop} order now right in VTEX"),
+    briefly=Said("{count} em ordem na VTEX", "{count} now right in VTEX"),
 )
-DIGEST_RESOLVED_BRIEFLY = Said("{count} em ordem na VTEX", "{count} now right in VTEX")
-IN_KEY = Said("na chave", "in the key")
-IN_INVOICE = Said("na nota", "in the invoice")
-REMINDER = Counted(
-    Said("{count} pedido{shop} {what}, há {age}", "{count}{shop} order {what}, for {age}"),
-    Said("{count} pedidos{shop} {what}, o mais antigo há {age}", "{count}{shop} orders {what}, the oldest for {age}"),
+REMINDER = Headline(
+    full=Said(
+        "{count} pedidos{shop} {what}, o mais antigo há {age}", "{count}{shop} orders {what}, the oldest for {age}"
+    ),
+    of_one=Said("{count} pedido{shop} {what}, há {age}", "{count}{shop} order {what}, for {age}"),
+    briefly=Said("{count} a corrigir", "{count} to be fixed"),
 )
-REMINDER_BRIEFLY = Said("{count} a corrigir", "{count} to be fixed")
-WITHOUT_KEY = Said("sem chave válida", "without a valid key")
-TO_BE_FIXED = Said("a corrigir", "to be fixed")
-ALL_WELL = Counted(
-    Said("tudo em dia - {count} pedido{shop} verificado em 7 dias", "all well - {count}{shop} order checked in 7 days"),
-    Said(
+ALL_WELL = Headline(
+    full=Said(
         "tudo em dia - {count} pedidos{shop} verificados em 7 dias", "all well - {count}{shop} orders checked in 7 days"
     ),
+    of_one=Said(
+        "tudo em dia - {count} pedido{shop} verificado em 7 dias", "all well - {count}{shop} order checked in 7 days"
+    ),
+    briefly=Said("tudo em dia", "all well"),
 )
-ALL_WELL_BRIEFLY = Said("tudo em dia", "all well")
-NONE_READ = Said("nenhum pedido{shop} lido em 7 dias, confira", "no{shop} order read in 7 days, please check")
-NONE_READ_BRIEFLY = Said("nenhum pedido lido em 7 dias", "no order read in 7 days")
-TRIAL = Said("teste dos avisos de chave de acesso - nada a fazer", "test of the access key alerts - nothing to do")
-TRIAL_BRIEFLY = Said("teste - nada a fazer", "test - nothing to do")
+NONE_READ = Headline(
+    full=Said("nenhum pedido{shop} lido em 7 dias, confira", "no{shop} order read in 7 days, please check"),
+    briefly=Said("nenhum pedido lido em 7 dias", "no order read in 7 days"),
+)
+TRIAL = Headline(
+    full=Said("teste dos avisos de chave de acesso - nada a fazer", "test of the access key alerts - nothing to do"),
+    briefly=Said("teste - nada a fazer", "test - nothing to do"),
+)
+IN_KEY = Said("na chave", "in the key")
+IN_INVOICE = Said("na nota", "in the invoice")
+WITHOUT_KEY = Said("sem chave válida", "without a valid key")
+TO_BE_FIXED = Said("a corrigir", "to be fixed")
 
 _MAY_NOT_SHIP = Said(
     " Sem rastreio e transportadora, o pedido pode não passar para enviado na Casas Bahia.",
@@ -374,7 +410,7 @@ def headline(
     code: Code, number: str | None, language: str, *, reused_in: str | None = None, at_vtex: bool = False
 ) -> str:
     """Say in a few words what is wrong; `number` and `reused_in` as `number_shown` and `order_shown` give them."""
-    said = REUSED_IN_HEADLINE if reused_in else HEADLINES[code]
+    said = REUSED_IN_HEADLINE if reused_in else PHRASES[code].headline
     return said.to(language).format(
         number=f" {number}" if number else "", at=_AT_VTEX.to(language) if at_vtex else "", order=reused_in
     )  # fmt: skip
@@ -398,7 +434,7 @@ def watch(warnings: Sequence[Problem], language: str, *, with_numbers: bool, wit
         numbers.setdefault(warning.code, []).extend([number] if number and with_numbers else [])
     if not numbers:
         return ""
-    told = (WATCHED[code].to(language) + _in_brackets(invoices, language) for code, invoices in numbers.items())
+    told = (PHRASES[code].watched.to(language) + _in_brackets(invoices, language) for code, invoices in numbers.items())
     may_not_ship = _MAY_NOT_SHIP.to(language) if with_consequence and numbers.keys() & NOT_ON_ITS_WAY else ""
     tracking_fails = _TRACKING_FAILS.to(language) if Code.UNSAFE_NUMBER in numbers else ""
     return f"{'; '.join(told)}.{may_not_ship}{tracking_fails}"
@@ -532,7 +568,7 @@ def age(span: timedelta, language: str) -> str:
 def _sentence(problem: Problem, order_id: str, language: str, *, of_order: str, at: str, nor_courier: str = "") -> str:
     number = number_shown(problem.invoice_number)
     whose = of_invoice(number, language) + of_order
-    return SENTENCES[problem.code].to(language).format(
+    return PHRASES[problem.code].sentence.to(language).format(
         invoice=(_INVOICE if number else _AN_INVOICE).to(language).format(number=number) + of_order,
         key=f"{_KEY.to(language)} {whose}",
         order=order_id,
