@@ -135,8 +135,7 @@ class ChatMessage(_Chat):
 
 def failing(account: str, order: Order, problems: Sequence[Problem], style: Style) -> Alert:
     """Write the alert about an order that fails; `problems` as in the verdict, with one error at least."""
-    first, *others = _errors(problems)
-    language = style.language
+    first, language = _errors(problems)[0], style.language
     invoiced_at = texts.moment(order.invoiced_date)
     key = access_key.parse(first.key_as_it_came)
     lacking = _lacking(first, problems)
@@ -144,31 +143,23 @@ def failing(account: str, order: Order, problems: Sequence[Problem], style: Styl
         _TEMPLATES.get(first.code, _GENERAL),
         style,
         **_whereabouts(account, order),
-        opening=_opening(order, first, problems, language),
-        also=texts.also([other for other in others if not _is_the_same_pair(first, other)], language),
+        **_what_is_wrong(order, problems, language),
         value=_value(first),
-        invoiced_at=texts.date(texts.local(invoiced_at, style.timezone), language) if invoiced_at else None,
+        invoiced_at=local_date(invoiced_at, style) if invoiced_at else None,
         is_invoiced=(order.status or "").casefold() == "invoiced",
         of_invoice=texts.of_the_invoice(texts.number_shown(first.invoice_number), language),
         model=key.model if key else None,
         lacks_tracking=Code.TRACKING_MISSING in lacking,
         lacks_courier=Code.COURIER_MISSING in lacking,
         reused_in=texts.order_shown(first.reused_in),
-        suggested_key=first.suggestion.key if first.suggestion else None,
-        found=texts.FOUND[first.suggestion.source].to(language) if first.suggestion else None,
-        may_fail=_saving_fails(first, problems, language),
         grace=texts.duration(style.invoice_grace, language) if style.invoice_grace else None,
         has_returns=bool(order.returns),
         watch=_watch(order, _not_yet_told(first, problems), language, with_consequence=not lacking),
     )
-    return Alert(
-        subject=_failing_subject(order, first, language),
-        body=body,
-        sms=_failing_sms(order, first, language),
-        title=f"{_id(order)}: {_headline(first, language)}",
-        attributes=attributes_of("failing", account, "error", _codes(problems)),
-        order_id=_id(order),
-    )
+    what_then = texts.SMS_NOT_SHIPPED if first.code in NOT_ON_ITS_WAY else texts.SMS_CONSEQUENCE
+    sms = sms_ways(_headlines(first, language, at_vtex=True), what_then.to(language), texts.SMS_GO_ON.to(language))
+    attributes = attributes_of("failing", account, "error", _codes(problems))
+    return _about(order, _headlines(first, language), body, sms, attributes)
 
 
 def resolved(
@@ -195,21 +186,15 @@ def resolved(
         watch=_watch(order, warnings, language),
     )
     headline = texts.RESOLVED_HEADLINE.to(language)
-    return Alert(
-        subject=first_that_fits(_id(order), [headline + texts.SHOP, headline], LONGEST_SUBJECT),
-        body=body,
-        sms=first_that_fits(_id(order), [f"{headline}.{texts.SMS_CONFIRM.to(language)}", f"{headline}."], LONGEST_SMS),
-        title=f"{_id(order)}: {headline}",
-        attributes=attributes_of("resolved", account, "warning" if warnings else "info", _codes(warnings)),
-        order_id=_id(order),
-    )
+    sms = sms_ways([headline], texts.SMS_CONFIRM.to(language))
+    attributes = attributes_of("resolved", account, "warning" if warnings else "info", _codes(warnings))
+    return _about(order, [headline], body, sms, attributes)
 
 
 def expired(
     account: str, order: Order, problems: Sequence[Problem], *, opened_at: datetime, now: datetime, style: Style
 ) -> Alert:
     """Write the last alert about a failure that expires; `problems` as in the verdict, with one error at least."""
-    first, *others = _errors(problems)
     language = style.language
     age = texts.age(now - opened_at, language)
     body = render(
@@ -217,25 +202,13 @@ def expired(
         style,
         **_whereabouts(account, order),
         age=age,
-        opened_at=texts.date(texts.local(opened_at, style.timezone), language),
-        opening=_opening(order, first, problems, language),
-        also=texts.also([other for other in others if not _is_the_same_pair(first, other)], language),
-        suggested_key=first.suggestion.key if first.suggestion else None,
-        found=texts.FOUND[first.suggestion.source].to(language) if first.suggestion else None,
-        has_invoice=first.code is not Code.NO_INVOICE,
-        may_fail=_saving_fails(first, problems, language),
+        opened_at=local_date(opened_at, style),
+        **_what_is_wrong(order, problems, language),
+        has_invoice=_errors(problems)[0].code is not Code.NO_INVOICE,
     )
-    headline, briefly = texts.EXPIRED_HEADLINE.to(language).format(age=age), texts.EXPIRED_BRIEFLY.to(language)
-    consequence, go_on = texts.SMS_NOT_FOLLOWED.to(language), texts.SMS_GO_ON.to(language)
-    ways = [f"{headline}.{consequence}{go_on}", f"{headline}.{consequence}", f"{headline}.", f"{briefly}."]
-    return Alert(
-        subject=first_that_fits(_id(order), [headline + texts.SHOP, headline, briefly], LONGEST_SUBJECT),
-        body=body,
-        sms=first_that_fits(_id(order), ways, LONGEST_SMS),
-        title=f"{_id(order)}: {headline}",
-        attributes=attributes_of("expired", account, "error", _codes(problems)),
-        order_id=_id(order),
-    )
+    headlines = [texts.EXPIRED_HEADLINE.to(language).format(age=age), texts.EXPIRED_BRIEFLY.to(language)]
+    sms = sms_ways(headlines, texts.SMS_NOT_FOLLOWED.to(language), texts.SMS_GO_ON.to(language))
+    return _about(order, headlines, body, sms, attributes_of("expired", account, "error", _codes(problems)))
 
 
 def chat_message(told: Alert) -> ChatMessage:
@@ -262,6 +235,13 @@ def first_that_fits(about: str, ways: Sequence[str], longest: int) -> str:
     return next((text for text in told if len(text) <= longest), told[-1])
 
 
+def sms_ways(headlines: Sequence[str], *behind: str) -> list[str]:
+    """Return the ways to say a headline, first with all that is said behind it, then with ever less of it."""
+    full, *shorter = headlines
+    told = ["".join(behind[:most]) for most in range(len(behind), -1, -1)]
+    return [*(f"{full}.{more}" for more in told), *(f"{short}." for short in shorter)]
+
+
 def attributes_of(kind: str, account: str, severity: str, codes: Sequence[Code]) -> dict[str, str | list[str]]:
     """Return the message attributes that subscribers filter by, each code once."""
     always: dict[str, str | list[str]] = {"type": kind, "account": account, "severity": severity}
@@ -272,6 +252,25 @@ def render(template: str, style: Style, **values: object) -> str:
     """Fill in a template of the style's language."""
     to_do = texts.TO_DO.to(style.language)
     return _templates().get_template(f"{style.language}/{template}.txt.j2").render(values, to_do=to_do).strip()
+
+
+def local_date(moment: datetime, style: Style) -> str:
+    """Write a date as the shop's clocks have it."""
+    return texts.date(texts.local(moment, style.timezone), style.language)
+
+
+def _about(
+    order: Order, headlines: Sequence[str], body: str, sms: Sequence[str], attributes: dict[str, str | list[str]]
+) -> Alert:
+    full = headlines[0]
+    return Alert(
+        subject=first_that_fits(_id(order), [full + texts.SHOP, *headlines], LONGEST_SUBJECT),
+        body=body,
+        sms=first_that_fits(_id(order), sms, LONGEST_SMS),
+        title=f"{_id(order)}: {full}",
+        attributes=attributes,
+        order_id=_id(order),
+    )
 
 
 def _id(order: Order) -> str:
@@ -295,9 +294,16 @@ def _whereabouts(account: str, order: Order) -> dict[str, object]:
     }
 
 
-def _opening(order: Order, first: Problem, problems: Sequence[Problem], language: str) -> str:
+def _what_is_wrong(order: Order, problems: Sequence[Problem], language: str) -> dict[str, object]:
+    first, *others = _errors(problems)
     lacks_courier = Code.COURIER_MISSING in _lacking(first, problems)
-    return texts.opening(first, _id(order), language, lacks_courier=lacks_courier)
+    return {
+        "opening": texts.opening(first, _id(order), language, lacks_courier=lacks_courier),
+        "also": texts.also([other for other in others if not _is_the_same_pair(first, other)], language),
+        "suggested_key": first.suggestion.key if first.suggestion else None,
+        "found": texts.FOUND[first.suggestion.source].to(language) if first.suggestion else None,
+        "may_fail": _saving_fails(first, problems, language),
+    }
 
 
 def _lacking(first: Problem, problems: Sequence[Problem]) -> set[Code]:
@@ -342,28 +348,9 @@ def _watch(order: Order, problems: Sequence[Problem], language: str, *, with_con
     return texts.watch(warnings, language, with_numbers=with_numbers, with_consequence=with_consequence)
 
 
-def _failing_subject(order: Order, problem: Problem, language: str) -> str:
-    full, *shorter = _headlines(problem, language)
-    return first_that_fits(_id(order), [full + texts.SHOP, full, *shorter], LONGEST_SUBJECT)
-
-
-def _failing_sms(order: Order, problem: Problem, language: str) -> str:
-    full, *shorter = _headlines(problem, language, at_vtex=True)
-    what_then = texts.SMS_NOT_SHIPPED if problem.code in NOT_ON_ITS_WAY else texts.SMS_CONSEQUENCE
-    consequence, go_on = what_then.to(language), texts.SMS_GO_ON.to(language)
-    ways = [f"{full}.{consequence}{go_on}", f"{full}.{consequence}", f"{full}.", *(f"{short}." for short in shorter)]
-    return first_that_fits(_id(order), ways, LONGEST_SMS)
-
-
-def _headline(problem: Problem, language: str) -> str:
-    number, other = texts.number_shown(problem.invoice_number), texts.order_shown(problem.reused_in)
-    return texts.headline(problem.code, number, language, reused_in=other)
-
-
 def _headlines(problem: Problem, language: str, *, at_vtex: bool = False) -> list[str]:
     """Return the headline with all that it may name, without the invoice's number, and without the other order."""
-    number = texts.ascii_only(texts.number_shown(problem.invoice_number) or "")
-    other = texts.order_shown(problem.reused_in)
+    number, other = texts.number_shown(problem.invoice_number), texts.order_shown(problem.reused_in)
     return [
         texts.headline(problem.code, told_number, language, reused_in=told_order, at_vtex=at_vtex)
         for told_number, told_order in ((number, other), (None, other), (None, None))

@@ -11,7 +11,17 @@ from datetime import datetime, timedelta
 from itertools import batched
 
 from invoicekey.messages import texts
-from invoicekey.messages.alert import LONGEST_SMS, LONGEST_SUBJECT, Alert, Style, attributes_of, first_that_fits, render
+from invoicekey.messages.alert import (
+    LONGEST_SMS,
+    LONGEST_SUBJECT,
+    Alert,
+    Style,
+    attributes_of,
+    first_that_fits,
+    local_date,
+    render,
+    sms_ways,
+)
 from invoicekey.messages.texts import Said
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code
 
@@ -126,12 +136,12 @@ def reminder(
         count=len(failures),
         is_about_keys=is_about_keys,
         stale=sum(now - failure.checked_at > FRESH_FOR for failure in failures),
-        oldest_reading=_local_date(min(failure.checked_at for failure in failures), style),
+        oldest_reading=local_date(min(failure.checked_at for failure in failures), style),
         readings=_readings([failure.checked_at for failure in failures], style),
         rows=[_row(failure, now, language) for failure in oldest_first[: style.summary_orders]],
         more=max(0, len(failures) - style.summary_orders),
         since_last=since_last,
-        since=_local_date(since_last.at, style) if since_last else None,
+        since=local_date(since_last.at, style) if since_last else None,
         without_tracking=without_tracking,
         dismiss_command=_command(f"dismiss {_AN_ORDER.to(language)} --account {account}", style),
         list_command=_command(f"failures --account {account} --format csv", style),
@@ -151,7 +161,7 @@ def all_well(account: str, week: Week, style: Style) -> Alert:
         account=account,
         checked=week.checked,
         mended=week.mended,
-        last_checked_at=_local_date(week.last_checked_at, style) if week.last_checked_at else None,
+        last_checked_at=local_date(week.last_checked_at, style) if week.last_checked_at else None,
     )
     return _summary(account, "reminder", severity, headline.ways(style.language, week.checked), body, style)
 
@@ -175,13 +185,11 @@ def _summary(
     *,
     codes: Sequence[Code] = (),
 ) -> Alert:
-    full, *_ = ways
-    go_on = texts.SMS_GO_ON.to(style.language)
     return Alert(
         subject=first_that_fits(account, ways, LONGEST_SUBJECT),
         body=body,
-        sms=first_that_fits(account, [f"{full}.{go_on}", *(f"{way}." for way in ways)], LONGEST_SMS),
-        title=f"{account}: {full}",
+        sms=first_that_fits(account, sms_ways(ways, texts.SMS_GO_ON.to(style.language)), LONGEST_SMS),
+        title=f"{account}: {ways[0]}",
         attributes=attributes_of(kind, account, severity, codes),
     )
 
@@ -231,10 +239,6 @@ def _row(failure: OpenFailure, now: datetime, language: str) -> str:
 def _readings(moments: Sequence[datetime], style: Style) -> str:
     first, last = (texts.local(moment, style.timezone) for moment in (min(moments), max(moments)))
     return texts.readings(first, last, style.language)
-
-
-def _local_date(moment: datetime, style: Style) -> str:
-    return texts.date(texts.local(moment, style.timezone), style.language)
 
 
 def _command(arguments: str, style: Style) -> str:
