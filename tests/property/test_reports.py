@@ -324,7 +324,7 @@ def test_a_batch_that_gives_up_what_it_cannot_read_may_die_at_any_moment(
     assert batch.went_back is not None, "it never came to its end: there are more moments"
 
 
-@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize("is_delivered", [True, False])
 @pytest.mark.parametrize("start", [_told, _deferral])
 @pytest.mark.parametrize("state", AFTERWARDS)
 def test_what_expired_and_ends_is_told_to_machines_though_a_batch_dies_at_any_moment(
