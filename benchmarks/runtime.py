@@ -117,7 +117,7 @@ def environment_of_functions(aws_port: int, vtex_url: str) -> dict[str, str]:
         "HOOK_URL": "https://hook.example/hooks/vtex/orders",
         "HOOK_QUEUE_URL": f"http://127.0.0.1:{aws_port}/000000000000/hooks",
         "HOOK_DEAD_LETTER_QUEUE_URL": f"http://127.0.0.1:{aws_port}/000000000000/dead",
-        "FAILURE_QUEUE_URL": f"http://127.0.0.1:{aws_port}/000000000000/failures",
+        "RECORD_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:records",
         "ALERT_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:alerts", "LEDGER_TABLE_NAME": "ledger",
         "HOOK_SECRET_ARN": "hook", "VTEX_CREDENTIALS_SECRET_ARN": "vtex", "WATCHED_STATUSES": "invoiced",
         "VTEX_ACCOUNTS": "", "VTEX_BASE_URL": vtex_url + "/{account}", "VTEX_REQUESTS_PER_MINUTE": "6000",

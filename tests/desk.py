@@ -34,6 +34,7 @@ from operations.deployment.shop import Shop
 from operations.deployment.stack import Deployment
 from operations.terminal import cli
 from tests.orders import cnova_order
+from tests.record_topic import record_topic
 
 COMMANDS = (backfill, check, dismiss, explain, failures, redrive)
 """To import a command is to add it to the command line."""
@@ -214,6 +215,7 @@ def _outputs() -> dict[str, str]:
     topic = sns.create_topic(Name="alerts")["TopicArn"]
     return {
         **queues,
+        "RecordTopicArn": record_topic(queues["FailureQueueUrl"], client=_client),
         "AlertTopicArn": topic,
         "LedgerTableName": "ledger",
         "VtexCredentialsSecretArn": "arn:credentials",
@@ -244,7 +246,7 @@ def _environment(outputs: dict[str, str], vtex: VtexSimulator, settings: dict[st
     return {
         "HOOK_QUEUE_URL": outputs["HookQueueUrl"],
         "HOOK_DEAD_LETTER_QUEUE_URL": outputs["HookDeadLetterQueueUrl"],
-        "FAILURE_QUEUE_URL": outputs["FailureQueueUrl"],
+        "RECORD_TOPIC_ARN": outputs["RecordTopicArn"],
         "ALERT_TOPIC_ARN": outputs["AlertTopicArn"],
         "LEDGER_TABLE_NAME": outputs["LedgerTableName"],
         "VTEX_CREDENTIALS_SECRET_ARN": outputs["VtexCredentialsSecretArn"],

@@ -81,7 +81,7 @@ def of_orders(stack: WholeStack) -> None:
 def of_outages(stack: WholeStack) -> None:
     """Write reports down that cannot be sent: one not at all, one to the machines alone."""
     stack.invoice("VVJ-UNSENT-01", sale("643807", key=None))
-    with stack.without_failure_queue():
+    with stack.without_record_topic():
         stack.check("VVJ-UNSENT-01")
     stack.invoice("VVJ-UNALERTED-01", sale("643808", key=None))
     with stack.without_alert_topic():

@@ -29,6 +29,7 @@ from operations.deployment.shop import Shop
 from operations.deployment.stack import Deployment
 from operations.deployment.template import version
 from operations.terminal import cli
+from tests.record_topic import record_topic
 
 COMMANDS = (alarms, alerts, doctor, hook, secrets, setup)
 """To import a command is to add it to the command line."""
@@ -245,14 +246,16 @@ def _resources(deployment: Deployment, hook_url: str) -> dict[str, str]:
             }
         ],
     )
+    queues = {
+        name: sqs.create_queue(QueueName=name)["QueueUrl"]
+        for name in ("HookQueueUrl", "HookDeadLetterQueueUrl", "FailureQueueUrl")
+    }
     return {
         "HookUrl": hook_url,
         "Version": version(),
         "LedgerTableName": "ledger",
-        **{
-            name: sqs.create_queue(QueueName=name)["QueueUrl"]
-            for name in ("HookQueueUrl", "HookDeadLetterQueueUrl", "FailureQueueUrl")
-        },
+        **queues,
+        "RecordTopicArn": record_topic(queues["FailureQueueUrl"]),
         **{name: sns.create_topic(Name=name)["TopicArn"] for name in ("AlertTopicArn", "OperationsTopicArn")},
         **{
             name: secrets.create_secret(Name=name, SecretString=json.dumps(secret))["ARN"]
@@ -275,7 +278,7 @@ def _environments(vtex: VtexSimulator, hook_url: str, outputs: dict[str, str]) -
     checker = {
         "HOOK_QUEUE_URL": outputs["HookQueueUrl"],
         "HOOK_DEAD_LETTER_QUEUE_URL": outputs["HookDeadLetterQueueUrl"],
-        "FAILURE_QUEUE_URL": outputs["FailureQueueUrl"],
+        "RECORD_TOPIC_ARN": outputs["RecordTopicArn"],
         "RETRY_BASE_SECONDS": "60",
         "FUNCTION_TIMEOUT_SECONDS": "30",
         "ALERT_TIMEZONE": "America/Sao_Paulo",

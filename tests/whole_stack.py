@@ -22,6 +22,7 @@ from tests.desk import ACCOUNT, CREDENTIALS, REGION, Desk, at_a_desk
 from tests.fakes_visits import import_afresh
 from tests.one_at_a_time import calls_pass_one_at_a_time
 from tests.orders import cnova_order
+from tests.record_topic import record_topic
 
 ROOT = Path(__file__).parents[1]
 SECOND_ACCOUNT = "another-shop"
@@ -121,12 +122,12 @@ class WholeStack:
         return [json.loads(message["Body"]) for message in self.taken("alerts")]
 
     @contextlib.contextmanager
-    def without_failure_queue(self) -> Iterator[None]:
-        """Let the failure queue be gone for a while."""
-        sqs = boto3.client("sqs")
-        sqs.delete_queue(QueueUrl=self.desk.deployment.outputs["FailureQueueUrl"])
+    def without_record_topic(self) -> Iterator[None]:
+        """Let the record topic be gone for a while."""
+        outputs = self.desk.deployment.outputs
+        boto3.client("sns").delete_topic(TopicArn=outputs["RecordTopicArn"])
         yield
-        sqs.create_queue(QueueName="FailureQueueUrl")
+        assert record_topic(outputs["FailureQueueUrl"]) == outputs["RecordTopicArn"]
 
     @contextlib.contextmanager
     def without_alert_topic(self) -> Iterator[None]:

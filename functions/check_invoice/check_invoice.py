@@ -35,7 +35,7 @@ def build(settings: CheckerSettings) -> BatchCheck:
         sns=lambda: aws.client("sns", aws.QUICK),
         hook_queue=settings.hook_queue_url,
         dead_letters=settings.dead_letter_queue_url,
-        failures=settings.failure_queue_url,
+        records=settings.record_topic_arn,
         alerts=settings.alert_topic_arn,
     )
     rules = Rules(settings.policy, settings.style, settings.lease)

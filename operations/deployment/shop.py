@@ -161,7 +161,7 @@ class Shop:
             sns=lambda: self.deployment.client("sns"),
             hook_queue=output("HookQueueUrl"),
             dead_letters=output("HookDeadLetterQueueUrl"),
-            failures=output("FailureQueueUrl"),
+            records=output("RecordTopicArn"),
             alerts=output("AlertTopicArn"),
         )
 

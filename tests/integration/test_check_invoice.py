@@ -16,6 +16,7 @@ from local.vtex_simulator import Fault, VtexSimulator
 from tests.ledger_table import NAME, make_ledger_table
 from tests.one_at_a_time import calls_pass_one_at_a_time
 from tests.orders import cnova_order, sale
+from tests.record_topic import record_topic
 
 ROOT = Path(__file__).parents[2]
 ACCOUNT = "luxstore"
@@ -80,7 +81,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         environment = {
             "HOOK_QUEUE_URL": queues["hooks"],
             "HOOK_DEAD_LETTER_QUEUE_URL": queues["dead"],
-            "FAILURE_QUEUE_URL": queues["failures"],
+            "RECORD_TOPIC_ARN": record_topic(queues["failures"]),
             "ALERT_TOPIC_ARN": boto3.client("sns").create_topic(Name="alerts")["TopicArn"],
             "LEDGER_TABLE_NAME": NAME,
             "VTEX_CREDENTIALS_SECRET_ARN": secret["ARN"],
@@ -145,7 +146,7 @@ def test_an_order_without_fault_costs_one_vtex_call_one_ledger_read_and_one_writ
 
 def test_ten_failing_orders_cost_one_batch_of_records_one_of_alerts_and_their_turns(stack: Stack) -> None:
     assert stack.check(*orders(stack, 10, key=None)) == []
-    assert (stack.calls["SendMessageBatch"], stack.calls["PublishBatch"]) == (1, 1)
+    assert (stack.calls["SendMessageBatch"], stack.calls["PublishBatch"]) == (0, 2)
     assert stack.calls["BatchGetItem"] == 2
     assert [item["kind"] for item in stack.items("held#")] == ["failing"] * 5
 

@@ -14,13 +14,15 @@ from invoicekey.ledger.entries import Entry, Report
 from invoicekey.rules.notification import OrderRef
 from invoicekey.runtime.errors import RetryLater
 from tests.fakes_outside import FakeOutlets, Steps, message
+from tests.record_topic import record_topic
 
 NOW = datetime(2026, 3, 3, tzinfo=UTC)
 ALERT = alert_entry("A subject", json.dumps({"default": "é"}), {"type": "failing", "codes": ["missing", "reused"]})
-REFUSED = ClientError({"Error": {"Code": "ServiceUnavailable"}}, "SendMessageBatch")
+RECORD = '{"é": 1, "data": {"problems": [{"code": "missing"}, {"code": "missing"}, {"code": "reused"}]}}'
+REFUSED = ClientError({"Error": {"Code": "ServiceUnavailable"}}, "PublishBatch")
 
 
-def entry(number: int, record: str = '{"é": 1}') -> Entry:
+def entry(number: int, record: str = RECORD) -> Entry:
     return Entry(
         OrderRef("luxstore", f"VVJ-{number}-01"),
         report=Report(1, "invoicekey.order.failing.v1", record, ALERT, NOW),
@@ -42,7 +44,7 @@ class Real:
             lambda: self.sns,
             hook_queue=self.urls["hooks"],
             dead_letters=self.urls["dead"],
-            failures=self.urls["failures"],
+            records=record_topic(self.urls["failures"]),
             alerts=self.topic,
         )
 
@@ -98,11 +100,19 @@ def test_a_record_is_sent_as_it_is_with_type_and_account(real: Real) -> None:
     assert real.outlets.send_records([entry(1)]) == [entry(1)]
 
     (sent,) = real.messages("failures")
-    assert sent["Body"] == '{"é": 1}'
+    assert sent["Body"] == RECORD
     assert {name: value["StringValue"] for name, value in sent["MessageAttributes"].items()} == {
         "type": "invoicekey.order.failing.v1",
         "account": "luxstore",
+        "codes": '["missing", "reused"]',
     }
+
+
+def test_a_record_without_problems_has_no_codes(real: Real) -> None:
+    real.outlets.send_records([entry(1, '{"data": {"problems": []}}')])
+
+    (sent,) = real.messages("failures")
+    assert sent["MessageAttributes"].keys() == {"type", "account"}
 
 
 def test_more_than_ten_go_in_several_batches_and_all_get_through(real: Real) -> None:
@@ -112,14 +122,14 @@ def test_more_than_ten_go_in_several_batches_and_all_get_through(real: Real) -> 
 
 def test_a_batch_is_split_before_it_is_too_large(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    send = real.sqs.send_message_batch
+    publish = real.sns.publish_batch
 
     def measuring(**call: Any) -> Any:
-        sizes.append(len(call["Entries"]))
-        return send(**call)
+        sizes.append(len(call["PublishBatchRequestEntries"]))
+        return publish(**call)
 
-    monkeypatch.setattr(real.sqs, "send_message_batch", measuring)
-    large = "x" * (MOST_BYTES // 3)
+    monkeypatch.setattr(real.sns, "publish_batch", measuring)
+    large = json.dumps({"data": {"problems": [], "x": "x" * (MOST_BYTES // 3)}})
     assert len(real.outlets.send_records([entry(number, large) for number in range(5)])) == 5
     assert sizes == [2, 2, 1]
 
@@ -135,7 +145,7 @@ def test_an_alert_reaches_its_subscribers_with_text_and_attributes(real: Real) -
 
 def test_the_entries_that_were_not_taken_are_told_apart(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = {"Successful": [{"Id": "1"}], "Failed": [{"Id": "0", "Code": "InternalError"}]}
-    monkeypatch.setattr(real.sqs, "send_message_batch", lambda **_: answer)
+    monkeypatch.setattr(real.sns, "publish_batch", lambda **_: answer)
 
     assert real.outlets.send_records([entry(1), entry(2)]) == [entry(2)]
 
@@ -144,13 +154,13 @@ def test_of_a_batch_that_fails_nothing_got_through(real: Real, monkeypatch: pyte
     def refuse(**_: Any) -> None:
         raise REFUSED
 
-    monkeypatch.setattr(real.sqs, "send_message_batch", refuse)
+    monkeypatch.setattr(real.sns, "publish_batch", refuse)
     assert real.outlets.send_records([entry(1)]) == []
 
 
 def test_a_topic_that_gives_no_answer_took_nothing(real: Real) -> None:
     nowhere = boto3.client("sns", endpoint_url="http://127.0.0.1:9", region_name="us-east-1")
-    outlets = Outlets(lambda: real.sqs, lambda: nowhere, hook_queue="", dead_letters="", failures="", alerts="arn")
+    outlets = Outlets(lambda: real.sqs, lambda: nowhere, hook_queue="", dead_letters="", records="", alerts="arn")
     assert outlets.publish_alerts([entry(1)]) == []
 
 

@@ -21,6 +21,7 @@ from local import events
 from local.events import CHECKS, HOOKS, ORDERS, CheckCase, HookCase, OrderCase
 from local.vtex_simulator import VtexSimulator
 from tests.one_at_a_time import calls_pass_one_at_a_time
+from tests.record_topic import record_topic
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -89,7 +90,7 @@ def environment() -> dict[str, str]:
         "ALERT_TIMEZONE": "America/Sao_Paulo",
         "HOOK_QUEUE_URL": "hooks",
         "HOOK_DEAD_LETTER_QUEUE_URL": "dead",
-        "FAILURE_QUEUE_URL": "failures",
+        "RECORD_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:records",
         "ALERT_TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:alerts",
         "LEDGER_TABLE_NAME": "ledger",
         "HOOK_SECRET_ARN": "hook",
@@ -209,7 +210,7 @@ def ending(case: CheckCase, aws: pytest.MonkeyPatch) -> Ending:
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
     )
     aws.setenv("HOOK_DEAD_LETTER_QUEUE_URL", dead)
-    aws.setenv("FAILURE_QUEUE_URL", failures)
+    aws.setenv("RECORD_TOPIC_ARN", record_topic(failures, f"records-{case.name}"))
     aws.setenv("LEDGER_TABLE_NAME", case.name)
     batch = event(f"checks/{case.name}.json")
     answer = load("check_invoice").handler(batch, CONTEXT)

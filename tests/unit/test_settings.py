@@ -44,7 +44,7 @@ CHECKER = {
     **STYLE,
     "HOOK_QUEUE_URL": "https://sqs.example/hook",
     "HOOK_DEAD_LETTER_QUEUE_URL": "https://sqs.example/dead",
-    "FAILURE_QUEUE_URL": "https://sqs.example/failures",
+    "RECORD_TOPIC_ARN": "arn:records",
     "ALERT_TOPIC_ARN": "arn:alerts",
     "LEDGER_TABLE_NAME": "ledger",
     "VTEX_CREDENTIALS_SECRET_ARN": "arn:credentials",
@@ -131,7 +131,7 @@ def test_the_checker_s_environment_is_read() -> None:
     assert CheckerSettings.read(CHECKER) == CheckerSettings(
         hook_queue_url="https://sqs.example/hook",
         dead_letter_queue_url="https://sqs.example/dead",
-        failure_queue_url="https://sqs.example/failures",
+        record_topic_arn="arn:records",
         alert_topic_arn="arn:alerts",
         ledger_table="ledger",
         credentials_secret_arn="arn:credentials",

@@ -46,6 +46,7 @@ OUTPUTS: dict[str, Any] = {
     "HookQueueUrl": {"Ref": "HookQueue"},
     "HookDeadLetterQueueUrl": {"Ref": "HookDeadLetterQueue"},
     "FailureQueueUrl": {"Ref": "FailureQueue"},
+    "RecordTopicArn": {"Ref": "RecordTopic"},
     "AlertTopicArn": {"Ref": "AlertTopic"},
     "OperationsTopicArn": {"Ref": "OperationsTopic"},
     "LedgerTableName": {"Ref": "LedgerTable"},
@@ -318,6 +319,8 @@ POLICIES = (
     "HookQueuePolicy",
     "HookDeadLetterQueuePolicy",
     "FailureQueuePolicy",
+    "UndeliveredRecordsQueuePolicy",
+    "RecordTopicPolicy",
     "AlertTopicPolicy",
     "OperationsTopicPolicy",
 )
@@ -330,18 +333,43 @@ def test_nothing_gets_in_but_over_tls(policy: str) -> None:
     assert [(one["Principal"], one["Condition"]) for one in denied] == [("*", {"Bool": {"aws:SecureTransport": False}})]
 
 
-@pytest.mark.parametrize("queue", ["HookQueue", "HookDeadLetterQueue", "FailureQueue"])
+QUEUES = ("HookQueue", "HookDeadLetterQueue", "FailureQueue", "UndeliveredRecordsQueue")
+
+
+@pytest.mark.parametrize("queue", QUEUES)
 def test_a_queue_is_encrypted_and_its_policy_outlives_the_stack_with_it(queue: str) -> None:
     assert properties(queue)["SqsManagedSseEnabled"] is True
     assert properties(f"{queue}Policy")["Queues"] == [{"Ref": queue}]
     assert template()["Resources"][f"{queue}Policy"]["DeletionPolicy"] == "RetainExceptOnCreate"
 
 
-@pytest.mark.parametrize("queue", ["HookQueue", "HookDeadLetterQueue", "FailureQueue"])
+@pytest.mark.parametrize("queue", QUEUES)
 def test_a_queue_s_policy_names_that_queue_alone_as_sqs_wants_it(queue: str) -> None:
-    (statement,) = properties(f"{queue}Policy")["PolicyDocument"]["Statement"]
+    statements = properties(f"{queue}Policy")["PolicyDocument"]["Statement"]
 
-    assert statement["Resource"] == {"Fn::GetAtt": f"{queue}.Arn"}
+    assert [one["Resource"] for one in statements] == [{"Fn::GetAtt": f"{queue}.Arn"}] * len(statements)
+
+
+@pytest.mark.parametrize("queue", ["FailureQueue", "UndeliveredRecordsQueue"])
+def test_sns_alone_may_send_records_and_of_the_record_topic_alone(queue: str) -> None:
+    (allowed,) = [s for s in properties(f"{queue}Policy")["PolicyDocument"]["Statement"] if s["Effect"] == "Allow"]
+
+    assert (allowed["Principal"], allowed["Action"]) == ({"Service": "sns.amazonaws.com"}, "sqs:SendMessage")
+    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Ref": "RecordTopic"}}}
+
+
+def test_the_failure_queue_gets_records_as_they_are_and_what_cannot_be_delivered_is_kept() -> None:
+    subscription = properties("FailureQueueSubscription")
+
+    assert (subscription["TopicArn"], subscription["RawMessageDelivery"]) == ({"Ref": "RecordTopic"}, True)
+    assert subscription["Endpoint"] == {"Fn::GetAtt": "FailureQueue.Arn"}
+    assert subscription["RedrivePolicy"] == {"deadLetterTargetArn": {"Fn::GetAtt": "UndeliveredRecordsQueue.Arn"}}
+
+
+def test_no_record_is_published_before_somebody_gets_it() -> None:
+    before = template()["Resources"]["CheckInvoiceFunction"]["DependsOn"]
+
+    assert {"FailureQueueSubscription", "FailureQueuePolicy", "UndeliveredRecordsQueuePolicy"} <= set(before)
 
 
 def test_topics_are_encrypted() -> None:

@@ -1,4 +1,4 @@
-"""Where results go: the failure queue, the alert topic, the dead-letter queue, and back to the hook queue.
+"""Where results go: the record topic, the alert topic, the dead-letter queue, and back to the hook queue.
 
 Batch calls are judged entry by entry: each says which of its entries got through.
 """
@@ -65,14 +65,14 @@ class Outlets:
         *,
         hook_queue: str,
         dead_letters: str,
-        failures: str,
+        records: str,
         alerts: str,
     ) -> None:
         self._make_sqs = sqs
         self._make_sns = sns
         self._hook_queue = hook_queue
         self._dead_letters = dead_letters
-        self._failures = failures
+        self._records = records
         self._alerts = alerts
 
     @cached_property
@@ -84,19 +84,21 @@ class Outlets:
         return self._make_sns()
 
     def send_records(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Send the records of these entries' reports to the failure queue; return the entries that got through."""
-        return _in_batches(
-            entries,
-            _record_entry,
-            lambda batch: _accepted(self._sqs.send_message_batch, QueueUrl=self._failures, Entries=batch),
-        )
+        """Publish the records of these entries' reports, for the failure queue and whoever else subscribed.
+
+        Returns the entries that got through.
+        """
+        return self._publish(self._records, entries, _record_entry)
 
     def publish_alerts(self, entries: Sequence[Entry]) -> list[Entry]:
         """Publish the alerts of these entries' reports; return the entries that got through."""
+        return self._publish(self._alerts, entries, _alert_entry)
+
+    def _publish(self, topic: str, entries: Sequence[Entry], form: Callable[[Entry], dict[str, Any]]) -> list[Entry]:
         return _in_batches(
             entries,
-            _alert_entry,
-            lambda batch: _accepted(self._sns.publish_batch, TopicArn=self._alerts, PublishBatchRequestEntries=batch),
+            form,
+            lambda batch: _accepted(self._sns.publish_batch, TopicArn=topic, PublishBatchRequestEntries=batch),
         )
 
     def return_to_queue(self, waits: Sequence[tuple[Message, float]]) -> list[Message]:
@@ -184,9 +186,14 @@ def _alert_entry(entry: Entry) -> dict[str, Any]:
 def _record_entry(entry: Entry) -> dict[str, Any]:
     if entry.report is None:
         raise ValueError("an entry without a report has no record to send")
+    codes = list(dict.fromkeys(problem["code"] for problem in json.loads(entry.report.record)["data"]["problems"]))
     return {
-        "MessageBody": entry.report.record,
-        "MessageAttributes": {"type": _string(entry.report.type), "account": _string(entry.ref.account)},
+        "Message": entry.report.record,
+        "MessageAttributes": {
+            "type": _string(entry.report.type),
+            "account": _string(entry.ref.account),
+            **({"codes": _strings(codes)} if codes else {}),
+        },
     }
 
 

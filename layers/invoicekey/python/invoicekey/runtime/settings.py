@@ -214,7 +214,7 @@ class CheckerSettings(_Settings):
 
     hook_queue_url: str = field(metadata=_by(_text, "HOOK_QUEUE_URL"))
     dead_letter_queue_url: str = field(metadata=_by(_text, "HOOK_DEAD_LETTER_QUEUE_URL"))
-    failure_queue_url: str = field(metadata=_by(_text, "FAILURE_QUEUE_URL"))
+    record_topic_arn: str = field(metadata=_by(_text, "RECORD_TOPIC_ARN"))
     alert_topic_arn: str = field(metadata=_by(_text, "ALERT_TOPIC_ARN"))
     ledger_table: str = field(metadata=_by(_text, "LEDGER_TABLE_NAME"))
     credentials_secret_arn: str = field(metadata=_by(_text, "VTEX_CREDENTIALS_SECRET_ARN"))
