@@ -33,6 +33,7 @@ from operations.commands import backfill, check, dismiss, explain, failures, red
 from operations.deployment.shop import Shop
 from operations.deployment.stack import Deployment
 from operations.terminal import cli
+from tests.ledger_table import make_ledger_table
 from tests.orders import cnova_order
 from tests.record_topic import record_topic
 
@@ -41,7 +42,24 @@ COMMANDS = (backfill, check, dismiss, explain, failures, redrive)
 ACCOUNT, REGION = "luxstore", "us-east-1"
 CREDENTIALS = {"app_key": "vtexappkey-of-ours", "app_token": "token-that-is-never-shown"}
 _STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x1b]*\x1b\\\\|[^\r\n]*\r(?!\n)")
-INDEXED = ("checked_at", "codes", "digest", "errors", "kind", "mended_at", "opened_at", "outcome", "set_aside")
+CHECKER = {
+    "VTEX_REQUESTS_PER_MINUTE": "60000",
+    "RETRY_BASE_SECONDS": "60",
+    "FUNCTION_TIMEOUT_SECONDS": "30",
+    "ALERT_LANGUAGE": "pt-BR",
+    "ALERT_TIMEZONE": "America/Sao_Paulo",
+    "ALERT_BURST": "5",
+    "ALERT_WINDOW_MINUTES": "15",
+    "CHAT_ALERTS": "no",
+    "POWERTOOLS_SERVICE_NAME": "invoicekey",
+    "DASHBOARD_URL": "https://console.example/dashboard",
+    "CNOVA_AFFILIATE_IDS": "VVJ",
+    "SELLER_TAX_IDS": "",
+    "INVOICE_GRACE_SECONDS": "600",
+    "KEY_GRACE_SECONDS": "0",
+    "TRACKING_GRACE_HOURS": "0",
+}
+"""What of the checker's environment is the same in every test."""
 
 
 class FakeDeployment(Deployment):
@@ -55,14 +73,14 @@ class FakeDeployment(Deployment):
         self.secrets = secrets
 
     def client(self, service: str, patience: Config | None = None) -> Any:
-        return _client(service)
+        return make_client(service)
 
     def read_secret(self, output: str) -> dict[str, Any]:
         return self.secrets[output]
 
 
 @cache
-def _client(service: str) -> Any:
+def make_client(service: str) -> Any:
     """Make a client once for all tests: to make one takes longer than most tests."""
     make: Any = boto3.client
     return make(service, region_name=REGION, aws_access_key_id="test", aws_secret_access_key="test")
@@ -152,7 +170,7 @@ class Desk:
 
     def log(self, group: str, at: datetime, **line: Any) -> None:
         """Let a function have logged a line."""
-        logs, name = _client("logs"), f"/aws/lambda/{group}"
+        logs, name = make_client("logs"), f"/aws/lambda/{group}"
         with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
             logs.create_log_group(logGroupName=name)
             logs.create_log_stream(logGroupName=name, logStreamName="s")
@@ -163,11 +181,11 @@ class Desk:
         """Put a dead letter there."""
         typed = {name: {"DataType": "String", "StringValue": text} for name, text in attributes.items()}
         url, body = self.deployment.outputs["HookDeadLetterQueueUrl"], own_event(OrderRef(ACCOUNT, order_id))
-        _client("sqs").send_message(QueueUrl=url, MessageBody=body, MessageAttributes=typed)
+        make_client("sqs").send_message(QueueUrl=url, MessageBody=body, MessageAttributes=typed)
 
     def messages(self, output: str) -> list[dict[str, Any]]:
         """Take what a queue holds."""
-        sqs = _client("sqs")
+        sqs = make_client("sqs")
         taken: list[dict[str, Any]] = []
         while batch := sqs.receive_message(
             QueueUrl=self.deployment.outputs[output],
@@ -206,12 +224,12 @@ def _terminal(columns: int) -> Iterator[None]:
 
 
 def _outputs() -> dict[str, str]:
-    sqs, sns = _client("sqs"), _client("sns")
+    sqs, sns = make_client("sqs"), make_client("sns")
     queues = {
         name: sqs.create_queue(QueueName=name)["QueueUrl"]
         for name in ("HookQueueUrl", "HookDeadLetterQueueUrl", "FailureQueueUrl")
     }
-    _make_table()
+    make_ledger_table(make_client("dynamodb"))
     topic = sns.create_topic(Name="alerts")["TopicArn"]
     return {
         **queues,
@@ -223,25 +241,6 @@ def _outputs() -> dict[str, str]:
     }
 
 
-def _make_table() -> None:
-    _client("dynamodb").create_table(
-        TableName="ledger",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "list", "list_at")],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "Lists",
-                "KeySchema": [
-                    {"AttributeName": "list", "KeyType": "HASH"},
-                    {"AttributeName": "list_at", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(INDEXED)},
-            }
-        ],
-    )
-
-
 def _environment(outputs: dict[str, str], vtex: VtexSimulator, settings: dict[str, str]) -> dict[str, str]:
     return {
         "HOOK_QUEUE_URL": outputs["HookQueueUrl"],
@@ -251,20 +250,6 @@ def _environment(outputs: dict[str, str], vtex: VtexSimulator, settings: dict[st
         "LEDGER_TABLE_NAME": outputs["LedgerTableName"],
         "VTEX_CREDENTIALS_SECRET_ARN": outputs["VtexCredentialsSecretArn"],
         "VTEX_BASE_URL": vtex.url + "/{account}",
-        "VTEX_REQUESTS_PER_MINUTE": "60000",
-        "RETRY_BASE_SECONDS": "1",
-        "FUNCTION_TIMEOUT_SECONDS": "30",
-        "ALERT_LANGUAGE": "pt-BR",
-        "ALERT_TIMEZONE": "America/Sao_Paulo",
-        "ALERT_BURST": "5",
-        "ALERT_WINDOW_MINUTES": "15",
-        "CHAT_ALERTS": "no",
-        "POWERTOOLS_SERVICE_NAME": "invoicekey",
-        "DASHBOARD_URL": "https://console.example/dashboard",
-        "CNOVA_AFFILIATE_IDS": "VVJ",
-        "SELLER_TAX_IDS": "",
-        "INVOICE_GRACE_SECONDS": "600",
-        "KEY_GRACE_SECONDS": "0",
-        "TRACKING_GRACE_HOURS": "0",
+        **CHECKER,
         **settings,
     }

@@ -1,24 +1,16 @@
 """The ledger's table as the template declares it, for tests over moto: its index shows what is projected, no more."""
 
-from pathlib import Path
 from typing import Any
 
 import boto3
-import yaml
 
-TEMPLATE = Path(__file__).parents[1] / "template.yaml"
+from operations.deployment.template import template
+
 NAME = "ledger"
 
 
-class _Plain(yaml.SafeLoader):
-    """Reads CloudFormation's YAML; what its own tags say is left out."""
-
-
-_Plain.add_multi_constructor("!", lambda loader, tag, node: None)
-
-
-def make_ledger_table() -> None:
+def make_ledger_table(client: Any = None) -> None:
     """Make the table."""
-    declared: dict[str, Any] = yaml.load(TEMPLATE.read_text(encoding="utf-8"), _Plain)["Resources"]["LedgerTable"]
+    declared = template()["Resources"]["LedgerTable"]["Properties"]
     keys = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
-    boto3.client("dynamodb").create_table(TableName=NAME, **{key: declared["Properties"][key] for key in keys})
+    (client or boto3.client("dynamodb")).create_table(TableName=NAME, **{key: declared[key] for key in keys})

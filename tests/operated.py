@@ -9,13 +9,11 @@ import io
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-import boto3
 import moto.backends
 import pytest
 from botocore.config import Config
@@ -29,6 +27,8 @@ from operations.deployment.shop import Shop
 from operations.deployment.stack import Deployment
 from operations.deployment.template import version
 from operations.terminal import cli
+from tests.desk import CHECKER, REGION, Said, make_client
+from tests.ledger_table import make_ledger_table
 from tests.record_topic import record_topic
 
 COMMANDS = (alarms, alerts, doctor, hook, secrets, setup)
@@ -37,7 +37,8 @@ ACCOUNT, APP_KEY, APP_TOKEN = "luxstore", "key-of-ours", "token-of-ours"
 KEYS = {"app_key": APP_KEY, "app_token": APP_TOKEN}
 CURRENT, PREVIOUS = "the-current-secret", "the-previous-secret"
 EMAIL = "shop@example.com"
-REGION = "us-east-1"
+
+NO_HEADERS: dict[str, Any] = {"ResponseMetadata": {"HTTPHeaders": {}}}
 
 type Json = dict[str, Any]
 
@@ -71,22 +72,13 @@ class OperatedDeployment(Deployment):
     def __init__(self, stack: str = "invoicekey") -> None:
         super().__init__(stack)
         self.told: dict[str, Told] = {}
-
         self.patiences: list[tuple[str, Config]] = []
 
     def client(self, service: str, patience: Config | None = None) -> Any:
         """Return what was told of a service, else moto's client of it."""
         if patience:
             self.patiences.append((service, patience))
-        return self.told.get(service) or _client(service)
-
-
-@cache
-def _client(service: str) -> Any:
-    """Make a client once for all tests: to make one takes longer than most tests."""
-    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    make: Any = boto3.client
-    return make(service, region_name=REGION, **keys)
+        return self.told.get(service) or make_client(service)
 
 
 @dataclass
@@ -98,10 +90,17 @@ class Operated:
     vtex: VtexSimulator
     hook_url: str
     environments: dict[str, dict[str, str]]
+    said: Said = field(default_factory=lambda: Said(0, "", ""))
+    """What the last command said."""
 
     def run(self, *arguments: str) -> int:
-        """Run a command as an operator does; each run takes the stack apart anew."""
-        return cli.run(arguments)
+        """Run a command as an operator does, which never shows a secret; each run takes the stack apart anew."""
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = cli.run(arguments)
+        self.said = Said(code, out.getvalue(), err.getvalue())
+        assert not [secret for secret in (APP_KEY, APP_TOKEN, CURRENT, PREVIOUS) if secret in self.said.all]
+        return code
 
     def secret(self, output: str) -> Json:
         """Return a secret as it is now."""
@@ -116,6 +115,13 @@ class Operated:
         told = self.deployment.told.setdefault(service, Told())
         told.answers |= answers
         return told
+
+    def list_resources_in_pages(self) -> None:
+        """Let CloudFormation list the stack's resources in two pages."""
+        listed = self.deployment.told["cloudformation"].answers["list_stack_resources"]
+        first, *rest = listed["StackResourceSummaries"]
+        pages = {None: {"StackResourceSummaries": [first], "NextToken": "2"}, "2": {"StackResourceSummaries": rest}}
+        self.tell("cloudformation", list_stack_resources=lambda **a: {**pages[a.get("NextToken")], **NO_HEADERS})
 
     @property
     def notes(self) -> RegistrationStates:
@@ -188,7 +194,7 @@ def _operated(vtex: VtexSimulator, hook_url: str) -> Operated:
                     {"LogicalResourceId": name, "PhysicalResourceId": name, "ResourceType": kind}
                     for name, kind in RESOURCES.items()
                 ],
-                "ResponseMetadata": {"HTTPHeaders": {}},
+                **NO_HEADERS,
             },
         ),
         "lambda": Told(
@@ -230,26 +236,11 @@ def _resources(deployment: Deployment, hook_url: str) -> dict[str, str]:
         "HookSecretArn": {"current": CURRENT, "previous": ""},
         "VtexCredentialsSecretArn": {ACCOUNT: KEYS},
     }
-    deployment.client("dynamodb").create_table(
-        TableName="ledger",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "list", "list_at")],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "Lists",
-                "KeySchema": [
-                    {"AttributeName": "list", "KeyType": "HASH"},
-                    {"AttributeName": "list_at", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
     queues = {
         name: sqs.create_queue(QueueName=name)["QueueUrl"]
         for name in ("HookQueueUrl", "HookDeadLetterQueueUrl", "FailureQueueUrl")
     }
+    make_ledger_table(make_client("dynamodb"))
     return {
         "HookUrl": hook_url,
         "Version": version(),
@@ -275,22 +266,10 @@ def _environments(vtex: VtexSimulator, hook_url: str, outputs: dict[str, str]) -
         "ALERT_LANGUAGE": "en",
         "POWERTOOLS_SERVICE_NAME": "invoicekey",
     }
-    checker = {
+    queues = {
         "HOOK_QUEUE_URL": outputs["HookQueueUrl"],
         "HOOK_DEAD_LETTER_QUEUE_URL": outputs["HookDeadLetterQueueUrl"],
         "RECORD_TOPIC_ARN": outputs["RecordTopicArn"],
-        "RETRY_BASE_SECONDS": "60",
-        "FUNCTION_TIMEOUT_SECONDS": "30",
-        "ALERT_TIMEZONE": "America/Sao_Paulo",
-        "ALERT_BURST": "5",
-        "ALERT_WINDOW_MINUTES": "15",
-        "CHAT_ALERTS": "no",
-        "DASHBOARD_URL": "https://console.example/dashboard",
-        "CNOVA_AFFILIATE_IDS": "VVJ",
-        "SELLER_TAX_IDS": "",
-        "INVOICE_GRACE_SECONDS": "600",
-        "KEY_GRACE_SECONDS": "0",
-        "TRACKING_GRACE_HOURS": "0",
     }
     guard = {
         "WATCHED_STATUSES": "invoiced",
@@ -298,4 +277,4 @@ def _environments(vtex: VtexSimulator, hook_url: str, outputs: dict[str, str]) -
         "HOOK_SECRET_ARN": outputs["HookSecretArn"],
         "OPERATIONS_TOPIC_ARN": outputs["OperationsTopicArn"],
     }
-    return {"CheckInvoiceFunction": shared | checker, "GuardHookFunction": shared | guard}
+    return {"CheckInvoiceFunction": CHECKER | shared | queues, "GuardHookFunction": shared | guard}

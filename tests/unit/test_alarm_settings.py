@@ -3,9 +3,11 @@
 How CloudWatch evaluates is modelled after its documentation, and was not seen: sliding windows, looked at each minute.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import cache
+from operator import itemgetter
 from types import CodeType
 from typing import Any
 
@@ -24,7 +26,7 @@ AN_HOUR, A_DAY, A_WEEK = 60, 24 * 60, 7 * 24 * 60
 
 
 type Points = Mapping[str, Sequence[tuple[float, float]]]
-"""By metric, when in minutes a value was written, and the value."""
+"""By metric, when in minutes a value was written, in order, and the value."""
 
 
 def state_at(alarm: str, points: Points, now: float) -> bool:
@@ -43,11 +45,11 @@ def _value(
     """Return the value of a period, counted back from now; None where there is no data for it."""
     found: dict[str, float] = {}
     for name, one in reads.items():
-        end = now - back * one.minutes
-        values = [value for at, value in points.get(one.name, ()) if end - one.minutes < at <= end]
-        if not values:
+        end, series = now - back * one.minutes, points.get(one.name, ())
+        first, behind = (bisect_right(series, at, key=itemgetter(0)) for at in (end - one.minutes, end))
+        if first == behind:
             return None
-        found[name] = statistic(one.statistic, values)
+        found[name] = statistic(one.statistic, [value for _, value in series[first:behind]])
     if "Metrics" not in alarm:
         return found["share"]
     (expression,) = [metric["Expression"] for metric in alarm["Metrics"] if "Expression" in metric]
@@ -114,9 +116,8 @@ def rings_at_each_run_at_the_latest(alarm: str) -> None:
     for every in SCHEDULES:
         for lasts in (0, LONGEST_RUN):
             window = window_of(alarm) * properties(alarm)["EvaluationPeriods"]
-            until = 3 * max(every, window)
-            seen = states(alarm, of_a_shop_in_trouble(alarm, every, until, lasts=lasts), 0, until)
-            settled = seen[max(every, window) :]
+            begin, until = max(every, window), 3 * max(every, window)
+            settled = states(alarm, of_a_shop_in_trouble(alarm, every, until, lasts=lasts), begin, until)
             assert all(any(settled[at : at + every]) for at in range(0, len(settled) - every + 1, every)), every
             if every <= window - LONGEST_RUN and every <= AN_HOUR:
                 assert all(settled), f"rings anew at each run, every {every} minutes"

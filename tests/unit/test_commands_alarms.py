@@ -13,7 +13,7 @@ import pytest
 
 from operations.health.alarms import BETWEEN_LOOKS_SECONDS, OVER, REASON, pick, telling, try_alarm
 from operations.terminal.findings import Section, State
-from tests.operated import EMAIL, RESOURCES, Operated, Told, denied, operated
+from tests.operated import EMAIL, Operated, denied, operated
 
 OPERATIONS = "OperationsTopicArn"
 NO_POLICY = (
@@ -125,11 +125,9 @@ def states(section: Section) -> list[State]:
 # ---- What comes of it
 
 
-def test_an_alarm_that_reaches_its_topic_is_well_and_is_put_back(
-    stack: Operated, watch: CloudWatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_alarm_that_reaches_its_topic_is_well_and_is_put_back(stack: Operated, watch: CloudWatch) -> None:
     assert stack.run("alarms", "test") == 0
-    shown = capsys.readouterr().out
+    shown = stack.said.out
     assert f"email {EMAIL} is told" in shown
     assert f"gets a message of DeadLettersAlarm now, with the reason “{REASON}”" in shown
     assert "DeadLettersAlarm rang, and CloudWatch told OperationsTopicArn" in shown
@@ -155,11 +153,11 @@ def test_whoever_gets_the_message_reads_that_it_is_a_test(stack: Operated, watch
     ],
 )
 def test_an_alarm_that_reaches_nobody_is_told_with_its_cause_and_what_mends_it(
-    refusal: str, mends: str, stack: Operated, watch: CloudWatch, capsys: pytest.CaptureFixture[str]
+    refusal: str, mends: str, stack: Operated, watch: CloudWatch
 ) -> None:
     watch.refusal = refusal
     assert stack.run("alarms", "test") == 3
-    shown = capsys.readouterr().out
+    shown = stack.said.out
     assert refusal[:40] in shown
     assert mends in shown
     assert watch.alarms["DeadLettersAlarm"]["StateValue"] == "OK"
@@ -195,22 +193,15 @@ def test_what_an_earlier_ring_came_to_is_not_taken_for_this_one_s(stack: Operate
 # ---- It is returned to the queue, whatever happens
 
 
-def test_interrupted_the_alarm_is_put_back(stack: Operated, watch: CloudWatch, monkeypatch: pytest.MonkeyPatch) -> None:
-    watch.takes = 1000.0
-
+@pytest.mark.parametrize("state", ["OK", "INSUFFICIENT_DATA"])
+def test_interrupted_the_alarm_gets_the_state_that_it_had(state: str, stack: Operated, watch: CloudWatch) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    watch.meanwhile = interrupt
+    watch.put("DeadLettersAlarm", state)
+    watch.takes, watch.meanwhile = 1000.0, interrupt
     with pytest.raises(KeyboardInterrupt):
         tried(stack, watch)
-    assert watch.alarms["DeadLettersAlarm"]["StateValue"] == "OK"
-
-
-@pytest.mark.parametrize("state", ["OK", "INSUFFICIENT_DATA"])
-def test_an_alarm_gets_the_state_that_it_had(state: str, stack: Operated, watch: CloudWatch) -> None:
-    watch.put("DeadLettersAlarm", state)
-    tried(stack, watch)
     assert watch.alarms["DeadLettersAlarm"]["StateValue"] == state
 
 
@@ -239,12 +230,10 @@ def test_an_alarm_that_cannot_be_put_back_is_told_with_the_command_for_it(stack:
     assert "aws cloudwatch set-alarm-state --alarm-name DeadLettersAlarm --state-value OK" in finding.says
 
 
-def test_who_may_not_set_an_alarm_is_told_so(
-    stack: Operated, watch: CloudWatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_who_may_not_set_an_alarm_is_told_so(stack: Operated, watch: CloudWatch) -> None:
     stack.tell("cloudwatch", set_alarm_state=denied("SetAlarmState"))
     assert stack.run("alarms", "test") == 1
-    assert "your AWS identity may not do that" in capsys.readouterr().out
+    assert "your AWS identity may not do that" in stack.said.out
 
 
 # ---- Which alarm
@@ -270,21 +259,19 @@ def test_the_window_of_an_alarm_of_metric_math_is_that_of_its_metrics(stack: Ope
 
 @pytest.mark.parametrize(
     ("named", "says"),
-    [("DeadLettersAlarm", "is ringing"), ("NoSuchAlarm", "has no alarm 'NoSuchAlarm'"), ("QuietAlarm", "disabled")],
+    [
+        ("--alarm DeadLettersAlarm", "is ringing"),
+        ("--alarm NoSuchAlarm", "has no alarm 'NoSuchAlarm'"),
+        ("--alarm QuietAlarm", "disabled"),
+        ("", "There is no alarm to try"),
+    ],
 )
-def test_an_alarm_that_must_not_be_tried_is_refused(
-    named: str, says: str, stack: Operated, watch: CloudWatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_alarm_that_must_not_be_tried_is_refused(named: str, says: str, stack: Operated, watch: CloudWatch) -> None:
     watch.put("DeadLettersAlarm", "ALARM")
     watch.put("QuietAlarm", ActionsEnabled=False)
-    assert stack.run("alarms", "test", "--alarm", named) == 1
-    assert says in capsys.readouterr().err
+    assert stack.run("alarms", "test", *named.split()) == 1
+    assert says in stack.said.err
     assert not [name for name, _ in stack.deployment.told["cloudwatch"].asked if name == "set_alarm_state"]
-
-
-def test_where_every_alarm_rings_none_is_tried(stack: Operated, watch: CloudWatch) -> None:
-    watch.put("DeadLettersAlarm", "ALARM")
-    assert stack.run("alarms", "test") == 1
 
 
 def test_a_part_of_another_alarm_is_not_tried(stack: Operated, watch: CloudWatch) -> None:
@@ -293,16 +280,8 @@ def test_a_part_of_another_alarm_is_not_tried(stack: Operated, watch: CloudWatch
 
 
 def test_a_stack_of_many_pages_is_read_to_its_end(stack: Operated, watch: CloudWatch) -> None:
-    summaries = [
-        {"LogicalResourceId": name, "PhysicalResourceId": name, "ResourceType": kind}
-        for name, kind in RESOURCES.items()
-    ]
-    pages = {
-        None: {"StackResourceSummaries": summaries[:-2], "NextToken": "2"},
-        "2": {"StackResourceSummaries": summaries[-2:]},
-    }
     watch.put("QuietAlarm", AlarmRule='ALARM("a")')
-    stack.deployment.told["cloudformation"] = Told(list_stack_resources=lambda **asked: pages[asked.get("NextToken")])
+    stack.list_resources_in_pages()
     assert [one.name for one in telling(stack.shop)] == ["DeadLettersAlarm", "QuietAlarm"]
 
 

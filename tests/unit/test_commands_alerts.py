@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from operations.deployment.stack import Hearing, Subscription
-from tests.operated import ACCOUNT, EMAIL, Operated, denied, operated
+from tests.operated import ACCOUNT, EMAIL, Operated, Told, denied, operated
 
 ALERTS, OPERATIONS = "AlertTopicArn", "OperationsTopicArn"
 
@@ -17,14 +17,10 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Operated]:
         yield made
 
 
-def heard(stack: Operated, *topics: str) -> None:
-    for topic in topics:
-        stack.subscribe(topic)
-
-
-def test_a_test_alert_is_published_as_alerts_are(stack: Operated) -> None:
-    heard(stack, ALERTS)
+def test_a_test_alert_is_published_as_alerts_are_and_who_hears_it_is_said(stack: Operated) -> None:
+    stack.subscribe(ALERTS)
     assert stack.run("alerts", "test") == 0
+    assert EMAIL in stack.said.out
     [(_, message, subject, attributes, *_)] = stack.published(ALERTS)
     told = json.loads(message) if isinstance(message, str) and message.startswith("{") else {"default": message}
     assert subject.startswith(f"{ACCOUNT}: ")
@@ -34,31 +30,24 @@ def test_a_test_alert_is_published_as_alerts_are(stack: Operated) -> None:
 
 
 def test_the_operations_topic_is_tested_where_it_is_asked_for(stack: Operated) -> None:
-    heard(stack, ALERTS, OPERATIONS)
+    stack.subscribe(ALERTS)
+    stack.subscribe(OPERATIONS)
     stack.run("alerts", "test")
     assert not stack.published(OPERATIONS)
     assert stack.run("alerts", "test", "--operations") == 0
     assert len(stack.published(OPERATIONS)) == 1
 
 
-def test_who_hears_it_is_said(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
-    heard(stack, ALERTS)
-    stack.run("alerts", "test")
-    assert EMAIL in capsys.readouterr().out
-
-
-def test_nobody_listening_is_something_to_do(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nobody_listening_is_something_to_do(stack: Operated) -> None:
     assert stack.run("alerts", "test") == 3
-    assert "AlertEmail" in capsys.readouterr().out
+    assert "AlertEmail" in stack.said.out
 
 
-def test_an_unconfirmed_subscription_is_something_to_do(
-    stack: Operated, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unconfirmed_subscription_is_something_to_do(stack: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
     subscribed = [Subscription("email", EMAIL, Hearing.PENDING), Subscription("sms", "+55", Hearing.CONFIRMED)]
     monkeypatch.setattr(stack.deployment, "subscriptions", lambda _: subscribed)
     assert stack.run("alerts", "test") == 3
-    told = capsys.readouterr().out
+    told = stack.said.out
     assert f"{EMAIL} has not confirmed" in told
     assert "after two days" in told
 
@@ -76,40 +65,31 @@ def test_who_has_unsubscribed_is_told_and_is_only_something_to_do_where_nobody_e
     code: int,
     told: str,
     stack: Operated,
-    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     subscribed = [Subscription("email", EMAIL, Hearing.DELETED), *others]
     monkeypatch.setattr(stack.deployment, "subscriptions", lambda _: subscribed)
     assert stack.run("alerts", "test") == code
-    said = capsys.readouterr().out
+    said = stack.said.out
     assert f"{EMAIL} has unsubscribed" in said
     assert f"{EMAIL} has not confirmed" not in said
     assert told in said
 
 
-def test_of_a_web_address_the_host_alone_is_shown(
-    stack: Operated, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_a_web_address_the_host_alone_is_shown(stack: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
     address = "https://hooks.chat.example/services/T0/a-secret"
     subscribed = [Subscription("https", address, Hearing.CONFIRMED)]
     monkeypatch.setattr(stack.deployment, "subscriptions", lambda _: subscribed)
     stack.run("alerts", "test")
-    text = capsys.readouterr().out
+    text = stack.said.out
     assert "hooks.chat.example" in text
     assert "a-secret" not in text
 
 
-def test_who_may_not_publish_is_told_so(
-    stack: Operated, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    heard(stack, ALERTS)
-    monkeypatch.setattr(stack.deployment.client("sns"), "publish", refusing)
+def test_who_may_not_publish_is_told_so(stack: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.subscribe(ALERTS)
+    monkeypatch.setattr(stack.deployment.client("sns"), "publish", Told(publish=denied("Publish")).publish)
     assert stack.run("alerts", "test") == 1
-    text = capsys.readouterr().out
+    text = stack.said.out
     assert "not sent" in text
     assert "may not do that" in text
-
-
-def refusing(**_: object) -> None:
-    raise denied("Publish")

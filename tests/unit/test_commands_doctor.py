@@ -12,8 +12,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from invoicekey.ledger.entries import Entry, Ledger
-from invoicekey.ledger.table import Table
+from invoicekey.ledger.entries import Entry
 from invoicekey.rules.notification import OrderRef
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.vtex.client import Answer, Vtex
@@ -22,7 +21,7 @@ from local.vtex_simulator import Fault
 from operations.deployment.template import version
 from operations.health import account as health_at_vtex
 from operations.terminal.findings import Finding, Section, State, show
-from tests.operated import ACCOUNT, APP_KEY, APP_TOKEN, CURRENT, KEYS, RESOURCES, Operated, Told, denied, operated
+from tests.operated import ACCOUNT, KEYS, RESOURCES, Operated, Told, denied, operated
 
 ALERTS, OPERATIONS = "AlertTopicArn", "OperationsTopicArn"
 NOW = datetime.now(UTC)
@@ -36,7 +35,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Operated]:
         made.subscribe(OPERATIONS)
         made.run("hook", "install")
         invoiced(made, "VVJ", count=3)
-        made.tell("cloudwatch", get_metric_statistics={"Datapoints": [{"Timestamp": NOW, "Sum": 3.0}]})
+        made.tell("cloudwatch", get_metric_statistics=heard(0))
         yield made
 
 
@@ -51,33 +50,42 @@ def invoiced(
         stack.vtex.put_order({**document, "orderId": order_id, "affiliateId": affiliate, "invoicedDate": at})
 
 
-def findings(stack: Operated, capsys: pytest.CaptureFixture[str], code: int) -> list[dict[str, Any]]:
+def findings(stack: Operated, code: int) -> list[dict[str, Any]]:
     """Run doctor for machines, and return what it found."""
-    capsys.readouterr()
     assert stack.run("doctor", "--json") == code
-    shown = capsys.readouterr().out
-    assert not [secret for secret in (APP_KEY, APP_TOKEN, CURRENT) if secret in shown]
-    found: list[dict[str, Any]] = json.loads(shown)["findings"]
+    found: list[dict[str, Any]] = stack.said.json["findings"]
     return found
+
+
+def failing(order_id: str, opened: datetime) -> Entry:
+    return Entry(
+        OrderRef(ACCOUNT, order_id), first_seen_at=opened, checked_at=NOW, outcome="failing",
+        errors_reported="f" * 64, opened_at=opened, recheck_at=NOW,
+    )  # fmt: skip
 
 
 def to_do(found: list[dict[str, Any]]) -> list[str]:
     return [f"{one['says']} → {one['to_do']}" for one in found if one["state"] == "to_do"]
 
 
-@pytest.fixture
-def left_to_do(stack: Operated, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """Return what runs doctor and returns the one thing that it says is to be done."""
-
-    def run() -> str:
-        (only,) = to_do(findings(stack, capsys, 3))
-        return only
-
-    return run
+def left_to_do(stack: Operated) -> str:
+    """Run doctor, and return the one thing that it says is to be done."""
+    (only,) = to_do(findings(stack, 3))
+    return only
 
 
-def test_where_all_is_well_nothing_is_to_do(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
-    found = findings(stack, capsys, 0)
+def unknown(stack: Operated) -> list[dict[str, Any]]:
+    """Run doctor, and return what it could not find out."""
+    return [one for one in findings(stack, 1) if one["state"] == "unknown"]
+
+
+def says(stack: Operated, code: int = 0) -> str:
+    """Run doctor, and return all that it says."""
+    return "\n".join(one["says"] for one in findings(stack, code))
+
+
+def test_where_all_is_well_nothing_is_to_do(stack: Operated) -> None:
+    found = findings(stack, 0)
     assert not [one for one in found if one["state"] in {"to_do", "unknown"}]
     assert {one["section"] for one in found} == {
         "AWS",
@@ -89,11 +97,11 @@ def test_where_all_is_well_nothing_is_to_do(stack: Operated, capsys: pytest.Capt
     }
 
 
-def test_people_read_the_same_lines(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
-    says = [one["says"] for one in findings(stack, capsys, 0)]
+def test_people_read_the_same_lines(stack: Operated) -> None:
+    seen = says(stack)
     assert stack.run("doctor") == 0
-    text = capsys.readouterr().out
-    assert not [line for line in says if line not in text]
+    text = stack.said.out
+    assert not [line for line in seen.splitlines() if line not in text]
 
 
 def test_nothing_is_changed_by_looking(stack: Operated) -> None:
@@ -102,32 +110,51 @@ def test_nothing_is_changed_by_looking(stack: Operated) -> None:
     assert {call.method for call in stack.vtex.calls()} == {"GET"}
 
 
-def test_a_stack_that_is_not_there_is_said_in_one_line(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stack_that_is_not_there_is_said_in_one_line(stack: Operated) -> None:
     del stack.deployment.__dict__["outputs"]
     stack.deployment.told["cloudformation"] = Told(describe_stacks=denied("DescribeStacks"))
-    capsys.readouterr()
     assert stack.run("doctor") == 1
-    assert capsys.readouterr().err.count("\n") == 1
+    assert stack.said.err.count("\n") == 1
 
 
 # ---- AWS
 
 
-def test_a_stack_of_another_version_than_the_command_is_told(
-    stack: Operated, left_to_do: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+def heard(*hours_ago: int) -> dict[str, Any]:
+    """Return CloudWatch's figures of hooks that came so many hours ago."""
+    return {"Datapoints": [{"Timestamp": NOW - timedelta(hours=hours), "Sum": 1.0} for hours in hours_ago]}
+
+
+@pytest.mark.parametrize(
+    ("befalls", "told"),
+    [
+        (
+            lambda stack: stack.deployment.outputs.update(Version="0.9.9"),
+            f"the stack is of version 0.9.9, this command of {version()} → make deploy from",
+        ),
+        (
+            lambda stack: stack.deployment.outputs.pop("Version"),
+            f"the stack is of an older version, this command of {version()} → ",
+        ),
+        (lambda stack: stack.tell("scheduler", get_schedule={"State": "DISABLED"}), "GuardHookFunctionGuard"),
+        (lambda stack: stack.keep("VtexCredentialsSecretArn", {}), "→ invoicekey setup"),
+        (lambda stack: stack.tell("cloudwatch", get_metric_statistics=heard(90, 50)), "72 hours"),
+        (lambda stack: stack.vtex.hooks.clear(), f"→ invoicekey hook install --account {ACCOUNT}"),
+        (
+            lambda stack: invoiced(stack, "CSB", 2, events.CNOVA_UNKNOWN_TO_THE_SETTING),
+            'CnovaAffiliateIds="VVJ,CSB"',
+        ),
+    ],
+    ids=["version", "no-version", "schedule", "no-credentials", "long-quiet", "no-hook", "smells-of-cnova"],
+)
+def test_what_is_wrong_is_the_one_thing_to_do(
+    befalls: Callable[[Operated], object], told: str, stack: Operated
 ) -> None:
-    monkeypatch.setitem(stack.deployment.outputs, "Version", "0.9.9")
-    assert left_to_do().startswith(f"the stack is of version 0.9.9, this command of {version()} → make deploy from")
+    befalls(stack)
+    assert told in left_to_do(stack)
 
 
-def test_a_stack_that_tells_no_version_is_an_older_one(
-    stack: Operated, left_to_do: Callable[[], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delitem(stack.deployment.outputs, "Version")
-    assert left_to_do().startswith(f"the stack is of an older version, this command of {version()} → ")
-
-
-def test_a_function_that_did_not_update_is_named(stack: Operated, left_to_do: Callable[[], str]) -> None:
+def test_a_function_that_did_not_update_is_named(stack: Operated) -> None:
     whole = stack.deployment.told["lambda"].answers["get_function_configuration"]
 
     def broken(**named: str) -> Any:
@@ -135,25 +162,18 @@ def test_a_function_that_did_not_update_is_named(stack: Operated, left_to_do: Ca
         return whole(**named) | (failed if named["FunctionName"] == "GuardHookFunction" else {})
 
     stack.tell("lambda", get_function_configuration=broken)
-    assert "GuardHookFunction is Active, its last update Failed: no such layer" in left_to_do()
+    assert "GuardHookFunction is Active, its last update Failed: no such layer" in left_to_do(stack)
 
 
-def test_a_disabled_event_source_is_told_with_its_cure(
-    stack: Operated, left_to_do: Callable[[], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disabled_event_source_is_told_with_its_cure(stack: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(stack.deployment), "aws_options", " --profile shop")
     stack.tell("lambda", get_event_source_mapping={"State": "Disabled"})
-    assert left_to_do().endswith(
+    assert left_to_do(stack).endswith(
         "aws lambda update-event-source-mapping --enabled --uuid CheckInvoiceFunctionHookQueue --profile shop"
     )
 
 
-def test_a_disabled_schedule_is_named(stack: Operated, left_to_do: Callable[[], str]) -> None:
-    stack.tell("scheduler", get_schedule={"State": "DISABLED"})
-    assert "GuardHookFunctionGuard" in left_to_do()
-
-
-def test_an_alarm_that_rings_is_told_with_its_section(stack: Operated, left_to_do: Callable[[], str]) -> None:
+def test_an_alarm_that_rings_is_told_with_its_section(stack: Operated) -> None:
     alarm = {
         "AlarmName": "DeadLettersAlarm",
         "AlarmDescription": "Events wait for a person. See docs/runbook.md#dead-letters",
@@ -163,7 +183,7 @@ def test_an_alarm_that_rings_is_told_with_its_section(stack: Operated, left_to_d
     still = {**alarm, "AlarmName": "QuietAlarm", "StateValue": "OK"}
     part = {"AlarmName": "NothingHeard", "AlarmDescription": "A part.", "AlarmActions": []}
     stack.tell("cloudwatch", describe_alarms={"MetricAlarms": [alarm, part], "CompositeAlarms": [still]})
-    assert left_to_do() == "DeadLettersAlarm: Events wait for a person. → see docs/runbook.md#dead-letters"
+    assert left_to_do(stack) == "DeadLettersAlarm: Events wait for a person. → see docs/runbook.md#dead-letters"
 
 
 def action(state: str, days_ago: int, **data: str) -> dict[str, Any]:
@@ -177,87 +197,69 @@ def action(state: str, days_ago: int, **data: str) -> dict[str, Any]:
     }
 
 
-def test_an_alarm_that_told_nobody_when_it_last_rang_is_told(stack: Operated, left_to_do: Callable[[], str]) -> None:
+def test_an_alarm_that_told_nobody_when_it_last_rang_is_told_until_that_is_mended(stack: Operated) -> None:
     alarm = {"AlarmName": "DeadLettersAlarm", "AlarmActions": ["arn"], "StateValue": "OK"}
     why = "CloudWatch Alarms is not authorized to perform: SNS:Publish on resource: arn:aws:sns:…"
-    history = {"AlarmHistoryItems": [action("Failed", 1, error=why), action("Succeeded", 2)]}
-    stack.tell("cloudwatch", describe_alarms={"MetricAlarms": [alarm]}, describe_alarm_history=history)
+    history = [action("Failed", 2, error=why), action("Succeeded", 3)]
+    stack.tell(
+        "cloudwatch",
+        describe_alarms={"MetricAlarms": [alarm]},
+        describe_alarm_history=lambda **_: {"AlarmHistoryItems": history},
+    )
 
-    told = left_to_do()
+    told = left_to_do(stack)
 
     assert told.startswith("DeadLettersAlarm rang on ")
     assert "told nobody: CloudWatch Alarms is not authorized to perform: SNS:Publish" in told
     assert told.endswith("then invoicekey alarms test --alarm DeadLettersAlarm")
-
-
-def test_a_failure_that_was_mended_since_is_not_told(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
-    alarm = {"AlarmName": "DeadLettersAlarm", "AlarmActions": ["arn"], "StateValue": "OK"}
-    history = {"AlarmHistoryItems": [action("Succeeded", 1), action("Failed", 2, error="no")]}
-    stack.tell("cloudwatch", describe_alarms={"MetricAlarms": [alarm]}, describe_alarm_history=history)
-
-    findings(stack, capsys, 0)
+    history.insert(0, action("Succeeded", 1))
+    findings(stack, 0)
 
 
 @pytest.mark.parametrize(("seconds", "is_told"), [(5, False), (200, True), (-200, True)])
-def test_clocks_that_differ_are_told(
-    seconds: int, is_told: bool, stack: Operated, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_clocks_that_differ_are_told(seconds: int, is_told: bool, stack: Operated) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
     listed = stack.deployment.told["cloudformation"].answers["list_stack_resources"]
     stack.tell("cloudformation", list_stack_resources={**listed, "ResponseMetadata": {"HTTPHeaders": {"date": date}}})
-    told = to_do(findings(stack, capsys, 3 if is_told else 0))
+    told = to_do(findings(stack, 3 if is_told else 0))
     assert [("behind" if seconds > 0 else "ahead of") in line for line in told] == [True] * is_told
 
 
-def test_what_may_not_be_looked_at_exits_1(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_may_not_be_looked_at_exits_1(stack: Operated) -> None:
     stack.tell("scheduler", get_schedule=denied("GetSchedule"))
-    (unknown,) = [one for one in findings(stack, capsys, 1) if one["state"] == "unknown"]
-    assert "GetSchedule" in unknown["says"]
-    assert "may not do that" in unknown["says"]
+    (only,) = unknown(stack)
+    assert "GetSchedule" in only["says"]
+    assert "may not do that" in only["says"]
 
 
 def test_without_the_right_to_read_the_secrets_the_rest_is_looked_at(
-    stack: Operated, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    stack: Operated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stack.deployment.client("secretsmanager"), "get_secret_value", refusing)
-    found = findings(stack, capsys, 1)
+    refusing = Told(get_secret_value=denied("GetSecretValue"))
+    monkeypatch.setattr(stack.deployment.client("secretsmanager"), "get_secret_value", refusing.get_secret_value)
+    found = findings(stack, 1)
     assert "all 3 functions are active" in [one["says"] for one in found]
     assert [one["section"] for one in found if one["state"] == "unknown"] == ["Secrets", "Secrets"]
 
 
-def refusing(**_: object) -> None:
-    raise denied("GetSecretValue")
-
-
-def test_resources_are_listed_page_by_page(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
-    listed = stack.deployment.told["cloudformation"].answers["list_stack_resources"]
-    first, *rest = listed["StackResourceSummaries"]
-
-    def paged(**named: str) -> Any:
-        page = {"StackResourceSummaries": rest} if "NextToken" in named else {
-            "StackResourceSummaries": [first], "NextToken": "2"
-        }  # fmt: skip
-        return {**page, "ResponseMetadata": {}}
-
-    stack.tell("cloudformation", list_stack_resources=paged)
+def test_resources_are_listed_page_by_page(stack: Operated) -> None:
+    stack.list_resources_in_pages()
     functions = sum(kind == "AWS::Lambda::Function" for kind in RESOURCES.values())
-    assert f"all {functions} functions are active" in [one["says"] for one in findings(stack, capsys, 0)]
+    assert f"all {functions} functions are active" in says(stack)
 
 
 # ---- Who is told, and by which secrets
 
 
-def test_a_topic_that_nobody_hears_is_told(
-    stack: Operated, left_to_do: Callable[[], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_topic_that_nobody_hears_is_told(stack: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
     heard = stack.deployment.subscriptions
     monkeypatch.setattr(stack.deployment, "subscriptions", lambda topic: heard(topic) if topic == ALERTS else [])
-    assert "OperationsEmail" in left_to_do()
+    assert "OperationsEmail" in left_to_do(stack)
 
 
-def test_an_empty_hook_secret_is_told_with_its_cure(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_hook_secret_is_told_with_its_cure(stack: Operated) -> None:
     stack.keep("HookSecretArn", {"current": "  ", "previous": ""})
-    assert "invoicekey secrets rotate" in to_do(findings(stack, capsys, 3))[0]
+    assert "invoicekey secrets rotate" in to_do(findings(stack, 3))[0]
 
 
 @pytest.mark.parametrize(
@@ -269,73 +271,44 @@ def test_an_empty_hook_secret_is_told_with_its_cure(stack: Operated, capsys: pyt
     ],
 )
 def test_accounts_and_credentials_that_do_not_fit_are_told(
-    accounts: str, kept: dict[str, Any], told: str, stack: Operated, capsys: pytest.CaptureFixture[str]
+    accounts: str, kept: dict[str, Any], told: str, stack: Operated
 ) -> None:
     stack.environments["GuardHookFunction"]["VTEX_ACCOUNTS"] = accounts
     stack.keep("VtexCredentialsSecretArn", {ACCOUNT: KEYS, **kept})
-    assert told in " ".join(to_do(findings(stack, capsys, 3)))
-
-
-def test_without_any_credentials_setup_is_what_is_next(stack: Operated, left_to_do: Callable[[], str]) -> None:
-    stack.keep("VtexCredentialsSecretArn", {})
-    assert "→ invoicekey setup" in left_to_do()
+    assert told in " ".join(to_do(findings(stack, 3)))
 
 
 # ---- Queues and orders
 
 
-def test_dead_letters_are_told_by_reason_and_can_be_received_after_it(
-    stack: Operated, left_to_do: Callable[[], str]
-) -> None:
+def test_dead_letters_are_told_by_reason_and_can_be_received_after_it(stack: Operated) -> None:
     sqs, url = stack.deployment.client("sqs"), stack.deployment.output("HookDeadLetterQueueUrl")
     for reason in (*["gave_up"] * 11, "malformed"):
         attributes = {"reason": {"DataType": "String", "StringValue": reason}}
         sqs.send_message(QueueUrl=url, MessageBody="{}", MessageAttributes=attributes)
-    assert left_to_do().startswith("dead letters: 12 (gave_up 11, malformed 1) → invoicekey redrive")
+    assert left_to_do(stack).startswith("dead letters: 12 (gave_up 11, malformed 1) → invoicekey redrive")
     assert len(sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]) == 10
 
 
-def test_open_failures_are_told_with_the_oldest_and_are_no_trouble_of_the_system(
-    stack: Operated, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ledger = Ledger(Table(stack.deployment.client("dynamodb"), "ledger"))
+def test_open_failures_are_told_with_the_oldest_and_are_no_trouble_of_the_system(stack: Operated) -> None:
     for number, days in enumerate((2, 5)):
-        opened = NOW - timedelta(days=days)
-        ledger.write(
-            Entry(
-                OrderRef(ACCOUNT, f"VVJ-{number}-01"), first_seen_at=opened, checked_at=NOW, outcome="failing",
-                errors_reported="f" * 64, opened_at=opened, recheck_at=NOW,
-            )
-        )  # fmt: skip
-    assert f"open failures: {ACCOUNT} 2; the oldest for 5 days" in [one["says"] for one in findings(stack, capsys, 0)]
+        stack.shop.ledger.write(failing(f"VVJ-{number}-01", NOW - timedelta(days=days)))
+    assert f"open failures: {ACCOUNT} 2; the oldest for 5 days" in says(stack)
 
 
 def test_a_ledger_that_may_not_be_read_is_told_with_what_to_do(
-    stack: Operated, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    stack: Operated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stack.deployment.client("dynamodb"), "query", Told(query=denied("Query")).query)
-    unknown = [one for one in findings(stack, capsys, 1) if one["state"] == "unknown"]
-    assert {one["to_do"] for one in unknown} == {"your AWS identity may not do that; --profile names another"}
+    assert {one["to_do"] for one in unknown(stack)} == {"your AWS identity may not do that; --profile names another"}
 
 
-def test_a_hook_that_was_long_quiet_is_told(stack: Operated, left_to_do: Callable[[], str]) -> None:
-    heard = [{"Timestamp": NOW - timedelta(hours=hours), "Sum": 1.0} for hours in (90, 50)]
-    stack.tell("cloudwatch", get_metric_statistics={"Datapoints": heard})
-    assert "72 hours" in left_to_do()
-
-
-def test_a_new_shop_that_heard_nothing_yet_is_well(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
-    stack.tell("cloudwatch", get_metric_statistics={"Datapoints": []})
-    assert "no hook was received yet" in " ".join(one["says"] for one in findings(stack, capsys, 0))
-
-
-def test_where_cloudwatch_knows_of_no_hook_the_last_check_is_told(
-    stack: Operated, capsys: pytest.CaptureFixture[str]
-) -> None:
-    stack.tell("cloudwatch", get_metric_statistics={"Datapoints": []})
+def test_a_new_shop_that_heard_nothing_yet_is_well_and_later_its_last_check_is_told(stack: Operated) -> None:
+    stack.tell("cloudwatch", get_metric_statistics=heard())
+    assert "no hook was received yet" in says(stack)
     ref = OrderRef(ACCOUNT, "VVJ-1-01")
     stack.shop.ledger.write(Entry(ref, first_seen_at=NOW, checked_at=NOW, outcome="ok"))
-    assert "the last check of an order was" in " ".join(one["says"] for one in findings(stack, capsys, 0))
+    assert "the last check of an order was" in says(stack)
 
 
 # ---- At VTEX
@@ -345,52 +318,40 @@ def test_where_cloudwatch_knows_of_no_hook_the_last_check_is_told(
     ("route", "permission"),
     [("list", "List Orders"), ("order", "View order"), ("hook_config", "Feed v3 and Hook Admin")],
 )
-def test_a_permission_that_is_missing_is_named(
-    route: str, permission: str, stack: Operated, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_permission_that_is_missing_is_named(route: str, permission: str, stack: Operated) -> None:
     stack.vtex.fail(Fault("status", status=403, route=route))
-    told = to_do(findings(stack, capsys, 3))
+    told = to_do(findings(stack, 3))
     assert len(told) == 1
     assert told[0].count(f"“{permission}”") == 2
 
 
-def test_credentials_that_vtex_does_not_take_are_told_once(stack: Operated, left_to_do: Callable[[], str]) -> None:
+def test_credentials_that_vtex_does_not_take_are_told_once(stack: Operated) -> None:
     for route in ("list", "order", "hook_config"):
         stack.vtex.fail(Fault("status", status=401, route=route))
-    assert "make credentials" in left_to_do()
+    assert "make credentials" in left_to_do(stack)
 
 
-def test_vtex_down_exits_1(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_vtex_down_exits_1(stack: Operated) -> None:
     for route in ("list", "order", "hook_config"):
         stack.vtex.fail(Fault("status", status=500, route=route))
-    unknown = [one for one in findings(stack, capsys, 1) if one["state"] == "unknown"]
-    assert all("VTEX answered 500" in one["says"] for one in unknown)
+    assert all("VTEX answered 500" in one["says"] for one in unknown(stack))
 
 
-def test_a_hook_that_is_gone_is_told_with_its_cure(stack: Operated, left_to_do: Callable[[], str]) -> None:
-    del stack.vtex.hooks[APP_KEY]
-    assert left_to_do().endswith(f"invoicekey hook install --account {ACCOUNT}")
-
-
-def test_a_hook_that_vtex_does_not_show_is_unknown_and_never_said_to_be_gone(
-    stack: Operated, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_hook_that_vtex_does_not_show_is_unknown_and_never_said_to_be_gone(stack: Operated) -> None:
     stack.vtex.fail(Fault("empty_object", route="hook_config"))
-    (unknown,) = [one for one in findings(stack, capsys, 1) if one["state"] == "unknown"]
-    assert "VTEX does not say whether there is a hook" in unknown["says"]
+    (only,) = unknown(stack)
+    assert "VTEX does not say whether there is a hook" in only["says"]
 
 
-def test_orders_are_told_by_affiliate_and_which_are_cnova_s(
-    stack: Operated, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_orders_are_told_by_affiliate_and_which_are_cnova_s(stack: Operated) -> None:
     invoiced(stack, "CSB", 2, events.CNOVA_BY_ITS_APP)
     invoiced(stack, "MBS", 4, events.ANOTHER_MARKETPLACE)
     invoiced(stack, "", 1, events.OWN_SHOP)
-    found = findings(stack, capsys, 3)
-    says = " ".join(one["says"] for one in found)
-    assert "10 orders were invoiced in the last seven days" in says
-    assert "VVJ, 3 orders: they count as CNova's, for CnovaAffiliateIds names it" in says
-    assert "not CNova's: MBS 4, own sales 1" in says
+    found = findings(stack, 3)
+    seen = " ".join(one["says"] for one in found)
+    assert "10 orders were invoiced in the last seven days" in seen
+    assert "VVJ, 3 orders: they count as CNova's, for CnovaAffiliateIds names it" in seen
+    assert "not CNova's: MBS 4, own sales 1" in seen
     (by_app,) = to_do(found)
     assert "CSB, 2 orders: they count as CNova's by the connector's app in it alone, which fades" in by_app
     assert 'CnovaAffiliateIds="VVJ,CSB"' in by_app
@@ -405,38 +366,34 @@ def test_orders_are_told_by_affiliate_and_which_are_cnova_s(
     ],
 )
 def test_a_setting_that_names_no_affiliate_id_of_an_account_is_something_to_mend(
-    ids: str, channel: events.Channel, proposed: str, stack: Operated, capsys: pytest.CaptureFixture[str]
+    ids: str, channel: events.Channel, proposed: str, stack: Operated
 ) -> None:
     stack.environments["CheckInvoiceFunction"]["CNOVA_AFFILIATE_IDS"] = ids
     invoiced(stack, "VVJ", 3, channel)
-    first, *_ = to_do(findings(stack, capsys, 3))
+    first, *_ = to_do(findings(stack, 3))
     assert f"CnovaAffiliateIds names no affiliate id of {ACCOUNT}: an order is recognised by the connector's" in first
     assert f'set CnovaAffiliateIds="{proposed}"' in first
 
 
 @pytest.mark.parametrize("ids", ["VVJ", f"{ACCOUNT}:VVJ", "othershop:CSB,vvj"])
-def test_a_setting_that_names_one_is_well(ids: str, stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_setting_that_names_one_is_well(ids: str, stack: Operated) -> None:
     stack.environments["CheckInvoiceFunction"]["CNOVA_AFFILIATE_IDS"] = ids
-    assert not to_do(findings(stack, capsys, 0))
+    assert not to_do(findings(stack, 0))
 
 
 @pytest.mark.parametrize("fault", [None, Fault("status", status=403, route="list")])
-def test_an_empty_setting_is_told_whatever_can_be_seen_of_the_orders(
-    fault: Fault | None, stack: Operated, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_empty_setting_is_told_whatever_can_be_seen_of_the_orders(fault: Fault | None, stack: Operated) -> None:
     stack.environments["CheckInvoiceFunction"]["CNOVA_AFFILIATE_IDS"] = ""
     if fault:
         stack.vtex.fail(fault)
     else:
         invoiced(stack, "VVJ", 3, days_ago=30)
-    told = [line for line in to_do(findings(stack, capsys, 3)) if "names no affiliate id" in line]
+    told = [line for line in to_do(findings(stack, 3)) if "names no affiliate id" in line]
     assert len(told) == 1
 
 
 @pytest.mark.parametrize("odd", ["../..", "seq501456", "AMZ 1/2"])
-def test_an_odd_order_id_of_the_list_is_counted_and_never_asked_for(
-    odd: str, stack: Operated, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_odd_order_id_of_the_list_is_counted_and_never_asked_for(odd: str, stack: Operated) -> None:
     invoiced(stack, "MBS", 2, events.ANOTHER_MARKETPLACE)
     document = events.order_document(events.BY_NAME["other-marketplace"])
     for minutes in (0, 60):  # the first and the last of the list
@@ -444,33 +401,26 @@ def test_an_odd_order_id_of_the_list_is_counted_and_never_asked_for(
         order_id = odd if minutes else f"{odd}2"
         stack.vtex.put_order({**document, "orderId": order_id, "invoicedDate": at, "creationDate": at})
 
-    says = " ".join(one["says"] for one in findings(stack, capsys, 0))
+    seen = says(stack)
 
-    assert "not CNova's: MBS 4" in says
+    assert "not CNova's: MBS 4" in seen
     asked = {call.order_id for call in stack.vtex.calls(route="order")}
     assert asked
     assert not [order_id for order_id in asked if order_id.startswith(odd)]
 
 
-def test_orders_that_smell_of_cnova_are_told_with_the_exact_parameter(
-    stack: Operated, left_to_do: Callable[[], str]
-) -> None:
-    invoiced(stack, "CSB", 2, events.CNOVA_UNKNOWN_TO_THE_SETTING)
-    assert 'CnovaAffiliateIds="VVJ,CSB"' in left_to_do()
-
-
-def test_none_of_cnova_among_many_is_told(stack: Operated, left_to_do: Callable[[], str]) -> None:
+def test_none_of_cnova_among_many_is_told(stack: Operated) -> None:
     invoiced(stack, "VVJ", 3, days_ago=30)
     invoiced(stack, "MBS", health_at_vtex.ENOUGH_ORDERS, events.ANOTHER_MARKETPLACE)
-    assert "none of these orders is CNova's" in left_to_do()
+    assert "none of these orders is CNova's" in left_to_do(stack)
 
 
-def test_an_account_without_orders_is_no_trouble(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_account_without_orders_is_no_trouble(stack: Operated) -> None:
     stack.keep("VtexCredentialsSecretArn", {"newshop": {"app_key": "another-key", "app_token": "t"}})
     stack.run("hook", "install")
-    says = [one["says"] for one in findings(stack, capsys, 0)]
-    assert "no order was invoiced in the last seven days" in says
-    assert "the appKey may “View order”" in says
+    seen = says(stack)
+    assert "no order was invoiced in the last seven days" in seen
+    assert "the appKey may “View order”" in seen
 
 
 # ---- Data Protection Plus: an order that VTEX gives at another address alone
@@ -504,22 +454,20 @@ type Document = Callable[[Answer | Exception], list[str]]
 
 @pytest.mark.parametrize("status", [404, 302, 400, 410])
 def test_an_order_that_is_given_at_another_address_alone_is_told_as_data_protection_plus(
-    status: int, stack: Operated, document: Document, capsys: pytest.CaptureFixture[str]
+    status: int, stack: Operated, document: Document
 ) -> None:
     stack.vtex.fail(Fault("login_redirect") if status == 302 else Fault("status", status=status))
     asked = document(Answer(200, {"orderId": "VVJ-0-01", "clientProfileData": {"firstName": "M***a"}}))
-    (only,) = [line for line in to_do(findings(stack, capsys, 3)) if "address" in line]
+    (only,) = [line for line in to_do(findings(stack, 3)) if "address" in line]
     assert only.startswith("VTEX gives VVJ-0-01 at another address alone: accounts with Data Protection Plus")
     assert asked == ["VVJ-0-01"]
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 401, 403])
-def test_trouble_and_a_missing_right_are_not_taken_for_it(
-    status: int, stack: Operated, document: Document, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_trouble_and_a_missing_right_are_not_taken_for_it(status: int, stack: Operated, document: Document) -> None:
     stack.vtex.fail(Fault("status", status=status))
     asked = document(Answer(200, {"orderId": "VVJ-0-01"}))
-    assert "Data Protection Plus" not in str(findings(stack, capsys, 3 if status in {401, 403} else 1))
+    assert "Data Protection Plus" not in str(findings(stack, 3 if status in {401, 403} else 1))
     assert asked == []
 
 
@@ -527,42 +475,34 @@ def test_trouble_and_a_missing_right_are_not_taken_for_it(
     "told", [Answer(200, {"orderId": "VVJ-9-01"}), Answer(200, []), RetryLater("VTEX answered 404")]
 )
 def test_an_order_that_is_given_nowhere_is_no_sign_of_it(
-    told: Answer | Exception, stack: Operated, document: Document, capsys: pytest.CaptureFixture[str]
+    told: Answer | Exception, stack: Operated, document: Document
 ) -> None:
     stack.vtex.fail(Fault("status", status=404))
     document(told)
-    says = " ".join(one["says"] for one in findings(stack, capsys, 0))
-    assert "VTEX lists VVJ-0-01, and does not know it" in says
-    assert "Data Protection Plus" not in says
+    seen = says(stack)
+    assert "VTEX lists VVJ-0-01, and does not know it" in seen
+    assert "Data Protection Plus" not in seen
 
 
-def test_where_vtex_lists_nothing_an_order_that_is_followed_is_asked_for(
-    stack: Operated, document: Document, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_where_vtex_lists_nothing_an_order_that_is_followed_is_asked_for(stack: Operated, document: Document) -> None:
     invoiced(stack, "VVJ", 3, days_ago=30)
-    followed = Entry(
-        OrderRef(ACCOUNT, "VVJ-77-01"), first_seen_at=NOW, checked_at=NOW, outcome="failing",
-        errors_reported="f" * 64, opened_at=NOW, recheck_at=NOW,
-    )  # fmt: skip
-    stack.shop.ledger.write(followed)
+    stack.shop.ledger.write(failing("VVJ-77-01", NOW))
     asked = document(Answer(200, {"orderId": "VVJ-77-01"}))
-    assert "VTEX gives VVJ-77-01 at another address alone" in to_do(findings(stack, capsys, 3))[0]
+    assert "VTEX gives VVJ-77-01 at another address alone" in to_do(findings(stack, 3))[0]
     assert asked == ["VVJ-77-01"]
 
 
-def test_a_list_that_vtex_gives_no_more_may_be_a_sign_of_it(
-    stack: Operated, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_list_that_vtex_gives_no_more_may_be_a_sign_of_it(stack: Operated) -> None:
     stack.vtex.fail(Fault("status", status=404, route="list"))
-    (unknown,) = [one for one in findings(stack, capsys, 1) if one["state"] == "unknown"]
-    assert unknown["says"] == "List Orders: VTEX answered 404"
-    assert "Data Protection Plus" in unknown["to_do"]
+    (only,) = unknown(stack)
+    assert only["says"] == "List Orders: VTEX answered 404"
+    assert "Data Protection Plus" in only["to_do"]
 
 
-def test_one_account_alone_may_be_looked_at(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_account_alone_may_be_looked_at(stack: Operated) -> None:
     stack.keep("VtexCredentialsSecretArn", {ACCOUNT: KEYS, "newshop": {"app_key": "another-key", "app_token": "t"}})
     assert stack.run("doctor", "--account", ACCOUNT) == 0
-    assert "newshop at VTEX" not in capsys.readouterr().out
+    assert "newshop at VTEX" not in stack.said.out
     assert stack.run("doctor", "--account", "lixstore") == 1
 
 

@@ -4,13 +4,14 @@ import io
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import BotoCoreError, ConnectionClosedError, ReadTimeoutError
 
 from invoicekey.ledger.registrations import digest
 from local.vtex_simulator import Fault
-from tests.operated import ACCOUNT, APP_KEY, CURRENT, PREVIOUS, Operated, denied, operated
+from tests.operated import ACCOUNT, APP_KEY, CURRENT, PREVIOUS, Operated, Told, denied, operated
 
 HOOK = "HookSecretArn"
 
@@ -44,33 +45,30 @@ def test_the_new_secret_is_current_and_the_old_one_previous(stack: Operated) -> 
     assert len(secret["current"]) >= 40
 
 
-def test_the_guard_gives_it_to_vtex_at_once(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_guard_gives_it_to_vtex_at_once(stack: Operated) -> None:
     assert stack.run("secrets", "rotate") == 0
     assert carried(stack) == stack.secret(HOOK)["current"]
-    assert "carries the new secret" in capsys.readouterr().out
+    assert "carries the new secret" in stack.said.out
 
 
-def test_no_secret_is_shown(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
-    stack.run("secrets", "rotate")
-    stack.run("secrets", "rotate")
-    text = "".join(capsys.readouterr())
-    assert not [secret for secret in (CURRENT, *stack.secret(HOOK).values()) if secret in text]
+def test_once_vtex_sends_the_new_one_it_may_be_rotated_again_and_none_is_shown(stack: Operated) -> None:
+    for _ in range(2):
+        assert stack.run("secrets", "rotate") == 0
+        assert not [secret for secret in stack.secret(HOOK).values() if secret in stack.said.all]
 
 
-def test_without_the_guard_vtex_goes_on_with_the_old_one(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_the_guard_vtex_goes_on_with_the_old_one(stack: Operated) -> None:
     assert stack.run("secrets", "rotate", "--no-guard") == 0
     assert carried(stack) == stack.secret(HOOK)["previous"]
-    assert "next run" in capsys.readouterr().out
+    assert "next run" in stack.said.out
 
 
-def test_a_second_rotation_is_refused_while_vtex_sends_the_old_one(
-    stack: Operated, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_second_rotation_is_refused_while_vtex_sends_the_old_one(stack: Operated) -> None:
     stack.run("secrets", "rotate", "--no-guard")
     before = stack.secret(HOOK)
     assert stack.run("secrets", "rotate") == 1
     assert stack.secret(HOOK) == before
-    assert "Nothing was changed" in capsys.readouterr().err
+    assert "Nothing was changed" in stack.said.err
 
 
 def test_it_may_be_forced(stack: Operated) -> None:
@@ -79,27 +77,22 @@ def test_it_may_be_forced(stack: Operated) -> None:
     assert CURRENT not in stack.secret(HOOK).values()
 
 
-def test_forced_without_the_guard_it_says_whose_calls_are_refused_and_what_to_do(
-    stack: Operated, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_forced_without_the_guard_it_says_whose_calls_are_refused_and_what_to_do(stack: Operated) -> None:
     stack.run("secrets", "rotate", "--no-guard")
-    capsys.readouterr()
 
     assert stack.run("secrets", "rotate", "--force", "--no-guard") == 3
 
     assert carried(stack) not in stack.secret(HOOK).values()
-    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("TO DO")]
+    (told,) = [line for line in stack.said.out.splitlines() if line.startswith("TO DO")]
     assert f"VTEX's hook of {ACCOUNT} may carry neither secret: its calls are refused" in told
     assert told.endswith(f"invoicekey hook install --account {ACCOUNT}")
 
 
-def test_forced_where_the_guard_does_not_reach_vtex_it_says_so_too(
-    stack: Operated, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_forced_where_the_guard_does_not_reach_vtex_it_says_so_too(stack: Operated) -> None:
     stack.run("secrets", "rotate", "--no-guard")
     stack.tell("lambda", invoke=denied("Invoke"))
     assert stack.run("secrets", "rotate", "--force") == 3
-    assert "its calls are refused" in capsys.readouterr().out
+    assert "its calls are refused" in stack.said.out
 
 
 def test_an_app_key_that_vtex_refuses_keeps_nobody_from_forcing_it(stack: Operated) -> None:
@@ -109,27 +102,20 @@ def test_an_app_key_that_vtex_refuses_keeps_nobody_from_forcing_it(stack: Operat
     assert CURRENT not in stack.secret(HOOK).values()
 
 
-def test_the_accounts_that_do_not_carry_it_yet_are_told_together(
-    stack: Operated, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_accounts_that_do_not_carry_it_yet_are_told_together(stack: Operated) -> None:
     names = ("one", "two", "three")
     stack.keep("VtexCredentialsSecretArn", {n: {"app_key": f"key-{n}", "app_token": "token"} for n in names})
     for name in names:
         assert stack.run("hook", "install", "--account", name) == 0
     stack.tell("lambda", invoke={"StatusCode": 200, "Payload": io.BytesIO(b"{}")})
-    capsys.readouterr()
 
     assert stack.run("secrets", "rotate") == 0
 
-    lines = capsys.readouterr().out.splitlines()
+    lines = stack.said.out.splitlines()
     (told,) = [line for line in lines if "not yet" in line]
     assert len(lines) == 2
     assert "not yet at VTEX's hook of one, three, two: the guard gives it to VTEX at its next run" in told
     assert told.endswith("at once: invoicekey hook install --account one, and so for each of them")
-
-
-def test_once_vtex_sends_the_new_one_it_may_be_rotated_again(stack: Operated) -> None:
-    assert [stack.run("secrets", "rotate"), stack.run("secrets", "rotate")] == [0, 0]
 
 
 @pytest.mark.parametrize("hidden", [True, False])
@@ -174,19 +160,19 @@ def test_what_else_the_secret_holds_stays(stack: Operated) -> None:
     assert stack.secret(HOOK)["note"] == "ours"
 
 
-def test_a_guard_that_may_not_be_run_leaves_both_accepted(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_guard_that_may_not_be_run_leaves_both_accepted(stack: Operated) -> None:
     stack.tell("lambda", invoke=denied("Invoke"))
     assert stack.run("secrets", "rotate") == 0
     assert stack.secret(HOOK)["previous"] == CURRENT
-    text = capsys.readouterr().out
+    text = stack.said.out
     assert "AccessDenied" in text
     assert "still accepted" in text
 
 
-def test_a_guard_that_fails_is_something_to_do(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_guard_that_fails_is_something_to_do(stack: Operated) -> None:
     stack.tell("lambda", invoke={"StatusCode": 200, "FunctionError": "Unhandled", "Payload": io.BytesIO(b"{}")})
     assert stack.run("secrets", "rotate") == 3
-    assert "the guard failed" in capsys.readouterr().out
+    assert "the guard failed" in stack.said.out
 
 
 def test_the_guard_has_the_time_that_its_function_has_and_is_started_once(stack: Operated) -> None:
@@ -207,7 +193,7 @@ def test_the_guard_has_the_time_that_its_function_has_and_is_started_once(stack:
     ids=["timeout", "lost"],
 )
 def test_a_guard_that_is_not_heard_of_again_may_be_at_work_and_what_it_noted_is_told(
-    stack: Operated, capsys: pytest.CaptureFixture[str], error: BotoCoreError, told: str
+    stack: Operated, error: BotoCoreError, told: str
 ) -> None:
     guard_s = stack.deployment.told["lambda"].answers["invoke"]
 
@@ -219,27 +205,20 @@ def test_a_guard_that_is_not_heard_of_again_may_be_at_work_and_what_it_noted_is_
 
     assert stack.run("secrets", "rotate") == 0
 
-    said = capsys.readouterr().out
+    said = stack.said.out
     assert f"the guard was started, and {told}" in said
     assert "it may still be at work" in said
     assert "VTEX's hook carries the new secret" in said
 
 
 def test_an_interruption_while_vtex_is_told_loses_nothing(stack: Operated) -> None:
-    stack.tell("lambda", invoke=interrupted)
+    stack.tell("lambda", invoke=Mock(side_effect=KeyboardInterrupt))
     assert stack.run("secrets", "rotate") == 130
     assert carried(stack) == stack.secret(HOOK)["previous"]
 
 
-def interrupted(**_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def test_a_secret_that_cannot_be_written_is_as_it_was(stack: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack.deployment.client("secretsmanager"), "put_secret_value", refusing)
+    refusing = Told(put_secret_value=denied("PutSecretValue"))
+    monkeypatch.setattr(stack.deployment.client("secretsmanager"), "put_secret_value", refusing.put_secret_value)
     assert stack.run("secrets", "rotate") == 1
     assert stack.secret(HOOK) == {"current": CURRENT, "previous": ""}
-
-
-def refusing(**_: object) -> None:
-    raise denied("PutSecretValue")

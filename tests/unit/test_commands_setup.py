@@ -73,15 +73,13 @@ def sit_down(monkeypatch: pytest.MonkeyPatch) -> Callable[[Person], Person]:
 type SitDown = Callable[[Person], Person]
 
 
-def test_a_new_shop_is_set_up_from_end_to_end(
-    stack: Operated, sit_down: SitDown, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_new_shop_is_set_up_from_end_to_end(stack: Operated, sit_down: SitDown) -> None:
     sit_down(Person())
     assert stack.run("setup") == 0
     assert stack.secret(CREDENTIALS) == {ACCOUNT: {"app_key": NEW_KEY, "app_token": NEW_TOKEN}}
     assert stack.vtex.hooks[NEW_KEY]["hook"]["url"] == stack.hook_url
     assert len(stack.published("AlertTopicArn")) == 1
-    text = "".join(capsys.readouterr())
+    text = stack.said.all
     assert text.count(": done") == 5
     assert not [typed for typed in (NEW_KEY, NEW_TOKEN) if typed in text]
 
@@ -107,23 +105,23 @@ def test_where_vtex_does_not_show_a_hook_the_person_is_asked_before_one_is_insta
     assert stack.vtex.hooks[NEW_KEY]["hook"]["url"] == stack.hook_url
 
 
-def test_each_step_may_be_skipped(stack: Operated, sit_down: SitDown, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_step_may_be_skipped(stack: Operated, sit_down: SitDown) -> None:
     person = sit_down(Person(no_to=("?",)))
     assert stack.run("setup") == 0
     assert len(person.asked) == 5
-    assert capsys.readouterr().out.count(": skipped") == 5
+    assert stack.said.out.count(": skipped") == 5
     assert not stack.vtex.calls()
     assert stack.secret(CREDENTIALS) == {}
 
 
 def test_credentials_that_vtex_does_not_take_are_not_kept_and_asked_for_again(
-    stack: Operated, sit_down: SitDown, capsys: pytest.CaptureFixture[str]
+    stack: Operated, sit_down: SitDown
 ) -> None:
     stack.vtex.fail(Fault("status", status=401, route="list", times=1))
     sit_down(Person(types=["wrong", "pair", NEW_KEY, NEW_TOKEN]))
     assert stack.run("setup") == 0
     assert stack.secret(CREDENTIALS)[ACCOUNT]["app_key"] == NEW_KEY
-    assert "nothing was kept" in capsys.readouterr().out
+    assert "nothing was kept" in stack.said.out
 
 
 def test_who_gives_up_on_them_keeps_none(stack: Operated, sit_down: SitDown) -> None:
@@ -134,13 +132,13 @@ def test_who_gives_up_on_them_keeps_none(stack: Operated, sit_down: SitDown) -> 
 
 
 def test_credentials_that_lack_a_permission_are_kept_and_told_what_they_lack(
-    stack: Operated, sit_down: SitDown, capsys: pytest.CaptureFixture[str]
+    stack: Operated, sit_down: SitDown
 ) -> None:
     stack.vtex.fail(Fault("status", status=403, route="list"))
     sit_down(Person())
     assert stack.run("setup") == 3
     assert ACCOUNT in stack.secret(CREDENTIALS)
-    assert "add the resource “List Orders”" in capsys.readouterr().out
+    assert "add the resource “List Orders”" in stack.said.out
 
 
 @pytest.mark.parametrize(
@@ -152,23 +150,19 @@ def test_bad_input_keeps_nothing(person: Person, stack: Operated, sit_down: SitD
     assert stack.secret(CREDENTIALS) == {}
 
 
-def test_vtex_down_keeps_nothing_and_says_so(
-    stack: Operated, sit_down: SitDown, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_vtex_down_keeps_nothing_and_says_so(stack: Operated, sit_down: SitDown) -> None:
     stack.vtex.fail(Fault("drop", route="list"))
     sit_down(Person(no_to=("Read", "Install", "Send", "Look")))
     assert stack.run("setup") == 3
     assert stack.secret(CREDENTIALS) == {}
-    assert "Nothing was kept" in capsys.readouterr().out
+    assert "Nothing was kept" in stack.said.out
 
 
-def test_an_empty_setting_of_affiliate_ids_is_left_to_do(
-    stack: Operated, sit_down: SitDown, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_empty_setting_of_affiliate_ids_is_left_to_do(stack: Operated, sit_down: SitDown) -> None:
     stack.environments["CheckInvoiceFunction"]["CNOVA_AFFILIATE_IDS"] = ""
     sit_down(Person(no_to=("Look",)))
     assert stack.run("setup") == 3
-    text = capsys.readouterr().out
+    text = stack.said.out
     assert 'set CnovaAffiliateIds="VVJ"' in text
     assert "orders: something is left to do" in text
 
@@ -180,35 +174,33 @@ def test_other_accounts_stay(stack: Operated, sit_down: SitDown) -> None:
     assert set(stack.secret(CREDENTIALS)) == {ACCOUNT, "othershop"}
 
 
-def test_another_system_s_hook_is_left_alone_and_the_next_steps_are_taken(
-    stack: Operated, sit_down: SitDown, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_system_s_hook_is_left_alone_and_the_next_steps_are_taken(stack: Operated, sit_down: SitDown) -> None:
     other = {"filter": {}, "hook": {"url": "https://erp.example/in", "headers": {}}}
     stack.vtex.hooks[NEW_KEY] = other
     sit_down(Person())
     assert stack.run("setup") == 3
     assert stack.vtex.hooks[NEW_KEY] == other
     assert len(stack.published("AlertTopicArn")) == 1
-    assert "hook: not done" in capsys.readouterr().out
+    assert "hook: not done" in stack.said.out
 
 
 @pytest.mark.parametrize(
     ("leaves_at", "done"), [("Keep", 0), ("appToken", 0), ("Read", 1), ("Install", 2), ("Send", 3), ("Look", 4)]
 )
 def test_ctrl_c_says_what_is_done_and_how_to_go_on(
-    leaves_at: str, done: int, stack: Operated, sit_down: SitDown, capsys: pytest.CaptureFixture[str]
+    leaves_at: str, done: int, stack: Operated, sit_down: SitDown
 ) -> None:
     sit_down(Person(leaves_at=leaves_at))
     assert stack.run("setup") == 130
-    text = capsys.readouterr().out
+    text = stack.said.out
     assert (text.count(": done"), text.count(": not done")) == (done, 5 - done)
     assert "invoicekey setup" in text
     assert bool(stack.secret(CREDENTIALS)) == (done > 0)
 
 
-def test_without_a_terminal_it_says_so_and_asks_nothing(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_it_says_so_and_asks_nothing(stack: Operated) -> None:
     assert stack.run("setup") == 1
-    assert "terminal" in capsys.readouterr().err
+    assert "terminal" in stack.said.err
 
 
 def test_a_name_that_is_no_account_s_is_refused(stack: Operated, sit_down: SitDown) -> None:

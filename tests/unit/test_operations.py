@@ -1,8 +1,7 @@
 import os
-import re
 import shlex
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ import operations.deployment.shop
 from operations.deploying import credentials, deploy
 from operations.deployment.shop import OutcomeUnknown, Shop, shop_of
 from operations.deployment.stack import Deployment, Hearing, Subscription, Trouble, explained, from_environment
-from operations.deployment.template import PATH
 from tests.dropping import Death, DroppingServer
+from tests.fake_cloudformation import FakeCloudFormation
 
 ACCOUNT = "luxstore"
 KEPT = {ACCOUNT: {"app_key": "key-of-ours", "app_token": "token-of-ours"}}
@@ -96,151 +95,113 @@ def test_an_interrupted_question_changes_nothing(monkeypatch: pytest.MonkeyPatch
 
 # ---- make deploy
 
-
-class FakeSam:
-    """The SAM CLI as make deploy uses it: it keeps the answers when it is guided, and fails at what it is told to."""
-
-    def __init__(self, config: Path, answers: str | None, fails_at: str = "") -> None:
-        self.did: list[str] = []
-        self._config = config
-        self._answers = answers
-        self._fails_at = fails_at
-
-    def __call__(self, *arguments: str) -> int:
-        line = " ".join(arguments)
-        self.did.append(line)
-        if "--guided" in line and self._answers is not None:
-            kept = self._answers.replace('"', '\\"')
-            self._config.write_text(
-                self._config.read_text() + f'region = "sa-east-1"\nparameter_overrides = "{kept}"\n'
-            )
-        return int(bool(self._fails_at) and self._fails_at in line)
-
-
-class FakeCloudFormation:
-    """A stack's way with CloudFormation: none is there at first, and each call may go wrong."""
-
-    def __init__(self) -> None:
-        self.status: str | None = None
-        self.events: list[dict[str, Any]] = []
-        self.refuses = False
-
-    def describe_stacks(self, **_: str) -> Any:
-        if self.refuses:
-            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "DescribeStacks")
-        if self.status is None:
-            raise ClientError({"Error": {"Code": "ValidationError", "Message": "does not exist"}}, "DescribeStacks")
-        return {"Stacks": [{"StackId": "the-stack", "StackStatus": self.status}]}
-
-    def get_paginator(self, _: str) -> "FakeCloudFormation":
-        return self
-
-    def paginate(self, **_: str) -> list[Any]:
-        return [{"StackEvents": self.events[::-1]}]
-
-    def fail(self, resource: str, reason: str, status: str) -> None:
-        """Have something fail in the stack, which has this status then."""
-        self.status = status
-        failed = {"ResourceType": "T", "ResourceStatus": "CREATE_FAILED", "StackId": "the-stack"}
-        event_id = str(len(self.events))
-        self.events.append(
-            {**failed, "EventId": event_id, "LogicalResourceId": resource, "ResourceStatusReason": reason}
-        )
-
-
 BUILD_FOR_ARM = "build --parameter-overrides Architecture=arm64"
 BUILD_FOR_X86 = "build --parameter-overrides Architecture=x86_64"
 DEPLOY = "deploy --config-env dev --no-fail-on-empty-changeset"
 ASK = f"{DEPLOY} --guided --no-execute-changeset"
+NEW = '[dev.deploy.parameters]\nstack_name = "invoicekey-dev"\n'
+
+
+class FakeSam:
+    """The SAM CLI as make deploy uses it: it keeps the answers when it is guided, and fails at what it is told to."""
+
+    def __init__(self, config: Path, cloudformation: FakeCloudFormation) -> None:
+        self.config, self.cloudformation = config, cloudformation
+        self.did: list[str] = []
+        self.answers: str | None = None
+        self.fails_at: str | None = None
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What happens in CloudFormation while it deploys."""
+
+    def __call__(self, *arguments: str) -> int:
+        line = " ".join(arguments)
+        self.did.append(line)
+        if "--guided" in line and self.answers is not None:
+            answers = self.answers.replace('"', '\\"')
+            self.keeps(f'region = "sa-east-1"\nparameter_overrides = "{answers}"\n')
+        if arguments[0] == "deploy":
+            self.meanwhile()
+        return int(self.fails_at is not None and self.fails_at in line)
+
+    def keeps(self, written: str) -> None:
+        """Have more in samconfig.toml."""
+        self.config.write_text(self.config.read_text() + written)
+
+    def refused(self, match: str = "", profile: str = "dev") -> str:
+        """Deploy in vain, and return what is told."""
+        with pytest.raises(Trouble, match=match) as trouble:
+            deploy.deploy(profile)
+        return str(trouble.value)
 
 
 @pytest.fixture
-def cloudformation(monkeypatch: pytest.MonkeyPatch) -> FakeCloudFormation:
-    """Put ours in the place of AWS', for make deploy."""
-    fake, as_it_is = FakeCloudFormation(), Deployment.client
+def sam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSam:
+    """Put ours in the place of SAM and of CloudFormation, for a stack that is not there yet."""
+    fake, as_it_is = FakeSam(tmp_path / "samconfig.toml", FakeCloudFormation()), Deployment.client
+    fake.config.write_text(NEW)
 
     def client(deployment: Deployment, service: str) -> Any:
-        return fake if service == "cloudformation" else as_it_is(deployment, service)
+        return fake.cloudformation if service == "cloudformation" else as_it_is(deployment, service)
 
     monkeypatch.setattr(Deployment, "client", client)
-    return fake
-
-
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cloudformation: FakeCloudFormation) -> Path:
-    path = tmp_path / "samconfig.toml"
-    path.write_text('[dev.deploy.parameters]\nstack_name = "invoicekey-dev"\n')
-    monkeypatch.setattr(deploy, "CONFIG", path)
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    return path
-
-
-def sam(monkeypatch: pytest.MonkeyPatch, config: Path, answers: str | None = None, fails_at: str = "") -> FakeSam:
-    fake = FakeSam(config, answers, fails_at)
+    monkeypatch.setattr(deploy, "CONFIG", fake.config)
     monkeypatch.setattr(deploy, "_sam", fake)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
     return fake
 
 
-def test_the_first_deployment_is_guided_and_goes_where_the_answers_say(
-    monkeypatch: pytest.MonkeyPatch, config: Path
-) -> None:
-    fake = sam(monkeypatch, config, 'Architecture="arm64" AlertEmail="shop@example.com"')
+def test_the_first_deployment_is_guided_and_goes_where_the_answers_say(sam: FakeSam) -> None:
+    sam.answers = 'Architecture="arm64" AlertEmail="shop@example.com"'
     deployed = deploy.deploy("dev")
-    assert fake.did == [BUILD_FOR_ARM, ASK, DEPLOY]
+    assert sam.did == [BUILD_FOR_ARM, ASK, DEPLOY]
     assert (deployed.stack, deployed.region) == ("invoicekey-dev", "sa-east-1")
 
 
+@pytest.mark.parametrize(
+    "answers",
+    [
+        '\'DigestSchedule="rate(1 hour)" Architecture="x86_64"\'',
+        '["Architecture=x86_64", "CnovaAffiliateIds=VVJ"]',
+        '"ParameterKey=Architecture,ParameterValue=x86_64 ChatAlerts=yes"',
+    ],
+    ids=["text", "list", "as-the-aws-cli"],
+)
 def test_later_deployments_ask_nothing_and_build_for_the_architecture_that_was_answered(
-    monkeypatch: pytest.MonkeyPatch, config: Path
+    answers: str, sam: FakeSam
 ) -> None:
-    config.write_text(
-        config.read_text() + 'parameter_overrides = \'DigestSchedule="rate(1 hour)" Architecture="x86_64"\''
-    )
-    fake = sam(monkeypatch, config)
+    sam.keeps(f"parameter_overrides = {answers}")
     deploy.deploy("dev")
-    assert fake.did == [BUILD_FOR_X86, DEPLOY]
+    assert sam.did == [BUILD_FOR_X86, DEPLOY]
 
 
-def test_an_architecture_that_is_answered_after_the_build_is_built_for(
-    monkeypatch: pytest.MonkeyPatch, config: Path
-) -> None:
-    fake = sam(monkeypatch, config, 'Architecture="x86_64"')
+def test_an_architecture_that_is_answered_after_the_build_is_built_for(sam: FakeSam) -> None:
+    sam.answers = 'Architecture="x86_64"'
     deploy.deploy("dev")
-    assert fake.did == [BUILD_FOR_ARM, ASK, BUILD_FOR_X86, DEPLOY]
-
-
-def test_answers_may_be_a_list_as_sam_takes_them(monkeypatch: pytest.MonkeyPatch, config: Path) -> None:
-    config.write_text(config.read_text() + 'parameter_overrides = ["Architecture=x86_64", "CnovaAffiliateIds=VVJ"]')
-    fake = sam(monkeypatch, config)
-    deploy.deploy("dev")
-    assert fake.did == [BUILD_FOR_X86, DEPLOY]
+    assert sam.did == [BUILD_FOR_ARM, ASK, BUILD_FOR_X86, DEPLOY]
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "profile", "told"),
     [
-        ("[dev.deploy.parameters", "cannot be read"),
-        ('[dev]\ndeploy = "dev"', "deploy of .* is no table"),
-        ("[dev.deploy.parameters]\nparameter_overrides = 'Architecture=\"x86_64'", "every quote closed"),
-        ("[dev.deploy.parameters]\nparameter_overrides = [1]", "a list of such texts"),
+        ("[dev.deploy.parameters", "dev", "samconfig.toml.*cannot be read"),
+        ('[dev]\ndeploy = "dev"', "dev", "samconfig.toml.*deploy of .* is no table"),
+        (f"{NEW}parameter_overrides = 'Architecture=\"x86_64'", "dev", "samconfig.toml.*every quote closed"),
+        (f"{NEW}parameter_overrides = [1]", "dev", "samconfig.toml.*a list of such texts"),
+        (NEW, "staging", "samconfig.toml has no profile staging"),
     ],
 )
 def test_a_slip_in_samconfig_is_one_line_and_nothing_is_done(
-    monkeypatch: pytest.MonkeyPatch, config: Path, written: str, told: str
+    written: str, profile: str, told: str, sam: FakeSam
 ) -> None:
-    config.write_text(written)
-    fake = sam(monkeypatch, config)
-    with pytest.raises(Trouble, match=f"(?s)samconfig.toml.*{told}") as trouble:
-        deploy.deploy("dev")
-    assert "\n" not in str(trouble.value)
-    assert not fake.did
+    sam.config.write_text(written)
+    assert "\n" not in sam.refused(told, profile)
+    assert not sam.did
 
 
-def test_the_default_architecture_is_the_template_s() -> None:
-    template = PATH.read_text()
-    assert re.findall(r"  Architecture:\n    Type: String\n    Default: (\w+)\n", template) == [
-        deploy.DEFAULT_ARCHITECTURE
-    ]
+def test_without_a_region_nothing_is_asked(sam: FakeSam, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_aws(monkeypatch)
+    sam.refused("AWS_REGION")
+    assert not sam.did
 
 
 @pytest.mark.parametrize(
@@ -249,72 +210,40 @@ def test_the_default_architecture_is_the_template_s() -> None:
         ("", "build", "Nothing was deployed"),
         ("", "deploy", r"\[dev\.deploy\.parameters\] of samconfig\.toml"),
         (None, "deploy", r"stands above\. Then make deploy again"),
-        (None, "", "Nothing was deployed: sam was told not to keep the answers"),
+        (None, None, "Nothing was deployed: sam was told not to keep the answers"),
     ],
 )
 def test_a_deployment_that_fails_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, config: Path, answers: str | None, fails_at: str, said: str
+    answers: str | None, fails_at: str | None, said: str, sam: FakeSam
 ) -> None:
-    sam(monkeypatch, config, answers, fails_at)
-    with pytest.raises(Trouble, match=said):
-        deploy.deploy("dev")
+    sam.answers, sam.fails_at = answers, fails_at
+    sam.refused(said)
 
 
-def kept(config: Path, answers: str) -> None:
-    """Have answers kept from an earlier deployment."""
-    config.write_text(config.read_text() + f"parameter_overrides = '{answers}'\n")
+def test_answers_that_would_be_refused_are_told_a_line_each_and_nothing_is_done(sam: FakeSam) -> None:
+    sam.keeps('parameter_overrides = \'AlertEmail="shop@example" FeedSchedule="rate(1 minutes)" Foo="1"\'')
+    told = sam.refused(r"Nothing was deployed\.")
+    assert [line.partition(":")[0] for line in told.splitlines()[:3]] == ["AlertEmail", "FeedSchedule", "Foo"]
+    assert "[dev.deploy.parameters] of samconfig.toml" in told
+    assert not sam.did
 
 
-def test_answers_that_would_be_refused_are_told_a_line_each_and_nothing_is_done(
-    monkeypatch: pytest.MonkeyPatch, config: Path
-) -> None:
-    kept(config, 'AlertEmail="shop@example" FeedSchedule="rate(1 minutes)" Foo="1"')
-    fake = sam(monkeypatch, config)
-    with pytest.raises(Trouble) as trouble:
-        deploy.deploy("dev")
-    assert [line.partition(":")[0] for line in str(trouble.value).splitlines()[:3]] == [
-        "AlertEmail",
-        "FeedSchedule",
-        "Foo",
-    ]
-    assert "Nothing was deployed." in str(trouble.value)
-    assert "[dev.deploy.parameters] of samconfig.toml" in str(trouble.value)
-    assert not fake.did
+@pytest.mark.parametrize("fails_at", [None, "--guided"])
+def test_answers_that_were_just_given_are_looked_at_before_anything_is_made(fails_at: str | None, sam: FakeSam) -> None:
+    sam.answers, sam.fails_at = 'WatchedStatuses="invoicd"', fails_at
+    sam.refused(r"WatchedStatuses: expected order states of VTEX .* got invoicd")
+    assert sam.did == [BUILD_FOR_ARM, ASK]
 
 
-def test_answers_as_the_aws_cli_writes_them_are_looked_at_too() -> None:
-    assert deploy.answers_of({"parameter_overrides": "ParameterKey=AlertBurst,ParameterValue=7 ChatAlerts=yes"}) == {
-        "AlertBurst": "7",
-        "ChatAlerts": "yes",
-    }
-
-
-@pytest.mark.parametrize("fails_at", ["", "--guided"])
-def test_answers_that_were_just_given_are_looked_at_before_anything_is_made(
-    monkeypatch: pytest.MonkeyPatch, config: Path, fails_at: str
-) -> None:
-    fake = sam(monkeypatch, config, 'WatchedStatuses="invoicd"', fails_at)
-    with pytest.raises(Trouble, match=r"WatchedStatuses: expected order states of VTEX .* got invoicd"):
-        deploy.deploy("dev")
-    assert fake.did == [BUILD_FOR_ARM, ASK]
-
-
-@pytest.mark.parametrize("answers", [None, "ChatAlerts=yes"])
+@pytest.mark.parametrize("kept", ["", "parameter_overrides = 'ChatAlerts=yes'"])
 def test_a_stack_that_can_only_be_removed_is_told_before_anything_is_built(
-    monkeypatch: pytest.MonkeyPatch,
-    config: Path,
-    cloudformation: FakeCloudFormation,
-    capsys: pytest.CaptureFixture[str],
-    answers: str | None,
+    kept: str, sam: FakeSam, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if answers:
-        kept(config, answers)
-    cloudformation.fail("AlertEmailSubscription", "Invalid parameter: Email address", "ROLLBACK_COMPLETE")
-    fake = sam(monkeypatch, config)
-    with pytest.raises(Trouble, match="aws cloudformation delete-stack --stack-name invoicekey-dev --region us-east-1"):
-        deploy.deploy("dev")
+    sam.keeps(kept)
+    sam.cloudformation.fail("AlertEmailSubscription", "Invalid parameter: Email address", "ROLLBACK_COMPLETE")
+    sam.refused("aws cloudformation delete-stack --stack-name invoicekey-dev --region us-east-1")
     assert "Invalid parameter: Email address" in capsys.readouterr().out
-    assert not fake.did
+    assert not sam.did
 
 
 @pytest.mark.parametrize(
@@ -324,89 +253,54 @@ def test_a_stack_that_can_only_be_removed_is_told_before_anything_is_built(
         ("UPDATE_ROLLBACK_COMPLETE", "is UPDATE_ROLLBACK_COMPLETE now.\n"),
     ],
 )
-def test_after_a_deployment_that_failed_it_says_what_did_and_why(
-    monkeypatch: pytest.MonkeyPatch, config: Path, cloudformation: FakeCloudFormation, status: str, said: str
-) -> None:
-    kept(config, "ChatAlerts=yes")
-    cloudformation.fail("Old", "of another day", "UPDATE_ROLLBACK_COMPLETE")
-    fake = sam(monkeypatch, config)
+def test_after_a_deployment_that_failed_it_says_what_did_and_why(status: str, said: str, sam: FakeSam) -> None:
+    def fail() -> None:
+        sam.cloudformation.fail("Feed", "Invalid Schedule Expression", status)
+        sam.cloudformation.fail("Guard", "Invalid Schedule Expression", status)
 
-    def fails(*arguments: str) -> int:
-        if arguments[0] == "deploy":
-            cloudformation.fail("Feed", "Invalid Schedule Expression", status)
-            cloudformation.fail("Guard", "Invalid Schedule Expression", status)
-        return fake(*arguments) or int(arguments[0] == "deploy")
+    sam.keeps("parameter_overrides = 'ChatAlerts=yes'")
+    sam.cloudformation.fail("Old", "of another day", "UPDATE_ROLLBACK_COMPLETE")
+    sam.meanwhile, sam.fails_at = fail, "deploy"
 
-    monkeypatch.setattr(deploy, "_sam", fails)
-    with pytest.raises(Trouble) as trouble:
-        deploy.deploy("dev")
-    assert "Feed (T), CREATE_FAILED: Invalid Schedule Expression\n" in str(trouble.value)
-    assert said in str(trouble.value)
-    assert "of another day" not in str(trouble.value)
-    assert "Guard" not in str(trouble.value)
-    assert "sam deploy failed" in str(trouble.value)
+    told = sam.refused("sam deploy failed")
+
+    assert "Feed (T), CREATE_FAILED: Invalid Schedule Expression\n" in told
+    assert said in told
+    assert "of another day" not in told
+    assert "Guard" not in told
 
 
+@pytest.mark.parametrize(
+    ("refuses", "told"),
+    [
+        (None, r"^sam deploy failed; what it said stands above\."),
+        ("DescribeStacks", r"(?s)your AWS identity may not do that.*sam deploy failed"),
+    ],
+)
 def test_where_cloudformation_says_nothing_of_it_sam_s_own_words_stand(
-    monkeypatch: pytest.MonkeyPatch, config: Path, cloudformation: FakeCloudFormation
+    refuses: str | None, told: str, sam: FakeSam
 ) -> None:
-    kept(config, "ChatAlerts=yes")
-    sam(monkeypatch, config, fails_at="deploy")
-    with pytest.raises(Trouble) as trouble:
-        deploy.deploy("dev")
-    assert str(trouble.value).startswith("sam deploy failed; what it said stands above.")
+    sam.keeps("parameter_overrides = 'ChatAlerts=yes'")
+    sam.meanwhile = lambda: setattr(sam.cloudformation, "refuses", refuses)
+    sam.fails_at = "deploy"
+    sam.refused(told)
 
 
-def test_a_failure_that_may_not_be_looked_into_is_told_with_sam_s(
-    monkeypatch: pytest.MonkeyPatch, config: Path, cloudformation: FakeCloudFormation
-) -> None:
-    kept(config, "ChatAlerts=yes")
-    fake = sam(monkeypatch, config)
-
-    def fails(*arguments: str) -> int:
-        cloudformation.refuses = arguments[0] == "deploy"
-        return fake(*arguments) or int(arguments[0] == "deploy")
-
-    monkeypatch.setattr(deploy, "_sam", fails)
-    with pytest.raises(Trouble, match=r"(?s)your AWS identity may not do that.*sam deploy failed"):
-        deploy.deploy("dev")
-
-
-def test_an_unknown_profile_is_refused_before_anything_is_done(monkeypatch: pytest.MonkeyPatch, config: Path) -> None:
-    fake = sam(monkeypatch, config)
-    with pytest.raises(Trouble, match="no profile staging"):
-        deploy.deploy("staging")
-    assert not fake.did
-
-
-def test_without_a_region_nothing_is_asked(monkeypatch: pytest.MonkeyPatch, config: Path) -> None:
-    without_aws(monkeypatch)
-    fake = sam(monkeypatch, config)
-    with pytest.raises(Trouble, match="AWS_REGION"):
-        deploy.deploy("dev")
-    assert not fake.did
-
-
-def test_after_deploying_an_unconfirmed_subscription_stands_out() -> None:
+@pytest.mark.parametrize(
+    ("hearing", "said"),
+    [
+        (Hearing.PENDING, "NOT CONFIRMED: open the e-mail from AWS and confirm, within two days"),
+        (Hearing.CONFIRMED, "confirmed"),
+        (Hearing.DELETED, "unsubscribed; SNS will soon forget it"),
+    ],
+)
+def test_after_deploying_it_says_who_is_told_and_who_has_unsubscribed_is_nobody(hearing: Hearing, said: str) -> None:
     deployment = FakeDeployment()
-    deployment.subscribed = {"AlertTopicArn": [Subscription("email", "shop@example.com", Hearing.PENDING)]}
-    said = deploy.next_steps(deployment, "dev")
-    assert "shop@example.com: NOT CONFIRMED: open the e-mail from AWS and confirm, within two days" in said
-    assert "Trouble of the system: NOBODY is told" in said
-
-
-def test_after_deploying_who_has_unsubscribed_is_nobody_that_is_told() -> None:
-    deployment = FakeDeployment()
-    gone = Subscription("email", "gone@example.com", Hearing.DELETED)
-    deployment.subscribed = {
-        "AlertTopicArn": [gone, Subscription("email", "shop@example.com", Hearing.CONFIRMED)],
-        "OperationsTopicArn": [gone],
-    }
-    said = deploy.next_steps(deployment, "dev")
-    assert "gone@example.com: unsubscribed" in said
-    assert "Alerts about orders:\n" in said
-    assert "Trouble of the system: NOBODY is told" in said
-    assert "NOT CONFIRMED" not in said
+    deployment.subscribed = {"AlertTopicArn": [Subscription("email", "shop@example.com", hearing)]}
+    lines = deploy.next_steps(deployment, "dev").splitlines()
+    assert f"  email shop@example.com: {said}" in lines
+    assert ("Alerts about orders:" in lines) == (hearing is not Hearing.DELETED)
+    assert [line for line in lines if line.startswith("Trouble of the system: NOBODY is told")]
 
 
 def test_after_deploying_the_next_step_depends_on_whether_credentials_are_kept() -> None:
@@ -753,27 +647,28 @@ def test_the_variables_that_make_is_told_lead_to_the_profile_s_keys(
 
 
 @pytest.mark.parametrize(
-    ("stack", "region", "options", "variables"),
+    ("stack", "given", "options", "variables"),
     [
-        ("invoicekey", None, "", ""),
-        ("invoicekey-dev", None, " --stack invoicekey-dev", " STACK=invoicekey-dev"),
-        ("invoicekey", "sa-east-1", " --region sa-east-1", " AWS_REGION=sa-east-1"),
+        ("invoicekey", (None, None), "", ""),
+        ("invoicekey-dev", (None, None), " --stack invoicekey-dev", " STACK=invoicekey-dev"),
+        ("invoicekey", (None, "sa-east-1"), " --region sa-east-1", " AWS_REGION=sa-east-1"),
+        (
+            "invoicekey-dev",
+            ("my shop", "sa-east-1"),
+            " --stack invoicekey-dev --profile 'my shop' --region sa-east-1",
+            " STACK=invoicekey-dev AWS_PROFILE='my shop' AWS_REGION=sa-east-1 AWS_ACCESS_KEY_ID=",
+        ),
     ],
 )
 def test_a_command_that_people_are_told_to_type_leads_where_this_one_was_led(
-    monkeypatch: pytest.MonkeyPatch, stack: str, region: str | None, options: str, variables: str
-) -> None:
-    without_aws(monkeypatch)
+    profile: str, monkeypatch: pytest.MonkeyPatch, stack: str, given: tuple[str | None, str | None],
+    options: str, variables: str,
+) -> None:  # fmt: skip
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    shop = shop_of(stack, None, region)
+    shop = shop_of(stack, *given)
     assert shop.command("doctor") == f"invoicekey doctor{options}"
     assert shop.make_credentials == f"make credentials{variables}"
-
-
-def test_it_names_the_profile_too(profile: str) -> None:
-    shop = shop_of("invoicekey-dev", profile, "sa-east-1")
-    assert shop.command("doctor") == "invoicekey doctor --stack invoicekey-dev --profile 'my shop' --region sa-east-1"
-    assert shop.deployment.aws_options == " --profile 'my shop' --region sa-east-1"
+    assert shop.deployment.aws_options == options.removeprefix(" --stack invoicekey-dev")
 
 
 def test_a_profile_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

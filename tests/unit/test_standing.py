@@ -2,25 +2,17 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
 
 from operations.deploying.standing import LONGEST_REASON, Stack, make_ready
 from operations.deployment.stack import Deployment, Trouble
+from tests.fake_cloudformation import BEGAN, NAME, OWN, Event, FakeCloudFormation
 
-NAME, STACK_ID = "invoicekey-dev", "arn:aws:cloudformation:us-east-1:123456789012:stack/invoicekey-dev/1"
-BEGAN = datetime.now(UTC) - timedelta(minutes=7)
-OWN = "AWS::CloudFormation::Stack"
 EMAIL, SCHEDULE = "AWS::SNS::Subscription", "AWS::Scheduler::Schedule"
-
-type Event = tuple[str, str, str, str]
-"""Logical id, type, status, reason."""
 
 CREATION: list[Event] = [
     (NAME, OWN, "CREATE_IN_PROGRESS", "User Initiated"),
@@ -37,72 +29,6 @@ UPDATE: list[Event] = [
     ("LedgerTable", "AWS::DynamoDB::Table", "UPDATE_FAILED", "Too many updates"),
     (NAME, OWN, "UPDATE_ROLLBACK_FAILED", "The following resource(s) failed to update: [LedgerTable]."),
 ]
-
-
-@dataclass
-class FakeCloudFormation:
-    """CloudFormation with one stack, or none; what is asked of it leads to the next status, at the next pause."""
-
-    status: str | None
-    events: list[Event] = field(default_factory=list)
-    leads_to: list[str | None] = field(default_factory=list)
-    did: list[str] = field(default_factory=list)
-    refuses: str | None = None
-
-    def describe_stacks(self, **named: str) -> Any:
-        """Answer as it does; a stack that is not there is a ValidationError."""
-        self._refuse("DescribeStacks")
-        if self.status is None:
-            raise error("ValidationError", "DescribeStacks", f"Stack with id {named['StackName']} does not exist")
-        return {"Stacks": [{"StackId": STACK_ID, "StackStatus": self.status}]}
-
-    def get_paginator(self, operation: str) -> Any:
-        """Return what yields events, the newest first, two a page."""
-        assert operation == "describe_stack_events"
-        return self
-
-    def paginate(self, **_: str) -> Iterator[Any]:
-        """Yield the pages."""
-        self._refuse("DescribeStackEvents")
-        shown = [shown_event(number, event) for number, event in enumerate(self.events)][::-1]
-        for begin in range(0, len(shown), 2):
-            yield {"StackEvents": shown[begin : begin + 2]}
-
-    def delete_stack(self, **_: str) -> None:
-        """Begin to delete it."""
-        self._refuse("DeleteStack")
-        self.did.append("delete_stack")
-
-    def continue_update_rollback(self, **_: str) -> None:
-        """Begin to continue."""
-        self._refuse("ContinueUpdateRollback")
-        self.did.append("continue_update_rollback")
-
-    def pause(self, _: float) -> None:
-        """Let time go by."""
-        self.status = self.leads_to.pop(0)
-
-    def _refuse(self, operation: str) -> None:
-        if self.refuses == operation:
-            raise error("AccessDenied", operation, "not for you")
-
-
-def error(code: str, operation: str, message: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
-
-
-def shown_event(number: int, event: Event) -> dict[str, Any]:
-    logical_id, kind, status, reason = event
-    return {
-        "EventId": str(number),
-        "StackId": STACK_ID,
-        "LogicalResourceId": logical_id,
-        "PhysicalResourceId": STACK_ID if kind == OWN else f"{logical_id}-1",
-        "ResourceType": kind,
-        "ResourceStatus": status,
-        "Timestamp": BEGAN + timedelta(seconds=number),
-        **({"ResourceStatusReason": reason} if reason else {}),
-    }
 
 
 class StandingDeployment(Deployment):
@@ -122,8 +48,15 @@ def stack_of(cloudformation: FakeCloudFormation) -> Stack:
     return Stack(StandingDeployment(cloudformation))
 
 
+def ready(cloudformation: FakeCloudFormation, advice: str = "") -> None:
+    make_ready(stack_of(cloudformation), advice, pause=cloudformation.pause)
+
+
+type Says = Callable[..., list[str]]
+
+
 @pytest.fixture
-def says(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+def says(monkeypatch: pytest.MonkeyPatch) -> Says:
     """Return what puts somebody at the terminal, who gives these answers; the questions are listed."""
 
     def sit_down(*answers: str) -> list[str]:
@@ -141,24 +74,16 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     return sit_down
 
 
-READY = (
-    None,
-    "REVIEW_IN_PROGRESS",
-    "CREATE_COMPLETE",
-    "UPDATE_COMPLETE",
-    "UPDATE_ROLLBACK_COMPLETE",
-    "IMPORT_COMPLETE",
-    "IMPORT_ROLLBACK_COMPLETE",
-)
+READY = "REVIEW_IN_PROGRESS CREATE_COMPLETE UPDATE_COMPLETE UPDATE_ROLLBACK_COMPLETE IMPORT_COMPLETE"
 
 
-@pytest.mark.parametrize("status", READY)
+@pytest.mark.parametrize("status", [None, *READY.split(), "IMPORT_ROLLBACK_COMPLETE"])
 def test_a_stack_that_can_be_deployed_to_is_left_as_it_is(
-    status: str | None, says: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+    status: str | None, says: Says, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cloudformation = FakeCloudFormation(status)
     asked = says()
-    make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+    ready(cloudformation)
     assert (asked, cloudformation.did, capsys.readouterr().out) == ([], [], "")
 
 
@@ -167,11 +92,11 @@ def test_a_stack_that_can_be_deployed_to_is_left_as_it_is(
 
 @pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"])
 def test_a_stack_that_can_only_be_removed_is_told_with_what_failed_and_removed_where_somebody_agrees(
-    status: str, says: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+    status: str, says: Says, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cloudformation = FakeCloudFormation(status, CREATION, ["DELETE_IN_PROGRESS", "DELETE_IN_PROGRESS", None])
     asked = says("y")
-    make_ready(stack_of(cloudformation), "Mend them there.", pause=cloudformation.pause)
+    ready(cloudformation, "Mend them there.")
     assert cloudformation.did == ["delete_stack"]
     assert asked == ["Remove it, and go on [y/N]: "]
     told = capsys.readouterr().out
@@ -182,28 +107,15 @@ def test_a_stack_that_can_only_be_removed_is_told_with_what_failed_and_removed_w
 
 
 @pytest.mark.parametrize("answer", ["", "n", "no", "what?"])
-def test_nothing_is_removed_unless_somebody_says_yes(answer: str, says: Callable[..., list[str]]) -> None:
+def test_nothing_is_removed_unless_somebody_says_yes(answer: str, says: Says) -> None:
     cloudformation = FakeCloudFormation("ROLLBACK_COMPLETE", CREATION)
     says(answer)
     with pytest.raises(Trouble, match="Nothing was changed"):
-        make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+        ready(cloudformation)
     assert cloudformation.did == []
 
 
-def test_without_a_terminal_it_says_what_failed_and_which_command_removes_it(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    cloudformation = FakeCloudFormation("ROLLBACK_COMPLETE", CREATION)
-    command = f"aws cloudformation delete-stack --stack-name {NAME} --region us-east-1"
-    with pytest.raises(Trouble, match=command):
-        make_ready(stack_of(cloudformation), pause=cloudformation.pause)
-    assert "AlertEmailSubscription" in capsys.readouterr().out
-    assert cloudformation.did == []
-
-
-def test_a_removal_that_fails_is_told_and_asked_about_again(
-    says: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_removal_that_fails_is_told_and_asked_about_again(says: Says, capsys: pytest.CaptureFixture[str]) -> None:
     failed = [
         *CREATION,
         (NAME, OWN, "DELETE_IN_PROGRESS", "User Initiated"),
@@ -212,7 +124,7 @@ def test_a_removal_that_fails_is_told_and_asked_about_again(
     cloudformation = FakeCloudFormation("ROLLBACK_FAILED", failed, ["DELETE_FAILED"])
     says("yes", "no")
     with pytest.raises(Trouble):
-        make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+        ready(cloudformation)
     told = capsys.readouterr().out
     assert "is DELETE_FAILED: " in told
     assert "Api (AWS::ApiGatewayV2::Api), DELETE_FAILED: Somebody else holds it" in told
@@ -223,12 +135,12 @@ def test_a_removal_that_fails_is_told_and_asked_about_again(
 
 
 def test_a_rollback_that_failed_is_continued_where_somebody_agrees(
-    says: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+    says: Says, capsys: pytest.CaptureFixture[str]
 ) -> None:
     leads_to: list[str | None] = ["UPDATE_ROLLBACK_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE"]
     cloudformation = FakeCloudFormation("UPDATE_ROLLBACK_FAILED", UPDATE, leads_to)
     says("Y")
-    make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+    ready(cloudformation)
     assert cloudformation.did == ["continue_update_rollback"]
     told = capsys.readouterr().out
     assert f"Feed ({SCHEDULE}), UPDATE_FAILED: Invalid Schedule Expression" in told
@@ -236,39 +148,36 @@ def test_a_rollback_that_failed_is_continued_where_somebody_agrees(
 
 
 @pytest.mark.parametrize(
-    ("status", "command"),
+    ("status", "events", "command", "failed"),
     [
-        ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
-        ("UPDATE_FAILED", "rollback-stack"),
-        ("IMPORT_ROLLBACK_FAILED", "rollback-stack"),
+        ("ROLLBACK_COMPLETE", CREATION, "delete-stack", "AlertEmailSubscription"),
+        ("UPDATE_ROLLBACK_FAILED", UPDATE, "continue-update-rollback", "Feed"),
+        ("UPDATE_FAILED", UPDATE, "rollback-stack", ""),
+        ("IMPORT_ROLLBACK_FAILED", UPDATE, "rollback-stack", ""),
     ],
 )
-def test_of_an_update_that_hangs_the_command_is_told(status: str, command: str) -> None:
-    cloudformation = FakeCloudFormation(status, UPDATE)
+def test_without_a_terminal_it_says_what_failed_and_which_command_is_the_way_out(
+    status: str, events: list[Event], command: str, failed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloudformation = FakeCloudFormation(status, events)
     with pytest.raises(Trouble, match=f"aws cloudformation {command} --stack-name {NAME} --region us-east-1"):
-        make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+        ready(cloudformation)
+    assert failed in capsys.readouterr().out
+    assert cloudformation.did == []
 
 
 # ---- Busy
 
-BUSY = (
-    "CREATE_IN_PROGRESS",
-    "ROLLBACK_IN_PROGRESS",
-    "UPDATE_IN_PROGRESS",
-    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
-    "UPDATE_ROLLBACK_IN_PROGRESS",
-    "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
-    "DELETE_IN_PROGRESS",
-)
+BUSY = "CREATE ROLLBACK UPDATE UPDATE_COMPLETE_CLEANUP UPDATE_ROLLBACK UPDATE_ROLLBACK_COMPLETE_CLEANUP DELETE"
 
 
-@pytest.mark.parametrize("status", BUSY)
+@pytest.mark.parametrize("status", [f"{what}_IN_PROGRESS" for what in BUSY.split()])
 def test_a_busy_stack_is_waited_for_where_somebody_agrees(
-    status: str, says: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+    status: str, says: Says, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cloudformation = FakeCloudFormation(status, UPDATE[:2], [status, "UPDATE_COMPLETE"])
     asked = says("y")
-    make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+    ready(cloudformation)
     assert asked == ["Wait for its end [y/N]: "]
     since = re.search(
         rf"is busy: {status} since {BEGAN.astimezone():%H:%M} \((\d+) minutes\)\.", capsys.readouterr().out
@@ -281,14 +190,14 @@ def test_a_busy_stack_is_waited_for_where_somebody_agrees(
 def test_without_a_terminal_nobody_waits() -> None:
     cloudformation = FakeCloudFormation("UPDATE_IN_PROGRESS", UPDATE[:1])
     with pytest.raises(Trouble, match="Run make deploy again when it is done"):
-        make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+        ready(cloudformation)
 
 
-def test_what_was_waited_for_may_end_badly_and_is_asked_about_then(says: Callable[..., list[str]]) -> None:
+def test_what_was_waited_for_may_end_badly_and_is_asked_about_then(says: Says) -> None:
     leads_to: list[str | None] = ["ROLLBACK_COMPLETE", "DELETE_IN_PROGRESS", None]
     cloudformation = FakeCloudFormation("ROLLBACK_IN_PROGRESS", CREATION, leads_to)
     asked = says("y", "y")
-    make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+    ready(cloudformation)
     assert len(asked) == 2
     assert cloudformation.did == ["delete_stack"]
 
@@ -296,18 +205,18 @@ def test_what_was_waited_for_may_end_badly_and_is_asked_about_then(says: Callabl
 # ---- What failed
 
 
-def test_a_failure_is_one_line_however_long_its_reason() -> None:
-    events: list[Event] = [(NAME, OWN, "CREATE_IN_PROGRESS", ""), ("Api", "T", "CREATE_FAILED", "why \n" * 200)]
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("why \n" * 200, r"Api \(T\), CREATE_FAILED: (why )+.*"),
+        ("", r"Api \(T\), CREATE_FAILED: CloudFormation gives no reason"),
+    ],
+)
+def test_a_failure_is_one_line_however_long_its_reason_and_without_one(reason: str, said: str) -> None:
+    events: list[Event] = [(NAME, OWN, "CREATE_IN_PROGRESS", ""), ("Api", "T", "CREATE_FAILED", reason)]
     (line,) = stack_of(FakeCloudFormation("CREATE_FAILED", events)).failures()
-    assert "\n" not in line
+    assert re.fullmatch(said, line)
     assert len(line) < LONGEST_REASON + 40
-
-
-def test_a_failure_without_a_reason_says_so() -> None:
-    events: list[Event] = [("Api", "T", "CREATE_FAILED", "")]
-    assert stack_of(FakeCloudFormation("CREATE_FAILED", events)).failures() == [
-        "Api (T), CREATE_FAILED: CloudFormation gives no reason"
-    ]
 
 
 def test_what_failed_in_an_earlier_operation_or_before_an_event_is_not_told() -> None:
@@ -333,10 +242,8 @@ def test_a_stack_that_is_not_there_has_no_last_event() -> None:
         ("UPDATE_ROLLBACK_FAILED", "ContinueUpdateRollback", ["y"]),
     ],
 )
-def test_a_right_that_is_missing_is_named(
-    status: str, refuses: str, answers: Sequence[str], says: Callable[..., list[str]]
-) -> None:
+def test_a_right_that_is_missing_is_named(status: str, refuses: str, answers: Sequence[str], says: Says) -> None:
     says(*answers)
     cloudformation = FakeCloudFormation(status, CREATION, refuses=refuses)
     with pytest.raises(Trouble, match=f"AWS answered AccessDenied to {refuses}: your AWS identity may not do that"):
-        make_ready(stack_of(cloudformation), pause=cloudformation.pause)
+        ready(cloudformation)
