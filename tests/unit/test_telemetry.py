@@ -1,8 +1,9 @@
 """The line of figures, and which of them are metrics: a closed set, in one place."""
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aws_lambda_powertools import Metrics
@@ -34,43 +35,49 @@ def counting(monkeypatch: pytest.MonkeyPatch, monitoring: str) -> Figures:
     return made
 
 
+type Written = Callable[[], tuple[dict[str, Any], list[Metric]]]
+
+
+@pytest.fixture
+def written(figures: Figures, capsys: pytest.CaptureFixture[str]) -> Written:
+    """Return what ends an invocation, and returns its one line of figures and the metrics in it."""
+
+    def flush() -> tuple[dict[str, Any], list[Metric]]:
+        telemetry.figures.flush()
+        out = capsys.readouterr().out
+        (line,) = lines_of_figures(out)
+        return line, metrics_in(out)
+
+    return flush
+
+
+def values(metrics: Iterable[Metric]) -> dict[str, tuple[float, ...]]:
+    return {metric.name: metric.values for metric in metrics}
+
+
 # ---- The line
 
 
-def test_what_is_counted_stands_in_one_line_with_what_cloudwatch_makes_of_it(
-    figures: Figures, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for _ in range(2):
-        telemetry.count("hook_received")
-    telemetry.count("hook_queued", 3)
-    figures.flush()
+def test_what_is_counted_stands_in_one_line_with_what_cloudwatch_makes_of_it(written: Written) -> None:
+    telemetry.count("hook_received")
+    telemetry.count("hook_received")
+    telemetry.count("check_ok", 3)
 
-    out = capsys.readouterr().out
-    (line,) = lines_of_figures(out)
-    assert line["counts"] == {"hook_received": 2, "hook_queued": 3}
-    assert metrics_in(out) == [Metric("InvoiceKey", "hook_received", {"service": "invoicekey"}, "Count", (1.0, 1.0))]
-    assert len(out.splitlines()) == 1
+    line, metrics = written()
+
+    assert "_aws" in line
+    assert line["counts"] == {"hook_received": 2, "check_ok": 3}
+    assert metrics == [Metric("InvoiceKey", "hook_received", {"service": "invoicekey"}, "Count", (1.0, 1.0))]
 
 
-def test_without_a_metric_there_is_the_same_line(figures: Figures, capsys: pytest.CaptureFixture[str]) -> None:
-    telemetry.count("check_ok")
-    figures.flush()
-
-    out = capsys.readouterr().out
-    (line,) = lines_of_figures(out)
-    assert line["counts"] == {"check_ok": 1}
-    assert metrics_in(out) == []
-
-
-def test_times_are_told_by_their_number_their_sum_and_the_longest(
-    figures: Figures, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_times_are_told_by_their_number_their_sum_and_the_longest_though_nothing_is_a_metric(written: Written) -> None:
     for seconds in (0.25, 1.5, 0.0):
         telemetry.measure_seconds("vtex_latency", seconds)
-    figures.flush()
 
-    (line,) = lines_of_figures(capsys.readouterr().out)
+    line, metrics = written()
+
     assert line["seconds"] == {"vtex_latency": {"number": 3, "total": 1.75, "longest": 1.5}}
+    assert metrics == []
 
 
 def test_where_nothing_was_counted_there_is_no_line(figures: Figures, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,16 +87,12 @@ def test_where_nothing_was_counted_there_is_no_line(figures: Figures, capsys: py
     assert capsys.readouterr().out == ""
 
 
-def test_each_invocation_begins_anew(figures: Figures, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_invocation_begins_anew(written: Written) -> None:
     telemetry.count("hook_received")
-    figures.flush()
+    written()
     telemetry.count("hook_ping")
-    figures.flush()
 
-    assert [line["counts"] for line in lines_of_figures(capsys.readouterr().out)] == [
-        {"hook_received": 1},
-        {"hook_ping": 1},
-    ]
+    assert written()[0]["counts"] == {"hook_ping": 1}
 
 
 def test_a_handler_that_raises_loses_no_count(figures: Figures, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,20 +104,18 @@ def test_a_handler_that_raises_loses_no_count(figures: Figures, capsys: pytest.C
     with pytest.raises(ZeroDivisionError):
         handler(2)
 
-    assert [metric.values for metric in metrics_in(capsys.readouterr().out)] == [(2.0,)]
+    assert values(metrics_in(capsys.readouterr().out)) == {"guard_failed": (2.0,)}
 
 
 @pytest.mark.parametrize("number", [99, 100, 101, 250])
-def test_of_many_values_of_a_metric_none_is_lost_and_the_line_stands_once(
-    number: int, figures: Figures, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_of_many_values_of_a_metric_none_is_lost_and_the_line_stands_once(number: int, written: Written) -> None:
     for _ in range(number):
         telemetry.count("cnova_order")
-    figures.flush()
 
-    out = capsys.readouterr().out
-    assert [line["counts"] for line in lines_of_figures(out)] == [{"cnova_order": number}]
-    assert sum(len(metric.values) for metric in metrics_in(out)) == number
+    line, metrics = written()
+
+    assert line["counts"] == {"cnova_order": number}
+    assert sum(len(metric.values) for metric in metrics) == number
 
 
 @pytest.mark.parametrize(
@@ -128,12 +129,12 @@ def test_of_many_values_of_a_metric_none_is_lost_and_the_line_stands_once(
     ],
 )
 def test_an_answer_of_vtex_is_counted_by_its_status_and_by_its_class(
-    status: str, counted: set[str], figures: Figures, capsys: pytest.CaptureFixture[str]
+    status: str, counted: set[str], written: Written
 ) -> None:
     telemetry.count_answer(status, 0.2)
-    figures.flush()
 
-    (line,) = lines_of_figures(capsys.readouterr().out)
+    line, _ = written()
+
     assert line["counts"] == dict.fromkeys(counted, 1)
     assert line["seconds"]["vtex_latency"]["number"] == 1
 
@@ -141,40 +142,32 @@ def test_an_answer_of_vtex_is_counted_by_its_status_and_by_its_class(
 # ---- Which of them are metrics
 
 
-def test_a_share_is_written_with_its_noughts_and_nothing_else_is(
-    figures: Figures, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_share_is_written_with_its_noughts_and_nothing_else_is(written: Written) -> None:
     for name in sorted(METRICS):
         telemetry.count(name, 0)
     telemetry.count("feed_only", 1)
-    figures.flush()
 
-    values = {metric.name: metric.values for metric in metrics_in(capsys.readouterr().out)}
-    assert values == {"cnova_order": (0.0,), "feed_only": (0.0, 1.0)}
+    assert values(written()[1]) == {"cnova_order": (0.0,), "feed_only": (0.0, 1.0)}
 
 
 @pytest.mark.parametrize(("late", "is_written"), [(0, False), (3599, False), (3600, True), (7200, True)])
 def test_an_age_that_is_no_trouble_is_no_metric_and_stands_in_the_line_all_the_same(
-    late: float, is_written: bool, figures: Figures, capsys: pytest.CaptureFixture[str]
+    late: float, is_written: bool, written: Written
 ) -> None:
     telemetry.measure_seconds("oldest_check_age", late)
-    figures.flush()
 
-    out = capsys.readouterr().out
-    assert lines_of_figures(out)[0]["seconds"]["oldest_check_age"]["longest"] == late
-    assert bool(metrics_in(out)) == is_written
+    line, metrics = written()
+
+    assert line["seconds"]["oldest_check_age"]["longest"] == late
+    assert bool(metrics) == is_written
 
 
-def test_with_full_monitoring_the_others_are_metrics_too(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    figures = counting(monkeypatch, "full")
+def test_with_full_monitoring_the_others_are_metrics_too(monkeypatch: pytest.MonkeyPatch, written: Written) -> None:
+    counting(monkeypatch, "full")
     telemetry.count_answer("503", 0.2)
     telemetry.count("check_ok", 4)
-    figures.flush()
 
-    values = {metric.name: metric.values for metric in metrics_in(capsys.readouterr().out)}
-    assert values == {"vtex_5xx": (1.0,), "vtex_latency": (0.2,), "check_ok": (4.0,)}
+    assert values(written()[1]) == {"vtex_5xx": (1.0,), "vtex_latency": (0.2,), "check_ok": (4.0,)}
 
 
 @pytest.mark.parametrize("monitoring", ["", "Full", "none"])
