@@ -298,14 +298,6 @@ def test_a_function_cannot_read_the_other_s_secret(role: str, secret: str, stack
         secrets.get_secret_value(SecretId=stack.outputs[secret])
 
 
-def test_the_receiver_can_read_its_own_secret(stack: LocalStack) -> None:
-    secret = as_role(stack, "ReceiveHookRole", "secretsmanager").get_secret_value(
-        SecretId=stack.outputs["HookSecretArn"]
-    )
-
-    assert json.loads(secret["SecretString"])["current"]
-
-
 def test_the_receiver_cannot_tell_of_failures(stack: LocalStack) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         as_role(stack, "ReceiveHookRole", "sqs").send_message(

@@ -68,22 +68,14 @@ def test_an_item_that_somebody_spoilt_is_left_out_and_the_others_are_listed(desk
     assert (said.code, orders(said)) == (0, ["VVJ-1-01"])
 
 
-def test_what_is_set_aside_is_listed_only_with_all(desk: Desk) -> None:
+@pytest.mark.parametrize("is_checked_since", [False, True])
+def test_what_is_set_aside_is_listed_only_with_all(desk: Desk, is_checked_since: bool) -> None:
     desk.run("dismiss VVJ-1-01 --reason x")
+    if is_checked_since:
+        desk.check(desk.invoice("VVJ-1-01", sale("1", None)), at=NOW)
 
     assert orders(desk.run("failures --format json")) == ["VVJ-2-01"]
-    assert [(one["order"], one["state"]) for one in desk.run("failures --format json --all").json] == [
-        ("VVJ-2-01", "open"),
-        ("VVJ-1-01", "dismissed"),
-    ]
-
-
-def test_what_was_set_aside_long_ago_is_found_by_its_last_check(desk: Desk) -> None:
-    desk.run("dismiss VVJ-1-01 --reason x")
-    desk.check(desk.invoice("VVJ-1-01", sale("1", None)), at=NOW)
-
     found = {one["order"]: one["state"] for one in desk.run("failures --format json --all").json}
-
     assert found == {"VVJ-2-01": "open", "VVJ-1-01": "dismissed"}
 
 
@@ -153,16 +145,16 @@ def test_in_a_pipe_the_table_is_neither_cut_nor_coloured(desk: Desk) -> None:
     assert line.rstrip().endswith("https://luxstore.myvtex.com/admin/orders/VVJ-2-01")
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_no_cell_of_the_csv_is_a_formula_wherever_a_spreadsheet_splits(desk: Desk, delimiter: str) -> None:
+def test_no_cell_of_the_csv_is_a_formula_wherever_a_spreadsheet_splits(desk: Desk) -> None:
     """Excel splits at `;` where 1,5 is a number, as in Brazil; a cell's quotes mean nothing to it then."""
     numbers = ('=HYPERLINK("http://x")', "1;=HYPERLINK(A1)", "+5", "@A1", "2")
     desk.check(desk.invoice("VVJ-4-01", *(sale(number, None) for number in numbers)), at=NOW)
 
     written = desk.run("failures --format csv").out
 
-    cells = [cell for row in csv.reader(io.StringIO(written), delimiter=delimiter) for cell in row]
-    assert not [cell for cell in cells if cell.lstrip().startswith(("=", "+", "-", "@"))]
+    for delimiter in ",;\t":
+        cells = [cell for row in csv.reader(io.StringIO(written), delimiter=delimiter) for cell in row]
+        assert not [cell for cell in cells if cell.lstrip().startswith(("=", "+", "-", "@"))]
     assert "VVJ-4-01" in written
 
 

@@ -1,7 +1,7 @@
 """`invoicekey secrets rotate`: at no moment is the secret refused that VTEX sends, and none is ever shown."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
@@ -37,17 +37,13 @@ def carried(stack: Operated) -> str:
     return str(stack.vtex.hooks[APP_KEY]["hook"]["headers"]["X-Hook-Secret"])
 
 
-def test_the_new_secret_is_current_and_the_old_one_previous(stack: Operated) -> None:
+def test_the_new_secret_is_current_the_old_one_previous_and_the_guard_gives_it_to_vtex_at_once(stack: Operated) -> None:
     assert stack.run("secrets", "rotate") == 0
     secret = stack.secret(HOOK)
     assert secret["previous"] == CURRENT
     assert secret["current"] not in {CURRENT, ""}
     assert len(secret["current"]) >= 40
-
-
-def test_the_guard_gives_it_to_vtex_at_once(stack: Operated) -> None:
-    assert stack.run("secrets", "rotate") == 0
-    assert carried(stack) == stack.secret(HOOK)["current"]
+    assert carried(stack) == secret["current"]
     assert "carries the new secret" in stack.said.out
 
 
@@ -63,43 +59,37 @@ def test_without_the_guard_vtex_goes_on_with_the_old_one(stack: Operated) -> Non
     assert "next run" in stack.said.out
 
 
-def test_a_second_rotation_is_refused_while_vtex_sends_the_old_one(stack: Operated) -> None:
+def test_a_second_rotation_is_refused_while_vtex_sends_the_old_one_unless_it_is_forced(stack: Operated) -> None:
     stack.run("secrets", "rotate", "--no-guard")
     before = stack.secret(HOOK)
     assert stack.run("secrets", "rotate") == 1
     assert stack.secret(HOOK) == before
     assert "Nothing was changed" in stack.said.err
-
-
-def test_it_may_be_forced(stack: Operated) -> None:
-    stack.run("secrets", "rotate", "--no-guard")
     assert stack.run("secrets", "rotate", "--force") == 0
     assert CURRENT not in stack.secret(HOOK).values()
 
 
-def test_forced_without_the_guard_it_says_whose_calls_are_refused_and_what_to_do(stack: Operated) -> None:
+@pytest.mark.parametrize(
+    ("befalls", "options"),
+    [
+        (lambda stack: None, ["--no-guard"]),
+        (lambda stack: stack.tell("lambda", invoke=denied("Invoke")), []),
+        (lambda stack: stack.vtex.refused.add(APP_KEY), ["--no-guard"]),
+    ],
+    ids=["no-guard", "guard-not-allowed", "vtex-refuses"],
+)
+def test_forced_without_the_guard_it_says_whose_calls_are_refused_and_what_to_do(
+    befalls: Callable[[Operated], object], options: list[str], stack: Operated
+) -> None:
     stack.run("secrets", "rotate", "--no-guard")
+    befalls(stack)
 
-    assert stack.run("secrets", "rotate", "--force", "--no-guard") == 3
+    assert stack.run("secrets", "rotate", "--force", *options) == 3
 
     assert carried(stack) not in stack.secret(HOOK).values()
     (told,) = [line for line in stack.said.out.splitlines() if line.startswith("TO DO")]
     assert f"VTEX's hook of {ACCOUNT} may carry neither secret: its calls are refused" in told
     assert told.endswith(f"invoicekey hook install --account {ACCOUNT}")
-
-
-def test_forced_where_the_guard_does_not_reach_vtex_it_says_so_too(stack: Operated) -> None:
-    stack.run("secrets", "rotate", "--no-guard")
-    stack.tell("lambda", invoke=denied("Invoke"))
-    assert stack.run("secrets", "rotate", "--force") == 3
-    assert "its calls are refused" in stack.said.out
-
-
-def test_an_app_key_that_vtex_refuses_keeps_nobody_from_forcing_it(stack: Operated) -> None:
-    stack.run("secrets", "rotate", "--no-guard")
-    stack.vtex.refused.add(APP_KEY)
-    assert stack.run("secrets", "rotate", "--force", "--no-guard") == 3
-    assert CURRENT not in stack.secret(HOOK).values()
 
 
 def test_the_accounts_that_do_not_carry_it_yet_are_told_together(stack: Operated) -> None:

@@ -124,11 +124,20 @@ def test_credentials_that_vtex_does_not_take_are_not_kept_and_asked_for_again(
     assert "nothing was kept" in stack.said.out
 
 
-def test_who_gives_up_on_them_keeps_none(stack: Operated, sit_down: SitDown) -> None:
-    stack.vtex.fail(Fault("status", status=401, route="list"))
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (Fault("status", status=401, route="list"), "nothing was kept"),
+        (Fault("drop", route="list"), "Nothing was kept"),
+    ],
+    ids=["refused", "down"],
+)
+def test_who_gives_up_on_them_keeps_none(fault: Fault, told: str, stack: Operated, sit_down: SitDown) -> None:
+    stack.vtex.fail(fault)
     sit_down(Person(no_to=("again?", "Read", "Install", "Send", "Look")))
     assert stack.run("setup") == 3
     assert stack.secret(CREDENTIALS) == {}
+    assert told in stack.said.out
 
 
 def test_credentials_that_lack_a_permission_are_kept_and_told_what_they_lack(
@@ -148,14 +157,6 @@ def test_bad_input_keeps_nothing(person: Person, stack: Operated, sit_down: SitD
     sit_down(person)
     assert stack.run("setup") == 3
     assert stack.secret(CREDENTIALS) == {}
-
-
-def test_vtex_down_keeps_nothing_and_says_so(stack: Operated, sit_down: SitDown) -> None:
-    stack.vtex.fail(Fault("drop", route="list"))
-    sit_down(Person(no_to=("Read", "Install", "Send", "Look")))
-    assert stack.run("setup") == 3
-    assert stack.secret(CREDENTIALS) == {}
-    assert "Nothing was kept" in stack.said.out
 
 
 def test_an_empty_setting_of_affiliate_ids_is_left_to_do(stack: Operated, sit_down: SitDown) -> None:
