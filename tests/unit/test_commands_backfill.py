@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,14 +19,13 @@ from unittest import mock
 import pytest
 
 from invoicekey.rules.notification import OrderRef
-from invoicekey.rules.policy import Policy
 from invoicekey.runtime.errors import OrderNotFound, OutOfTime, RateLimited, RetryLater
 from invoicekey.vtex.order_list import MOST_ROWS, ROWS_A_PAGE, OrderPage, OrderRow
 from local.vtex_simulator import Fault
 from operations.deployment.stack import Trouble
 from operations.tasks import asking
 from operations.tasks.asking import Asking, Stopped
-from operations.tasks.backfill import Backfill, Found, Listed, Load, choose, list_orders, together
+from operations.tasks.backfill import Backfill, Found, Listed, Load, list_orders, together
 from operations.tasks.backfill_notes import About, opened
 from operations.terminal.period import period
 from tests.desk import Desk, Said, at_a_desk
@@ -246,8 +246,11 @@ def test_with_every_affiliate_an_order_that_names_cnovas_app_alone_is_found(desk
     assert "VVJ-1-01" in desk.run(f"{OCTOBER} --every-affiliate --format csv").out
 
 
-def test_where_no_affiliate_is_configured_all_are_read_and_those_that_smell_of_cnova_are_named(desk: Desk) -> None:
-    desk.environment["CNOVA_AFFILIATE_IDS"] = ""
+@pytest.mark.parametrize("configured", ["", "othershop:CSB"])
+def test_where_no_affiliate_of_it_is_configured_all_are_read_and_those_that_smell_of_cnova_are_named(
+    desk: Desk, configured: str
+) -> None:
+    desk.environment["CNOVA_AFFILIATE_IDS"] = configured
     invoice(desk, 1, sale("1", None), affiliateId="CSB")
     invoice(desk, 2, affiliateId="")
 
@@ -512,27 +515,6 @@ def test_what_two_spellings_lack_is_counted_once_where_vtex_takes_them_for_one()
     assert (listed.unlisted, listed.others) == (9, 7)
 
 
-@pytest.mark.parametrize(
-    ("configured", "wanted"),
-    [
-        ({"vvj"}, ["VVJ-1-01"]),
-        ({"luxstore:csb"}, ["VVJ-2-01"]),
-        ({"othershop:csb"}, ["VVJ-1-01", "VVJ-2-01"]),
-        (set(), ["VVJ-1-01", "VVJ-2-01"]),
-    ],
-)
-def test_only_orders_that_may_be_cnovas_are_chosen(configured: set[str], wanted: list[str]) -> None:
-    rows = (
-        OrderRow("VVJ-1-01", "VVJ"),
-        OrderRow("VVJ-2-01", "CSB"),
-        OrderRow("VVJ-3-01", None),
-        OrderRow("a/b", "VVJ"),
-    )
-    chosen = choose(Listed(rows, 0), "luxstore", Policy(affiliate_ids=frozenset(configured)))
-    assert list(chosen.order_ids) == wanted
-    assert chosen.skipped.total() == 4 - len(wanted)
-
-
 # ---- Asking politely
 
 
@@ -639,11 +621,7 @@ def test_a_line_that_was_cut_costs_that_order_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("about", "later"),
-    [
-        (ABOUT, timedelta(hours=25)),
-        (About(*(["invoicekey", "us-east-1", "luxstore", "2026-10-01", "2026-10-31", "new"])), timedelta(0)),
-    ],
+    ("about", "later"), [(ABOUT, timedelta(hours=25)), (replace(ABOUT, policy="new"), timedelta(0))]
 )
 def test_what_is_old_or_was_judged_otherwise_does_not_count(tmp_path: Path, about: About, later: timedelta) -> None:
     path = tmp_path / "state"
