@@ -137,6 +137,12 @@ class Operated:
         sns = self.deployment.client("sns")
         sns.subscribe(TopicArn=self.deployment.output(output), Protocol=protocol, Endpoint=endpoint)
 
+    def unsubscribe(self, output: str) -> None:
+        """Leave nobody who hears a topic."""
+        sns = self.deployment.client("sns")
+        for one in sns.list_subscriptions_by_topic(TopicArn=self.deployment.output(output))["Subscriptions"]:
+            sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
+
     def published(self, output: str) -> list[Any]:
         """List what was published to a topic."""
         topics = moto.backends.get_backend("sns")["123456789012"][REGION].topics

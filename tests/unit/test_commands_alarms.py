@@ -164,8 +164,7 @@ def test_an_alarm_that_reaches_nobody_is_told_with_its_cause_and_what_mends_it(
 
 
 def test_where_nobody_listens_the_exit_code_says_so(stack: Operated, watch: CloudWatch) -> None:
-    for one in stack.deployment.client("sns").list_subscriptions()["Subscriptions"]:
-        stack.deployment.client("sns").unsubscribe(SubscriptionArn=one["SubscriptionArn"])
+    stack.unsubscribe(OPERATIONS)
     assert stack.run("alarms", "test") == 3
 
 

@@ -125,6 +125,12 @@ def heard(*hours_ago: int) -> dict[str, Any]:
     return {"Datapoints": [{"Timestamp": NOW - timedelta(hours=hours), "Sum": 1.0} for hours in hours_ago]}
 
 
+def fail_to_update(stack: Operated) -> None:
+    whole = stack.deployment.told["lambda"].answers["get_function_configuration"]
+    failed = {"GuardHookFunction": {"LastUpdateStatus": "Failed", "LastUpdateStatusReason": "no such layer"}}
+    stack.tell("lambda", get_function_configuration=lambda **a: {**whole(**a), **failed.get(a["FunctionName"], {})})
+
+
 @pytest.mark.parametrize(
     ("befalls", "told"),
     [
@@ -136,7 +142,13 @@ def heard(*hours_ago: int) -> dict[str, Any]:
             lambda stack: stack.deployment.outputs.pop("Version"),
             f"the stack is of an older version, this command of {version()} → ",
         ),
+        (fail_to_update, "GuardHookFunction is Active, its last update Failed: no such layer"),
+        (
+            lambda stack: stack.tell("lambda", get_event_source_mapping={"State": "Disabled"}),
+            "aws lambda update-event-source-mapping --enabled --uuid CheckInvoiceFunctionHookQueue --profile shop",
+        ),
         (lambda stack: stack.tell("scheduler", get_schedule={"State": "DISABLED"}), "GuardHookFunctionGuard"),
+        (lambda stack: stack.unsubscribe(OPERATIONS), "OperationsEmail"),
         (lambda stack: stack.keep("VtexCredentialsSecretArn", {}), "→ invoicekey setup"),
         (lambda stack: stack.tell("cloudwatch", get_metric_statistics=heard(90, 50)), "72 hours"),
         (lambda stack: stack.vtex.hooks.clear(), f"→ invoicekey hook install --account {ACCOUNT}"),
@@ -145,32 +157,25 @@ def heard(*hours_ago: int) -> dict[str, Any]:
             'CnovaAffiliateIds="VVJ,CSB"',
         ),
     ],
-    ids=["version", "no-version", "schedule", "no-credentials", "long-quiet", "no-hook", "smells-of-cnova"],
+    ids=[
+        "version",
+        "no-version",
+        "update",
+        "event-source",
+        "schedule",
+        "unheard",
+        "no-credentials",
+        "long-quiet",
+        "no-hook",
+        "smells-of-cnova",
+    ],
 )
 def test_what_is_wrong_is_the_one_thing_to_do(
-    befalls: Callable[[Operated], object], told: str, stack: Operated
+    befalls: Callable[[Operated], object], told: str, stack: Operated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(type(stack.deployment), "aws_options", " --profile shop")
     befalls(stack)
     assert told in left_to_do(stack)
-
-
-def test_a_function_that_did_not_update_is_named(stack: Operated) -> None:
-    whole = stack.deployment.told["lambda"].answers["get_function_configuration"]
-
-    def broken(**named: str) -> Any:
-        failed = {"LastUpdateStatus": "Failed", "LastUpdateStatusReason": "no such layer"}
-        return whole(**named) | (failed if named["FunctionName"] == "GuardHookFunction" else {})
-
-    stack.tell("lambda", get_function_configuration=broken)
-    assert "GuardHookFunction is Active, its last update Failed: no such layer" in left_to_do(stack)
-
-
-def test_a_disabled_event_source_is_told_with_its_cure(stack: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(stack.deployment), "aws_options", " --profile shop")
-    stack.tell("lambda", get_event_source_mapping={"State": "Disabled"})
-    assert left_to_do(stack).endswith(
-        "aws lambda update-event-source-mapping --enabled --uuid CheckInvoiceFunctionHookQueue --profile shop"
-    )
 
 
 def test_an_alarm_that_rings_is_told_with_its_section(stack: Operated) -> None:
@@ -225,11 +230,30 @@ def test_clocks_that_differ_are_told(seconds: int, is_told: bool, stack: Operate
     assert [("behind" if seconds > 0 else "ahead of") in line for line in told] == [True] * is_told
 
 
-def test_what_may_not_be_looked_at_exits_1(stack: Operated) -> None:
-    stack.tell("scheduler", get_schedule=denied("GetSchedule"))
+@pytest.mark.parametrize(
+    ("befalls", "told", "how"),
+    [
+        (lambda stack: stack.tell("scheduler", get_schedule=denied("GetSchedule")), "GetSchedule", ""),
+        (lambda stack: stack.tell("scheduler", get_schedule=denied("GetSchedule")), "may not do that", ""),
+        (
+            lambda stack: stack.vtex.fail(Fault("empty_object", route="hook_config")),
+            "VTEX does not say whether there is a hook",
+            "",
+        ),
+        (
+            lambda stack: stack.vtex.fail(Fault("status", status=404, route="list")),
+            "List Orders: VTEX answered 404",
+            "Data Protection Plus",
+        ),
+    ],
+)
+def test_what_cannot_be_seen_exits_1(
+    befalls: Callable[[Operated], object], told: str, how: str, stack: Operated
+) -> None:
+    befalls(stack)
     (only,) = unknown(stack)
-    assert "GetSchedule" in only["says"]
-    assert "may not do that" in only["says"]
+    assert told in only["says"]
+    assert how in (only["to_do"] or "")
 
 
 def test_without_the_right_to_read_the_secrets_the_rest_is_looked_at(
@@ -249,12 +273,6 @@ def test_resources_are_listed_page_by_page(stack: Operated) -> None:
 
 
 # ---- Who is told, and by which secrets
-
-
-def test_a_topic_that_nobody_hears_is_told(stack: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard = stack.deployment.subscriptions
-    monkeypatch.setattr(stack.deployment, "subscriptions", lambda topic: heard(topic) if topic == ALERTS else [])
-    assert "OperationsEmail" in left_to_do(stack)
 
 
 def test_an_empty_hook_secret_is_told_with_its_cure(stack: Operated) -> None:
@@ -335,12 +353,6 @@ def test_vtex_down_exits_1(stack: Operated) -> None:
     for route in ("list", "order", "hook_config"):
         stack.vtex.fail(Fault("status", status=500, route=route))
     assert all("VTEX answered 500" in one["says"] for one in unknown(stack))
-
-
-def test_a_hook_that_vtex_does_not_show_is_unknown_and_never_said_to_be_gone(stack: Operated) -> None:
-    stack.vtex.fail(Fault("empty_object", route="hook_config"))
-    (only,) = unknown(stack)
-    assert "VTEX does not say whether there is a hook" in only["says"]
 
 
 def test_orders_are_told_by_affiliate_and_which_are_cnova_s(stack: Operated) -> None:
@@ -490,13 +502,6 @@ def test_where_vtex_lists_nothing_an_order_that_is_followed_is_asked_for(stack: 
     asked = document(Answer(200, {"orderId": "VVJ-77-01"}))
     assert "VTEX gives VVJ-77-01 at another address alone" in to_do(findings(stack, 3))[0]
     assert asked == ["VVJ-77-01"]
-
-
-def test_a_list_that_vtex_gives_no_more_may_be_a_sign_of_it(stack: Operated) -> None:
-    stack.vtex.fail(Fault("status", status=404, route="list"))
-    (only,) = unknown(stack)
-    assert only["says"] == "List Orders: VTEX answered 404"
-    assert "Data Protection Plus" in only["to_do"]
 
 
 def test_one_account_alone_may_be_looked_at(stack: Operated) -> None:
