@@ -246,7 +246,7 @@ def test_with_every_affiliate_an_order_that_names_cnovas_app_alone_is_found(desk
     assert "VVJ-1-01" in desk.run(f"{OCTOBER} --every-affiliate --format csv").out
 
 
-@pytest.mark.parametrize("configured", ["", "othershop:CSB"])
+@pytest.mark.parametrize("configured", ["", "othershop:MBS"])
 def test_where_no_affiliate_of_it_is_configured_all_are_read_and_those_that_smell_of_cnova_are_named(
     desk: Desk, configured: str
 ) -> None:
