@@ -103,8 +103,10 @@ def test_the_csv_file_shows_its_accents_in_excel_and_ends_no_cell_early(desk: De
     assert row["invoices"] == "Nº 1,=HYPERLINK(A1) | 2"
 
 
-def test_none_failing_is_exit_code_0_and_no_file(desk: Desk, tmp_path: Path) -> None:
-    invoice(desk, 1)
+@pytest.mark.parametrize("number", [0, 1])
+def test_none_failing_is_exit_code_0_and_no_file(desk: Desk, tmp_path: Path, number: int) -> None:
+    for one in range(1, number + 1):
+        invoice(desk, one)
     said = desk.run(OCTOBER)
     assert (said.code, said.out) == (0, "")
     assert not list(tmp_path.glob("*.csv"))
