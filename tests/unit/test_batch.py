@@ -1,7 +1,7 @@
 import json
 import threading
 from collections import Counter
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -15,7 +15,6 @@ from invoicekey.ledger.schedule import FOLLOWED_FOR
 from invoicekey.rules.notification import Malformed, OrderRef, own_event, parse
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import (
-    Conflict,
     CredentialsRefused,
     LedgerUnavailable,
     OutOfTime,
@@ -27,10 +26,10 @@ from invoicekey.work import batch as batch_module
 from invoicekey.work.batch import PARALLEL
 from invoicekey.work.check import Clock
 from tests.fakes_outside import ACCOUNT, GRACE, LEASE, LIMIT, ORDER_ID, REF, Crash, Outside, message, unreachable
-from tests.keys import make_key
-from tests.orders import cnova_order, own_order, returned, sale
+from tests.orders import KEY, cnova_order, own_order, returned, sale
 from tests.vtex_facts import FACTS
 
+ONE, TWO = "VVJ-1-01", "VVJ-2-01"
 HOUR = 3600.0
 DAY = timedelta(hours=24)
 
@@ -52,6 +51,21 @@ def kinds(outside: Outside) -> tuple[list[str], list[str]]:
 def was_returned(outside: Outside, message_id: str, times: int) -> None:
     for _ in range(times):
         outside.ledger.note_returned(message_id)
+
+
+def put_two(outside: Outside, *packages: Any, order_ids: tuple[str, ...] = (ONE, TWO)) -> None:
+    """Put two orders at VTEX that are alike."""
+    for order_id in order_ids:
+        at_vtex(outside, *packages, orderId=order_id)
+
+
+def dies(outside: Outside, step: str, *messages: Message) -> None:
+    """Let the function die before a step, when it checks an order whose key is missing; its lease is over then."""
+    at_vtex(outside, sale(key=None))
+    outside.steps.before(step, Crash())
+    with pytest.raises(Crash):
+        outside.check(*(messages or (message(),)))
+    outside.time.advance(LEASE)
 
 
 @pytest.fixture
@@ -94,39 +108,7 @@ def reasons(outside: Outside) -> list[str]:
     return [reason for _, reason in outside.outlets.dead_letters]
 
 
-# ---- What each outcome comes to
-
-
-def test_a_failing_order_is_recorded_and_then_alerted(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-
-    assert outside.check(message()) == set()
-    assert kinds(outside) == (["failing"], ["failing"])
-    assert outside.steps.taken == ["read", "read_order", "write", "send_records", "note_recorded",
-                                   "acquire_alert_quota", "publish_alerts", "note_alerted"]  # fmt: skip
-
-
-def test_an_ok_order_is_written_and_nothing_more(outside: Outside) -> None:
-    at_vtex(outside, sale())
-
-    assert outside.check(message()) == set()
-    assert outside.steps.taken == ["read", "read_order", "write"]
-
-
-def test_an_order_of_another_marketplace_is_written_so_that_its_events_are_known_and_no_more(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None), affiliateId="MBS", customData=None)
-
-    assert outside.check(message()) == set()
-    assert outside.steps.taken == ["read", "read_order", "write"]
-    assert kinds(outside) == ([], [])
-
-
-def test_the_same_failure_is_told_once_however_often_it_is_met(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-    for _ in range(5):
-        outside.check(message())
-
-    assert kinds(outside) == (["failing"], ["failing"])
+# ---- Messages of one order, and their graces
 
 
 def test_messages_of_one_order_in_one_batch_are_one_check(outside: Outside) -> None:
@@ -136,98 +118,19 @@ def test_messages_of_one_order_in_one_batch_are_one_check(outside: Outside) -> N
     assert outside.vtex.reads[REF] == 1
 
 
-def test_another_error_is_told_anew_with_a_higher_number(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.check(message())
-    at_vtex(outside, sale(key="123"))
-    outside.check(message())
-
-    assert [record.number for record in outside.outlets.records] == [1, 2]
-    assert outside.outlets.records[1].codes == ["malformed"]
-
-
-def test_a_warning_more_is_not_told_anew(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.check(message())
-    at_vtex(outside, sale(key=None, courier=None, trackingNumber=None))
-    outside.check(message())
-
-    assert kinds(outside) == (["failing"], ["failing"])
-
-
-def test_a_mended_order_is_told_as_resolved(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.check(message())
-    at_vtex(outside, sale())
-    outside.check(message())
-
-    assert kinds(outside) == (["failing", "resolved"], ["failing", "resolved"])
-    assert outside.outlets.records[-1].data["reason"] == "ok"
-
-
-def test_an_order_that_fails_again_after_it_was_resolved_has_a_new_number_and_id(outside: Outside) -> None:
-    for key in (None, "", None):
-        at_vtex(outside, sale(key=key) if key is None else sale())
-        outside.check(message())
-
-    first, _, last = outside.outlets.records
-    assert (first.type, last.type, last.number) == ("failing", "failing", 3)
-    assert first.document["id"] != last.document["id"]
-
-
 @pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"status": "canceled"}, "canceled"),
-        ({"status": "handling", "packageAttachment": None}, "not_invoiced"),
-    ],
+    ("passed", "receives", "least", "most"),
+    [(timedelta(0), 1, 30, 60), (GRACE - timedelta(seconds=5), 8, 6, 6)],
+    ids=["at first", "at its end"],
 )
-def test_a_close_other_than_ok_leaves_a_record_and_no_alert(
-    outside: Outside, change: dict[str, Any], reason: str
+def test_an_order_without_invoice_waits_ever_longer_and_no_longer_than_its_grace(
+    outside: Outside, passed: timedelta, receives: int, least: float, most: float
 ) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.check(message())
-    at_vtex(outside, sale(key=None), **change)
-    outside.check(message())
-
-    assert kinds(outside) == (["failing", "resolved"], ["failing"])
-    assert outside.outlets.records[-1].data["reason"] == reason
-
-
-def test_a_returned_order_closes_its_failure(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.check(message())
-    at_vtex(outside, sale(key=None), returned())
-    outside.check(message())
-
-    assert outside.outlets.records[-1].data["reason"] == "returned"
-
-
-# ---- Graces
-
-
-def test_an_order_without_invoice_waits_within_its_grace(outside: Outside) -> None:
     at_vtex(outside)
+    outside.time.advance(passed)
 
-    assert outside.check(message()) == {message().id}
-    assert outside.wait_of(message()) <= 60
-    assert kinds(outside) == ([], [])
-
-
-def test_a_wait_for_the_grace_ends_when_the_grace_does(outside: Outside) -> None:
-    at_vtex(outside)
-    outside.time.advance(GRACE - timedelta(seconds=5))
-    outside.check(message(receive_count=8))
-
-    assert outside.wait_of(message()) == 6
-
-
-def test_an_order_without_invoice_past_its_grace_is_failing(outside: Outside) -> None:
-    at_vtex(outside)
-    outside.time.advance(GRACE)
-
-    assert outside.check(message()) == set()
-    assert outside.outlets.records[0].codes == ["no_invoice"]
+    assert outside.check(message(receive_count=receives)) == {message().id}
+    assert least <= outside.wait_of(message()) <= most
 
 
 def test_a_grace_runs_from_the_first_message_of_an_order_in_a_batch(outside: Outside) -> None:
@@ -237,27 +140,6 @@ def test_a_grace_runs_from_the_first_message_of_an_order_in_a_batch(outside: Out
 
     assert outside.check(message(), late) == set()
     assert kinds(outside) == (["failing"], ["failing"])
-
-
-def test_an_unknown_order_waits_within_the_grace(outside: Outside) -> None:
-    assert outside.check(message()) == {message().id}
-
-
-def test_an_unknown_order_past_the_grace_is_a_dead_letter(outside: Outside) -> None:
-    outside.time.advance(GRACE)
-
-    assert outside.check(message()) == set()
-    assert reasons(outside) == ["not_found"]
-
-
-def test_an_open_failure_of_an_order_that_is_gone_is_closed_and_its_message_a_dead_letter(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.check(message())
-    outside.vtex.documents.clear()
-
-    assert outside.check(message()) == set()
-    assert outside.outlets.records[-1].data["reason"] == "not_found"
-    assert (reasons(outside), kinds(outside)[1]) == (["not_found"], ["failing"])
 
 
 # ---- Dead letters
@@ -307,8 +189,8 @@ def test_a_body_that_is_nested_to_the_limit_takes_no_other_with_it(
         return parse(body)
 
     monkeypatch.setattr(batch_module, "parse", parse_where_there_is_room)
-    deep = message("VVJ-1-01", last_change="deep")
-    at_vtex(outside, sale(), orderId="VVJ-1-01")
+    deep = message(ONE, last_change="deep")
+    at_vtex(outside, sale(), orderId=ONE)
 
     assert outside.check(deep, message()) == set()
     assert reasons(outside) == []
@@ -343,10 +225,13 @@ def followed(outside: Outside) -> None:
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=str)
+@pytest.mark.parametrize("key", [None, KEY], ids=["followed", "followed no longer"])
 def test_a_re_check_that_cannot_be_read_is_no_dead_letter_for_the_list_has_the_order(
-    outside: Outside, figures: dict[str, list[float]], trouble: RetryLater
+    outside: Outside, figures: dict[str, list[float]], key: str | None, trouble: RetryLater
 ) -> None:
     followed(outside)
+    at_vtex(outside, sale(key=key))
+    outside.check(message())
     before = outside.ledger.entries
     outside.vtex.fail(trouble)
     outside.time.advance(DAY)
@@ -374,17 +259,6 @@ def test_an_event_of_vtex_beside_it_is_a_dead_letter(outside: Outside) -> None:
 
     assert outside.check(re_check(), message(id="hook"), message(id="redriven", source="redrive")) == set()
     assert [letter.id for letter, _ in outside.outlets.dead_letters] == ["hook", "redriven"]
-
-
-def test_a_re_check_of_an_order_that_is_followed_no_longer_has_nothing_left_to_do(outside: Outside) -> None:
-    followed(outside)
-    at_vtex(outside, sale())
-    outside.check(message())
-    outside.vtex.fail(unreachable())
-    outside.time.advance(DAY)
-
-    assert outside.check(re_check()) == set()
-    assert reasons(outside) == []
 
 
 @pytest.mark.parametrize("source", [HOOK, RECHECK])
@@ -428,21 +302,6 @@ def test_a_re_check_that_kills_for_a_day_is_a_dead_letter_for_nothing_else_names
 
     assert outside.check(re_check(receive_count=20)) == set()
     assert reasons(outside) == ["gave_up"]
-
-
-def test_a_failure_that_nobody_can_read_ends_though_a_re_check_is_all_that_is_left(outside: Outside) -> None:
-    followed(outside)
-    outside.time.advance(FOLLOWED_FOR)
-    re_checked = re_check(sent_at=outside.time.timestamp())
-    outside.vtex.fail(CredentialsRefused("VTEX answered 403"), times=None)
-    for _ in range(13):
-        outside.time.advance(HOUR)
-        assert outside.check(re_checked) == {"re-check"}
-    assert kinds(outside) == (["failing", "expired"], ["failing", "expired"])
-    outside.time.advance(DAY)
-
-    assert outside.check(re_checked) == set()
-    assert reasons(outside) == []
 
 
 def test_its_last_report_is_told_though_sqs_refused_it_at_first(outside: Outside) -> None:
@@ -494,25 +353,21 @@ def test_messages_that_fail_together_come_back_apart(outside: Outside) -> None:
     assert len({wait for _, wait in outside.outlets.returns_to_queue}) == 5
 
 
-def test_a_wait_is_never_shorter_than_vtex_asked(outside: Outside) -> None:
-    outside.vtex.fail(RateLimited("VTEX answered 429", wait=900))
-    outside.check(message())
+@pytest.mark.parametrize(("asked", "receives", "least", "most"), [(900, 1, 900, 990), (1, 5, 480, 960)])
+def test_a_wait_is_never_shorter_than_vtex_asked_nor_than_ours(
+    outside: Outside, asked: float, receives: int, least: float, most: float
+) -> None:
+    outside.vtex.fail(RateLimited("VTEX answered 429", wait=asked))
+    outside.check(message(receive_count=receives))
 
-    assert 900 <= outside.wait_of(message()) <= 990
-
-
-def test_a_wait_that_vtex_asks_for_does_not_shorten_ours(outside: Outside) -> None:
-    outside.vtex.fail(RateLimited("VTEX answered 429", wait=1))
-    outside.check(message(receive_count=5))
-
-    assert outside.wait_of(message(receive_count=5)) >= 60 * 2**4 / 2
+    assert least <= outside.wait_of(message()) <= most
 
 
 def test_a_silence_is_kept_by_the_rest_of_the_batch_and_told_to_other_environments(outside: Outside) -> None:
-    at_vtex(outside, sale(), orderId="VVJ-1-01")
+    at_vtex(outside, sale(), orderId=ONE)
     outside.vtex.fail(RateLimited("VTEX answered 503", wait=30))
 
-    assert len(outside.check(message("VVJ-1-01"), message("VVJ-2-01"), message("VVJ-3-01"))) == 3
+    assert len(outside.check(message(ONE), message(TWO), message("VVJ-3-01"))) == 3
     assert sum(outside.vtex.reads.values()) == 1
     assert outside.ledger.read([REF]).backoff_until[ACCOUNT] >= outside.time.timestamp() + 30
 
@@ -561,10 +416,10 @@ def test_after_an_outage_of_the_ledger_nobody_is_taken_for_a_killer(outside: Out
 
 def test_while_the_ledger_is_away_one_note_is_tried_and_the_others_are_kept(outside: Outside) -> None:
     outside.steps.before("note_returned", unreachable(), times=3)
-    for order_id in ("VVJ-1-01", "VVJ-2-01"):
+    for order_id in (ONE, TWO):
         outside.vtex.fail(unreachable("VTEX"))
-        outside.check(message(order_id))
-    assert outside.ledger.returns_to_queue.total() == 0
+        assert outside.check(message(order_id)) == {message(order_id).id}
+    assert (len(outside.outlets.returns_to_queue), outside.ledger.returns_to_queue.total()) == (2, 0)
 
     outside.check(message("VVJ-3-01"))
 
@@ -572,18 +427,10 @@ def test_while_the_ledger_is_away_one_note_is_tried_and_the_others_are_kept(outs
     assert (noted["message-VVJ-1-01"], noted["message-VVJ-2-01"]) == (1, 1)
 
 
-def test_a_put_back_that_cannot_be_noted_happens_all_the_same(outside: Outside) -> None:
-    outside.vtex.fail(unreachable())
-    outside.steps.before("note_returned", unreachable())
-    outside.check(message())
-
-    assert len(outside.outlets.returns_to_queue) == 1
-
-
 def test_without_the_ledger_everything_goes_back_and_nothing_is_read(outside: Outside) -> None:
     outside.steps.before("read", unreachable("the ledger"))
 
-    assert outside.check(message(), message("VVJ-2-01")) == {message().id, message("VVJ-2-01").id}
+    assert outside.check(message(), message(TWO)) == {message().id, message(TWO).id}
     assert not outside.vtex.reads
 
 
@@ -600,12 +447,11 @@ def test_a_refused_record_goes_back_until_its_lease_is_over_and_is_not_alerted(o
 
 
 def test_one_refused_entry_does_not_keep_the_others_back(outside: Outside) -> None:
-    for order_id in ("VVJ-1-01", "VVJ-2-01"):
-        at_vtex(outside, sale(key=None), orderId=order_id)
-    outside.outlets.refuse("publish_alerts", "VVJ-1-01")
+    put_two(outside, sale(key=None))
+    outside.outlets.refuse("publish_alerts", ONE)
 
-    assert outside.check(message("VVJ-1-01"), message("VVJ-2-01")) == {message("VVJ-1-01").id}
-    assert [alert.ref.order_id for alert in outside.outlets.alerts] == ["VVJ-2-01"]
+    assert outside.check(message(ONE), message(TWO)) == {message(ONE).id}
+    assert [alert.ref.order_id for alert in outside.outlets.alerts] == [TWO]
 
 
 def test_after_the_lease_only_what_is_missing_is_sent(outside: Outside) -> None:
@@ -618,61 +464,16 @@ def test_after_the_lease_only_what_is_missing_is_sent(outside: Outside) -> None:
     assert kinds(outside) == (["failing"], ["failing"])
 
 
-@pytest.mark.parametrize("step", ["send_records", "publish_alerts"])
-def test_after_a_death_the_very_same_report_is_sent_once_its_lease_is_over(outside: Outside, step: str) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.steps.after(step, Crash())
-    with pytest.raises(Crash):
-        outside.check(message())
-    outside.time.advance(LEASE)
-    outside.environment().check([message()], outside.time.clock())
-
-    sent = outside.outlets.records if step == "send_records" else outside.outlets.alerts
-    assert len(sent) == 2
-    assert sent[0].text == sent[1].text
-
-
-def test_a_report_under_a_live_lease_is_left_to_its_writer(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.steps.before("send_records", Crash())
-    with pytest.raises(Crash):
-        outside.check(message())
-
-    assert outside.check(message()) == {message().id}
-    assert kinds(outside) == ([], [])
-    assert outside.wait_of(message()) >= LEASE.total_seconds()
-
-
-def test_an_order_that_is_good_by_the_time_its_report_is_taken_over_is_told_resolved_after_it(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.steps.before("send_records", Crash())
-    with pytest.raises(Crash):
-        outside.check(message())
-    at_vtex(outside, sale())
-    outside.time.advance(LEASE)
-
-    assert outside.check(message()) == set()
-    assert kinds(outside) == (["failing", "resolved"], ["failing", "resolved"])
-
-
-def test_when_the_ledger_fails_after_a_take_over_the_message_goes_back(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.steps.before("send_records", Crash())
-    with pytest.raises(Crash):
-        outside.check(message())
-    outside.time.advance(LEASE)
-    outside.steps.after("note_alerted", lambda: outside.steps.before("read", unreachable("the ledger")))
-
-    assert outside.check(message()) == {message().id}
-
-
-def test_when_the_item_is_spoilt_after_a_take_over_the_message_goes_back(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.steps.before("send_records", Crash())
-    with pytest.raises(Crash):
-        outside.check(message())
-    outside.time.advance(LEASE)
-    outside.steps.after("note_alerted", lambda: spoil(outside, ORDER_ID))
+@pytest.mark.parametrize(
+    "trouble",
+    [lambda outside: outside.steps.before("read", unreachable("the ledger")), lambda outside: spoil(outside, ORDER_ID)],
+    ids=["the ledger fails", "the item is corrupt"],
+)
+def test_when_the_order_cannot_be_read_anew_after_a_take_over_the_message_goes_back(
+    outside: Outside, trouble: Callable[[Outside], None]
+) -> None:
+    dies(outside, "send_records")
+    outside.steps.after("note_alerted", lambda: trouble(outside))
 
     assert outside.check(message()) == {message().id}
     assert kinds(outside) == (["failing"], ["failing"])
@@ -701,24 +502,6 @@ def test_the_first_five_go_out_at_once_and_the_others_are_held_back(
     assert (figures["alert_published"], figures["alert_deferred"]) == ([5], [2])
 
 
-def test_they_are_counted_across_environments_and_batches(outside: Outside) -> None:
-    messages = keyless(outside, *range(1, 7))
-    for begin in range(0, 6, 2):
-        outside.environment().check(messages[begin : begin + 2], outside.time.clock())
-
-    assert len(outside.outlets.alerts) == LIMIT.alerts
-    assert outside.ledger.deferred == {"VVJ-6-01": "failing"}
-
-
-def test_what_is_held_back_is_told_as_far_as_its_check_is_concerned(outside: Outside) -> None:
-    outside.check(*keyless(outside, *range(1, 7)))
-
-    assert report(outside, "VVJ-6-01").is_delivered
-    assert report(outside, "VVJ-6-01").alert is None
-    assert outside.check(*keyless(outside, 6)) == set()
-    assert len(outside.outlets.records) == 6
-
-
 def test_a_digest_is_given_what_went_wrong_and_since_when(outside: Outside) -> None:
     outside.check(*keyless(outside, *range(1, 6)))
     at_vtex(outside, sale("1", None), sale("2", "junk"), sale("3", None), orderId="VVJ-6-01")
@@ -729,38 +512,14 @@ def test_a_digest_is_given_what_went_wrong_and_since_when(outside: Outside) -> N
     assert held["list_at"] == outside.time.now.isoformat()
 
 
-def test_the_window_slides(outside: Outside) -> None:
-    outside.check(*keyless(outside, 1, 2))
-    outside.time.advance(LIMIT.window / 2)
-    outside.check(*keyless(outside, 3, 4, 5))
-    outside.time.advance(LIMIT.window / 2)
-    outside.check(*keyless(outside, 6, 7, 8))
-
-    assert alerted(outside)[5:] == ["VVJ-6-01 failing", "VVJ-7-01 failing"]
-    assert outside.ledger.deferred == {"VVJ-8-01": "failing"}
-
-
 def test_each_kind_and_each_account_has_its_own_turns(outside: Outside) -> None:
     outside.check(*keyless(outside, *range(1, 6)))
-    at_vtex(outside, sale(), orderId="VVJ-1-01")
-    outside.check(outside.message("VVJ-1-01"))
+    at_vtex(outside, sale(), orderId=ONE)
+    outside.check(outside.message(ONE))
     outside.check(*keyless(outside, *range(1, 6), account="othershop"))
 
     assert Counter(alert.type for alert in outside.outlets.alerts) == {"failing": 10, "resolved": 1}
     assert not outside.ledger.deferred
-
-
-def test_resolved_alerts_take_turns_too(outside: Outside) -> None:
-    for begin in (1, 6):
-        outside.check(*keyless(outside, *range(begin, begin + 5)))
-        outside.time.advance(LIMIT.window)
-    outside.vtex.documents.clear()
-    for number in range(1, 8):
-        at_vtex(outside, sale(f"{number}", make_key(number=number)), orderId=f"VVJ-{number}-01")
-    outside.check(*(outside.message(f"VVJ-{number}-01") for number in range(1, 8)))
-
-    assert alerted(outside)[10:] == [f"VVJ-{number}-01 resolved" for number in range(1, 6)]
-    assert outside.ledger.deferred == {"VVJ-6-01": "resolved", "VVJ-7-01": "resolved"}
 
 
 def deferred(outside: Outside, order_id: str = ORDER_ID) -> None:
@@ -782,38 +541,14 @@ def test_whose_failing_was_held_back_is_told_resolved_in_a_digest_too(outside: O
     assert outside.outlets.records[-1].type == "resolved"
 
 
-def test_what_was_wrong_with_it_is_not_told_any_more(outside: Outside) -> None:
-    deferred(outside)
-    at_vtex(outside, sale())
-    outside.check(outside.message())
-
-    (held,) = outside.ledger.dynamodb.table.listed(DEFERRED)
-    assert (held["kind"], held["codes"]) == ("resolved", [])
-
-
-def test_what_changes_while_a_digest_is_being_told_is_told_in_the_next(outside: Outside) -> None:
-    deferred(outside)
-    outside.ledger.dynamodb.table.update(f"held#{ACCOUNT}#{ORDER_ID}", "SET digest = :number", number=7)
-    at_vtex(outside, sale())
-    outside.check(outside.message())
-
-    (held,) = outside.ledger.dynamodb.table.listed(DEFERRED)
-    assert "digest" not in held
-
-
-def test_whose_failing_was_held_back_is_given_up_in_a_digest_too(outside: Outside) -> None:
+def test_whose_failing_was_held_back_is_given_up_in_a_digest_too_and_in_none_where_it_is_mended_before(
+    outside: Outside,
+) -> None:
     deferred(outside)
     outside.time.advance(FOLLOWED_FOR)
     outside.check(outside.message())
+    assert (outside.ledger.deferred, alerted(outside)) == ({ORDER_ID: "expired"}, [])
 
-    assert outside.ledger.deferred == {ORDER_ID: "expired"}
-    assert alerted(outside) == []
-
-
-def test_one_that_was_given_up_in_a_digest_and_is_mended_before_it_goes_out_is_in_none(outside: Outside) -> None:
-    deferred(outside)
-    outside.time.advance(FOLLOWED_FOR)
-    outside.check(outside.message())
     at_vtex(outside, sale())
     outside.check(outside.message())
 
@@ -844,19 +579,6 @@ def test_once_the_storm_is_over_a_failure_that_changes_is_told_at_once_and_the_o
     at_vtex(outside, sale())
     outside.check(outside.message())
     assert (alerted(outside)[1:], outside.ledger.deferred) == ([f"{ORDER_ID} resolved"], {})
-
-
-def test_a_function_that_dies_after_it_took_turns_loses_nothing(outside: Outside) -> None:
-    messages = keyless(outside, *range(1, 5))
-    outside.steps.after("acquire_alert_quota", Crash())
-    with pytest.raises(Crash):
-        outside.check(*messages)
-    assert (len(outside.outlets.records), alerted(outside)) == (4, [])
-
-    outside.time.advance(LEASE)
-    assert outside.environment().check(messages, outside.time.clock()) == set()
-    assert len(outside.outlets.records) == 4
-    assert len(outside.outlets.alerts) + len(outside.ledger.deferred) == 4
 
 
 def test_without_the_ledger_no_turn_is_taken_and_the_alert_is_told_after_the_lease(outside: Outside) -> None:
@@ -918,35 +640,26 @@ def test_nor_does_one_of_an_order_that_vtex_does_not_know(outside: Outside, afte
     assert outside.vtex.reads[REF] == 1
 
 
-def test_nor_does_one_that_the_feed_brought_before(outside: Outside) -> None:
-    at_vtex(outside, sale())
-    outside.check(from_feed(id="first"))
-
-    assert outside.check(from_feed()) == set()
-    assert outside.vtex.reads[REF] == 1
-
-
 @pytest.mark.parametrize(
     "other",
-    [{"last_change": "2026-03-03T14:54:00.5436575+00:00"}, {"last_change": None}, {"order_id": "VVJ-2-01"}],
+    [{"last_change": "2026-03-03T14:54:00.5436575+00:00"}, {"last_change": None}, {"order_id": TWO}],
     ids=["another change", "no change", "another order"],
 )
 def test_a_feed_event_that_nobody_brought_is_read(outside: Outside, other: dict[str, Any]) -> None:
-    for order_id in (ORDER_ID, "VVJ-2-01"):
-        at_vtex(outside, sale(key=None), orderId=order_id)
+    put_two(outside, sale(key=None), order_ids=(ORDER_ID, TWO))
     outside.check(from_hook())
     outside.check(from_feed(**other))
 
     assert outside.vtex.reads.total() == 2
 
 
-@pytest.mark.parametrize("source", [HOOK, RECHECK, "redrive"])
-def test_any_other_event_is_read_though_it_is_known(outside: Outside, source: str) -> None:
+@pytest.mark.parametrize(("source", "reads"), [(HOOK, 2), (RECHECK, 2), ("redrive", 2), (FEED, 1)])
+def test_any_other_event_is_read_though_it_is_known(outside: Outside, source: str, reads: int) -> None:
     at_vtex(outside, sale())
     for _ in range(2):
         outside.check(from_hook(source=source))
 
-    assert outside.vtex.reads[REF] == 2
+    assert outside.vtex.reads[REF] == reads
 
 
 def test_a_re_check_is_read_and_leaves_no_event_behind(outside: Outside) -> None:
@@ -958,131 +671,64 @@ def test_a_re_check_is_read_and_leaves_no_event_behind(outside: Outside) -> None
     assert outside.ledger.entries[REF].events == ()
 
 
-def test_a_known_event_beside_a_new_one_is_done_with_it(outside: Outside) -> None:
-    at_vtex(outside, sale())
+@pytest.mark.parametrize(
+    ("new", "reads"),
+    [(from_hook(last_change="later"), {REF: 2}), (from_feed(TWO, id="new"), {REF: 1, OrderRef(ACCOUNT, TWO): 1})],
+    ids=["of its order", "of another order"],
+)
+def test_beside_a_new_event_a_known_one_is_done(outside: Outside, new: Message, reads: dict[OrderRef, int]) -> None:
+    put_two(outside, sale(key=None), order_ids=(ORDER_ID, TWO))
     outside.check(from_hook())
 
-    assert outside.check(from_feed(), from_hook(last_change="later")) == set()
-    assert outside.vtex.reads[REF] == 2
-
-
-def test_in_a_mixed_batch_only_what_is_not_known_is_read(outside: Outside) -> None:
-    for order_id in (ORDER_ID, "VVJ-2-01"):
-        at_vtex(outside, sale(key=None), orderId=order_id)
-    outside.check(from_hook())
-
-    assert outside.check(from_feed(), from_feed("VVJ-2-01", id="new")) == set()
-    assert outside.vtex.reads == {REF: 1, OrderRef(ACCOUNT, "VVJ-2-01"): 1}
+    assert outside.check(from_feed(), new) == set()
+    assert outside.vtex.reads == reads
 
 
 def test_a_known_event_is_read_where_the_report_of_its_check_is_not_told(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.steps.before("send_records", Crash())
-    with pytest.raises(Crash):
-        outside.check(from_hook())
-    outside.time.advance(LEASE)
+    dies(outside, "send_records", from_hook())
 
     assert outside.check(from_feed()) == set()
     assert kinds(outside) == (["failing"], ["failing"])
 
 
-def test_a_feed_event_that_waits_is_read_until_its_check_ends(outside: Outside) -> None:
-    at_vtex(outside)
-    assert outside.check(from_feed()) == {"of the feed"}
-    assert outside.check(from_feed(receive_count=2)) == {"of the feed"}
-    outside.time.advance(GRACE)
-
-    assert outside.check(from_feed(receive_count=3)) == set()
-    assert outside.outlets.records[0].codes == ["no_invoice"]
-
-
 def test_a_known_event_that_killed_the_function_is_no_suspect(outside: Outside) -> None:
-    for order_id in (ORDER_ID, "VVJ-2-01"):
-        at_vtex(outside, sale(), orderId=order_id)
+    put_two(outside, sale(), order_ids=(ORDER_ID, TWO))
     outside.check(from_hook())
 
-    assert outside.check(from_feed(receive_count=9), message("VVJ-2-01")) == set()
+    assert outside.check(from_feed(receive_count=9), message(TWO)) == set()
 
 
 @pytest.mark.parametrize(
-    ("events", "told"),
+    ("batches", "told"),
     [
-        ([from_feed()], [1]),
-        ([from_feed(receive_count=2)], None),
-        ([from_hook()], None),
-        ([from_hook(), from_feed()], [0]),
-        ([from_hook(last_change="another"), from_feed()], [1]),
-        ([from_hook("VVJ-2-01"), from_feed()], [1]),
-        ([from_feed(), from_feed("VVJ-2-01", id="another")], [1, 1]),
+        ([[from_feed()]], [1]),
+        ([[from_feed(receive_count=2)]], None),
+        ([[from_hook()]], None),
+        ([[from_hook()], [from_feed()]], [0]),
+        ([[from_hook(), from_feed()]], [0]),
+        ([[from_hook(last_change="another"), from_feed()]], [1]),
+        ([[from_hook(TWO), from_feed()]], [1]),
+        ([[from_feed(), from_feed(TWO, id="another")]], [1, 1]),
     ],
-    ids=["by the feed alone", "counted before", "by the hook", "in one batch", "another event", "another order", "two"],
-)
+    ids=[
+        "by the feed alone", "counted before", "by the hook", "the hook first", "in one batch", "another event",
+        "another order", "two",
+    ],
+)  # fmt: skip
 def test_what_only_the_feed_knew_is_counted(
-    outside: Outside, figures: dict[str, list[float]], events: list[Message], told: list[float] | None
+    outside: Outside, figures: dict[str, list[float]], batches: list[list[Message]], told: list[float] | None
 ) -> None:
-    for order_id in (ORDER_ID, "VVJ-2-01"):
-        at_vtex(outside, sale(), orderId=order_id)
-    outside.check(*events)
+    put_two(outside, sale(), order_ids=(ORDER_ID, TWO))
+    for batch in batches:
+        outside.check(*batch)
 
     assert figures.get("feed_only") == told
-
-
-def test_what_the_hook_had_brought_counts_as_known(outside: Outside, figures: dict[str, list[float]]) -> None:
-    at_vtex(outside, sale())
-    outside.check(from_hook())
-    outside.check(from_feed())
-
-    assert figures["feed_only"] == [0]
 
 
 # ---- Others that write the same order
 
 
-def test_a_conflict_does_the_whole_check_anew(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-
-    def another_was_faster() -> None:
-        outside.environment().check([message(id="another")], outside.time.clock())
-
-    outside.steps.before("write", another_was_faster)
-
-    assert outside.check(message()) == set()
-    assert kinds(outside) == (["failing"], ["failing"])
-    assert outside.vtex.reads[REF] == 3
-
-
-def test_conflicts_without_end_send_the_message_back(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.steps.before("write", Conflict(), times=None)
-
-    assert outside.check(message()) == {message().id}
-
-
 # ---- Time
-
-
-def test_nothing_is_begun_with_too_little_time(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.time.left = 5.5
-
-    assert outside.check(message()) == {message().id}
-    assert not outside.vtex.reads
-
-
-def test_what_was_read_too_late_is_not_written(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.steps.after("read_order", lambda: setattr(outside.time, "left", 1.0))
-
-    assert outside.check(message()) == {message().id}
-    assert "write" not in outside.steps.taken
-
-
-def test_a_check_that_hangs_goes_back(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
-    at_vtex(outside, sale())
-    monkeypatch.setattr(batch_module, "wait", lambda *_, **__: None)
-    monkeypatch.setattr(Future, "done", lambda _: False)
-
-    assert outside.check(message()) == {message().id}
 
 
 def test_what_hangs_is_waited_for_until_there_is_just_time_to_settle(
@@ -1126,30 +772,31 @@ def test_checks_that_hang_keep_nothing_from_going_back(outside: Outside) -> None
 # ---- Orders that kill
 
 
-def test_a_message_that_killed_the_function_twice_is_checked_alone(outside: Outside) -> None:
-    for order_id in ("VVJ-1-01", "VVJ-2-01"):
-        at_vtex(outside, sale(), orderId=order_id)
+@pytest.mark.parametrize("receives", [1, 3], ids=["not tried yet", "it killed too"])
+def test_a_message_that_killed_the_function_twice_is_checked_alone(outside: Outside, receives: int) -> None:
+    put_two(outside, sale())
+    other = message(TWO, receive_count=receives)
 
-    assert outside.check(message("VVJ-1-01", receive_count=3), message("VVJ-2-01")) == {message("VVJ-2-01").id}
-    assert [ref.order_id for ref in outside.vtex.reads] == ["VVJ-1-01"]
-    assert outside.wait_of(message("VVJ-2-01")) == 0
+    assert outside.check(message(ONE, receive_count=3), other) == {other.id}
+    assert [ref.order_id for ref in outside.vtex.reads] == [ONE]
+    assert outside.wait_of(other) == 0
+    assert outside.check(other) == set()
 
 
 def test_the_others_are_put_back_before_the_suspect_is_checked(outside: Outside) -> None:
-    at_vtex(outside, sale(), orderId="VVJ-1-01")
+    at_vtex(outside, sale(), orderId=ONE)
     outside.steps.before("read_order", Crash())
     with pytest.raises(Crash):
-        outside.check(message("VVJ-1-01", receive_count=3), message("VVJ-2-01"))
+        outside.check(message(ONE, receive_count=3), message(TWO))
 
-    assert outside.wait_of(message("VVJ-2-01")) == 0
+    assert outside.wait_of(message(TWO)) == 0
 
 
 def test_a_message_that_was_put_back_on_purpose_is_no_suspect(outside: Outside) -> None:
-    for order_id in ("VVJ-1-01", "VVJ-2-01"):
-        at_vtex(outside, sale(), orderId=order_id)
-    was_returned(outside, message("VVJ-1-01").id, 8)
+    put_two(outside, sale())
+    was_returned(outside, message(ONE).id, 8)
 
-    assert outside.check(message("VVJ-1-01", receive_count=10), message("VVJ-2-01")) == set()
+    assert outside.check(message(ONE, receive_count=10), message(TWO)) == set()
 
 
 def test_a_message_that_kills_for_a_day_is_given_up_untried(outside: Outside) -> None:
@@ -1180,25 +827,15 @@ def test_a_younger_message_of_an_order_that_kills_is_not_given_up_with_the_old_o
     assert outside.vtex.reads[REF] == 1
 
 
-def test_of_several_suspects_each_is_checked_alone(outside: Outside) -> None:
-    suspects = [message(f"VVJ-{number}-01", receive_count=3) for number in (1, 2)]
-    for suspect in suspects:
-        at_vtex(outside, sale(), orderId=suspect.id.removeprefix("message-"))
-
-    assert outside.check(*suspects) == {suspects[1].id}
-    assert outside.check(suspects[1]) == set()
-
-
 # ---- Bad luck, and what is said of it
 
 
 def test_an_unexpected_error_in_one_order_does_not_take_the_others_with_it(outside: Outside) -> None:
-    for order_id in ("VVJ-1-01", "VVJ-2-01"):
-        at_vtex(outside, sale(key=None), orderId=order_id)
-    outside.vtex.fail(RuntimeError("Maria da Silva"), order_id="VVJ-1-01")
+    put_two(outside, sale(key=None))
+    outside.vtex.fail(RuntimeError("Maria da Silva"), order_id=ONE)
 
-    assert outside.check(message("VVJ-1-01"), message("VVJ-2-01")) == {message("VVJ-1-01").id}
-    assert [record.ref.order_id for record in outside.outlets.records] == ["VVJ-2-01"]
+    assert outside.check(message(ONE), message(TWO)) == {message(ONE).id}
+    assert [record.ref.order_id for record in outside.outlets.records] == [TWO]
 
 
 def test_the_log_names_ids_and_codes_and_nobody(outside: Outside, caplog: pytest.LogCaptureFixture) -> None:

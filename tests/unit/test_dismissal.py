@@ -277,13 +277,6 @@ class TestDying:
         check(outside)
         assert records(outside) == [("failing", 1), ("resolved", 2)]
 
-    def test_who_dies_before_writing_has_done_nothing(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        outside.steps.before("write", Crash())
-        with pytest.raises(Crash):
-            dismiss(outside)
-        assert held(outside).has_open_failure
-
     def test_one_that_cannot_be_read_is_told_by_the_next_check_all_the_same_and_then_let_go(
         self, outside: Outside
     ) -> None:
@@ -302,33 +295,6 @@ class TestDying:
         assert due(outside) == []
         assert held(outside).archived == DISMISSED
         assert len(outside.outlets.records) == 2
-
-
-class TestAfterwards:
-    def test_the_same_errors_are_not_told_again(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        dismiss(outside)
-        for _ in range(2):
-            outside.time.advance(DAY)
-            check(outside)
-        assert len(outside.outlets.records) == 2
-        assert len(outside.outlets.alerts) == 1
-
-    def test_other_errors_open_it_again(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        dismiss(outside)
-        outside.time.advance(GRACE)
-        check(outside, cnova_order(sale(key=KEY[:-1])))
-        assert records(outside) == [("failing", 1), ("resolved", 2), ("failing", 3)]
-        assert held(outside).has_open_failure
-        assert held(outside).opened_at == outside.time.now
-
-    def test_an_order_that_is_good_by_then_is_told_to_nobody(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        dismiss(outside)
-        check(outside, GOOD)
-        assert len(outside.outlets.records) == 2
-        assert held(outside).archived is None
 
 
 class TestTakingBack:
@@ -376,15 +342,6 @@ class TestTakingBack:
         undismiss(outside)
         check(outside, GOOD)
         assert len(outside.outlets.records) == 2
-
-    def test_it_can_be_dismissed_again(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        dismiss(outside)
-        undismiss(outside)
-        assert dismiss(outside) is Dismissed.NOT_OPEN
-        check(outside)
-        assert dismiss(outside) is Dismissed.DONE
-        assert records(outside)[-1] == ("resolved", 4)
 
     @pytest.mark.parametrize("document", [KEYLESS, GOOD])
     def test_what_is_not_dismissed_is_not_taken_back(self, outside: Outside, document: dict[str, Any]) -> None:
