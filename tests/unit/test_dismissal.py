@@ -1,6 +1,5 @@
 """Dismissals: the machines are told, people are left alone, and a change of the errors brings the order back."""
 
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from invoicekey.messages.record import ResolvedRecord
 from invoicekey.runtime.errors import Conflict, CredentialsRefused, RetryLater
 from invoicekey.work.check import UNREAD_FOR
 from invoicekey.work.dismissal import Dismissals, Dismissed
-from tests.fakes_outside import ACCOUNT, GRACE, LEASE, NOON, REF, Crash, Outside, Sent, unreachable
+from tests.fakes_outside import ACCOUNT, LEASE, NOON, REF, Crash, Outside, unreachable
 from tests.keys import make_key
 from tests.orders import KEY, cnova_order, sale
 
@@ -53,6 +52,18 @@ def held(outside: Outside) -> Entry:
     return outside.ledger.entries[REF]
 
 
+def report(outside: Outside) -> Report:
+    found = held(outside).report
+    assert found
+    return found
+
+
+def dismissed(outside: Outside, document: dict[str, Any] = KEYLESS) -> None:
+    """Let the failure of an order be dismissed."""
+    check(outside, document)
+    assert dismiss(outside) is Dismissed.DONE
+
+
 def hold_back(outside: Outside) -> None:
     """Let the alert of its failure wait for a digest."""
     outside.ledger.note_deferred(held(outside), Deferral("failing", NOON, ("missing",)))
@@ -68,9 +79,9 @@ def due(outside: Outside) -> list[str]:
 
 
 class TestDismissing:
-    def test_the_machines_are_told_and_people_are_not(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        assert dismiss(outside) is Dismissed.DONE
+    def test_the_machines_are_told_and_people_are_not_and_vtex_is_not_asked(self, outside: Outside) -> None:
+        dismissed(outside)
+        assert outside.vtex.reads[REF] == 1
         assert records(outside) == [("failing", 1), ("resolved", 2)]
         assert outside.outlets.records[-1].data["reason"] == "dismissed"
         assert len(outside.outlets.alerts) == 1
@@ -80,25 +91,19 @@ class TestDismissing:
         check(outside, cnova_order(sale(key=None), marketplaceOrderId="9" * 80))
         outside.time.advance(DAY)
         dismiss(outside)
-        failing, dismissed = (record.data for record in outside.outlets.records)
-        told = {name: value for name, value in failing.items() if name not in {"report", "problems", "problems_found"}}
-        assert dismissed == told | {"report": 2, "problems": [], "problems_found": 0, "reason": "dismissed"}
-        ResolvedRecord.model_validate_json(outside.outlets.records[-1].text)
-
-    def test_the_order_is_not_read_at_vtex(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        outside.vtex.documents.clear()
-        assert dismiss(outside) is Dismissed.DONE
-        assert outside.vtex.reads[REF] == 1
+        failing, resolved = outside.outlets.records
+        assert resolved.data == failing.data | {
+            "report": 2, "problems": [], "problems_found": 0, "reason": "dismissed",
+        }  # fmt: skip
+        assert resolved.document["source"] == failing.document["source"]
+        ResolvedRecord.model_validate_json(resolved.text)
 
     def test_who_dismissed_it_why_and_when_is_kept(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        dismiss(outside)
+        dismissed(outside)
         assert (held(outside).archived, held(outside).archived_why) == (DISMISSED, f"{NOON.isoformat()} {WHY}")
 
     def test_what_sqs_would_refuse_is_written_so_that_it_takes_it(self, outside: Outside) -> None:
-        check(outside, cnova_order(sale(key=None), marketplaceOrderId="a\ufffe\uffff"))
-        dismiss(outside)
+        dismissed(outside, cnova_order(sale(key=None), marketplaceOrderId="a\ufffe\uffff"))
         record = outside.outlets.records[-1]
         assert record.text.isascii()
         assert record.data["marketplace_order_id"] == "a\ufffe\uffff"
@@ -119,8 +124,7 @@ class TestDismissing:
         assert not held(outside).is_in_digests
 
     def test_it_needs_no_reading_any_more_and_is_kept_no_longer_than_others(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        dismiss(outside)
+        dismissed(outside)
         assert held(outside).recheck_at is None
         (item,) = outside.ledger.dynamodb.items("order#")
         assert item["list"] == checked_list(ACCOUNT)
@@ -140,28 +144,24 @@ class TestDismissing:
         assert len(outside.outlets.records) == 1
 
 
-class TestWhatIsNotOpen:
-    def test_an_order_that_nobody_heard_of(self, outside: Outside) -> None:
-        assert dismiss(outside) is Dismissed.NOT_OPEN
-        assert not outside.ledger.entries
+def expired(outside: Outside) -> None:
+    """Let the failure of an order expire."""
+    check(outside, KEYLESS)
+    outside.time.advance(FOLLOWED_FOR)
+    check(outside)
+    assert held(outside).archived == EXPIRED
 
-    def test_an_order_that_is_good(self, outside: Outside) -> None:
-        check(outside, GOOD)
-        assert dismiss(outside) is Dismissed.NOT_OPEN
 
-    def test_an_order_that_is_dismissed_already(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        dismiss(outside)
-        assert dismiss(outside) is Dismissed.NOT_OPEN
-        assert len(outside.outlets.records) == 2
-
-    def test_an_order_that_was_given_up_for_no_list_and_no_reminder_holds_it(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        outside.time.advance(FOLLOWED_FOR)
-        check(outside)
-        assert held(outside).archived == EXPIRED
-        assert dismiss(outside) is Dismissed.NOT_OPEN
-        assert held(outside).archived == EXPIRED
+@pytest.mark.parametrize(
+    "become",
+    [lambda _: None, lambda outside: check(outside, GOOD), dismissed, expired],
+    ids=["nobody heard of it", "it is good", "it is dismissed already", "it expired: no list and no reminder holds it"],
+)
+def test_what_is_not_open_cannot_be_dismissed(outside: Outside, become: Callable[[Outside], None]) -> None:
+    become(outside)
+    before = outside.ledger.entries
+    assert dismiss(outside) is Dismissed.NOT_OPEN
+    assert outside.ledger.entries == before
 
 
 class TestOthersAtWork:
@@ -229,36 +229,19 @@ class TestOthersAtWork:
             dismiss(outside)
 
 
-class TestDying:
-    @pytest.mark.parametrize("is_held_back", [True, False])
-    @pytest.mark.parametrize("step", ["read", "write", "send_records", "note_dismissed"])
-    @pytest.mark.parametrize("dies", ["before", "after"])
-    def test_who_dies_at_any_step_leaves_nothing_half_told(
-        self, outside: Outside, dies: str, step: str, is_held_back: bool
-    ) -> None:
-        check(outside, KEYLESS)
-        if is_held_back:
-            hold_back(outside)
-        plan: Callable[..., None] = getattr(outside.steps, dies)
-        plan(step, Crash())
-        with pytest.raises(Crash):
-            dismiss(outside)
-        outside.time.advance(LEASE)
-        for _ in due(outside):
-            check(outside)
-        is_dismissed = held(outside).archived == DISMISSED
-        assert is_dismissed == (len(set(records(outside))) == 2)
-        assert outside.ledger.deferred == ({} if is_dismissed or not is_held_back else {REF.order_id: "failing"})
-        assert report(outside).is_delivered
-        assert due(outside) == []
+def die_dismissing(outside: Outside, when: str) -> None:
+    """Let the command die before or after it has sent the record."""
+    check(outside, KEYLESS)
+    plan: Callable[..., None] = getattr(outside.steps, when)
+    plan("send_records", Crash())
+    with pytest.raises(Crash):
+        dismiss(outside)
 
+
+class TestDying:
     @pytest.mark.parametrize("dies", ["before", "after"])
     def test_who_dies_as_the_record_is_sent_leaves_it_to_the_next_check(self, outside: Outside, dies: str) -> None:
-        check(outside, KEYLESS)
-        plan: Callable[..., None] = getattr(outside.steps, dies)
-        plan("send_records", Crash())
-        with pytest.raises(Crash):
-            dismiss(outside)
+        die_dismissing(outside, dies)
         assert due(outside) == []
 
         outside.time.advance(LEASE)
@@ -269,21 +252,23 @@ class TestDying:
         assert again == ([first] if dies == "after" else [])
         assert len(outside.outlets.alerts) == 1
 
-    def test_a_record_that_sqs_refuses_is_sent_by_the_next_check(self, outside: Outside) -> None:
+    @pytest.mark.parametrize("then", [[], [("failing", 3)]], ids=["it stays so", "it is taken back meanwhile"])
+    def test_a_record_that_sqs_refuses_is_sent_by_the_next_check(
+        self, outside: Outside, then: list[tuple[str, int]]
+    ) -> None:
         check(outside, KEYLESS)
         outside.outlets.refuse("send_records")
         assert dismiss(outside) is Dismissed.UNSENT
+        if then:
+            undismiss(outside)
         outside.time.advance(LEASE)
         check(outside)
-        assert records(outside) == [("failing", 1), ("resolved", 2)]
+        assert records(outside) == [("failing", 1), ("resolved", 2), *then]
 
     def test_one_that_cannot_be_read_is_told_by_the_next_check_all_the_same_and_then_let_go(
         self, outside: Outside
     ) -> None:
-        check(outside, KEYLESS)
-        outside.steps.before("send_records", Crash())
-        with pytest.raises(Crash):
-            dismiss(outside)
+        die_dismissing(outside, "before")
         outside.vtex.fail(CredentialsRefused("VTEX answered 403"), times=None)
         outside.time.advance(LEASE)
         assert outside.check(outside.message())
@@ -299,8 +284,7 @@ class TestDying:
 
 class TestTakingBack:
     def test_it_is_tried_for_as_long_as_any_other_though_it_cannot_be_read(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        dismiss(outside)
+        dismissed(outside)
         outside.time.advance(FOLLOWED_FOR)
         undismiss(outside)
         outside.vtex.fail(CredentialsRefused("VTEX answered 403"), times=None)
@@ -310,8 +294,7 @@ class TestTakingBack:
             assert due(outside) == still_due
 
     def test_it_is_due_at_once_and_told_anew_with_a_higher_number(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        dismiss(outside)
+        dismissed(outside)
         outside.time.advance(DAY)
         assert undismiss(outside) is Dismissed.DONE
         assert due(outside) == [REF.order_id]
@@ -323,57 +306,30 @@ class TestTakingBack:
         assert held(outside).opened_at == outside.time.now
 
     def test_until_then_no_list_shows_it_as_open(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        dismiss(outside)
+        dismissed(outside)
         undismiss(outside)
         (order,) = Backlog(outside.ledger.dynamodb.table).followed()
         assert (order.is_open, order.is_good) == (False, False)
 
     def test_it_owns_its_keys_again(self, outside: Outside) -> None:
-        check(outside, HALF_GOOD)
-        dismiss(outside)
+        dismissed(outside, HALF_GOOD)
         undismiss(outside)
         check(outside)
         assert outside.ledger.owners == {OTHER_KEY: REF.order_id}
 
     def test_an_order_that_is_good_by_then_is_told_to_nobody(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        dismiss(outside)
+        dismissed(outside)
         undismiss(outside)
         check(outside, GOOD)
         assert len(outside.outlets.records) == 2
 
-    @pytest.mark.parametrize("document", [KEYLESS, GOOD])
-    def test_what_is_not_dismissed_is_not_taken_back(self, outside: Outside, document: dict[str, Any]) -> None:
-        check(outside, document)
-        version = held(outside).version
+    @pytest.mark.parametrize(
+        "become",
+        [lambda outside: check(outside, KEYLESS), lambda outside: check(outside, GOOD), expired],
+        ids=["open", "good", "expired"],
+    )
+    def test_what_is_not_dismissed_is_not_taken_back(self, outside: Outside, become: Callable[[Outside], None]) -> None:
+        become(outside)
+        before = held(outside)
         assert undismiss(outside) is Dismissed.NOT_OPEN
-        assert held(outside).version == version
-
-    def test_a_failure_that_was_given_up_is_not_taken_back(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        outside.time.advance(FOLLOWED_FOR)
-        check(outside)
-        assert undismiss(outside) is Dismissed.NOT_OPEN
-
-    def test_a_dismissal_that_was_not_told_yet_is_told_before_the_failure_is_told_anew(self, outside: Outside) -> None:
-        check(outside, KEYLESS)
-        outside.outlets.refuse("send_records")
-        assert dismiss(outside) is Dismissed.UNSENT
-        undismiss(outside)
-        outside.time.advance(LEASE)
-        check(outside)
-        assert records(outside) == [("failing", 1), ("resolved", 2), ("failing", 3)]
-
-
-def report(outside: Outside) -> Report:
-    found = held(outside).report
-    assert found
-    return found
-
-
-def test_the_account_is_the_order_s(outside: Outside) -> None:
-    check(outside, KEYLESS)
-    dismiss(outside)
-    sent: Sent = outside.outlets.records[-1]
-    assert json.loads(sent.text)["source"] == f"https://{ACCOUNT}.myvtex.com"
+        assert held(outside) == before
