@@ -22,39 +22,52 @@ MISSING = Shown("missing", "643797", has_suggestion=True)
 REPORT = Report(1, "invoicekey.order.failing.v1", "{}", "{}", NOW, recorded=True, alerted=True)
 
 
-@pytest.fixture
-def dynamodb() -> FakeDynamoDb:
-    return FakeDynamoDb()
+DUE: dict[str, Any] = {
+    "first_seen_at": NOW - HOUR,
+    "checked_at": NOW - HOUR,
+    "outcome": "failing",
+    "errors_reported": "f" * 64,
+    "errors": (MISSING,),
+    "opened_at": NOW - HOUR,
+    "recheck_at": NOW,
+    "report": REPORT,
+}
+"""An order with an open failure that is due."""
+GOOD: dict[str, Any] = {"outcome": "ok", "errors_reported": None, "errors": (), "opened_at": None}
+
+
+class Lists(Backlog):
+    """The lists, and the table under them."""
+
+    def __init__(self) -> None:
+        self.dynamodb = FakeDynamoDb()
+        self.ledger = Ledger(self.dynamodb.table)
+        super().__init__(self.dynamodb.table)
+
+    def write(self, ref: OrderRef = REF, **changes: Any) -> Entry:
+        """Write an order that is due, but for these changes."""
+        return self.ledger.write(Entry(ref, **DUE | changes))
+
+    @property
+    def due_at(self) -> list[datetime]:
+        return [order.due_at for order in self.followed()]
+
+    def defer(self, ref: OrderRef = REF, kind: str = "failing", since: datetime = NOW, *codes: str) -> DeferredAlert:
+        """Defer an order's alert, and return it as it is listed."""
+        entry = self.ledger.read_one(ref)
+        self.ledger.note_deferred(entry if entry.version else self.write(ref), Deferral(kind, since, codes))
+        return next(alert for alert in self.deferred()[ref.account] if alert.ref == ref)
+
+    @property
+    def alert(self) -> DeferredAlert:
+        """The only one that is deferred, as it is listed now."""
+        ((alert,),) = self.deferred().values()
+        return alert
 
 
 @pytest.fixture
-def backlog(dynamodb: FakeDynamoDb) -> Backlog:
-    return Backlog(dynamodb.table)
-
-
-def write(dynamodb: FakeDynamoDb, ref: OrderRef = REF, **changes: Any) -> Entry:
-    """Write an order with an open failure that is due."""
-    given: dict[str, Any] = {
-        "first_seen_at": NOW - HOUR,
-        "checked_at": NOW - HOUR,
-        "outcome": "failing",
-        "errors_reported": "f" * 64,
-        "errors": (MISSING,),
-        "opened_at": NOW - HOUR,
-        "recheck_at": NOW,
-        "report": REPORT,
-    }
-    return Ledger(dynamodb.table).write(Entry(ref, **given | changes))
-
-
-def hold_back(
-    dynamodb: FakeDynamoDb, ref: OrderRef = REF, kind: str = "failing", since: datetime = NOW, *codes: str
-) -> None:
-    ledger = Ledger(dynamodb.table)
-    entry = ledger.read([ref]).entries[ref]
-    if not entry.version:
-        entry = write(dynamodb, ref)
-    ledger.note_deferred(entry, Deferral(kind, since, codes))
+def lists() -> Lists:
+    return Lists()
 
 
 def refs(orders: Any) -> list[str]:
@@ -62,9 +75,9 @@ def refs(orders: Any) -> list[str]:
 
 
 class TestFollowed:
-    def test_an_open_failure_is_followed_with_what_lists_show(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
-        write(dynamodb)
-        assert list(backlog.followed()) == [
+    def test_an_open_failure_is_followed_with_what_lists_show(self, lists: Lists) -> None:
+        lists.write()
+        assert list(lists.followed()) == [
             FollowedOrder(
                 REF,
                 due_at=NOW,
@@ -77,125 +90,78 @@ class TestFollowed:
             )
         ]
 
-    def test_the_longest_due_comes_first(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
-        for number, due in enumerate([3, 1, 2]):
-            write(dynamodb, OrderRef("luxstore", f"VVJ-{number}-01"), recheck_at=NOW + due * HOUR)
-        assert refs(backlog.followed()) == ["VVJ-1-01", "VVJ-2-01", "VVJ-0-01"]
-
-    def test_what_is_due_by_a_time_is_found_to_the_microsecond(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
+    def test_what_is_due_by_a_time_is_found_to_the_microsecond(self, lists: Lists) -> None:
         moment = timedelta(microseconds=1)
         for number, due in enumerate([NOW - moment, NOW, NOW + moment]):
-            write(dynamodb, OrderRef("luxstore", f"VVJ-{number}-01"), recheck_at=due)
-        assert refs(backlog.followed(NOW)) == ["VVJ-0-01", "VVJ-1-01"]
+            lists.write(OrderRef("luxstore", f"VVJ-{number}-01"), recheck_at=due)
+        assert refs(lists.followed(NOW)) == ["VVJ-0-01", "VVJ-1-01"]
 
-    def test_all_pages_of_a_list_are_read(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
-        dynamodb.page = 2
-        for number in range(5):
-            write(dynamodb, OrderRef("luxstore", f"VVJ-{number}-01"))
-        assert len(refs(backlog.followed())) == 5
-        assert dynamodb.calls.count("query") == 3
-
-    def test_a_good_order_that_may_become_overdue_is_followed_and_not_open(
-        self, dynamodb: FakeDynamoDb, backlog: Backlog
+    @pytest.mark.parametrize(
+        ("order", "is_open", "is_good"),
+        [({}, True, False), (GOOD, False, True), ({"archived": DISMISSED}, False, False)],
+        ids=["an open failure", "a good one that may become overdue", "a dismissed one that is read once more"],
+    )
+    def test_what_is_followed_need_not_be_open(
+        self, lists: Lists, order: dict[str, Any], *, is_open: bool, is_good: bool
     ) -> None:
-        write(dynamodb, outcome="ok", errors_reported=None, errors=(), opened_at=None, mended_at=NOW - HOUR)
-        (order,) = backlog.followed()
-        assert (order.is_open, order.is_good, order.mended_at, order.errors) == (False, True, NOW - HOUR, ())
-
-    def test_a_dismissed_failure_that_is_read_once_more_is_not_open(
-        self, dynamodb: FakeDynamoDb, backlog: Backlog
-    ) -> None:
-        write(dynamodb, archived=DISMISSED)
-        (order,) = backlog.followed()
-        assert (order.is_open, order.is_good) == (False, False)
+        lists.write(**order)
+        assert [(found.is_open, found.is_good) for found in lists.followed()] == [(is_open, is_good)]
 
     @pytest.mark.parametrize("archived", [DISMISSED, EXPIRED])
-    def test_a_failure_that_is_set_aside_is_not_followed(
-        self, dynamodb: FakeDynamoDb, backlog: Backlog, archived: str
-    ) -> None:
-        write(dynamodb, archived=archived, recheck_at=None)
-        assert not list(backlog.followed())
-        assert [order.archived for order in backlog.checked("luxstore", NOW - HOUR)] == [archived]
-
-    def test_a_stub_that_only_has_a_version_is_in_no_list(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
-        dynamodb.table.update("order#luxstore#VVJ-1-01", "ADD version :one", one=1)
-        assert Ledger(dynamodb.table).read([REF]).entries[REF].version == 1
-        assert not list(backlog.followed())
-        assert not list(backlog.checked("luxstore", NOW - HOUR))
+    def test_a_failure_that_is_set_aside_is_not_followed(self, lists: Lists, archived: str) -> None:
+        lists.write(archived=archived, recheck_at=None)
+        assert not list(lists.followed())
+        assert [order.archived for order in lists.checked("luxstore", NOW - HOUR)] == [archived]
 
 
 class TestPostponing:
-    def test_a_postponed_order_is_due_later(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
-        write(dynamodb)
-        backlog.postpone(next(backlog.followed()), NOW + HOUR)
-        assert not list(backlog.followed(NOW + HOUR - SECOND))
-        assert [order.due_at for order in backlog.followed()] == [NOW + HOUR]
-        assert Ledger(dynamodb.table).read([REF]).entries[REF].recheck_at == NOW + HOUR
+    def test_a_postponed_order_is_due_later(self, lists: Lists) -> None:
+        lists.write()
+        lists.postpone(next(lists.followed()), NOW + HOUR)
+        assert not list(lists.followed(NOW + HOUR - SECOND))
+        assert lists.due_at == [lists.ledger.read_one(REF).recheck_at] == [NOW + HOUR]
 
-    def test_a_check_that_is_under_way_meets_no_conflict(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
-        read_by_the_check = write(dynamodb)
-        backlog.postpone(next(backlog.followed()), NOW + HOUR)
-        Ledger(dynamodb.table).write(replace(read_by_the_check, checked_at=NOW, recheck_at=NOW + 4 * HOUR))
-        assert [order.due_at for order in backlog.followed()] == [NOW + 4 * HOUR]
+    def test_a_check_that_is_under_way_meets_no_conflict(self, lists: Lists) -> None:
+        read_by_the_check = lists.write()
+        lists.postpone(next(lists.followed()), NOW + HOUR)
+        lists.ledger.write(replace(read_by_the_check, checked_at=NOW, recheck_at=NOW + 4 * HOUR))
+        assert lists.due_at == [NOW + 4 * HOUR]
 
-    @pytest.mark.parametrize("next_due", [NOW + 4 * HOUR, NOW], ids=["another time", "the same time"])
-    def test_a_check_that_was_faster_has_the_last_word(
-        self, dynamodb: FakeDynamoDb, backlog: Backlog, next_due: datetime
-    ) -> None:
-        entry = write(dynamodb)
-        order = next(backlog.followed())
-        Ledger(dynamodb.table).write(replace(entry, checked_at=NOW, recheck_at=next_due))
-        backlog.postpone(order, NOW + HOUR)
-        assert [order.due_at for order in backlog.followed()] == [next_due]
+    @pytest.mark.parametrize(
+        "next_due", [NOW + 4 * HOUR, NOW, None], ids=["another time", "the same time", "it is closed"]
+    )
+    def test_a_check_that_was_faster_has_the_last_word(self, lists: Lists, next_due: datetime | None) -> None:
+        entry = lists.write()
+        order = next(lists.followed())
+        lists.ledger.write(replace(entry, checked_at=NOW, recheck_at=next_due))
+        lists.postpone(order, NOW + HOUR)
+        assert lists.due_at == ([next_due] if next_due else [])
 
-    def test_an_order_that_is_closed_meanwhile_is_not_followed_again(
-        self, dynamodb: FakeDynamoDb, backlog: Backlog
-    ) -> None:
-        entry = write(dynamodb)
-        order = next(backlog.followed())
-        Ledger(dynamodb.table).write(replace(entry, checked_at=NOW, recheck_at=None))
-        backlog.postpone(order, NOW + HOUR)
-        assert not list(backlog.followed())
-
-    def test_an_order_that_is_gone_is_not_made_anew(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
-        write(dynamodb)
-        order = next(backlog.followed())
-        dynamodb.table.delete("order#luxstore#VVJ-1-01")
-        backlog.postpone(order, NOW + HOUR)
-        assert not dynamodb.items("order#")
+    def test_an_order_that_is_gone_is_not_made_anew(self, lists: Lists) -> None:
+        lists.write()
+        order = next(lists.followed())
+        lists.dynamodb.table.delete("order#luxstore#VVJ-1-01")
+        lists.postpone(order, NOW + HOUR)
+        assert not lists.dynamodb.items("order#")
 
 
 class TestChecked:
-    def test_an_account_s_orders_that_are_done_are_listed_since_a_time(
-        self, dynamodb: FakeDynamoDb, backlog: Backlog
-    ) -> None:
-        done: dict[str, Any] = {
-            "outcome": "ok",
-            "errors_reported": None,
-            "recheck_at": None,
-            "checked_at": NOW,
-            "mended_at": NOW - HOUR,
-        }
-        write(dynamodb, **done)
-        write(dynamodb, OTHER, **done)
-        write(dynamodb, OrderRef("luxstore", "VVJ-2-01"), **done | {"checked_at": NOW - HOUR, "mended_at": None})
+    def test_an_account_s_orders_that_are_done_are_listed_since_a_time(self, lists: Lists) -> None:
+        done = GOOD | {"recheck_at": None, "checked_at": NOW, "mended_at": NOW - HOUR}
+        lists.write(**done)
+        lists.write(OTHER, **done)
+        lists.write(OrderRef("luxstore", "VVJ-2-01"), **done | {"checked_at": NOW - HOUR, "mended_at": None})
 
-        assert list(backlog.checked("luxstore", NOW)) == [CheckedOrder(REF, "ok", NOW, NOW - HOUR, None)]
-        assert [order.mended_at for order in backlog.checked("luxstore", NOW - HOUR)] == [None, NOW - HOUR]
-
-    def test_orders_of_other_marketplaces_are_not(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
-        write(dynamodb, outcome="other_marketplace", errors_reported=None, recheck_at=None)
-        assert not list(backlog.checked("luxstore", NOW - 2 * HOUR))
+        assert list(lists.checked("luxstore", NOW)) == [CheckedOrder(REF, "ok", NOW, NOW - HOUR, None)]
+        assert [order.mended_at for order in lists.checked("luxstore", NOW - HOUR)] == [None, NOW - HOUR]
 
 
 class TestHeldBack:
-    def test_what_is_held_back_is_listed_by_account_the_oldest_first(
-        self, dynamodb: FakeDynamoDb, backlog: Backlog
-    ) -> None:
-        hold_back(dynamodb, REF, "failing", NOW + SECOND, "missing", "reused")
-        hold_back(dynamodb, OTHER, "expired", NOW)
-        hold_back(dynamodb, OrderRef("luxstore", "VVJ-2-01"), "resolved", NOW)
-        assert backlog.deferred() == {
+    def test_what_is_held_back_is_listed_by_account_the_oldest_first(self, lists: Lists) -> None:
+        lists.defer(REF, "failing", NOW + SECOND, "missing", "reused")
+        lists.defer(OTHER, "expired", NOW)
+        lists.defer(OrderRef("luxstore", "VVJ-2-01"), "resolved", NOW)
+        assert lists.deferred() == {
             "luxstore": [
                 DeferredAlert(OrderRef("luxstore", "VVJ-2-01"), "resolved", (), NOW, None),
                 DeferredAlert(REF, "failing", (Code.MISSING, Code.REUSED), NOW + SECOND, None),
@@ -203,70 +169,46 @@ class TestHeldBack:
             "othershop": [DeferredAlert(OTHER, "expired", (), NOW, None)],
         }
 
-    def test_an_alert_is_taken_up_as_it_was_listed(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
-        hold_back(dynamodb)
-        (alert,) = backlog.deferred()["luxstore"]
-        assert backlog.assign(alert, 7)
-        assert backlog.deferred()["luxstore"] == [replace(alert, digest=7)]
+    def test_an_alert_is_taken_up_as_it_was_listed_and_anew_after_a_dead_run(self, lists: Lists) -> None:
+        first = lists.defer()
+        assert lists.assign(first, 7)
+        second = lists.alert
+        assert second == replace(first, digest=7)
+        assert lists.assign(second, 9)
+        assert lists.alert.digest == 9
 
-    def test_what_a_dead_run_took_up_is_taken_up_by_the_next(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
-        hold_back(dynamodb)
-        backlog.assign(backlog.deferred()["luxstore"][0], 7)
-        (alert,) = backlog.deferred()["luxstore"]
-        assert backlog.assign(alert, 9)
-        assert [alert.digest for alert in backlog.deferred()["luxstore"]] == [9]
+    def test_a_write_that_the_sdk_repeats_takes_it_up_once_and_another_run_does_not(self, lists: Lists) -> None:
+        lists.defer()
+        for number in (7, 9):
+            listed = lists.alert
+            assert [lists.assign(listed, taken) for taken in (number, number, number + 1)] == [True, True, False]
 
     @pytest.mark.parametrize(
         ("kind", "since"), [("resolved", NOW), ("failing", NOW + SECOND)], ids=["another kind", "another time"]
     )
     def test_an_alert_that_another_one_has_replaced_is_not_taken_up(
-        self, dynamodb: FakeDynamoDb, backlog: Backlog, kind: str, since: datetime
+        self, lists: Lists, kind: str, since: datetime
     ) -> None:
-        hold_back(dynamodb)
-        (listed,) = backlog.deferred()["luxstore"]
-        hold_back(dynamodb, REF, kind, since)
-        assert not backlog.assign(listed, 7)
-        assert [alert.digest for alert in backlog.deferred()["luxstore"]] == [None]
+        listed = lists.defer()
+        lists.defer(REF, kind, since)
+        assert not lists.assign(listed, 7)
+        assert lists.alert.digest is None
 
-    def test_an_alert_that_was_taken_up_since_it_was_listed_is_not_taken_up_again(
-        self, dynamodb: FakeDynamoDb, backlog: Backlog
-    ) -> None:
-        hold_back(dynamodb)
-        (listed,) = backlog.deferred()["luxstore"]
-        backlog.assign(listed, 7)
-        (assigned,) = backlog.deferred()["luxstore"]
-        assert not backlog.assign(listed, 8)
-        backlog.assign(assigned, 9)
-        assert not backlog.assign(assigned, 10)
+    def test_an_alert_that_is_gone_is_not_taken_up(self, lists: Lists) -> None:
+        listed = lists.defer()
+        lists.dynamodb.table.delete("held#luxstore#VVJ-1-01")
+        assert not lists.assign(listed, 7)
+        assert not lists.dynamodb.items("held#")
 
-    def test_a_write_that_the_sdk_repeats_takes_it_up_once(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
-        hold_back(dynamodb)
-        for number in (7, 9):
-            (listed,) = backlog.deferred()["luxstore"]
-            assert [backlog.assign(listed, number), backlog.assign(listed, number)] == [True, True]
-
-    def test_an_alert_that_is_gone_is_not_taken_up(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
-        hold_back(dynamodb)
-        (listed,) = backlog.deferred()["luxstore"]
-        dynamodb.table.delete("held#luxstore#VVJ-1-01")
-        assert not backlog.assign(listed, 7)
-        assert not dynamodb.items("held#")
-
-    def test_what_was_told_is_dropped(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
-        hold_back(dynamodb)
-        backlog.assign(backlog.deferred()["luxstore"][0], 7)
-        (told,) = backlog.deferred()["luxstore"]
-        backlog.drop(told)
-        backlog.drop(told)
-        assert not backlog.deferred()
-
-    def test_an_alert_that_came_meanwhile_is_not_dropped(self, dynamodb: FakeDynamoDb, backlog: Backlog) -> None:
-        hold_back(dynamodb)
-        backlog.assign(backlog.deferred()["luxstore"][0], 7)
-        (told,) = backlog.deferred()["luxstore"]
-        hold_back(dynamodb, REF, "resolved", NOW + SECOND)
-        backlog.drop(told)
-        assert [alert.kind for alert in backlog.deferred()["luxstore"]] == ["resolved"]
+    def test_what_was_told_is_dropped_and_what_came_meanwhile_is_not(self, lists: Lists) -> None:
+        lists.assign(lists.defer(), 7)
+        told = lists.alert
+        lists.drop(told)
+        lists.drop(told)
+        assert not lists.deferred()
+        lists.defer(REF, "resolved", NOW + SECOND)
+        lists.drop(told)
+        assert lists.alert.kind == "resolved"
 
 
 CORRUPT: list[Item] = [
@@ -297,63 +239,56 @@ SPOILT_ALERTS: list[Item] = [
 ]
 
 
-def spoil(dynamodb: FakeDynamoDb, key: str, changes: Item) -> None:
+def spoil(lists: Lists, key: str, changes: Item) -> None:
     """Put an item beside another one, that is like it but for these changes; None takes an attribute away."""
-    item = (dynamodb.item(key) or {}) | {"pk": key.replace("VVJ-1-01", "VVJ-2-01")} | changes
-    dynamodb.table.put({name: value for name, value in item.items() if value is not None})
+    item = (lists.dynamodb.item(key) or {}) | {"pk": key.replace("VVJ-1-01", "VVJ-2-01")} | changes
+    lists.dynamodb.table.put({name: value for name, value in item.items() if value is not None})
 
 
 class TestSpoiltItems:
     """Somebody changed them by hand; they are nobody else's trouble."""
 
     @pytest.mark.parametrize("changes", CORRUPT + SPOILT_FAILURES, ids=str)
-    def test_one_of_the_followed_is_left_out(self, dynamodb: FakeDynamoDb, backlog: Backlog, changes: Item) -> None:
-        write(dynamodb)
-        spoil(dynamodb, "order#luxstore#VVJ-1-01", changes)
-        assert refs(backlog.followed()) == refs(backlog.followed(NOW)) == ["VVJ-1-01"]
+    def test_one_of_the_followed_is_left_out(self, lists: Lists, changes: Item) -> None:
+        lists.write()
+        spoil(lists, "order#luxstore#VVJ-1-01", changes)
+        assert refs(lists.followed()) == refs(lists.followed(NOW)) == ["VVJ-1-01"]
 
     @pytest.mark.parametrize("changes", [*CORRUPT, {"outcome": None}], ids=str)
-    def test_one_of_the_checked_is_left_out(self, dynamodb: FakeDynamoDb, backlog: Backlog, changes: Item) -> None:
-        write(dynamodb, outcome="ok", errors_reported=None, errors=(), opened_at=None, recheck_at=None)
-        spoil(dynamodb, "order#luxstore#VVJ-1-01", changes)
-        assert refs(backlog.checked("luxstore", NOW - 2 * HOUR)) == ["VVJ-1-01"]
+    def test_one_of_the_checked_is_left_out(self, lists: Lists, changes: Item) -> None:
+        lists.write(**GOOD, recheck_at=None)
+        spoil(lists, "order#luxstore#VVJ-1-01", changes)
+        assert refs(lists.checked("luxstore", NOW - 2 * HOUR)) == ["VVJ-1-01"]
 
     @pytest.mark.parametrize("changes", SPOILT_ALERTS, ids=str)
-    def test_one_of_those_held_back_is_left_out(self, dynamodb: FakeDynamoDb, backlog: Backlog, changes: Item) -> None:
-        hold_back(dynamodb, REF, "failing", NOW, "missing")
-        spoil(dynamodb, "held#luxstore#VVJ-1-01", changes)
-        assert refs(backlog.deferred()["luxstore"]) == ["VVJ-1-01"]
+    def test_one_of_those_held_back_is_left_out(self, lists: Lists, changes: Item) -> None:
+        lists.defer(REF, "failing", NOW, "missing")
+        spoil(lists, "held#luxstore#VVJ-1-01", changes)
+        assert refs(lists.deferred()["luxstore"]) == ["VVJ-1-01"]
 
     def test_an_error_of_a_code_that_this_version_does_not_know_is_followed_for_a_check_may_mend_it(
-        self, dynamodb: FakeDynamoDb, backlog: Backlog
+        self, lists: Lists
     ) -> None:
-        write(dynamodb, errors=(replace(MISSING, code="no_such_code"),))
-        assert refs(backlog.followed()) == ["VVJ-1-01"]
+        lists.write(errors=(replace(MISSING, code="no_such_code"),))
+        assert refs(lists.followed()) == ["VVJ-1-01"]
 
     def test_each_is_counted_and_logged_by_its_key_alone(
-        self,
-        dynamodb: FakeDynamoDb,
-        backlog: Backlog,
-        monkeypatch: pytest.MonkeyPatch,
-        caplog: pytest.LogCaptureFixture,
+        self, lists: Lists, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         counted: list[str] = []
         monkeypatch.setattr(telemetry, "count", counted.append)
-        write(dynamodb)
-        spoil(dynamodb, "order#luxstore#VVJ-1-01", {"checked_at": "Maria da Silva"})
+        lists.write()
+        spoil(lists, "order#luxstore#VVJ-1-01", {"checked_at": "Maria da Silva"})
         with caplog.at_level(logging.ERROR):
-            assert refs(backlog.followed()) == ["VVJ-1-01"]
+            assert refs(lists.followed()) == ["VVJ-1-01"]
         (line,) = caplog.records
         assert counted == ["ledger_unreadable"]
         assert (line.__dict__["account"], line.__dict__["order_id"]) == ("luxstore", "VVJ-2-01")
         assert "Maria" not in str(line.__dict__)
 
 
-class TestAccounts:
-    def test_none_are_noted_at_first(self, backlog: Backlog) -> None:
-        assert backlog.accounts() == []
-
-    def test_the_last_note_counts(self, backlog: Backlog) -> None:
-        backlog.note_accounts(["luxstore", "gone"])
-        backlog.note_accounts({"othershop", "luxstore"})
-        assert backlog.accounts() == ["luxstore", "othershop"]
+def test_of_the_accounts_the_last_note_counts(lists: Lists) -> None:
+    assert lists.accounts() == []
+    lists.note_accounts(["luxstore", "gone"])
+    lists.note_accounts({"othershop", "luxstore"})
+    assert lists.accounts() == ["luxstore", "othershop"]
