@@ -1,6 +1,8 @@
 """The ledger's promises, held against the stand-in that the other tests use and against moto's DynamoDB."""
 
-from collections.abc import Iterator
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -55,31 +57,29 @@ KEY, OTHER_KEY = "3" * 44, "4" * 44
 LIMIT = AlertQuota(2, 15 * MINUTE)
 
 
-@pytest.fixture
-def dynamodb(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
-    for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
-        monkeypatch.setenv(f"AWS_{name}", value)
-    with mock_aws():
-        make_ledger_table()
-        yield Table(boto3.client("dynamodb"), NAME)
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[Any]:
+    """A client of moto's DynamoDB: to make one takes longer than most tests."""
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        for name, value in (("ACCESS_KEY_ID", "test"), ("SECRET_ACCESS_KEY", "test"), ("DEFAULT_REGION", "us-east-1")):
+            patch.setenv(f"AWS_{name}", value)
+        yield boto3.client("dynamodb")
 
 
 @pytest.fixture(params=["dynamodb", "fake"])
-def table(request: pytest.FixtureRequest) -> Table:
+def table(request: pytest.FixtureRequest) -> Iterator[Table]:
     if request.param == "fake":
-        return FakeDynamoDb().table
-    real: Table = request.getfixturevalue("dynamodb")
-    return real
+        yield FakeDynamoDb().table
+        return
+    client = request.getfixturevalue("dynamodb")
+    make_ledger_table(client)
+    yield Table(client, NAME)
+    client.delete_table(TableName=NAME)
 
 
 @pytest.fixture
 def ledger(table: Table) -> Ledger:
     return Ledger(table)
-
-
-@pytest.fixture
-def dynamodb_ledger(dynamodb: Table) -> Ledger:
-    return Ledger(dynamodb)
 
 
 def read(ledger: Ledger, ref: OrderRef = REF) -> Entry:
@@ -115,17 +115,15 @@ def test_what_is_written_is_read(ledger: Ledger) -> None:
     assert read(ledger) == replace(FULL, version=1)
 
 
-def test_a_second_first_write_is_a_conflict(ledger: Ledger) -> None:
-    ledger.write(FULL)
+@pytest.mark.parametrize("is_new", [True, False], ids=["the first write", "a later one"])
+@pytest.mark.parametrize("change", [Ledger.write, Ledger.note_recorded, Ledger.note_alerted])
+def test_a_write_on_an_older_reading_is_a_conflict(
+    ledger: Ledger, change: Callable[[Ledger, Entry], object], *, is_new: bool
+) -> None:
+    written = ledger.write(FULL)
+    change(ledger, written)
     with pytest.raises(Conflict):
-        ledger.write(FULL)
-
-
-def test_a_write_on_an_older_reading_is_a_conflict(ledger: Ledger) -> None:
-    older = ledger.write(FULL)
-    ledger.write(older)
-    with pytest.raises(Conflict):
-        ledger.write(older)
+        ledger.write(FULL if is_new else written)
 
 
 def test_what_is_none_again_is_forgotten(ledger: Ledger) -> None:
@@ -135,24 +133,12 @@ def test_what_is_none_again_is_forgotten(ledger: Ledger) -> None:
     assert (read(ledger).has_open_failure, read(ledger).opened_at) == (False, None)
 
 
-def test_each_half_of_a_report_is_noted_by_itself(ledger: Ledger) -> None:
+def test_each_half_of_a_report_is_noted_by_itself_and_an_alert_s_bytes_are_kept_until_then(ledger: Ledger) -> None:
     written = ledger.write(FULL)
     ledger.note_recorded(written)
-    halfway = read(ledger).report
+    assert read(ledger).report == replace(REPORT, recorded=True)
     ledger.note_alerted(written)
-    whole = read(ledger).report
-
-    assert halfway
-    assert whole
-    assert (halfway.recorded, halfway.alerted, halfway.is_delivered) == (True, False, False)
-    assert whole.is_delivered
-
-
-def test_a_note_makes_older_readings_conflict(ledger: Ledger) -> None:
-    written = ledger.write(FULL)
-    ledger.note_recorded(written)
-    with pytest.raises(Conflict):
-        ledger.write(written)
+    assert read(ledger).report == replace(REPORT, recorded=True, alerted=True, alert=None)
 
 
 def test_a_note_about_another_report_is_a_conflict(ledger: Ledger) -> None:
@@ -251,15 +237,6 @@ def test_a_key_is_taken_from_its_former_owner_who_loses_it(ledger: Ledger, table
     assert read(ledger).claims == read(ledger).claims_held == {OTHER_KEY}
 
 
-def test_keys_of_several_orders_are_taken_at_once(ledger: Ledger, table: Table) -> None:
-    ledger.write(claiming(REF, KEY))
-    ledger.write(claiming(OTHER, OTHER_KEY))
-    ledger.write(claiming(THIRD, KEY, OTHER_KEY, claims_from={KEY: "VVJ-1-01", OTHER_KEY: "VVJ-2-01"}))
-
-    assert (owner(table, KEY), owner(table, OTHER_KEY)) == ("VVJ-3-01", "VVJ-3-01")
-    assert not read(ledger).claims | read(ledger, OTHER).claims
-
-
 def test_who_read_the_former_owner_before_meets_a_conflict(ledger: Ledger) -> None:
     older = ledger.write(claiming(REF, KEY))
     ledger.write(claiming(OTHER, KEY, claims_from={KEY: "VVJ-1-01"}))
@@ -267,24 +244,20 @@ def test_who_read_the_former_owner_before_meets_a_conflict(ledger: Ledger) -> No
         ledger.write(older)
 
 
-def test_a_former_owner_that_is_forgotten_stays_so(ledger: Ledger, table: Table) -> None:
-    ledger.write(claiming(REF, KEY))
-    table.delete("order#luxstore#VVJ-1-01")  # as DynamoDB does when its time has come
-    written = ledger.write(claiming(OTHER, KEY, claims_from={KEY: "VVJ-1-01"}))
-
-    assert (owner(table), read(ledger, OTHER)) == ("VVJ-2-01", written)
-    assert table.get(["order#luxstore#VVJ-1-01"]) == {}
-
-
-def test_of_several_former_owners_those_that_are_there_lose_their_keys(ledger: Ledger, table: Table) -> None:
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_of_several_former_owners_each_loses_its_key_and_a_forgotten_one_stays_so(
+    ledger: Ledger, table: Table, *, is_forgotten: bool
+) -> None:
     ledger.write(claiming(REF, KEY))
     ledger.write(claiming(OTHER, OTHER_KEY))
-    table.delete("order#luxstore#VVJ-1-01")
-    ledger.write(claiming(THIRD, KEY, OTHER_KEY, claims_from={KEY: "VVJ-1-01", OTHER_KEY: "VVJ-2-01"}))
+    if is_forgotten:
+        table.delete("order#luxstore#VVJ-1-01")  # as DynamoDB does when its time has come
+    written = ledger.write(claiming(THIRD, KEY, OTHER_KEY, claims_from={KEY: "VVJ-1-01", OTHER_KEY: "VVJ-2-01"}))
 
     assert (owner(table, KEY), owner(table, OTHER_KEY)) == ("VVJ-3-01", "VVJ-3-01")
-    assert read(ledger, OTHER).claims == frozenset()
-    assert table.get(["order#luxstore#VVJ-1-01"]) == {}
+    assert not read(ledger).claims | read(ledger, OTHER).claims
+    assert read(ledger, THIRD) == written
+    assert (table.get(["order#luxstore#VVJ-1-01"]) == {}) == is_forgotten
 
 
 def test_a_former_owner_that_is_written_at_the_last_moment_is_a_conflict() -> None:
@@ -400,9 +373,7 @@ def test_an_alert_that_is_held_back_is_told_and_listed(ledger: Ledger, table: Ta
         "list_at": NOW.isoformat(),
     }
     assert read(ledger).is_in_digests
-    told = read(ledger).report
-    assert told
-    assert (told.is_delivered, told.alert, told.record) == (True, None, REPORT.record)
+    assert read(ledger).report == replace(REPORT, recorded=True, alerted=True, alert=None)
 
 
 def test_where_the_report_is_another_by_now_nothing_is_held_back(ledger: Ledger, table: Table) -> None:
@@ -413,24 +384,18 @@ def test_where_the_report_is_another_by_now_nothing_is_held_back(ledger: Ledger,
     assert listed(table, DEFERRED) == []
 
 
-def test_the_newest_of_an_order_s_alerts_is_held_back_in_the_place_of_the_others(ledger: Ledger, table: Table) -> None:
+@pytest.mark.parametrize(("kind", "codes"), [("failing", ("malformed",)), ("resolved", ())])
+def test_the_newest_of_an_order_s_alerts_is_held_back_in_the_place_of_the_others(
+    ledger: Ledger, table: Table, kind: str, codes: tuple[str, ...]
+) -> None:
     entry = alerted(ledger)
     ledger.note_deferred(entry, Deferral("failing", NOW, ("missing",)))
     table.update("held#luxstore#VVJ-1-01", "SET digest = :digest", digest=7)
-    ledger.note_deferred(entry, Deferral("failing", NOW + SECOND, ("malformed",)))
+    ledger.note_deferred(entry, Deferral(kind, NOW + SECOND, codes))
 
     (item,) = table.listed(DEFERRED)
-    assert (item["codes"], item["list_at"]) == (["malformed"], (NOW + SECOND).isoformat())
+    assert (item["kind"], item["codes"], item["list_at"]) == (kind, [*codes], (NOW + SECOND).isoformat())
     assert "digest" not in item
-
-
-def test_one_that_is_resolved_takes_its_failure_s_place(ledger: Ledger, table: Table) -> None:
-    entry = alerted(ledger)
-    ledger.note_deferred(entry, Deferral("failing", NOW, ("missing",)))
-    ledger.note_deferred(entry, Deferral("resolved", NOW + SECOND))
-
-    (item,) = table.listed(DEFERRED)
-    assert (item["kind"], item["codes"], item["list_at"]) == ("resolved", [], (NOW + SECOND).isoformat())
 
 
 def test_an_alert_that_goes_out_makes_an_older_one_old_news(ledger: Ledger, table: Table) -> None:
@@ -477,33 +442,33 @@ def test_a_dismissal_of_an_order_that_was_written_since_is_not_noted(ledger: Led
     )
 
 
+def acquire(ledger: Ledger, wanted: int = 1, at: datetime = NOW, limit: AlertQuota = LIMIT) -> int:
+    return ledger.acquire_alert_quota("luxstore", "failing", wanted, at, limit)
+
+
 def test_turns_are_given_up_to_the_limit(ledger: Ledger) -> None:
-    assert [ledger.acquire_alert_quota("luxstore", "failing", 1, NOW, LIMIT) for _ in range(3)] == [1, 1, 0]
-
-
-def test_of_more_than_may_go_out_as_many_do_as_may(ledger: Ledger) -> None:
-    assert ledger.acquire_alert_quota("luxstore", "failing", 5, NOW, LIMIT) == 2
+    assert [acquire(ledger, wanted) for wanted in (1, 5, 1)] == [1, 1, 0]
 
 
 def test_turns_of_other_accounts_and_kinds_are_others(ledger: Ledger) -> None:
-    ledger.acquire_alert_quota("luxstore", "failing", 2, NOW, LIMIT)
+    acquire(ledger, 2)
 
     assert ledger.acquire_alert_quota("luxstore", "resolved", 2, NOW, LIMIT) == 2
     assert ledger.acquire_alert_quota("othershop", "failing", 2, NOW, LIMIT) == 2
 
 
 def test_a_turn_is_free_again_when_the_window_has_passed(ledger: Ledger) -> None:
-    ledger.acquire_alert_quota("luxstore", "failing", 1, NOW, LIMIT)
-    ledger.acquire_alert_quota("luxstore", "failing", 1, NOW + MINUTE, LIMIT)
+    acquire(ledger)
+    acquire(ledger, at=NOW + MINUTE)
 
-    assert ledger.acquire_alert_quota("luxstore", "failing", 1, NOW + LIMIT.window - SECOND, LIMIT) == 0
-    assert ledger.acquire_alert_quota("luxstore", "failing", 2, NOW + LIMIT.window, LIMIT) == 1
+    assert acquire(ledger, at=NOW + LIMIT.window - SECOND) == 0
+    assert acquire(ledger, 2, at=NOW + LIMIT.window) == 1
 
 
 def test_a_limit_that_was_lowered_gives_none_and_does_not_fail(ledger: Ledger) -> None:
-    ledger.acquire_alert_quota("luxstore", "failing", 2, NOW, LIMIT)
+    acquire(ledger, 2)
 
-    assert ledger.acquire_alert_quota("luxstore", "failing", 1, NOW, replace(LIMIT, alerts=1)) == 0
+    assert acquire(ledger, limit=replace(LIMIT, alerts=1)) == 0
 
 
 @pytest.mark.parametrize("taken_before", [0, 1], ids=["the first", "a later one"])
@@ -511,52 +476,39 @@ def test_environments_that_take_turns_at_once_do_not_take_the_same(taken_before:
     dynamodb = FakeDynamoDb()
     ledger = Ledger(dynamodb.table)
     granted: list[int] = []
-    ledger.acquire_alert_quota("luxstore", "failing", taken_before, NOW, LIMIT)
+    acquire(ledger, taken_before)
 
     def another_is_faster(operation: str) -> None:
         if operation == "put_item" and not granted:
             granted.append(0)
-            granted.append(ledger.acquire_alert_quota("luxstore", "failing", 1, NOW, LIMIT))
+            granted.append(acquire(ledger))
 
     dynamodb.before = another_is_faster
-    granted.append(ledger.acquire_alert_quota("luxstore", "failing", 2, NOW, LIMIT))
+    granted.append(acquire(ledger, 2))
     assert taken_before + sum(granted) == LIMIT.alerts
 
 
 def test_who_is_always_slower_takes_no_turn_and_says_so() -> None:
-    dynamodb = FakeDynamoDb()
+    dynamodb, many = FakeDynamoDb(), replace(LIMIT, alerts=99)
     ledger = Ledger(dynamodb.table)
 
     def another_is_faster(operation: str) -> None:
         if operation == "put_item":
             dynamodb.before = lambda _: None
-            ledger.acquire_alert_quota("luxstore", "failing", 1, NOW, replace(LIMIT, alerts=99))
+            acquire(ledger, limit=many)
             dynamodb.before = another_is_faster
 
     dynamodb.before = another_is_faster
     with pytest.raises(RetryLater, match="again and again"):
-        ledger.acquire_alert_quota("luxstore", "failing", 1, NOW, replace(LIMIT, alerts=99))
+        acquire(ledger, limit=many)
 
 
 # ---- Trouble
 
 
-def test_the_bytes_of_an_alert_are_kept_until_it_is_told(dynamodb_ledger: Ledger) -> None:
-    written = dynamodb_ledger.write(FULL)
-    dynamodb_ledger.note_recorded(written)
-    halfway = read(dynamodb_ledger).report
-    dynamodb_ledger.note_alerted(written)
-    whole = read(dynamodb_ledger).report
-
-    assert halfway
-    assert whole
-    assert (halfway.alert, whole.alert, whole.record) == (REPORT.alert, None, REPORT.record)
-
-
-def test_a_table_that_is_not_there_is_trouble_for_later(dynamodb_ledger: Ledger) -> None:
-    dynamodb_ledger._table._client.delete_table(TableName=NAME)
+def test_a_table_that_is_not_there_is_trouble_for_later(dynamodb: Any) -> None:
     with pytest.raises(RetryLater, match="ResourceNotFoundException"):
-        read(dynamodb_ledger)
+        read(Ledger(Table(dynamodb, "no-such-table")))
 
 
 def test_no_answer_is_trouble_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -575,10 +527,17 @@ def test_what_dynamodb_left_unread_is_trouble_for_later(monkeypatch: pytest.Monk
         read(Ledger(dynamodb.table))
 
 
-def refusal(code: str, *reasons: str) -> ClientError:
-    """Return what DynamoDB answers where it refuses; of a transaction, with the reason of each of its writes."""
+def refusing(code: str, *reasons: str, times: int | None = None) -> FakeDynamoDb:
+    """Return one that refuses the next calls; of a transaction, with the reason of each of its writes."""
     answer: Any = {"Error": {"Code": code}, "CancellationReasons": [{"Code": reason} for reason in reasons]}
-    return ClientError(answer, "AnyOperation")
+    dynamodb, calls = FakeDynamoDb(), itertools.count()
+
+    def refuse(operation: str) -> None:
+        if times is None or next(calls) < times:
+            raise ClientError(answer, "AnyOperation")
+
+    dynamodb.before = refuse
+    return dynamodb
 
 
 @pytest.mark.parametrize(
@@ -594,14 +553,9 @@ def refusal(code: str, *reasons: str) -> ClientError:
     ids=str,
 )
 def test_a_transaction_that_is_canceled_says_why(reasons: list[str], meaning: type[Exception]) -> None:
-    dynamodb = FakeDynamoDb()
-
-    def refuse(operation: str) -> None:
-        raise refusal("TransactionCanceledException", *reasons)
-
-    dynamodb.before = refuse
+    table = refusing("TransactionCanceledException", *reasons).table
     with pytest.raises(meaning):
-        dynamodb.table.transact(dynamodb.table.to_put({"pk": "one"}), dynamodb.table.to_put({"pk": "two"}))
+        table.transact(table.to_put({"pk": "one"}), table.to_put({"pk": "two"}))
 
 
 @pytest.mark.parametrize(("times", "is_made"), [(1, True), (2, True), (3, False)])
@@ -609,30 +563,13 @@ def test_a_write_that_meets_a_transaction_is_tried_again_before_it_is_a_conflict
     monkeypatch: pytest.MonkeyPatch, times: int, is_made: bool
 ) -> None:
     monkeypatch.setattr("invoicekey.ledger.table.time.sleep", lambda _: None)
-    dynamodb = FakeDynamoDb()
-    written = Ledger(dynamodb.table).write(FULL)
-    transactions = iter(range(times))
-
-    def refuse(operation: str) -> None:
-        if next(transactions, None) is not None:
-            raise refusal("TransactionConflictException")
-
-    dynamodb.before = refuse
-    if is_made:
-        Ledger(dynamodb.table).note_recorded(written)
-    else:
-        with pytest.raises(Conflict):
-            Ledger(dynamodb.table).note_recorded(written)
-    assert dynamodb.calls.count("update_item") == is_made
+    dynamodb = refusing("TransactionConflictException", times=times)
+    with contextlib.nullcontext() if is_made else pytest.raises(Conflict):
+        Ledger(dynamodb.table).write(FULL)
+    assert dynamodb.calls.count("put_item") == is_made
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalServerError", "ValidationException"])
 def test_what_dynamodb_refuses_is_trouble_for_later(code: str) -> None:
-    dynamodb = FakeDynamoDb()
-
-    def refuse(operation: str) -> None:
-        raise refusal(code)
-
-    dynamodb.before = refuse
     with pytest.raises(RetryLater, match=code):
-        Ledger(dynamodb.table).write(FULL)
+        Ledger(refusing(code).table).write(FULL)
