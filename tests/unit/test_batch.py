@@ -296,14 +296,6 @@ def test_what_is_written_down_and_untold_is_never_given_up(outside: Outside, ste
     assert report(outside).is_delivered
 
 
-def test_a_re_check_that_kills_for_a_day_is_a_dead_letter_for_nothing_else_names_the_order(outside: Outside) -> None:
-    followed(outside)
-    outside.time.advance(DAY)
-
-    assert outside.check(re_check(receive_count=20)) == set()
-    assert reasons(outside) == ["gave_up"]
-
-
 def test_its_last_report_is_told_though_sqs_refused_it_at_first(outside: Outside) -> None:
     followed(outside)
     outside.time.advance(FOLLOWED_FOR + DAY / 2)
@@ -479,14 +471,6 @@ def test_when_the_order_cannot_be_read_anew_after_a_take_over_the_message_goes_b
     assert kinds(outside) == (["failing"], ["failing"])
 
 
-def test_a_sent_report_that_could_not_be_noted_goes_back(outside: Outside) -> None:
-    at_vtex(outside, sale(key=None))
-    outside.steps.before("note_recorded", unreachable("the ledger"))
-
-    assert outside.check(message()) == {message().id}
-    assert kinds(outside) == (["failing"], [])
-
-
 # ---- Alerts take turns
 
 
@@ -591,17 +575,6 @@ def test_without_the_ledger_no_turn_is_taken_and_the_alert_is_told_after_the_lea
     assert outside.check(messages[0]) == set()
     assert alerted(outside) == ["VVJ-2-01 failing", "VVJ-1-01 failing"]
     assert len(outside.outlets.records) == 2
-
-
-def test_what_could_not_be_noted_as_held_back_goes_back_and_is_told_after_the_lease(outside: Outside) -> None:
-    messages = keyless(outside, *range(1, 7))
-    outside.steps.before("note_deferred", unreachable("the ledger"))
-
-    assert outside.check(*messages) == {messages[5].id}
-    assert not outside.ledger.deferred
-    outside.time.advance(LIMIT.window)
-    assert outside.check(messages[5]) == set()
-    assert alerted(outside)[5:] == ["VVJ-6-01 failing"]
 
 
 # ---- Events that are known
@@ -799,11 +772,12 @@ def test_a_message_that_was_put_back_on_purpose_is_no_suspect(outside: Outside) 
     assert outside.check(message(ONE, receive_count=10), message(TWO)) == set()
 
 
-def test_a_message_that_kills_for_a_day_is_given_up_untried(outside: Outside) -> None:
+@pytest.mark.parametrize("source", [HOOK, RECHECK])
+def test_a_message_that_kills_for_a_day_is_given_up_untried(outside: Outside, source: str) -> None:
     at_vtex(outside, sale())
     outside.time.advance(DAY)
 
-    assert outside.check(message(receive_count=20)) == set()
+    assert outside.check(message(receive_count=20, source=source)) == set()
     assert reasons(outside) == ["gave_up"]
     assert not outside.vtex.reads
 

@@ -17,7 +17,6 @@ from invoicekey.ledger.entries import (
     MOST_CLAIMS,
     MOST_EVENTS,
     Claim,
-    Deferral,
     Entry,
     KeyTaken,
     Report,
@@ -37,12 +36,13 @@ from invoicekey.work.check import (
     Rules,
     Trigger,
 )
-from tests.fakes_outside import ACCOUNT, GRACE, LEASE, NOON, ORDER_ID, REF, Crash, Outside, message, unreachable
+from tests.fakes_outside import ACCOUNT, GRACE, LEASE, NOON, ORDER_ID, REF, Outside, message, unreachable
 from tests.keys import make_key
 from tests.orders import KEY, cnova_order, own_order, returned, sale
 
 SHORT_KEY = KEY[:-1]
 SECOND, MINUTE, HOUR, DAY = (timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days"))
+NONE = timedelta(0)
 TOO_LITTLE = REPORTING_SECONDS / 2 - 0.1
 
 GOOD = cnova_order(sale())
@@ -64,7 +64,7 @@ def outside() -> Outside:
 def check(
     outside: Outside,
     document: dict[str, Any] | None = None,
-    heard: timedelta = timedelta(0),
+    heard: timedelta = NONE,
     *,
     events: tuple[str, ...] = (),
     of_hook: tuple[str, ...] = (),
@@ -211,23 +211,24 @@ class TestOutcomes:
         assert check(outside, NO_INVOICE, heard=SECOND).wait_until == NOON - SECOND + GRACE
         assert not outside.ledger.entries
 
-    def test_it_fails_when_the_grace_is_over(self, outside: Outside) -> None:
-        assert check(outside, NO_INVOICE, heard=GRACE).report is not None
+    @pytest.mark.parametrize(
+        ("before", "passed", "heard"),
+        [([], NONE, GRACE), ([GOOD], GRACE, NONE), ([KEYLESS], NONE, NONE)],
+        ids=["it is over", "it ran from when the ledger first heard of the order", "a failure is open"],
+    )
+    def test_it_fails_where_no_grace_is_left(
+        self, outside: Outside, before: list[dict[str, Any]], passed: timedelta, heard: timedelta
+    ) -> None:
+        for document in before:
+            tell(outside, document)
+        outside.time.advance(passed)
+        assert check(outside, NO_INVOICE, heard=heard).report is not None
         assert json.loads(report(outside).record)["data"]["problems"][0]["code"] == "no_invoice"
-
-    def test_the_grace_runs_from_when_the_ledger_first_heard_of_the_order(self, outside: Outside) -> None:
-        tell(outside, GOOD)
-        outside.time.advance(GRACE)
-        assert check(outside, NO_INVOICE).report is not None
 
     def test_an_event_older_than_the_ledger_moves_that_back(self, outside: Outside) -> None:
         tell(outside, GOOD)
         check(outside, heard=GRACE)
         assert held(outside).first_seen_at == NOON - GRACE
-
-    def test_an_order_with_an_open_failure_has_no_grace(self, outside: Outside) -> None:
-        tell(outside, KEYLESS)
-        assert check(outside, NO_INVOICE).report is not None
 
 
 class TestReportsAgain:
@@ -343,13 +344,10 @@ class TestEvents:
         assert check(outside, document, events=("of the feed", "of both"), of_hook=("of both",)).wait_until
         assert held(outside).events == ("of both",)
 
-    def test_are_written_once_however_often_the_order_waits(self, outside: Outside) -> None:
+    def test_begin_no_grace_and_are_written_once_however_often_the_order_waits(self, outside: Outside) -> None:
         for _ in range(2):
             check(outside, NO_INVOICE, events=("one",), of_hook=("one",))
         assert held(outside).version == 1
-
-    def test_begin_no_grace(self, outside: Outside) -> None:
-        check(outside, NO_INVOICE, events=("one",), of_hook=("one",))
         outside.time.advance(GRACE)
         assert check(outside, heard=SECOND).wait_until == outside.time.now - SECOND + GRACE
 
@@ -421,14 +419,6 @@ class TestGivingUp:
         assert (record.number, record.codes) == (2, ["missing"])
         assert alert.document["MessageAttributes"]["type"]["StringValue"] == "expired"
         assert report(outside).is_delivered
-
-    def test_a_changed_failure_is_given_up_thirty_days_after_its_change(self, outside: Outside) -> None:
-        tell(outside, KEYLESS)
-        outside.time.advance(20 * DAY)
-        tell(outside, cnova_order(sale(key=SHORT_KEY)))
-        outside.time.advance(20 * DAY)
-        tell(outside)
-        assert told(outside) == ["failing", "failing"]
 
     def test_what_the_settings_say_is_not_the_shop_s_is_given_up_without_an_alert(self, outside: Outside) -> None:
         tell(outside, KEYLESS)
@@ -511,13 +501,6 @@ class TestAnExpiredFailure:
         tell(outside, CANCELED, GOOD, GOOD, KEYLESS)
         assert told(outside) == ["failing", "expired", "resolved", "failing"]
 
-    def test_is_told_in_no_digest_when_it_was_mended_before(self, outside: Outside) -> None:
-        expire(outside)
-        outside.ledger.note_deferred(held(outside), Deferral("expired", outside.time.now, ("missing",)))
-        tell(outside, GOOD)
-        assert outside.ledger.deferred == {}
-        assert not held(outside).is_in_digests
-
     def test_stays_so_where_the_settings_say_that_it_is_not_the_shop_s(self, outside: Outside) -> None:
         expire(outside)
         tell(outside, own_order(orderId=ORDER_ID))
@@ -534,7 +517,8 @@ class TestAnOrderThatCannotBeRead:
     @pytest.mark.parametrize("trouble", TROUBLES, ids=str)
     def test_is_given_up_when_its_time_is_over(self, outside: Outside, trouble: RetryLater) -> None:
         overdue(outside)
-        assert try_in_vain(outside, trouble).report == held(outside)
+        assert try_in_vain(outside, trouble) == CheckResult(report=held(outside), retry=trouble, is_unread=True)
+        assert (held(outside).checked_at, held(outside).events) == (NOON, ())
         assert (report(outside).number, report(outside).type) == (2, "invoicekey.order.expired.v1")
         assert (held(outside).archived, held(outside).has_open_failure) == (EXPIRED, False)
         assert followed(outside) == []
@@ -625,12 +609,6 @@ class TestAnOrderThatCannotBeRead:
         before = held(outside)
         assert try_in_vain(outside, trouble).retry == trouble
         assert held(outside) == before
-
-    def test_is_still_to_be_read_for_who_asked_for_it(self, outside: Outside) -> None:
-        overdue(outside)
-        finding = try_in_vain(outside)
-        assert (finding.retry, finding.verdict) == (REFUSED, None)
-        assert (held(outside).checked_at, held(outside).events) == (NOON, ())
 
     def test_that_another_check_has_read_meanwhile_is_not_given_up(self, outside: Outside) -> None:
         overdue(outside)
@@ -925,24 +903,6 @@ class TestOthersAtWork:
         assert (first.type, second.type) == ("failing", "resolved")
         assert alerted(outside) == ["failing", "resolved"]
 
-    @pytest.mark.parametrize(
-        ("step", "taken_already"),
-        [("send_records", 0), ("note_recorded", 1), ("publish_alerts", 1), ("note_alerted", 1)],
-    )
-    def test_a_function_that_dies_before_a_step_is_made_up_for(
-        self, outside: Outside, step: str, taken_already: int
-    ) -> None:
-        outside.vtex.put(KEYLESS)
-        outside.steps.before(step, Crash())
-        with pytest.raises(Crash):
-            tell(outside)
-        assert len(outside.outlets.records) == taken_already
-        outside.time.advance(LEASE)
-        tell(outside)
-        assert len({record.text for record in outside.outlets.records}) == 1
-        assert len({alert.text for alert in outside.outlets.alerts}) == 1
-        assert report(outside).is_delivered
-
 
 class TestTime:
     def test_an_order_is_not_read_where_too_little_time_is_left(self, outside: Outside) -> None:
@@ -971,14 +931,6 @@ class TestTime:
         finding = check(outside, KEYLESS)
         assert finding.report is None
         assert finding.retry
-
-    def test_a_write_without_answer_is_told_after_its_lease(self, outside: Outside) -> None:
-        outside.steps.after("write", unreachable("the ledger"))
-        tell(outside, KEYLESS)
-        assert not outside.outlets.records
-        outside.time.advance(LEASE)
-        tell(outside)
-        assert len(outside.outlets.records) == len(outside.outlets.alerts) == 1
 
 
 class TestWhatIsKept:
