@@ -664,6 +664,16 @@ def test_a_known_event_is_read_where_the_report_of_its_check_is_not_told(outside
     assert kinds(outside) == (["failing"], ["failing"])
 
 
+def test_a_feed_event_that_waits_is_read_until_its_check_ends(outside: Outside) -> None:
+    at_vtex(outside)
+    for receives in (1, 2):
+        assert outside.check(from_feed(receive_count=receives)) == {"of the feed"}
+    outside.time.advance(GRACE)
+
+    assert outside.check(from_feed(receive_count=3)) == set()
+    assert outside.outlets.records[0].codes == ["no_invoice"]
+
+
 def test_a_known_event_that_killed_the_function_is_no_suspect(outside: Outside) -> None:
     put_two(outside, sale(), order_ids=(ORDER_ID, TWO))
     outside.check(from_hook())
