@@ -108,13 +108,15 @@ class TestDismissing:
         assert record.text.isascii()
         assert record.data["marketplace_order_id"] == "a\ufffe\uffff"
 
-    def test_its_keys_are_free(self, outside: Outside) -> None:
+    def test_its_keys_are_free_until_its_errors_change(self, outside: Outside) -> None:
         check(outside, HALF_GOOD)
         assert outside.ledger.owners == {OTHER_KEY: REF.order_id}
         dismiss(outside)
         assert outside.ledger.owners == {}
         check(outside)
         assert outside.ledger.owners == {}
+        check(outside, cnova_order(sale(key=KEY[:-1]), sale("643798", OTHER_KEY)))
+        assert outside.ledger.owners == {OTHER_KEY: REF.order_id}
 
     def test_an_alert_that_waits_for_a_digest_is_forgotten(self, outside: Outside) -> None:
         check(outside, KEYLESS)
