@@ -77,7 +77,7 @@ class Demo:
         self._paragraph(
             f"VTEX told of {len(ORDERS)} orders. {len(FAILING)} are CNova's and have an invoice without a good access"
             f" key: each left one record for machines and one alert for people, however often its event came. One was"
-            f" mended at VTEX, read again unasked and told as resolved."
+            f" mended at VTEX, read again unasked and reported as resolved."
             f" The other {len(ORDERS) - len(FAILING)} made no noise: their keys"
             " are good, or they are canceled, returned, not invoiced, or sold elsewhere. The event of an order that"
             " VTEX does not know is kept as a dead letter. Nobody without the secret got anything in."
@@ -109,7 +109,7 @@ class Demo:
         for case in ORDERS:
             rows.add(case.order_id, case, self._post(case))
         rows.add(UNKNOWN_ORDER_ID, None, self._stack.post_hook(_encoded(events.notification(UNKNOWN_ORDER_ID))))
-        self._heading(f"\n  {'order':20} {'what VTEX holds':40} {'hook':4} {'outcome':32} told")
+        self._heading(f"\n  {'order':20} {'what VTEX holds':40} {'hook':4} {'outcome':32} reported")
         try:
             until(rows.show, "every order's end", PATIENCE)
         except TooLate:
@@ -147,7 +147,7 @@ class Demo:
         self._expect(
             f"the ledger's outcome of {case.order_id}", (item["outcome"], "errors_told" in item), ("ok", False)
         )
-        self._line(f"  {case.order_id} has its key now: its failure is closed, and who was alerted is told:\n")
+        self._line(f"  {case.order_id} has its key now: its failure is closed, and who was alerted is notified:\n")
         self._frame(self._watch.emails(case.order_id)[-1])
 
     def _remind(self) -> None:
@@ -302,7 +302,7 @@ def _in_a_line(data: Json) -> str:
 
 
 def _expected_reports() -> list[tuple[str, str]]:
-    """List order and type of every report that has to be told in the end."""
+    """List order and type of every report that has to be delivered in the end."""
     failing = [(case.order_id, "invoicekey.order.failing.v1") for case in FAILING]
     return sorted([*failing, (BY_NAME["key-missing"].order_id, "invoicekey.order.resolved.v1")])
 

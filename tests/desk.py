@@ -233,7 +233,7 @@ def _outputs() -> dict[str, str]:
     topic = sns.create_topic(Name="alerts")["TopicArn"]
     return {
         **queues,
-        "RecordTopicArn": record_topic(queues["FailureQueueUrl"], client=_client),
+        "RecordTopicArn": record_topic(queues["FailureQueueUrl"], client=make_client),
         "AlertTopicArn": topic,
         "LedgerTableName": "ledger",
         "VtexCredentialsSecretArn": "arn:credentials",

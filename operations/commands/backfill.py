@@ -234,4 +234,4 @@ def _open(of: Shop, account: str, result: Result) -> None:
         )
     if events:
         are = "is" if len(events) == 1 else "are"
-        say(err, f"{orders(len(events))} {are} queued for a check; what fails is told as usual.")
+        say(err, f"{orders(len(events))} {are} queued for a check; what fails is reported as usual.")

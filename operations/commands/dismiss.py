@@ -100,7 +100,7 @@ def _dismissed(of: Shop, ref: OrderRef, result: Dismissed) -> bool:
     if result is Dismissed.UNSENT:
         return _yes(ref, "dismissed. The failure queue did not take its record now; the next check of it sends it.")
     if result is Dismissed.BUSY:
-        return _no(ref, "its last report is being told at this moment. Try again in a minute.")
+        return _no(ref, "its last report is being delivered at this moment. Try again in a minute.")
     return _no(ref, f"{_standing(of, ref)}; there is nothing to dismiss.")
 
 
@@ -110,7 +110,7 @@ def _undismissed(of: Shop, ref: OrderRef, result: Dismissed) -> bool:
     if result is Dismissed.BUSY:
         return _no(ref, "the stack is writing to it at this moment. Try again in a minute.")
     if queue(of, [Event(own_event(ref), str(uuid.uuid4()), SOURCE)]):
-        return _yes(ref, "followed again, and queued for a check; it is told anew if it still fails.")
+        return _yes(ref, "followed again, and queued for a check; it is reported anew if it still fails.")
     return _yes(ref, "followed again; the queue took no event just now, so the next re-check reads it.")
 
 

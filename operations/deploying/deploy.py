@@ -1,4 +1,4 @@
-"""`make deploy`: builds, deploys (guided the first time), and says who will be told and what to do next."""
+"""`make deploy`: builds, deploys (guided the first time), and says who will be notified and what to do next."""
 
 import os
 import re
@@ -62,7 +62,7 @@ def deploy(profile: str) -> Deployment:
 
 
 def next_steps(deployment: Deployment, profile: str) -> str:
-    """Say who will be told, whether the subscriptions are confirmed, and what to do next."""
+    """Say who will be notified, whether the subscriptions are confirmed, and what to do next."""
     lines = []
     for topic, what, setting in (
         ("AlertTopicArn", "Alerts about orders", "AlertEmail"),
@@ -70,7 +70,7 @@ def next_steps(deployment: Deployment, profile: str) -> str:
     ):
         told = deployment.subscriptions(topic)
         unconfirmed = (
-            f"{what}: NOBODY is told. Set {setting} and deploy again; where it is set, subscribe it again in SNS."
+            f"{what}: NOBODY is notified. Set {setting} and deploy again; where it is set, subscribe it again in SNS."
         )
         is_reached = any(one.hearing is not Hearing.DELETED for one in told)
         lines.append(f"{what}:" if is_reached else unconfirmed)

@@ -140,7 +140,7 @@ def pick(alarms: Sequence[Alarm], named: str | None) -> Alarm:
 
 def who_hears(of: Shop, alarm: Alarm) -> Section:
     """Say who gets the message of an alarm that is about to be tried, and what it says."""
-    told = note(f"whoever is told gets a message of {alarm.name} now, with the reason “{REASON}”")
+    told = note(f"whoever is notified gets a message of {alarm.name} now, with the reason “{REASON}”")
     heard = looked("who listens is not known", lambda: listeners(of, OPERATIONS))
     return Section(TOPICS[OPERATIONS].capitalize(), (*heard, told))
 
@@ -207,7 +207,7 @@ def _told(of: Shop, alarm: Alarm, target: str, action: Action | None, patience: 
             f"look once more, with more time: {of.command(f'alarms test --alarm {alarm.name} --wait 300')}",
         )
     if action.is_done:
-        return well(f"{alarm.name} rang, and CloudWatch told {topic}")
+        return well(f"{alarm.name} rang, and CloudWatch notified {topic}")
     return to_do(f"{alarm.name} rang, and CloudWatch could not tell {topic}: {_said(action)}", _mend(action))
 
 
@@ -223,7 +223,7 @@ def failed_actions(of: Shop, alarms: Sequence[Alarm]) -> Iterator[Finding]:
         for action in newest.values():
             if not action.is_done:
                 yield to_do(
-                    f"{alarm.name} rang on {date(action.at, of)}, and told nobody: {_said(action)}",
+                    f"{alarm.name} rang on {date(action.at, of)}, and notified nobody: {_said(action)}",
                     f"{_mend(action)}; then {of.command(f'alarms test --alarm {alarm.name}')}",
                 )
 

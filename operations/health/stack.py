@@ -49,7 +49,7 @@ class StackHealth:
             ("the alarms", self._alarms),
             ("the clock", lambda: clock_findings("AWS", self._skew)),
         )
-        yield _section("Who is told", *((what, self._listeners(topic)) for what, topic in _TOPICS))
+        yield _section("Who is notified", *((what, self._listeners(topic)) for what, topic in _TOPICS))
         yield _section("Secrets", ("the hook's secret", self._hook_secret), ("VTEX's credentials", self._credentials))
         yield _section(
             "Queues",
@@ -300,7 +300,7 @@ def ahead(date_header: str | None) -> timedelta | None:
     return theirs - datetime.now(UTC) if theirs else None
 
 
-_TOPICS = (("who is told of orders", ALERTS), ("who is told of trouble", OPERATIONS))
+_TOPICS = (("who is notified of orders", ALERTS), ("who is notified of trouble", OPERATIONS))
 
 
 def _section(title: str, *looks: tuple[str, Callable[[], Iterable[Finding]]]) -> Section:

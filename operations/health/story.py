@@ -160,7 +160,7 @@ def standing(entry: Entry, held: DeferredAlert | None, now: datetime, date: Date
         is_due = entry.recheck_at <= now
         yield "It is due to be read again." if is_due else f"It is read again {date(entry.recheck_at)}."
     if entry.claims:
-        yield f"{_owned(sorted(entry.claims))} is told as reused."
+        yield f"{_owned(sorted(entry.claims))} is reported as reused."
 
 
 def _state(entry: Entry, date: Date) -> str:

@@ -55,7 +55,7 @@ def _listener(one: Subscription, what: str) -> Finding:
     listener = f"{one.protocol} {_shown(one.protocol, one.endpoint)}"
     match one.hearing:
         case Hearing.CONFIRMED:
-            return well(f"{listener} is told of the {what}")
+            return well(f"{listener} is notified of the {what}")
         case Hearing.PENDING:
             return to_do(
                 f"{listener} has not confirmed, and gets nothing",

@@ -89,7 +89,7 @@ def test_where_all_is_well_nothing_is_to_do(stack: Operated) -> None:
     assert not [one for one in found if one["state"] in {"to_do", "unknown"}]
     assert {one["section"] for one in found} == {
         "AWS",
-        "Who is told",
+        "Who is notified",
         "Secrets",
         "Queues",
         "Orders",

@@ -128,7 +128,7 @@ class Vtex:
         """Ask, within `time_left` seconds. The path's parts are quoted already; the query is quoted here.
 
         Returns what was asked for: of a GET a 200 with JSON, of anything else a 2xx that is no page. The statuses in
-        `tells` are returned too, without a document, such as a 404 that means something to the caller.
+        `expects` are returned too, without a document, such as a 404 that means something to the caller.
 
         Raises CredentialsRefused for 401, 403 and missing credentials, OutOfTime where the rate limit leaves no room,
         RateLimited for 429 and 503 and until their wait is over, and RetryLater for whatever else came.

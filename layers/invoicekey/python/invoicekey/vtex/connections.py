@@ -56,7 +56,7 @@ class Connections(httpx.BaseTransport):
             with loan.judged():
                 response = loan.pool.transport.handle_request(request)
         except BaseException:
-            self.undismiss(loan.pool)
+            self.take_back(loan.pool)
             raise
         response.stream = _Body(cast(httpx.SyncByteStream, response.stream), loan)
         return response
@@ -71,7 +71,7 @@ class Connections(httpx.BaseTransport):
             if pool is self._pool:
                 self._begin_anew()
 
-    def undismiss(self, pool: _Pool) -> None:
+    def take_back(self, pool: _Pool) -> None:
         """Note that a request on one of the pool's connections has come to its end."""
         with self._changing():
             pool.under_way -= 1
@@ -135,7 +135,7 @@ class _Loan:
 
     def end(self) -> None:
         """Give the connection back."""
-        self._connections.undismiss(self.pool)
+        self._connections.take_back(self.pool)
 
 
 class _Body(httpx.SyncByteStream):
