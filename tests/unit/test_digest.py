@@ -16,7 +16,7 @@ from invoicekey.messages.alert import Alert, Style
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.work import digest
-from invoicekey.work.digest import DROPPING_SECONDS, MOST_SENT, SENDING_SECONDS, WANTED_FOR, Digests, Due, SummaryStates
+from invoicekey.work.digest import DROPPING_SECONDS, MOST_SENT, SENDING_SECONDS, WANTED_FOR, Digests, SummaryStates
 from tests.fakes_digest import LEASE, MINUTE, OTHER, PLENTY, SHOP, TUESDAY, DigestShop, at, die, fail, repeat, when
 from tests.fakes_outside import Crash
 
@@ -42,13 +42,18 @@ def moments_of(run: Callable[[DigestShop], object], make: Callable[[], DigestSho
         yield number, make()
 
 
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    counted = Counter[str]()
+    monkeypatch.setattr(telemetry, "count", lambda name, number=1: counted.update({name: number}))
+    return counted
+
+
 def not_of(account: str, write: Callable[..., Alert]) -> Callable[..., Alert]:
     """Return what writes summaries, but none of an account: there it has a fault."""
 
     def written(name: str, *given: Any, **named: Any) -> Alert:
-        if name == account:
-            raise ZeroDivisionError
-        return write(name, *given, **named)
+        return 1 // 0 if name == account else write(name, *given, **named)  # type: ignore[return-value]
 
     return written
 
@@ -79,43 +84,6 @@ class TestDigest:
         # The accounts, how far the digests and the reminders of the one have come, and whether a reminder is due.
         assert calls == {"query": 1, "batch_get_item": 4}
 
-    def test_what_was_told_is_not_told_again(self, shop: DigestShop) -> None:
-        shop.hold_back(A)
-        assert [shop.tell(), shop.tell()] == [1, 0]
-        assert shop.told == [[A]]
-
-    def test_what_is_held_back_later_is_told_by_the_next_run(self, shop: DigestShop) -> None:
-        shop.hold_back(A)
-        shop.tell()
-        shop.hold_back(A)
-        shop.hold_back(B)
-        assert shop.tell() == 1
-        assert shop.told == [[A], [A, B]]
-
-    def test_a_failure_that_was_resolved_meanwhile_is_told_as_resolved_alone(self, shop: DigestShop) -> None:
-        shop.hold_back(A)
-        shop.hold_back(A, "resolved")
-        assert shop.tell() == 1
-        assert shop.told == [[A]]
-        assert shop.topic.published[0].severity == "info"
-
-    def test_an_alert_that_is_held_back_while_a_digest_is_under_way_is_told_by_the_next(self) -> None:
-        for number, shop in moments_of(DigestShop.tell, with_two_alerts):
-            shop.moments.happens = at(number, partial(shop.hold_back, C))
-            shop.tell()
-            shop.tell()
-            assert Counter(order for told in shop.told for order in told) == {A: 1, B: 1, C: 1}
-
-    def test_an_order_whose_alert_is_replaced_while_a_digest_is_under_way_is_told_as_it_is(self) -> None:
-        for number, shop in moments_of(DigestShop.tell, with_two_alerts):
-            # Were it told first, its replacement would come in a second digest; else it comes in its place.
-            shop.moments.happens = at(number, partial(shop.hold_back, A, "resolved", since=TUESDAY + SECOND))
-            shop.tell()
-            shop.tell()
-            last = next(told for told in reversed(shop.topic.published) if A in told.orders)
-            assert A in last.body.partition("Resolvidos")[2]
-            assert not shop.held
-
     def test_the_alerts_of_a_digest_that_could_not_be_sent_may_be_gone_when_it_is(self, shop: DigestShop) -> None:
         shop.backlog.note_accounts([SHOP])
         shop.hold_back(A)
@@ -138,16 +106,6 @@ class TestDigest:
 
 
 class TestDigestsThatFail:
-    def test_what_sns_refuses_is_told_by_the_next_run(self, shop: DigestShop) -> None:
-        shop.hold_back(A)
-        shop.topic.refused = {SHOP}
-        assert shop.tell() == 0
-        shop.topic.refused.clear()
-        shop.hold_back(B)
-        shop.wait()
-        assert [shop.tell(), shop.tell()] == [2, 0]
-        assert shop.told == [[A], [B]]
-
     def test_a_run_that_died_keeps_the_account_to_itself_until_its_lease_is_over(self, shop: DigestShop) -> None:
         shop.hold_back(A)
         shop.moments.happens = when("before publish", die)
@@ -178,42 +136,6 @@ class TestDigestsThatFail:
                 assert again == [first]
             assert not shop.held
 
-    def test_any_call_may_get_no_answer_whether_it_took_effect_or_not(self) -> None:
-        for number, shop in moments_of(DigestShop.tell, with_two_alerts):
-            shop.moments.happens = at(number, fail)
-            with suppress(Exception):  # the function fails, or does not
-                shop.tell()
-            for _ in range(2):
-                shop.wait()
-                shop.tell()
-            first, *again = shop.topic.published
-            assert sorted(first.orders) == [A, B]
-            assert again in ([], [first])
-            assert not shop.held
-
-    def test_any_call_may_be_repeated_by_the_sdk(self) -> None:
-        for number, shop in moments_of(DigestShop.tell, with_two_alerts):
-            if number % 2 == 0:  # before a call: there is nothing to repeat
-                continue
-            shop.moments.happens = at(number, repeat)
-            shop.tell()
-            for _ in range(2):
-                shop.wait()
-                shop.tell()
-            first, *again = shop.topic.published
-            assert sorted(first.orders) == [A, B]
-            assert again in ([], [first])
-            assert not shop.held
-
-    def test_of_two_runs_at_once_one_has_the_account(self) -> None:
-        for number, shop in moments_of(DigestShop.tell, with_two_alerts):
-            shop.moments.happens = at(number, shop.tell)
-            shop.tell()
-            assert [sorted(told) for told in shop.told] == [[A, B]]
-            shop.tell()
-            assert len(shop.told) == 1
-            assert not shop.held
-
     def test_a_run_that_sends_what_was_left_over_keeps_the_account_to_itself(self) -> None:
         def unfinished() -> DigestShop:
             shop = DigestShop()
@@ -241,13 +163,6 @@ class TestDigestsThatFail:
             assert Counter(order for told in shop.told for order in told) == {A: 1, B: 1, C: 1}
             assert not shop.held
 
-    def test_what_one_account_meets_is_not_the_others_trouble(self, shop: DigestShop) -> None:
-        shop.hold_back(A)
-        shop.hold_back(B, account=OTHER)
-        shop.topic.refused = {SHOP}
-        assert shop.tell() == 1
-        assert [told.account for told in shop.topic.published] == [OTHER]
-
     def test_a_fault_of_ours_fails_the_function_when_the_others_were_told(
         self, shop: DigestShop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -272,22 +187,19 @@ class TestDigestsThatFail:
         with pytest.raises(RetryLater):
             shop.tell()
 
-    def test_what_came_of_a_run_is_counted(self, shop: DigestShop, monkeypatch: pytest.MonkeyPatch) -> None:
-        counted = Counter[str]()
-        monkeypatch.setattr(telemetry, "count", lambda name, number=1: counted.update({name: number}))
+    def test_what_came_of_a_run_is_counted(self, shop: DigestShop, counted: Counter[str]) -> None:
         shop.hold_back(A)
         shop.hold_back(B, account=OTHER)
-        shop.topic.refused = {OTHER}
-        shop.tell()
-        shop.keep(C)
+        shop.topic.refused = {SHOP}
+        assert shop.tell() == 1
+        assert [told.account for told in shop.topic.published] == [OTHER]
+        shop.keep(C, account=OTHER)
         shop.remind()
         assert counted == {"digest_published": 1, "digest_postponed": 1, "reminder_published": 1}
 
     def test_a_run_that_postpones_is_counted_once_however_many_accounts_wait(
-        self, shop: DigestShop, monkeypatch: pytest.MonkeyPatch
+        self, shop: DigestShop, counted: Counter[str]
     ) -> None:
-        counted = Counter[str]()
-        monkeypatch.setattr(telemetry, "count", lambda name, number=1: counted.update({name: number}))
         shop.hold_back(A)
         shop.hold_back(B, account=OTHER)
         shop.topic.refused = {SHOP, OTHER}
@@ -296,36 +208,6 @@ class TestDigestsThatFail:
 
 
 class TestAnIndexThatLags:
-    def test_an_alert_that_it_still_shows_is_not_told_again(self, shop: DigestShop) -> None:
-        shop.hold_back(A)
-        shop.dynamodb.catch_up()
-        shop.dynamodb.lags = True
-        assert [shop.tell(), shop.tell()] == [1, 0]
-        assert shop.told == [[A]]
-
-    def test_an_alert_that_it_shows_as_it_was_before_is_told_as_it_is_when_it_catches_up(
-        self, shop: DigestShop
-    ) -> None:
-        shop.hold_back(A)
-        shop.dynamodb.catch_up()
-        shop.dynamodb.lags = True
-        shop.wait()
-        shop.hold_back(A, "resolved")
-        assert shop.tell() == 0
-        shop.dynamodb.catch_up()
-        assert [shop.tell(), shop.tell()] == [1, 0]
-        assert shop.topic.published[0].severity == "info"
-
-    def test_an_alert_that_it_does_not_show_yet_is_told_when_it_catches_up(self, shop: DigestShop) -> None:
-        shop.hold_back(A)
-        shop.dynamodb.catch_up()
-        shop.dynamodb.lags = True
-        shop.hold_back(B)
-        shop.tell()
-        shop.dynamodb.catch_up()
-        shop.tell()
-        assert shop.told == [[A], [B]]
-
     @pytest.mark.parametrize("is_seen_as_before", [True, False], ids=["seen as before", "not seen"])
     def test_an_alert_that_a_dead_run_took_up_and_that_the_next_does_not_see_so_is_not_lost(
         self, shop: DigestShop, is_seen_as_before: bool
@@ -367,17 +249,16 @@ class TestAnIndexThatLags:
 
 
 class TestManyAlerts:
-    def test_ten_thousand_are_told_at_once_in_an_alert_of_a_few_kilobytes(self, shop: DigestShop) -> None:
-        shop.dynamodb.page = 10_000
-        for number in range(10_000):
+    def test_thousands_are_told_at_once_in_an_alert_of_a_few_kilobytes(self, shop: DigestShop) -> None:
+        shop.dynamodb.page = 2_000
+        for number in range(2_000):
             shop.hold_back(f"VVJ-{number}-01")
         sizes: list[int] = []
         shop.moments.happens = when("before publish", lambda: sizes.append(size(shop)))
         assert shop.tell() == 1
-        assert "10000 pedidos" in shop.topic.published[0].body
+        assert "2000 pedidos" in shop.topic.published[0].body
         assert sizes[0] < 20_000
-        assert Counter(shop.moments.passed)["before update_item"] == 10_000
-        assert Counter(shop.moments.passed)["before delete_item"] == 10_000
+        assert not shop.held
 
     def test_with_little_time_left_the_rest_is_told_by_the_next_run(self, shop: DigestShop) -> None:
         for number in range(digest.AT_ONCE + 5):
@@ -437,14 +318,12 @@ class TestReminder:
         (row,) = [line for line in shop.topic.published[0].body.splitlines() if A in line]
         assert "643811 | com chave fora do formato, há chave sugerida" in row
 
-    def test_a_failure_of_the_first_version_is_listed_all_the_same(self, shop: DigestShop) -> None:
+    def test_a_failure_of_the_first_version_is_listed_and_the_first_reminder_compares_with_none(
+        self, shop: DigestShop
+    ) -> None:
         shop.keep(A, errors=())
         shop.remind()
         assert shop.told == [[A]]
-
-    def test_the_first_reminder_compares_with_none(self, shop: DigestShop) -> None:
-        shop.keep(A)
-        shop.remind()
         assert "Desde" not in shop.topic.published[0].body
 
     def test_it_says_what_came_and_went_since_the_last_one(self, shop: DigestShop) -> None:
@@ -482,10 +361,6 @@ class TestReminder:
         assert shop.told == [[A]]
         assert ": 2 pedidos." in shop.topic.published[0].body
 
-    def test_who_is_reminded_by_hand_always_is(self, shop: DigestShop) -> None:
-        shop.keep(A)
-        assert [shop.remind(), shop.remind()] == [1, 1]
-
     def test_a_failure_that_somebody_spoilt_is_left_out(self, shop: DigestShop) -> None:
         shop.keep(A, errors=(Shown("no_such_code", None, has_suggestion=False),))
         shop.keep(B)
@@ -502,17 +377,6 @@ class TestReminder:
             shop.moments.happens = at(number, partial(shop.remind, "Tuesday"))
             shop.remind("Tuesday")
             assert sorted(shop.told) == [[A], [B]]
-
-    def test_one_that_could_not_be_sent_is_sent_by_the_next_digest_run(self, shop: DigestShop) -> None:
-        shop.backlog.note_accounts([SHOP])
-        shop.keep(A)
-        shop.topic.refused = {SHOP}
-        assert shop.remind("Tuesday") == 0
-        shop.topic.refused.clear()
-        shop.wait()
-        assert shop.tell() == 0
-        assert [told.type for told in shop.topic.published] == ["reminder"]
-        assert shop.remind("Tuesday") == 0
 
     def test_one_that_could_not_be_sent_does_not_take_the_place_of_the_next_one(self, shop: DigestShop) -> None:
         shop.keep(A)
@@ -544,13 +408,6 @@ class TestReminder:
         with pytest.raises(ExceptionGroup, match="could not be notified"):
             shop.remind()
         assert shop.told == [[C]]
-
-    def test_with_too_little_time_it_is_not_begun(self, shop: DigestShop) -> None:
-        shop.keep(A)
-        shop.left = SENDING_SECONDS - 1
-        assert shop.remind("Tuesday") == 0
-        shop.left = PLENTY
-        assert shop.remind("Tuesday") == 1
 
 
 def with_one_reminder_due() -> DigestShop:
@@ -608,9 +465,11 @@ class TestAReminderThatIsDue:
         self, first: Callable[[], None], second: Callable[[], None]
     ) -> None:
         for number, _ in moments_of(lambda shop: shop.remind("today"), with_one_reminder_due):
-            for later in range(MOST_MOMENTS):
+            if first is die and number % 2:  # after a call: as good as before the next one
+                continue
+            # What the first one ends, the second one does not see; the moment after it is one before a call.
+            for later in range(1, MOST_MOMENTS, 2 if second is die else 1):
                 shop = with_one_reminder_due()
-                # What the first one ends, the second one does not see.
                 shop.moments.happens = both(at(number, first), at(number + later, second))
                 shop.be_called_to_remind("today")
                 shop.go_on(HOUR)
@@ -673,11 +532,6 @@ class TestAReminderThatIsDue:
         shop.go_on(HOUR)
         assert shop.told == [[A], [B]]
 
-    def test_nothing_is_left_of_one_that_everybody_got(self) -> None:
-        shop = with_two_reminders_due()
-        shop.remind("today")
-        assert SummaryStates(shop.dynamodb.table).due() is None
-
     def test_one_is_not_sent_when_the_day_is_over(self, shop: DigestShop) -> None:
         shop.keep(A)
         shop.left = SENDING_SECONDS - 1
@@ -706,13 +560,6 @@ class TestAReminderThatIsDue:
         shop.keep(A, errors=(Shown("no_such_code", None, has_suggestion=False),))
         shop.remind("Monday")
         assert [told.account for told in shop.topic.published] == [OTHER]
-
-    def test_a_later_one_is_not_forgotten_with_an_earlier_one(self) -> None:
-        shop = with_two_reminders_due()
-        tomorrow = Due("tomorrow", shop.now + DAY)
-        shop.moments.happens = when("before delete_item", lambda: SummaryStates(shop.dynamodb.table).note_due(tomorrow))
-        shop.remind("today")
-        assert SummaryStates(shop.dynamodb.table).due() == tomorrow
 
     def test_one_that_a_person_asks_for_is_not_sent_later_where_there_was_no_time(self, shop: DigestShop) -> None:
         shop.keep(A)
@@ -774,17 +621,9 @@ class TestSignOfLife:
         shop.remind(accounts=[SHOP])
         assert [told.account for told in shop.topic.published] == [SHOP]
 
-    @pytest.mark.parametrize("day", range(1, 7))
-    def test_on_other_days_nobody_hears_where_nothing_is_open(self, shop: DigestShop, day: int) -> None:
-        shop.backlog.note_accounts([SHOP])
-        shop.now = MONDAY_AT_9 + day * DAY
-        assert shop.remind() == 0
-        assert not shop.dynamodb.items("told#")
-
     @pytest.mark.parametrize(
         ("now", "timezone", "count"),
         [
-            ("2026-03-08T23:30:00+00:00", "America/Sao_Paulo", 0),
             ("2026-03-09T02:59:59+00:00", "America/Sao_Paulo", 0),
             ("2026-03-09T03:00:00+00:00", "America/Sao_Paulo", 1),
             ("2026-03-10T02:00:00+00:00", "America/Sao_Paulo", 1),
@@ -793,15 +632,13 @@ class TestSignOfLife:
             ("2026-03-08T23:30:00+00:00", "Asia/Tokyo", 1),
         ],
     )
-    def test_it_is_monday_where_the_shop_is(self, shop: DigestShop, now: str, timezone: str, count: int) -> None:
+    def test_it_comes_where_it_is_monday_at_the_shop_and_on_no_other_day(
+        self, shop: DigestShop, now: str, timezone: str, count: int
+    ) -> None:
         shop.backlog.note_accounts([SHOP])
         shop.now = datetime.fromisoformat(now)
         assert shop.remind(style=Style(timezone=timezone)) == count
-
-    def test_a_scheduler_that_calls_twice_is_told_once(self, shop: DigestShop) -> None:
-        shop.backlog.note_accounts([SHOP])
-        shop.now = MONDAY_AT_9
-        assert [shop.remind("Monday"), shop.remind("Monday")] == [1, 0]
+        assert bool(shop.dynamodb.items("told#")) is bool(count)
 
 
 def test_the_alerts_of_an_account_are_written_side_by_side() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -53,6 +54,8 @@ QUEUE = {"visibilityTimeoutInSeconds": 240, "MessageRetentionPeriodInSeconds": 1
 OUR_FEED = {"filter": BY_STATUS, "queue": QUEUE}
 OTHER_FEED = {"filter": {"type": "FromWorkflow", "status": ["ready-for-handling"]}, "queue": QUEUE}
 BOTH_INSTALLED = ["hook_installed", "feed_installed"]
+A_DAY = timedelta(days=1)
+NOT_SHOWN, FEED_NOT_SHOWN = (Fault("empty_object", route=route) for route in ("hook_config", "feed_config"))
 
 
 def a_hook(url: str = URL, secret: str | None = "HUSH-1", **changes: Any) -> dict[str, Any]:
@@ -161,59 +164,38 @@ def test_where_all_is_well_nothing_is_written(guarded: Shop) -> None:
     assert guarded.figures.sums == {}
 
 
-def test_a_hook_that_is_gone_is_registered_again_and_is_an_alarm(guarded: Shop) -> None:
-    guarded.simulator.hooks.clear()
+@pytest.mark.parametrize(("gone", "event"), [("hooks", "hook_restored"), ("feeds", "feed_restored")])
+def test_what_is_gone_is_registered_again_and_is_an_alarm(guarded: Shop, gone: str, event: str) -> None:
+    getattr(guarded.simulator, gone).clear()
 
-    assert guarded.guard() == ["hook_restored"]
-    assert guarded.hook == a_hook()
-    assert guarded.figures.sums == {"hook_restored": 1, "configuration_restored": 1}
-
-
-def test_a_feed_that_is_gone_is_registered_again_and_is_an_alarm(guarded: Shop) -> None:
-    guarded.simulator.feeds.clear()
-
-    assert guarded.guard() == ["feed_restored"]
-    assert guarded.feed == OUR_FEED
-    assert guarded.figures.sums == {"feed_restored": 1, "configuration_restored": 1}
+    assert guarded.guard() == [event]
+    assert (guarded.hook, guarded.feed) == (a_hook(), OUR_FEED)
+    assert guarded.figures.sums == {event: 1, "configuration_restored": 1}
 
 
 @pytest.mark.parametrize(
-    "config",
+    ("config", "event"),
     [
-        pytest.param(a_hook(filter={"type": "FromWorkflow", "status": ["invoice"]}), id="another-status"),
-        pytest.param(a_hook(filter={"type": "FromWorkflow", "status": ["invoiced", "handling"]}), id="more-statuses"),
-        pytest.param(a_hook(filter={"type": "FromOrders", "expression": "true"}), id="another-type"),
-        pytest.param(a_hook(URL.replace("orders", "feeds")), id="another-path"),
-        pytest.param(a_hook(secret="HUSH-changed-by-hand"), id="another-header"),
+        pytest.param(a_hook(filter={"type": "FromOrders", "expression": "true"}), "hook_restored", id="another-filter"),
+        pytest.param(a_hook(URL.replace("orders", "feeds")), "hook_restored", id="another-path"),
+        pytest.param(a_hook(secret="HUSH-changed-by-hand"), "hook_restored", id="another-header"),
+        pytest.param(OTHER_FEED, "feed_restored", id="feed-of-another-status"),
+        pytest.param(OUR_FEED | {"queue": {"visibilityTimeoutInSeconds": 30}}, "feed_restored", id="another-timeout"),
     ],
 )
-def test_a_hook_of_ours_that_is_different_is_registered_again(guarded: Shop, config: dict[str, Any]) -> None:
+def test_what_is_ours_and_different_is_registered_again(guarded: Shop, config: dict[str, Any], event: str) -> None:
+    put = guarded.put_hook if event == "hook_restored" else guarded.put_feed
+    put(config)
+
+    assert guarded.guard() == [event]
+    assert (guarded.hook, guarded.feed) == (a_hook(), OUR_FEED)
+
+
+@pytest.mark.parametrize("config", [a_hook(secret=None), {"filter": BY_STATUS}], ids=["header", "address"])
+def test_what_vtex_does_not_show_of_our_hook_is_as_we_registered_it(guarded: Shop, config: dict[str, Any]) -> None:
     guarded.put_hook(config)
 
-    assert guarded.guard() == ["hook_restored"]
-    assert guarded.hook == a_hook()
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        pytest.param(OTHER_FEED, id="another-status"),
-        pytest.param({"filter": BY_STATUS, "queue": QUEUE | {"visibilityTimeoutInSeconds": 30}}, id="another-timeout"),
-    ],
-)
-def test_a_feed_of_ours_that_is_different_is_registered_again(guarded: Shop, config: dict[str, Any]) -> None:
-    guarded.put_feed(config)
-
-    assert guarded.guard() == ["feed_restored"]
-    assert guarded.feed == OUR_FEED
-
-
-def test_a_hook_of_ours_that_an_operator_registered_is_taken_over(shop: Shop) -> None:
-    shop.put_hook(a_hook())
-    shop.put_feed(OUR_FEED)
-
-    assert shop.guard() == []
-    assert (shop.noted.hook_installed, shop.noted.feed_installed) == (True, True)
+    assert guarded.guard() == []
 
 
 def test_a_hook_of_ours_whose_header_is_not_shown_and_not_known_is_registered(shop: Shop) -> None:
@@ -223,21 +205,9 @@ def test_a_hook_of_ours_whose_header_is_not_shown_and_not_known_is_registered(sh
     assert shop.hook == a_hook()
 
 
-def test_a_header_that_is_not_shown_is_the_one_that_was_last_registered(guarded: Shop) -> None:
-    guarded.put_hook(a_hook(secret=None))
-
-    assert guarded.guard() == []
-
-
-def test_a_hook_of_ours_whose_address_is_not_shown_is_ours(guarded: Shop) -> None:
-    guarded.put_hook({"filter": BY_STATUS})
-
-    assert guarded.guard() == []
-
-
 def test_what_is_installed_is_noted_after_vtex_took_it(shop: Shop) -> None:
-    shop.simulator.fail(Fault("status", status=500, route="hook_config", times=None))
-    shop.simulator.fail(Fault("status", status=500, route="feed_config", times=None))
+    for route in ("hook_config", "feed_config"):
+        shop.simulator.fail(Fault("status", status=500, route=route, times=None))
 
     assert shop.guard() == ["guard_failed", "guard_failed"]
     assert shop.figures.sums["guard_failed"] == 1
@@ -264,12 +234,25 @@ def test_a_hook_that_fails_its_ping_is_told_and_the_feed_is_registered_all_the_s
 # ---- Rotation
 
 
-def test_a_new_secret_is_registered_and_is_no_alarm(guarded: Shop) -> None:
+@pytest.mark.parametrize(
+    ("at_vtex", "events"),
+    [
+        pytest.param(a_hook(), ["hook_secret_updated"], id="former-secret"),
+        pytest.param(a_hook(secret=None), ["hook_secret_updated"], id="header-not-shown"),
+        pytest.param(a_hook(secret="HUSH-2"), [], id="registered-by-an-operator"),
+        pytest.param({}, ["hook_restored"], id="gone"),
+    ],
+)
+def test_a_new_secret_is_registered_and_is_no_alarm_but_where_the_hook_is_gone(
+    guarded: Shop, at_vtex: dict[str, Any], events: list[str]
+) -> None:
     guarded.rotate("HUSH-2")
+    guarded.simulator.hooks = {app_key(): at_vtex} if at_vtex else {}
 
-    assert guarded.guard() == ["hook_secret_updated"]
+    assert guarded.guard() == events
     assert guarded.hook == a_hook(secret="HUSH-2")
-    assert guarded.figures.sums == {"hook_secret_updated": 1}
+    assert ("configuration_restored" in guarded.figures.sums) is (not at_vtex)
+    guarded.put_hook(a_hook(secret=None))
     assert guarded.guard() == []
 
 
@@ -294,30 +277,6 @@ def test_while_the_secret_cannot_be_read_no_outdated_one_is_registered(guarded: 
     assert guarded.hook == a_hook(secret="HUSH-2")
 
 
-def test_a_new_secret_is_registered_where_vtex_does_not_show_the_header(guarded: Shop) -> None:
-    guarded.put_hook(a_hook(secret=None))
-    guarded.rotate("HUSH-2")
-
-    assert guarded.guard() == ["hook_secret_updated"]
-    assert guarded.hook == a_hook(secret="HUSH-2")
-
-
-def test_a_new_secret_that_an_operator_registered_is_taken_over(guarded: Shop) -> None:
-    guarded.rotate("HUSH-2")
-    guarded.put_hook(a_hook(secret="HUSH-2"))
-
-    assert guarded.guard() == []
-    guarded.put_hook(a_hook(secret=None))
-    assert guarded.guard() == []
-
-
-def test_a_rotation_of_a_hook_that_is_gone_is_an_alarm(guarded: Shop) -> None:
-    guarded.rotate("HUSH-2")
-    guarded.simulator.hooks.clear()
-
-    assert guarded.guard() == ["hook_restored"]
-
-
 @pytest.mark.parametrize("current", [None, "", " ", 7, " HUSH", "HUSH ", "HU\nSH", "HÚSH"], ids=ascii)
 def test_a_secret_that_no_header_can_carry_is_never_registered(guarded: Shop, current: object) -> None:
     guarded.rotate(current)
@@ -335,80 +294,52 @@ def test_while_the_secret_cannot_be_read_the_feed_is_guarded_all_the_same(shop: 
 # ---- A hook elsewhere
 
 
-def test_a_hook_at_another_system_is_never_overwritten(shop: Shop) -> None:
-    shop.put_hook(a_hook(ELSEWHERE))
+@pytest.mark.parametrize(("url", "shown"), [(ELSEWHERE, "erp.example.com"), ("https://[half/", "that we cannot read")])
+@pytest.mark.parametrize("was_ours", [False, True])
+def test_a_hook_at_another_system_is_never_overwritten(shop: Shop, was_ours: bool, url: str, shown: str) -> None:
+    if was_ours:
+        shop.run(SHOP)
+    shop.put_hook(a_hook(url))
 
-    assert shop.guard() == ["hook_elsewhere", "feed_installed"]
-    assert shop.hook == a_hook(ELSEWHERE)
+    assert shop.guard()[0] == "hook_elsewhere"
+    assert shop.hook == a_hook(url)
     assert ("POST", "hook_config") not in shop.asked()
+    assert shown in shop.topics.told[0][1].body
 
 
-def test_a_hook_that_was_ours_and_is_another_system_s_is_never_overwritten(guarded: Shop) -> None:
-    guarded.put_hook(a_hook(ELSEWHERE))
-
-    assert guarded.guard() == ["hook_elsewhere"]
-    assert guarded.hook == a_hook(ELSEWHERE)
-
-
-def test_a_hook_at_an_address_that_cannot_be_read_is_never_overwritten(shop: Shop) -> None:
-    shop.put_hook(a_hook("https://[half/"))
-
-    assert "hook_elsewhere" in shop.guard()
-    assert shop.hook == a_hook("https://[half/")
-    assert "an address that we cannot read" in shop.topics.told[0][1].body
-
-
-def test_a_person_is_told_where_the_hook_points(shop: Shop) -> None:
-    shop.put_hook(a_hook(ELSEWHERE))
-
-    shop.run(SHOP)
-
-    ((topic, notice, account),) = shop.topics.told
-    assert (topic, account) == (OPERATIONS, SHOP)
-    assert "erp.example.com" in notice.body
-    assert f"invoicekey hook install --account {SHOP}" in notice.body
-
-
-def test_a_person_is_told_once(shop: Shop) -> None:
-    shop.put_hook(a_hook(ELSEWHERE))
-    shop.run(SHOP)
-    shop.now += timedelta(days=6, hours=23)
-
-    assert shop.guard() == ["hook_elsewhere"]
-    assert shop.topics.told == []
-    assert shop.figures.sums == {"hook_elsewhere": 1}
-
-
-def test_a_person_is_told_again_while_it_lasts_after_seven_days(shop: Shop) -> None:
-    shop.put_hook(a_hook(ELSEWHERE))
-    shop.run(SHOP)
-    shop.now += timedelta(days=7)
-
-    shop.run(SHOP)
+@pytest.mark.parametrize("urls", [(ELSEWHERE, "https://other.example.com/"), (ELSEWHERE, URL, ELSEWHERE)])
+def test_a_person_is_told_again_when_the_host_changes_or_it_happens_again(shop: Shop, urls: tuple[str, ...]) -> None:
+    for url in urls:
+        shop.put_hook(a_hook(url))
+        shop.run(SHOP)
 
     assert len(shop.topics.told) == 1
 
 
-def test_a_person_is_told_again_when_the_host_changes(shop: Shop) -> None:
-    shop.put_hook(a_hook(ELSEWHERE))
-    shop.run(SHOP)
-    shop.put_hook(a_hook("https://other.example.com/vtex"))
+LASTING: dict[str, Callable[[Shop], object]] = {
+    "hook-elsewhere": lambda shop: shop.put_hook(a_hook(ELSEWHERE)),
+    "feed-left-alone": lambda shop: shop.put_feed(OTHER_FEED),
+    "hook-not-shown": lambda shop: shop.simulator.fail(NOT_SHOWN),
+    "feed-not-shown": lambda shop: shop.simulator.fail(FEED_NOT_SHOWN),
+    "neither-shown": lambda shop: (shop.simulator.fail(NOT_SHOWN), shop.simulator.fail(FEED_NOT_SHOWN)),
+    "nobody-hears-the-alarms": lambda shop: shop.topics.listeners.update({OPERATIONS: 0}),
+}
 
-    shop.run(SHOP)
 
-    assert "other.example.com" in shop.topics.told[0][1].body
+@pytest.mark.parametrize("trouble", LASTING)
+def test_people_are_told_once_in_seven_days_and_of_the_alarms_topic_on_the_alert_topic(
+    shop: Shop, trouble: str
+) -> None:
+    LASTING[trouble](shop)
 
+    told = []
+    for _ in range(9):
+        shop.run(SHOP)
+        told.append([(topic, account) for topic, _, account in shop.topics.told])
+        shop.now += A_DAY
 
-def test_a_person_is_told_again_when_it_happens_again(shop: Shop) -> None:
-    shop.put_hook(a_hook(ELSEWHERE))
-    shop.run(SHOP)
-    shop.put_hook(a_hook())
-    shop.run(SHOP)
-    shop.put_hook(a_hook(ELSEWHERE))
-
-    shop.run(SHOP)
-
-    assert len(shop.topics.told) == 1
+    once = (ALERTS, None) if trouble == "nobody-hears-the-alarms" else (OPERATIONS, SHOP)
+    assert told == [[once], *[[]] * 6, [once], []]
 
 
 def test_what_could_not_be_told_is_told_at_the_next_run(shop: Shop) -> None:
@@ -424,8 +355,6 @@ def test_what_could_not_be_told_is_told_at_the_next_run(shop: Shop) -> None:
 
 # ---- What VTEX does not show
 
-NOT_SHOWN = Fault("empty_object", route="hook_config")
-
 
 @pytest.mark.parametrize("is_noted", [True, False])
 def test_a_hook_that_is_not_shown_is_never_written_not_even_where_ours_was_there(shop: Shop, is_noted: bool) -> None:
@@ -436,26 +365,9 @@ def test_a_hook_that_is_not_shown_is_never_written_not_even_where_ours_was_there
     for _ in range(3):
         assert shop.guard()[0] == "hook_not_shown"
         assert ("POST", "hook_config") not in shop.asked()
+        assert shop.figures.sums["hook_not_shown"] == 1
 
     assert shop.hook == a_hook(ELSEWHERE)
-
-
-def test_beside_a_hook_that_is_not_shown_the_feed_is_registered_where_vtex_says_that_there_is_none(shop: Shop) -> None:
-    shop.simulator.fail(NOT_SHOWN)
-
-    assert shop.guard() == ["hook_not_shown", "feed_installed"]
-    assert shop.feed == OUR_FEED
-
-
-@pytest.mark.parametrize("feed", [OUR_FEED, OTHER_FEED])
-def test_a_feed_that_we_did_not_register_beside_a_hook_that_is_not_shown_is_left_alone(
-    shop: Shop, feed: dict[str, Any]
-) -> None:
-    shop.simulator.fail(NOT_SHOWN)
-    shop.put_feed(feed)
-
-    assert shop.guard() == ["hook_not_shown", "feed_left_alone"]
-    assert (shop.feed, len(shop.topics.told)) == (feed, 1)
 
 
 def test_once_the_hook_is_shown_again_all_is_as_before(guarded: Shop) -> None:
@@ -481,34 +393,12 @@ def test_a_feed_that_was_left_alone_for_a_hook_that_was_not_shown_is_ours_once_t
 
 def test_a_feed_that_is_not_shown_is_never_written(guarded: Shop) -> None:
     guarded.put_feed(OTHER_FEED)
-    guarded.simulator.fail(Fault("empty_object", route="feed_config"))
+    guarded.simulator.fail(FEED_NOT_SHOWN)
 
     assert guarded.guard() == ["feed_not_shown"]
     assert ("POST", "feed_config") not in guarded.asked()
     assert guarded.noted.feed_installed  # what was ours is drained as before
-
-
-@pytest.mark.parametrize("routes", [["hook_config"], ["feed_config"], ["hook_config", "feed_config"]])
-def test_a_person_is_told_of_what_is_not_shown_once_in_seven_days(guarded: Shop, routes: list[str]) -> None:
-    for route in routes:
-        guarded.simulator.fail(Fault("empty_object", route=route))
-
-    told = []
-    for _ in range(9):
-        guarded.run(SHOP)
-        told.append([(topic, account) for topic, _, account in guarded.topics.told])
-        guarded.now += timedelta(days=1)
-
-    assert told == [[(OPERATIONS, SHOP)], *[[]] * 6, [(OPERATIONS, SHOP)], []]
-
-
-def test_what_is_not_shown_is_counted(guarded: Shop) -> None:
-    guarded.simulator.fail(NOT_SHOWN)
-    guarded.simulator.fail(Fault("empty_object", route="feed_config"))
-
-    guarded.run(SHOP)
-
-    assert guarded.figures.sums == {"hook_not_shown": 1, "feed_not_shown": 1}
+    assert guarded.figures.sums == {"feed_not_shown": 1}
 
 
 def test_a_hook_whose_address_is_not_shown_is_not_written_over_though_it_was_ours(guarded: Shop) -> None:
@@ -534,38 +424,45 @@ def test_a_status_that_no_filter_of_vtex_lists_is_warned_of(
 # ---- A feed that may be another system's
 
 
-def test_a_feed_unlike_ours_on_a_shared_app_key_is_left_alone(shop: Shop) -> None:
-    shop.put_hook(a_hook(ELSEWHERE))
+@pytest.mark.parametrize(
+    ("hook", "feed", "events"),
+    [
+        pytest.param(a_hook(ELSEWHERE), OTHER_FEED, ["hook_elsewhere", "feed_left_alone"], id="unlike-ours-elsewhere"),
+        pytest.param(a_hook(ELSEWHERE), OUR_FEED, ["hook_elsewhere", "feed_left_alone"], id="like-ours-elsewhere"),
+        pytest.param(a_hook(ELSEWHERE), None, ["hook_elsewhere", "feed_installed"], id="none-elsewhere"),
+        pytest.param(NOT_SHOWN, OTHER_FEED, ["hook_not_shown", "feed_left_alone"], id="unlike-ours-not-shown"),
+        pytest.param(NOT_SHOWN, OUR_FEED, ["hook_not_shown", "feed_left_alone"], id="like-ours-not-shown"),
+        pytest.param(NOT_SHOWN, None, ["hook_not_shown", "feed_installed"], id="none-not-shown"),
+        pytest.param(None, OTHER_FEED, ["hook_installed", "feed_left_alone"], id="unlike-ours-before-our-hook"),
+        pytest.param(None, OUR_FEED, ["hook_installed"], id="like-ours-before-our-hook"),
+        pytest.param(a_hook(), OTHER_FEED, ["feed_installed"], id="unlike-ours-beside-ours"),
+        pytest.param(a_hook(), OUR_FEED, [], id="registered-by-an-operator"),
+    ],
+)
+def test_a_feed_is_left_alone_and_a_person_told_where_it_may_be_another_system_s(
+    shop: Shop, hook: dict[str, Any] | Fault | None, feed: dict[str, Any] | None, events: list[str]
+) -> None:
+    if isinstance(hook, Fault):
+        shop.simulator.fail(hook)
+    elif hook:
+        shop.put_hook(hook)
+    if feed:
+        shop.put_feed(feed)
+    is_left = "feed_left_alone" in events
+
+    assert shop.guard() == events
+    assert shop.feed == (feed if is_left else OUR_FEED)
+    assert (shop.noted.feed_left_alone, shop.noted.feed_installed) == (is_left, not is_left)
+    is_told = is_left or "hook_elsewhere" in events or "hook_not_shown" in events
+    assert [(topic, account) for topic, _, account in shop.topics.told] == [(OPERATIONS, SHOP)] * is_told
+
+
+def test_a_feed_that_we_did_not_register_is_not_judged_before_the_hook_was_seen(shop: Shop) -> None:
     shop.put_feed(OTHER_FEED)
+    shop.simulator.fail(Fault("status", status=500, route="hook_config"))
 
-    assert shop.guard() == ["hook_elsewhere", "feed_left_alone"]
-    assert shop.feed == OTHER_FEED
-    assert shop.noted.feed_left_alone
-    assert len(shop.topics.told) == 1
-
-
-def test_a_feed_unlike_ours_that_was_there_before_our_hook_is_left_alone(shop: Shop) -> None:
-    shop.put_feed(OTHER_FEED)
-
-    assert shop.guard() == ["hook_installed", "feed_left_alone"]
-    assert shop.feed == OTHER_FEED
-    ((topic, notice, account),) = shop.topics.told
-    assert (topic, account) == (OPERATIONS, SHOP)
-    assert "feed" in notice.subject
-
-
-def test_a_feed_that_was_left_alone_stays_so_and_is_told_once_in_seven_days(shop: Shop) -> None:
-    shop.put_feed(OTHER_FEED)
-    shop.run(SHOP)
-
-    told = []
-    for _ in range(8):
-        shop.now += timedelta(days=1)
-        assert shop.guard() == ["feed_left_alone"]
-        told.append(len(shop.topics.told))
-
-    assert told == [0, 0, 0, 0, 0, 0, 1, 0]
-    assert shop.feed == OTHER_FEED
+    assert shop.guard() == ["guard_failed", "guard_failed"]
+    assert (shop.feed, shop.noted) == (OTHER_FEED, RegistrationState(SHOP))
 
 
 @pytest.mark.parametrize("feed_step", ["feed_config", "hook_config"])
@@ -608,21 +505,6 @@ def test_what_a_version_before_has_registered_is_no_proof_that_the_feed_is_ours(
     assert shop.feed == OTHER_FEED
 
 
-def test_a_feed_just_like_ours_beside_a_hook_elsewhere_is_left_alone(shop: Shop) -> None:
-    shop.put_hook(a_hook(ELSEWHERE))
-    shop.put_feed(OUR_FEED)
-
-    assert shop.guard() == ["hook_elsewhere", "feed_left_alone"]
-    assert shop.noted.feed_left_alone
-
-
-def test_a_feed_just_like_ours_is_ours_where_no_other_system_has_the_hook(shop: Shop) -> None:
-    shop.put_feed(OUR_FEED)
-
-    assert shop.guard() == ["hook_installed"]
-    assert shop.noted.feed_installed
-
-
 def test_a_feed_that_was_left_alone_and_is_gone_is_registered(shop: Shop) -> None:
     shop.put_feed(OTHER_FEED)
     shop.run(SHOP)
@@ -632,29 +514,11 @@ def test_a_feed_that_was_left_alone_and_is_gone_is_registered(shop: Shop) -> Non
     assert not shop.noted.feed_left_alone
 
 
-def test_a_feed_unlike_ours_beside_a_hook_of_ours_is_ours(shop: Shop) -> None:
-    shop.put_hook(a_hook())
-    shop.put_feed(OTHER_FEED)
-
-    assert shop.guard() == ["feed_installed"]
-    assert shop.feed == OUR_FEED
-
-
 def test_a_feed_of_ours_stays_ours_beside_a_hook_elsewhere(guarded: Shop) -> None:
     guarded.put_hook(a_hook(ELSEWHERE))
     guarded.put_feed(OTHER_FEED)
 
     assert guarded.guard() == ["hook_elsewhere", "feed_restored"]
-
-
-def test_a_feed_unlike_ours_is_not_judged_before_the_hook_was_seen(shop: Shop) -> None:
-    shop.put_feed(OTHER_FEED)
-    shop.simulator.fail(Fault("status", status=500, route="hook_config"))
-
-    assert shop.guard() == ["guard_failed", "guard_failed"]
-    assert shop.figures.sums["guard_failed"] == 1
-    assert shop.feed == OTHER_FEED
-    assert not shop.noted.feed_left_alone
 
 
 # ---- Another appKey
@@ -681,16 +545,10 @@ def test_a_new_app_key_gets_its_hook_and_feed_and_is_no_alarm(guarded: Shop, mon
 
 
 @pytest.mark.parametrize(
-    ("fault", "event"),
-    [
-        (Fault("status", status=401, account=SHOP, route="hook_config"), "credentials_refused"),
-        (Fault("status", status=403, account=SHOP, route="hook_config"), "credentials_refused"),
-        (Fault("status", status=429, account=SHOP, route="hook_config"), "check_rate_limited"),
-    ],
-    ids=["401", "403", "429"],
+    ("status", "event"), [(401, "credentials_refused"), (403, "credentials_refused"), (429, "check_rate_limited")]
 )
-def test_one_account_s_trouble_ends_its_turn_and_no_other_s(shop: Shop, fault: Fault, event: str) -> None:
-    shop.simulator.fail(fault)
+def test_one_account_s_trouble_ends_its_turn_and_no_other_s(shop: Shop, status: int, event: str) -> None:
+    shop.simulator.fail(Fault("status", status=status, account=SHOP, route="hook_config"))
 
     assert shop.run(SHOP, OTHER).accounts == {SHOP: [event], OTHER: BOTH_INSTALLED}
     assert len(shop.simulator.calls(account=SHOP)) == 1
@@ -707,28 +565,13 @@ def test_a_silence_that_vtex_asks_for_is_shared_and_kept(shop: Shop) -> None:
 
 
 def test_when_the_time_is_up_the_rest_waits_for_the_next_run(shop: Shop) -> None:
-    assert shop.run(SHOP, OTHER, seconds_left=lambda: 19.9).accounts == {
-        SHOP: ["guard_postponed"],
-        OTHER: ["guard_postponed"],
-    }
+    watch = shop.run(SHOP, OTHER, seconds_left=lambda: 19.9)
+
+    assert watch.accounts == {SHOP: ["guard_postponed"], OTHER: ["guard_postponed"]}
     assert shop.asked() == []
 
 
 MANY = tuple(f"shop-{number}" for number in range(5))
-
-
-def with_time_for(turns: int, shop: Shop) -> Callable[[], float]:
-    """Let the time be up once so many accounts' feeds were looked at; a run begins with none."""
-    return lambda: A_MINUTE if len(shop.simulator.calls(route="feed_config")) < 2 * turns else 1.0
-
-
-@pytest.mark.parametrize("turns", [1, 2, 3])
-def test_every_account_is_guarded_in_as_many_runs_as_it_takes_to_go_through_all(shop: Shop, turns: int) -> None:
-    for _ in range(-(-len(MANY) // turns)):
-        shop.run(*MANY, seconds_left=with_time_for(turns, shop))
-
-    assert shop.simulator.hooks.keys() == {app_key(account) for account in MANY}
-    assert shop.simulator.feeds.keys() == {app_key(account) for account in MANY}
 
 
 def test_an_account_whose_turn_the_time_cut_is_the_first_of_the_next_run(shop: Shop) -> None:
@@ -738,12 +581,6 @@ def test_an_account_whose_turn_the_time_cut_is_the_first_of_the_next_run(shop: S
     shop.run(*MANY)
 
     assert list(dict.fromkeys(call.account for call in shop.simulator.calls())) == [*MANY[1:], MANY[0]]
-
-
-def test_the_accounts_are_noted_for_the_digest(shop: Shop) -> None:
-    shop.run(SHOP, OTHER, "another")
-
-    assert shop.table.items["accounts"] == {"pk": "accounts", "names": ["another", "luxstore", "other"]}
 
 
 def test_no_account_is_no_trouble(shop: Shop) -> None:
@@ -774,45 +611,22 @@ def test_topics_that_nobody_hears_are_counted(shop: Shop, alerts: int, operation
     assert shop.figures.sums.get("topic_unconfirmed", 0) == len(unconfirmed)
 
 
-def test_where_nobody_hears_the_alarms_the_alert_topic_is_told_once_in_seven_days(shop: Shop) -> None:
-    shop.topics.listeners[OPERATIONS] = 0
-
-    told = []
-    for _ in range(9):
-        shop.run(SHOP)
-        told.append([topic for topic, _, _ in shop.topics.told])
-        shop.now += timedelta(days=1)
-
-    assert told == [[ALERTS], *[[]] * 6, [ALERTS], []]
-
-
-def test_where_nobody_hears_anything_nobody_is_told(shop: Shop) -> None:
-    shop.topics.listeners = {ALERTS: 0, OPERATIONS: 0}
-
-    shop.run(SHOP)
-
-    assert shop.topics.told == []
-
-
-def test_when_the_alarms_were_heard_in_between_it_is_told_anew(shop: Shop) -> None:
-    for listeners in (0, 1):
-        shop.topics.listeners[OPERATIONS] = listeners
-        shop.run(SHOP)
-    shop.topics.listeners = {ALERTS: 0, OPERATIONS: 0}
-    shop.run(SHOP)
-    shop.topics.listeners = {ALERTS: 1, OPERATIONS: 0}
-
-    shop.run(SHOP)
-
-    assert [topic for topic, _, _ in shop.topics.told] == [ALERTS]
-
-
-def test_what_the_alert_topic_was_told_is_remembered_while_it_is_not_heard_either(shop: Shop) -> None:
-    for alerts in (1, 0, 1):
-        shop.topics.listeners = {ALERTS: alerts, OPERATIONS: 0}
+@pytest.mark.parametrize(
+    ("listening", "told"),
+    [
+        pytest.param(["neither"], [], id="nobody-hears-anything"),
+        pytest.param(["alerts", "both", "neither", "alerts"], [ALERTS], id="alarms-were-heard-in-between"),
+        pytest.param(["alerts", "neither", "alerts"], [], id="told-before-and-never-heard-since"),
+    ],
+)
+def test_the_alert_topic_is_told_anew_once_the_alarms_were_heard(
+    shop: Shop, listening: list[str], told: list[str]
+) -> None:
+    for topics in listening:
+        shop.topics.listeners = {ALERTS: topics != "neither", OPERATIONS: topics == "both"}
         shop.run(SHOP)
 
-    assert shop.topics.told == []
+    assert [topic for topic, _, _ in shop.topics.told] == told
 
 
 def test_topics_that_do_not_answer_do_not_keep_the_hook_from_being_guarded(shop: Shop) -> None:
@@ -824,27 +638,20 @@ def test_topics_that_do_not_answer_do_not_keep_the_hook_from_being_guarded(shop:
 
 @pytest.mark.parametrize(("confirmed", "is_confirmed"), [("0", False), ("1", True), (None, False)])
 def test_a_topic_is_heard_by_a_confirmed_subscription(confirmed: str | None, is_confirmed: bool) -> None:
-    class Sns:
-        def get_topic_attributes(self, **_: object) -> dict[str, Any]:
-            return {"Attributes": {} if confirmed is None else {"SubscriptionsConfirmed": confirmed}}
+    attributes = {} if confirmed is None else {"SubscriptionsConfirmed": confirmed}
+    sns: Any = Mock(**{"get_topic_attributes.return_value": {"Attributes": attributes}})
 
-    client: Any = Sns()
-    assert Topics(client).has_confirmed_subscription(ALERTS) is is_confirmed
+    assert Topics(sns).has_confirmed_subscription(ALERTS) is is_confirmed
 
 
 @pytest.mark.parametrize("trouble", [REFUSED, UNREACHABLE], ids=["refused", "unreachable"])
 def test_a_topic_that_does_not_answer_is_told_so(trouble: Exception) -> None:
-    class Sns:
-        def get_topic_attributes(self, **_: object) -> dict[str, Any]:
-            raise trouble
+    sns: Any = Mock(**{"get_topic_attributes.side_effect": trouble, "publish.side_effect": trouble})
 
-        publish = get_topic_attributes
-
-    client: Any = Sns()
     with pytest.raises(RetryLater):
-        Topics(client).has_confirmed_subscription(ALERTS)
+        Topics(sns).has_confirmed_subscription(ALERTS)
     with pytest.raises(RetryLater):
-        Topics(client).publish(ALERTS, notices.operations_unconfirmed("en", "invoicekey"))
+        Topics(sns).publish(ALERTS, notices.operations_unconfirmed("en", "invoicekey"))
 
 
 # ---- What is told and noted
@@ -894,11 +701,11 @@ def test_a_notice_is_short_and_says_first_what_to_do(language: str, account: str
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_notice_s_commands_lead_to_the_stack_that_sends_it(language: str) -> None:
-    elsewhere = notices.hook_elsewhere(SHOP, None, language, "invoicekey-dev").body
-    left_alone = notices.feed_left_alone(SHOP, language, "invoicekey-dev").body
-    not_shown = notices.not_shown(SHOP, language, "invoicekey-dev").body
-
-    for body in (elsewhere, left_alone, not_shown):
+    for body in (
+        notices.hook_elsewhere(SHOP, None, language, "invoicekey-dev").body,
+        notices.feed_left_alone(SHOP, language, "invoicekey-dev").body,
+        notices.not_shown(SHOP, language, "invoicekey-dev").body,
+    ):
         assert "make credentials STACK=invoicekey-dev\n" in body
         assert f"invoicekey hook install --account {SHOP} --stack invoicekey-dev\n" in body
     assert " invoicekey-dev)" in notices.operations_unconfirmed(language, "invoicekey-dev").body
