@@ -22,7 +22,7 @@ from tests.figures import STACK, Metric, metrics_in
 from tests.orders import cnova_order, own_order, sale
 from tests.unit import test_drain as drain
 from tests.unit import test_guard as guard
-from tests.unit import test_receiver as receiver
+from tests.unit import test_receive as receiver
 from tests.unit.test_template import properties, template
 
 AWS_METRICS = {

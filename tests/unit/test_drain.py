@@ -10,10 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from invoicekey.delivery.queues import FEED
 from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.registrations import RegistrationState, RegistrationStates, digest
-from invoicekey.rules.notification import event_id
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.vtex.client import RateLimiter, Vtex
@@ -23,18 +21,13 @@ from invoicekey.work.drain import Drained, DrainFeed, Ended, OwnFeeds
 from invoicekey.work.rounds import Rounds, SharedBackoff, accounts_served
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_visits import OTHER, SHOP, Figures, MemoryQueue, MemoryTable, a_vtex, app_key, credentials, headers
-from tests.vtex_facts import FACTS
 
 A_MINUTE = 60.0
 
 
 QUEUE = {"visibilityTimeoutInSeconds": 240, "MessageRetentionPeriodInSeconds": 1_209_600}
+JUST_LIKE_OURS: dict[str, Any] = {"status": ("invoiced",), "queue": QUEUE}
 HOOK_URL = "https://api.example/hooks/vtex/orders"
-
-
-def own_feeds_of(vtex: Vtex, table: MemoryTable) -> OwnFeeds:
-    notes, statuses = RegistrationStates(table), frozenset({"invoiced"})
-    return OwnFeeds(Configurations(vtex), notes, credentials, hook_url=HOOK_URL, statuses=statuses)
 
 
 @dataclass
@@ -58,15 +51,24 @@ class Shop:
         httpx.post(url, json=config, headers=headers(account)).raise_for_status()
 
     def drain(self, *accounts: str, seconds_left: Callable[[], float] = lambda: A_MINUTE) -> Drained:
-        visits = SharedBackoff(self.vtex, Ledger(self.table), self.table)
-        feed, watched = Feed(self.vtex), frozenset({"invoiced"})
-        own_feeds = own_feeds_of(self.vtex, self.table)
-        rounds = Rounds(self.table, "drain")
-        drain = DrainFeed(feed, self.queue, visits, own_feeds, rounds, watched_statuses=watched)
-        return drain.run(accounts or (SHOP,), seconds_left)
+        return self.drainer().run(accounts or (SHOP,), seconds_left)
+
+    def drainer(self) -> DrainFeed:
+        notes, watched = RegistrationStates(self.table), frozenset({"invoiced"})
+        return DrainFeed(
+            Feed(self.vtex),
+            self.queue,
+            SharedBackoff(self.vtex, Ledger(self.table), self.table),
+            OwnFeeds(Configurations(self.vtex), notes, credentials, hook_url=HOOK_URL, statuses=watched),
+            Rounds(self.table, "drain"),
+            watched_statuses=watched,
+        )
+
+    def reads(self) -> list[str]:
+        return [call.account for call in self.simulator.calls(route="feed")]
 
     def had_turns(self) -> list[str]:
-        return list(dict.fromkeys(call.account for call in self.simulator.calls(route="feed")))
+        return list(dict.fromkeys(self.reads()))
 
     def knows_as_ours(self, *accounts: str) -> None:
         for account in accounts:
@@ -102,37 +104,6 @@ def put(shop: Shop, number: int, account: str = SHOP, **fields: Any) -> None:
 # ---- What is queued
 
 
-def test_an_event_is_queued_as_the_hook_s_notification_and_committed(shop: Shop) -> None:
-    texts = {"lastChange": "2026-03-03T14:53:39.2550122Z", "currentChange": "2026-03-03T14:54:00.5436574Z"}
-    shop.simulator.put_feed_event(SHOP, "VVJ-975101-01", **texts)
-
-    drained = shop.drain()
-
-    assert shop.queue.bodies == [
-        {
-            "Domain": "Fulfillment",
-            "OrderId": "VVJ-975101-01",
-            "State": "invoiced",
-            "LastState": "invoice",
-            "LastChange": "2026-03-03T14:53:39.2550122Z",
-            "CurrentChange": "2026-03-03T14:54:00.5436574Z",
-            "Origin": {"Account": "luxstore"},
-        }
-    ]
-    assert {event.source for event in shop.queue.events} == {FEED}
-    assert shop.left() == []
-    assert drained == Drained(read=1, queued=1, committed=1, ended={SHOP: Ended.EMPTY})
-
-
-def test_an_event_is_known_by_the_id_that_the_hook_s_has(shop: Shop) -> None:
-    shop.simulator.put_feed_event(SHOP, "VVJ-1-01", lastChange="2026-03-03T14:53:39.2550122")
-
-    shop.drain()
-
-    hook = {"OrderId": "VVJ-1-01", "State": "invoiced", "LastChange": "2026-03-03T14:53:39.2550122"}
-    assert [event_id(body) for body in shop.queue.bodies] == [event_id(hook)]
-
-
 def test_page_after_page_is_read_until_one_is_empty(shop: Shop) -> None:
     put(shop, 25)
 
@@ -152,64 +123,37 @@ def test_each_event_has_a_correlation_id_of_its_own(shop: Shop) -> None:
     assert (len({event.correlation_id for event in shop.queue.events}), drained.queued) == (2, 2)
 
 
-def test_an_unwatched_state_is_committed_and_not_queued(shop: Shop) -> None:
-    shop.simulator.put_feed_event(SHOP, "VVJ-1-01", "handling")
-    shop.simulator.put_feed_event(SHOP, "VVJ-2-01", "invoiced")
+@pytest.mark.parametrize(
+    ("order_id", "state", "is_what", "metric"),
+    [
+        ("VVJ-2-01", "handling", {"not_watched": 1}, "feed_not_watched"),
+        ("a/b", "handling", {"not_watched": 1}, "feed_not_watched"),
+        ("a/b", "invoiced", {"foreign": 1}, "feed_foreign_order_id"),
+        ("seq501456", "invoiced", {"foreign": 1}, "feed_foreign_order_id"),
+        ("x" * 100, "invoiced", {"foreign": 1}, "feed_foreign_order_id"),
+        ("\ud800", "invoiced", {"foreign": 1}, "feed_foreign_order_id"),
+        ("", "invoiced", {"unreadable": 1}, "feed_unreadable"),
+        (" ", "invoiced", {"unreadable": 1}, "feed_unreadable"),
+    ],
+    ids=ascii,
+)
+def test_an_event_that_is_not_to_be_checked_is_committed_counted_and_not_queued(
+    shop: Shop, order_id: str, state: str, is_what: dict[str, int], metric: str
+) -> None:
+    shop.simulator.put_feed_event(SHOP, order_id, state)
+    shop.simulator.put_feed_event(SHOP, "VVJ-1-01")
 
     drained = shop.drain()
 
-    assert (shop.queue.order_ids, shop.left()) == (["VVJ-2-01"], [])
-    assert drained == Drained(read=2, queued=1, not_watched=1, committed=2, ended={SHOP: Ended.EMPTY})
+    assert (shop.queue.order_ids, shop.left()) == (["VVJ-1-01"], [])
+    assert drained == Drained(read=2, queued=1, committed=2, ended={SHOP: Ended.EMPTY}, **is_what)
+    assert shop.figures.sums[metric] == 1
 
 
 def test_a_page_of_unwatched_states_asks_sqs_for_nothing(shop: Shop) -> None:
     put(shop, 2, state="handling")
 
     assert (shop.drain().committed, shop.queue.batches) == (2, [])
-
-
-def test_a_state_that_says_nothing_is_queued(shop: Shop) -> None:
-    put(shop, 1, state="unknow")
-
-    assert shop.drain().queued == 1
-
-
-@pytest.mark.parametrize("order_id", ["seq501456", "a/b", "_DBA", "x" * 100, "\ud800"], ids=ascii)
-def test_an_order_that_cannot_be_cnova_s_is_committed_counted_and_not_queued(shop: Shop, order_id: str) -> None:
-    shop.simulator.put_feed_event(SHOP, order_id)
-    shop.simulator.put_feed_event(SHOP, "VVJ-1-01")
-
-    drained = shop.drain()
-
-    assert (shop.queue.order_ids, shop.left()) == (["VVJ-1-01"], [])
-    assert drained == Drained(read=2, queued=1, foreign=1, committed=2, ended={SHOP: Ended.EMPTY})
-    assert shop.figures.sums["feed_foreign_order_id"] == 1
-
-
-def test_such_an_order_s_event_of_a_state_that_is_not_watched_counts_as_that(shop: Shop) -> None:
-    shop.simulator.put_feed_event(SHOP, "a/b", "handling")
-
-    assert shop.drain() == Drained(read=1, not_watched=1, committed=1, ended={SHOP: Ended.EMPTY})
-
-
-@pytest.mark.parametrize("order_id", ["", " "])
-def test_an_event_that_names_no_order_is_committed_counted_and_not_queued(shop: Shop, order_id: str) -> None:
-    shop.simulator.put_feed_event(SHOP, order_id)
-
-    drained = shop.drain()
-
-    assert (shop.queue.events, shop.left()) == ([], [])
-    assert drained == Drained(read=1, unreadable=1, committed=1, ended={SHOP: Ended.EMPTY})
-    assert shop.figures.sums["feed_unreadable"] == 1
-
-
-@pytest.mark.parametrize("order_id", FACTS.order_ids)
-def test_an_order_id_as_vtex_documents_them_is_queued(shop: Shop, order_id: str) -> None:
-    shop.simulator.put_feed_event(SHOP, order_id)
-
-    shop.drain()
-
-    assert shop.queue.order_ids == [order_id]
 
 
 # ---- What is committed
@@ -246,18 +190,6 @@ def test_what_was_committed_is_queued_before(shop: Shop) -> None:
     assert seen == [["VVJ-0-01"]]
 
 
-@pytest.mark.parametrize("kind", ["login_page", "login_redirect", "truncated_json", "drop", "status"])
-def test_nothing_is_queued_or_committed_when_vtex_fails_to_give_a_page(shop: Shop, kind: Any) -> None:
-    put(shop, 3)
-    shop.simulator.fail(Fault(kind, status=500, route="feed"))
-
-    drained = shop.drain()
-
-    assert (shop.queue.events, len(shop.left())) == ([], 3)
-    assert drained == Drained(ended={SHOP: Ended.FAILED})
-    assert shop.figures.sums == {"feed_failed": 1}
-
-
 @pytest.mark.parametrize("kind", ["login_page", "status"])
 def test_what_vtex_did_not_let_us_commit_stays_in_the_feed(shop: Shop, kind: Any) -> None:
     put(shop, 3)
@@ -270,15 +202,6 @@ def test_what_vtex_did_not_let_us_commit_stays_in_the_feed(shop: Shop, kind: Any
 
 
 # ---- Time
-
-
-def test_when_the_time_is_up_no_page_is_begun(shop: Shop) -> None:
-    put(shop, 1)
-
-    drained = shop.drain(seconds_left=lambda: 19.9)
-
-    assert (drained, shop.asked()) == (Drained(ended={SHOP: Ended.TIME_UP}), [])
-    assert shop.figures.sums == {"feed_time_up": 1}
 
 
 def test_a_run_that_is_interrupted_loses_nothing(shop: Shop) -> None:
@@ -325,23 +248,25 @@ def two(shop: Shop) -> Shop:
 def test_accounts_take_turns(two: Shop) -> None:
     two.drain(SHOP, OTHER)
 
-    assert [call.account for call in two.simulator.calls(route="feed")] == [SHOP, OTHER, SHOP, OTHER, SHOP, OTHER]
+    assert two.reads() == [SHOP, OTHER] * 3
     assert [body["Origin"]["Account"] for body in two.queue.bodies].count(OTHER) == 15
 
 
 @pytest.mark.parametrize(
-    ("fault", "ended", "metric"),
+    ("kind", "status", "ended", "metric"),
     [
-        (Fault("status", status=401, account=SHOP, route="feed"), Ended.CREDENTIALS_REFUSED, "credentials_refused"),
-        (Fault("status", status=403, account=SHOP, route="feed"), Ended.CREDENTIALS_REFUSED, "credentials_refused"),
-        (Fault("status", status=429, account=SHOP, route="feed"), Ended.CHECK_RATE_LIMITED, "check_rate_limited"),
-        (Fault("status", status=404, account=SHOP, route="feed"), Ended.NOT_CONFIGURED, "feed_not_configured"),
-        (Fault("login_page", account=SHOP, route="feed"), Ended.FAILED, "feed_failed"),
+        ("status", 401, Ended.CREDENTIALS_REFUSED, "credentials_refused"),
+        ("status", 403, Ended.CREDENTIALS_REFUSED, "credentials_refused"),
+        ("status", 429, Ended.CHECK_RATE_LIMITED, "check_rate_limited"),
+        ("status", 404, Ended.NOT_CONFIGURED, "feed_not_configured"),
+        ("status", 500, Ended.FAILED, "feed_failed"),
+        ("login_page", 500, Ended.FAILED, "feed_failed"),
     ],
-    ids=["401", "403", "429", "404", "login-page"],
 )
-def test_one_account_s_trouble_does_not_stop_another(two: Shop, fault: Fault, ended: Ended, metric: str) -> None:
-    two.simulator.fail(fault)
+def test_one_account_s_trouble_does_not_stop_another(
+    two: Shop, kind: Any, status: int, ended: Ended, metric: str
+) -> None:
+    two.simulator.fail(Fault(kind, status=status, account=SHOP, route="feed"))
 
     drained = two.drain(SHOP, OTHER)
 
@@ -365,16 +290,8 @@ def many(shop: Shop) -> Shop:
 
 def with_time_for(turns: int, shop: Shop) -> Callable[[], float]:
     """Let there be too little time for another page once so many have been read."""
-    read_before = len(shop.simulator.calls(route="feed"))
-    return lambda: A_MINUTE if len(shop.simulator.calls(route="feed")) < read_before + turns else 10.0
-
-
-def test_the_next_run_begins_after_the_account_that_had_the_last_turn(many: Shop) -> None:
-    many.drain(*MANY, seconds_left=with_time_for(2, many))
-    many.drain(*MANY, seconds_left=with_time_for(2, many))
-    many.drain(*MANY, seconds_left=with_time_for(2, many))
-
-    assert [call.account for call in many.simulator.calls(route="feed")] == [*MANY, MANY[0]]
+    enough = len(shop.reads()) + turns
+    return lambda: A_MINUTE if len(shop.reads()) < enough else 10.0
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
@@ -418,23 +335,19 @@ def test_an_account_that_the_pace_left_no_room_for_is_the_first_of_the_next_run(
     many.vtex = a_vtex(many.simulator.url)
     many.drain(*three, seconds_left=with_time_for(1, many))
 
-    turns = [call.account for call in many.simulator.calls(route="feed")]
-    assert turns == [*three, *three[:2], three[2]]
+    assert many.reads() == [*three, *three[:2], three[2]]
 
 
-@pytest.mark.parametrize("trouble", ["put", "none"])
 def test_a_run_that_cannot_keep_how_far_it_came_is_no_failure_and_the_next_one_begins_where_it_began(
-    many: Shop, trouble: str
+    many: Shop,
 ) -> None:
-    many.table.trouble[trouble] = RetryLater("busy")
+    many.table.trouble["put"] = RetryLater("busy")
 
-    drained = many.drain(*MANY, seconds_left=with_time_for(1, many))
+    assert many.drain(*MANY, seconds_left=with_time_for(1, many)).queued == 1
     many.table.trouble.clear()
-    many.drain(*MANY, seconds_left=with_time_for(1, many))
+    many.drain(*MANY, seconds_left=with_time_for(2, many))
 
-    assert drained.queued == 1
-    first_again = [MANY[0], MANY[0]] if trouble == "put" else [MANY[0], MANY[1]]
-    assert [call.account for call in many.simulator.calls(route="feed")] == first_again
+    assert many.reads() == [MANY[0], MANY[0], MANY[1]]
 
 
 def test_how_far_a_run_came_is_written_once_and_not_at_all_where_it_came_nowhere(many: Shop) -> None:
@@ -457,76 +370,57 @@ def test_runs_that_overlap_leave_no_account_out(many: Shop) -> None:
     assert many.had_turns() == [MANY[2], MANY[3], MANY[4], MANY[0]]
 
 
-def test_a_run_whose_time_is_up_counts_once_however_many_accounts_it_has(two: Shop) -> None:
-    two.drain(SHOP, OTHER, seconds_left=lambda: 1.0)
+def test_when_the_time_is_up_no_page_is_begun_and_the_run_counts_once(two: Shop) -> None:
+    drained = two.drain(SHOP, OTHER, seconds_left=lambda: 19.9)
 
-    assert two.figures.sums["feed_time_up"] == 1
+    assert (drained, two.asked()) == (Drained(ended={SHOP: Ended.TIME_UP, OTHER: Ended.TIME_UP}), [])
+    assert two.figures.sums == {"feed_time_up": 1}
 
 
 def test_an_account_without_credentials_does_not_stop_another(two: Shop) -> None:
     assert two.drain("nobody", SHOP).ended == {"nobody": Ended.CREDENTIALS_REFUSED, SHOP: Ended.EMPTY}
 
 
-def test_a_feed_that_may_be_another_system_s_is_not_read(two: Shop) -> None:
-    RegistrationStates(two.table).write(RegistrationState(SHOP, app_key=digest(app_key(SHOP)), feed_left_alone=True))
-
-    drained = two.drain(SHOP, OTHER)
-
-    assert drained.ended == {SHOP: Ended.LEFT_ALONE, OTHER: Ended.EMPTY}
-    assert two.asked(SHOP) == []
+NOT_SEEN = RegistrationState(SHOP)
+OF_ANOTHER_KEY = RegistrationState(SHOP, app_key=digest("the appKey before this one"), feed_installed=True)
+LEFT_ALONE = RegistrationState(SHOP, app_key=digest(app_key()), feed_left_alone=True)
+OURS = RegistrationState(SHOP, app_key=digest(app_key()), feed_installed=True)
+ELSEWHERE = {"hook": {"url": "https://production.example/hooks/vtex/orders"}}
 
 
 @pytest.mark.parametrize(
-    "known",
+    ("known", "is_like_ours", "hook", "is_read"),
     [
-        RegistrationState(SHOP),
-        RegistrationState(SHOP, app_key=digest("the appKey before this one"), feed_installed=True),
+        pytest.param(LEFT_ALONE, True, None, False, id="the-guard-left-it-alone"),
+        pytest.param(NOT_SEEN, False, None, False, id="unlike-ours-before-the-guard-s-first-run"),
+        pytest.param(OF_ANOTHER_KEY, False, None, False, id="unlike-ours-with-a-new-app-key"),
+        pytest.param(NOT_SEEN, True, None, True, id="like-ours-before-the-guard-s-first-run"),
+        pytest.param(OF_ANOTHER_KEY, True, None, True, id="like-ours-with-a-new-app-key"),
+        pytest.param(NOT_SEEN, True, ELSEWHERE, False, id="like-ours-beside-another-system-s-hook"),
+        pytest.param(NOT_SEEN, True, "hook_config", False, id="like-ours-and-the-hook-is-not-shown"),
+        pytest.param(NOT_SEEN, True, "feed_config", False, id="like-ours-and-it-is-not-shown"),
+        pytest.param(OURS, True, "hook_config", True, id="ours-and-the-hook-is-not-shown"),
+        pytest.param(OURS, True, "feed_config", True, id="ours-and-it-is-not-shown"),
     ],
-    ids=["before the guard's first run", "with a new appKey"],
 )
-def test_a_feed_that_the_guard_has_not_seen_is_read_only_where_it_is_as_ours_would_be(
-    shop: Shop, known: RegistrationState
+def test_a_feed_is_read_where_the_guard_knows_it_as_ours_or_no_other_system_can_have_it(
+    shop: Shop, known: RegistrationState, is_like_ours: bool, hook: dict[str, Any] | str | None, is_read: bool
 ) -> None:
     RegistrationStates(shop.table).write(known)
     put(shop, 3)
+    if is_like_ours:
+        shop.configure(**JUST_LIKE_OURS)
+    if isinstance(hook, str):
+        shop.simulator.fail(Fault("empty_object", route=hook))
+    elif hook:
+        shop.simulator.hooks[app_key()] = hook
 
-    assert shop.drain().ended == {SHOP: Ended.LEFT_ALONE}
-    assert len(shop.left()) == 3
-
-    shop.configure(status=("invoiced",), queue=QUEUE)
-    assert shop.drain().ended == {SHOP: Ended.EMPTY}
-    assert shop.left() == []
-
-
-def test_a_feed_just_like_ours_is_not_read_beside_another_system_s_hook(shop: Shop) -> None:
-    RegistrationStates(shop.table).write(RegistrationState(SHOP))
-    shop.configure(status=("invoiced",), queue=QUEUE)
-    shop.simulator.hooks[app_key(SHOP)] = {"hook": {"url": "https://production.example/hooks/vtex/orders"}}
-    put(shop, 3)
-
-    assert shop.drain().ended == {SHOP: Ended.LEFT_ALONE}
-    assert len(shop.left()) == 3
-
-
-@pytest.mark.parametrize("route", ["hook_config", "feed_config"])
-def test_where_vtex_does_not_show_hook_or_feed_the_feed_is_read_if_the_guard_knows_it_as_ours_alone(
-    shop: Shop, route: str
-) -> None:
-    put(shop, 3)
-    shop.configure(status=("invoiced",), queue=QUEUE)
-    shop.simulator.fail(Fault("empty_object", route=route))
-    RegistrationStates(shop.table).write(RegistrationState(SHOP))
-
-    assert shop.drain().ended == {SHOP: Ended.LEFT_ALONE}
-    assert len(shop.left()) == 3
-
-    shop.knows_as_ours(SHOP)
-    assert shop.drain().ended == {SHOP: Ended.EMPTY}
-    assert shop.left() == []
+    assert shop.drain().ended == {SHOP: Ended.EMPTY if is_read else Ended.LEFT_ALONE}
+    assert len(shop.left()) == (0 if is_read else 3)
 
 
 def test_where_there_is_no_feed_yet_nothing_is_read(shop: Shop) -> None:
-    RegistrationStates(shop.table).write(RegistrationState(SHOP))
+    RegistrationStates(shop.table).write(NOT_SEEN)
     shop.simulator.feeds.clear()
 
     assert shop.drain().ended == {SHOP: Ended.NOT_CONFIGURED}
@@ -535,15 +429,7 @@ def test_where_there_is_no_feed_yet_nothing_is_read(shop: Shop) -> None:
 
 def test_no_account_is_no_trouble(shop: Shop) -> None:
     assert accounts_served({}) == []
-    drain = DrainFeed(
-        Feed(shop.vtex),
-        shop.queue,
-        SharedBackoff(shop.vtex, Ledger(shop.table), shop.table),
-        own_feeds_of(shop.vtex, shop.table),
-        Rounds(shop.table, "drain"),
-        watched_statuses=frozenset(),
-    )
-    assert drain.run([], lambda: A_MINUTE) == Drained()
+    assert shop.drainer().run([], lambda: A_MINUTE) == Drained()
 
 
 # ---- Silence
@@ -555,14 +441,6 @@ def test_a_silence_that_others_met_is_kept(two: Shop) -> None:
     drained = two.drain(SHOP, OTHER)
 
     assert (two.asked(SHOP), drained.ended) == ([], {SHOP: Ended.CHECK_RATE_LIMITED, OTHER: Ended.EMPTY})
-
-
-def test_a_silence_that_vtex_asks_for_is_shared(shop: Shop) -> None:
-    shop.simulator.fail(Fault("status", status=429, retry_after=120, route="feed"))
-
-    shop.drain()
-
-    assert shop.table.items[f"silence#{SHOP}"]["until"] == pytest.approx(time.time() + 120, abs=5)
 
 
 def test_a_silence_between_queue_and_commit_leaves_the_page_in_the_feed(shop: Shop) -> None:
@@ -643,14 +521,6 @@ def test_no_log_and_no_message_has_a_handle_or_an_event_s_id(
 
 
 # ---- Whose feeds
-
-
-def test_the_accounts_are_those_with_credentials() -> None:
-    assert accounts_served({"other": {}, "luxstore": {}}) == ["luxstore", "other"]
-
-
-def test_where_accounts_are_set_the_others_are_left_out() -> None:
-    assert accounts_served({"other": {}, "luxstore": {}}, frozenset({"luxstore", "third"})) == ["luxstore"]
 
 
 @pytest.mark.parametrize("name", ["", "Luxstore", "lux.store", "a/b", "-a", "x" * 64, "evil.example/", "lux store"])

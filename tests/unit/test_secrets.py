@@ -15,7 +15,18 @@ from tests.fakes import REFUSED, UNREACHABLE, FakeSecretsManager, Trouble
 
 ARN = "arn:hook"
 MINUTE, HOUR = 60.0, 3600.0
-BOTH_TROUBLES = pytest.mark.parametrize("trouble", [REFUSED, UNREACHABLE], ids=["refused", "unreachable"])
+BROKEN: dict[str, Trouble | str | None] = {
+    "refused": REFUSED,
+    "unreachable": UNREACHABLE,
+    "nothing": "",
+    "no-json": "current=new",
+    "a-list": '["new"]',
+    "a-text": '"new"',
+    "null": "null",
+    "deep": "[" * 60_000,
+    "binary": None,
+}
+"""What Secrets Manager may do instead of giving a good secret: fail, or give what somebody broke."""
 
 
 @dataclass
@@ -39,6 +50,15 @@ class Given:
     def put(self, value: object) -> None:
         self.manager.put(ARN, value)
 
+    def spoil(self, how: str) -> None:
+        match BROKEN[how]:
+            case None:
+                del self.manager.secrets[ARN]
+            case str(garbage):
+                self.manager.secrets[ARN] = garbage
+            case trouble:
+                self.manager.trouble = trouble
+
 
 @pytest.fixture
 def given() -> Given:
@@ -57,16 +77,16 @@ def read(given: Given) -> Given:
 # ---- While Secrets Manager answers
 
 
-def test_the_secret_is_read_when_it_is_first_needed(given: Given) -> None:
+def test_the_secret_is_read_when_it_is_first_needed_and_again_after_five_minutes(given: Given) -> None:
     assert given.manager.reads == 0
     assert given.secret.value() == {"current": "old"}
+    given.put({"current": "new"})
+    given.clock.now += 5 * MINUTE - 1
+    assert given.secret.value() == {"current": "old"}
+    assert given.manager.reads == 1
+    given.clock.now += 1
 
-
-def test_the_secret_is_not_read_again_within_five_minutes(read: Given) -> None:
-    read.clock.now += 5 * MINUTE - 1
-    read.secret.value()
-
-    assert read.manager.reads == 1
+    assert given.secret.value() == {"current": "new"}
 
 
 def test_checks_that_begin_side_by_side_read_it_once(given: Given) -> None:
@@ -111,47 +131,37 @@ def yield_to_others() -> None:
         os.sched_yield()
 
 
-def test_a_change_is_taken_up_after_five_minutes(read: Given) -> None:
-    read.put({"current": "new"})
-    read.clock.now += 5 * MINUTE
-
-    assert read.secret.value() == {"current": "new"}
-
-
 # ---- While it does not
 
 
-@BOTH_TROUBLES
-def test_with_nothing_ever_read_there_is_no_secret(given: Given, trouble: Trouble) -> None:
-    given.manager.trouble = trouble
+@pytest.mark.parametrize("how", BROKEN)
+def test_with_nothing_ever_read_there_is_no_secret(given: Given, how: str) -> None:
+    given.spoil(how)
 
     with pytest.raises(RetryLater):
         given.secret.value()
 
 
-@BOTH_TROUBLES
-def test_the_last_good_secret_serves_for_an_hour(read: Given, trouble: Trouble) -> None:
-    read.manager.trouble = trouble
-    read.clock.now += HOUR - 1
-
-    assert read.secret.value() == {"current": "old"}
-
-
-@BOTH_TROUBLES
-def test_the_last_good_secret_serves_no_longer_than_an_hour(read: Given, trouble: Trouble) -> None:
-    read.manager.trouble = trouble
-    read.clock.now += HOUR
+@pytest.mark.parametrize("how", BROKEN)
+def test_the_last_good_secret_serves_for_an_hour_and_no_longer(read: Given, how: str) -> None:
+    read.spoil(how)
+    for seconds in (5 * MINUTE, HOUR - 5 * MINUTE - 1):
+        read.clock.now += seconds
+        assert read.secret.value() == {"current": "old"}
+    read.clock.now += 1
 
     with pytest.raises(RetryLater):
         read.secret.value()
-
-
-def test_a_secret_of_an_hour_ago_does_not_serve_the_one_who_asks_again_either(read: Given) -> None:
-    read.manager.trouble = UNREACHABLE
-    read.clock.now += HOUR
-
     with pytest.raises(RetryLater):
         read.secret.value_read_again()
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_who_passes_the_secret_on_never_gets_the_kept_one(read: Given, how: str) -> None:
+    read.spoil(how)
+
+    with pytest.raises(RetryLater):
+        read.secret.value_now()
 
 
 def test_a_stale_secret_is_tried_at_most_every_thirty_seconds(read: Given) -> None:
@@ -186,19 +196,14 @@ def test_when_no_secret_serves_any_more_each_call_tries_again(read: Given) -> No
 # ---- Asking again, when the kept one did not serve
 
 
-def test_asking_again_reads_the_secret_as_it_is_now(read: Given) -> None:
+@pytest.mark.parametrize(("seconds", "current", "reads"), [(29, "old", 1), (30, "new", 2)])
+def test_asking_again_reads_the_secret_as_it_is_now_but_not_within_thirty_seconds(
+    read: Given, seconds: int, current: str, reads: int
+) -> None:
     read.put({"current": "new"})
-    read.clock.now += 30
+    read.clock.now += seconds
 
-    assert read.secret.value_read_again() == {"current": "new"}
-
-
-def test_asking_again_within_thirty_seconds_gives_the_kept_one(read: Given) -> None:
-    read.put({"current": "new"})
-    read.clock.now += 29
-
-    assert read.secret.value_read_again() == {"current": "old"}
-    assert read.manager.reads == 1
+    assert (read.secret.value_read_again(), read.manager.reads) == ({"current": current}, reads)
 
 
 def test_asking_again_in_vain_gives_the_kept_one(read: Given) -> None:
@@ -217,68 +222,6 @@ def test_who_passes_the_secret_on_gets_it_as_it_is_now(read: Given) -> None:
     assert read.secret.value_now() == {"current": "new"}
 
 
-@BOTH_TROUBLES
-def test_who_passes_the_secret_on_never_gets_the_kept_one(read: Given, trouble: Trouble) -> None:
-    read.manager.trouble = trouble
-
-    with pytest.raises(RetryLater):
-        read.secret.value_now()
-
-
-# ---- A secret that somebody broke
-
-GARBAGE = {
-    "nothing": "",
-    "no-json": "current=new",
-    "a-list": '["new"]',
-    "a-text": '"new"',
-    "null": "null",
-    "deep": "[" * 60_000,
-}
-ALL_GARBAGE = pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE.keys())
-
-
-@ALL_GARBAGE
-def test_garbage_keeps_the_last_good_secret(read: Given, garbage: str) -> None:
-    read.manager.secrets[ARN] = garbage
-    read.clock.now += 5 * MINUTE
-
-    assert read.secret.value() == {"current": "old"}
-
-
-def test_a_binary_secret_keeps_the_last_good_one(read: Given) -> None:
-    del read.manager.secrets[ARN]
-    read.clock.now += 5 * MINUTE
-
-    assert read.secret.value() == {"current": "old"}
-
-
-@ALL_GARBAGE
-def test_garbage_is_not_passed_on_nor_is_what_was_kept_before(read: Given, garbage: str) -> None:
-    read.manager.secrets[ARN] = garbage
-
-    with pytest.raises(RetryLater):
-        read.secret.value_now()
-
-
-@ALL_GARBAGE
-def test_garbage_from_the_beginning_is_no_secret(given: Given, garbage: str) -> None:
-    given.manager.secrets[ARN] = garbage
-
-    with pytest.raises(RetryLater):
-        given.secret.value()
-
-
-def test_garbage_does_not_prolong_the_hour_of_the_last_good_secret(read: Given) -> None:
-    read.manager.secrets[ARN] = "garbage"
-    read.clock.now += HOUR - 1
-    read.secret.value()
-    read.clock.now += 1
-
-    with pytest.raises(RetryLater):
-        read.secret.value()
-
-
 def test_no_error_tells_what_the_secret_holds(given: Given) -> None:
     given.manager.secrets[ARN] = '{"current": "hush-hush"'
 
@@ -291,22 +234,23 @@ def test_no_error_tells_what_the_secret_holds(given: Given) -> None:
 # ---- What a hook call may carry
 
 
-def test_the_current_and_the_previous_secret_are_accepted() -> None:
-    assert hook_secrets({"current": "new", "previous": "old"}) == [b"new", b"old"]
+@pytest.mark.parametrize(
+    ("secret", "accepted"),
+    [
+        ({"current": "new", "previous": "old"}, [b"new", b"old"]),
+        ({"secret": "s"}, []),
+        ({"current": "ção", "previous": "\ud800"}, ["ção".encode(), b"\xed\xa0\x80"]),
+    ],
+    ids=["both", "neither", "beyond-ascii"],
+)
+def test_the_current_and_the_previous_secret_are_accepted(secret: dict[str, Any], accepted: list[bytes]) -> None:
+    assert hook_secrets(secret) == accepted
 
 
 @pytest.mark.parametrize("empty", ["", " ", "\t\n", None, 0, False, [], {}], ids=repr)
 @pytest.mark.parametrize("name", ["current", "previous"])
 def test_an_empty_secret_is_never_accepted(name: str, empty: object) -> None:
     assert hook_secrets({"current": "s", "previous": "s", name: empty}) == [b"s"]
-
-
-def test_a_secret_with_neither_accepts_nothing() -> None:
-    assert hook_secrets({"secret": "s"}) == []
-
-
-def test_a_secret_beyond_ascii_is_compared_as_utf_8() -> None:
-    assert hook_secrets({"current": "ção", "previous": "\ud800"}) == ["ção".encode(), b"\xed\xa0\x80"]
 
 
 # ---- An account's credentials at VTEX

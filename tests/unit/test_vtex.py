@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -103,12 +103,6 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 # ---- An order
 
 
-def test_an_order_is_read(client: Vtex) -> None:
-    order = client.read_order(REF, TIME_ENOUGH)
-
-    assert (order.order_id, order.status, order.affiliate_id) == ("VVJ-975102-01", "invoiced", "VVJ")
-
-
 def test_an_account_s_order_is_asked_of_that_account_with_its_own_credentials() -> None:
     with VtexSimulator(port=0, credentials=("vtexappkey-other", "OTHER")) as simulator:
         simulator.put_order(an_order(OrderRef("other", "VVJ-1-01")))
@@ -144,11 +138,10 @@ def test_an_order_id_cannot_leave_its_place_in_the_path(client: Vtex, simulator:
 
 
 def test_a_packed_answer_is_read() -> None:
-    client = a_client_that_is_answered(
-        status_code=200,
-        headers={"content-type": "application/json", "content-encoding": "gzip"},
-        content=gzip.compress(json.dumps(an_order()).encode()),
-    )
+    packed = {"content-type": "application/json", "content-encoding": "gzip"}
+    content = gzip.compress(json.dumps(an_order()).encode())
+
+    client = a_client_that_is_answered(status_code=200, headers=packed, content=content)
 
     assert client.read_order(REF, TIME_ENOUGH).order_id == "VVJ-975102-01"
 
@@ -185,22 +178,22 @@ def named(faults: dict[str, Fault]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("fault", faults.values(), ids=faults.keys())
 
 
+def refused_once(client: Vtex, simulator: VtexSimulator, **fault: Any) -> RateLimited:
+    """Let VTEX ask for a back-off once."""
+    simulator.fail(Fault("status", **{"status": 429, "times": 1} | fault))
+    with pytest.raises(RateLimited) as caught:
+        client.read_order(REF, TIME_ENOUGH)
+    return caught.value
+
+
 @named(BAD_ANSWERS)
 def test_a_bad_answer_is_tried_again_later(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
-    simulator.fail(fault)
+    simulator.fail(replace(fault, times=1))
 
     with pytest.raises(RetryLater) as caught:
         client.read_order(REF, TIME_ENOUGH)
 
     assert type(caught.value) is RetryLater
-
-
-@named(BAD_ANSWERS)
-def test_after_a_bad_answer_the_next_one_is_good(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
-    simulator.fail(Fault(fault.kind, status=fault.status, times=1))
-    with pytest.raises(RetryLater):
-        client.read_order(REF, TIME_ENOUGH)
-
     assert client.read_order(REF, TIME_ENOUGH).order_id == REF.order_id
 
 
@@ -222,21 +215,23 @@ def test_vtex_out_of_reach_is_tried_again_later() -> None:
         a_client(url).read_order(REF, TIME_ENOUGH)
 
 
+AS_JSON = {"content-type": "application/json"}
+PACKED = AS_JSON | {"content-encoding": "gzip"}
+
+
 @pytest.mark.parametrize(
     ("headers", "content"),
     [
-        pytest.param({"content-type": "application/json"}, b"", id="nothing"),
-        pytest.param({"content-type": "application/json"}, b"null", id="null"),
-        pytest.param({"content-type": "application/json"}, b'["VVJ-975102-01"]', id="list"),
-        pytest.param({"content-type": "application/json"}, b'{"orderId": "VVJ-975102-01\xff"}', id="no-utf-8"),
-        pytest.param({"content-type": "application/json"}, b"[" * 100_000, id="deep"),
+        pytest.param(AS_JSON, b"", id="nothing"),
+        pytest.param(AS_JSON, b"null", id="null"),
+        pytest.param(AS_JSON, b'["VVJ-975102-01"]', id="list"),
+        pytest.param(AS_JSON, b'{"orderId": "VVJ-975102-01\xff"}', id="no-utf-8"),
+        pytest.param(AS_JSON, b"[" * 100_000, id="deep"),
         pytest.param({"content-type": "text/html"}, json.dumps(an_order()).encode(), id="json-said-to-be-html"),
         pytest.param({}, json.dumps(an_order()).encode(), id="json-not-said-to-be"),
-        pytest.param({"content-type": "application/json", "content-encoding": "gzip"}, b"not gzip", id="badly-packed"),
+        pytest.param(PACKED, b"not gzip", id="badly-packed"),
         pytest.param(
-            {"content-type": "application/json", "content-encoding": "gzip"},
-            gzip.compress(json.dumps(an_order(padding="x" * 5_000_000)).encode()),
-            id="over-5-mb-when-unpacked",
+            PACKED, gzip.compress(json.dumps(an_order(padding="x" * 5_000_000)).encode()), id="over-5-mb-when-unpacked"
         ),
     ],
 )
@@ -259,11 +254,9 @@ def test_an_order_that_vtex_does_not_know_is_not_found(client: Vtex) -> None:
 
 
 @named(REFUSING)
-def test_refused_credentials_are_told_as_such(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
-    simulator.fail(fault)
-
+def test_refused_credentials_are_told_as_such_whatever_the_route(fault: Fault) -> None:
     with pytest.raises(CredentialsRefused, match=f"VTEX answered {fault.status}"):
-        client.read_order(REF, TIME_ENOUGH)
+        called("POST", answer={"status_code": fault.status})
 
 
 def test_without_credentials_nothing_is_sent(client: Vtex, simulator: VtexSimulator) -> None:
@@ -312,40 +305,31 @@ def test_no_proxy_of_the_environment_gets_to_see_the_credentials(
 # ---- Other calls
 
 
-def a_recording_client(asked: list[httpx.Request]) -> Vtex:
-    def respond(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return httpx.Response(200, json={})
-
-    return a_client("http://localhost", transport=httpx.MockTransport(respond))
+def called(method: str, *, answer: dict[str, Any], **call: Any) -> vtex.Answer:
+    client = a_client_that_is_answered(**answer)
+    return client.call("luxstore", method, "/api/x", time_left=TIME_ENOUGH, **call)
 
 
 def test_a_call_carries_what_it_was_given_and_the_account_s_credentials() -> None:
     asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json=[1, {"a": None}])
+
+    client = a_client("http://localhost", transport=httpx.MockTransport(answer))
     query = {"maxlot": "10", "f": "a:[b TO c]&d"}
+    document = client.call("luxstore", "POST", "/api/x", query=query, body={"é": 1}, time_left=TIME_ENOUGH)
+    client.call("luxstore", "DELETE", "/api/x", time_left=TIME_ENOUGH)
 
-    a_recording_client(asked).call("luxstore", "POST", "/api/x", query=query, body={"é": 1}, time_left=TIME_ENOUGH)
-
-    (request,) = asked
+    request, without_a_body = asked
+    assert document == vtex.Answer(200, [1, {"a": None}])
     assert (request.method, request.url.path) == ("POST", "/luxstore/api/x")
     assert request.url.query == b"maxlot=10&f=a%3A%5Bb%20TO%20c%5D%26d"
     assert json.loads(request.content) == {"é": 1}
     assert request.headers["content-type"] == "application/json"
     assert (request.headers["x-vtex-api-appkey"], request.headers["x-vtex-api-apptoken"]) == (APP_KEY, APP_TOKEN)
-
-
-def test_a_call_without_a_body_says_nothing_of_one() -> None:
-    asked: list[httpx.Request] = []
-
-    a_recording_client(asked).call("luxstore", "DELETE", "/api/x", time_left=TIME_ENOUGH)
-
-    assert (asked[0].content, "content-type" in asked[0].headers) == (b"", False)
-
-
-def test_a_call_gives_the_document() -> None:
-    answer = a_client_that_is_answered(status_code=200, json=[1, {"a": None}])
-
-    assert answer.call("luxstore", "GET", "/api/x", time_left=TIME_ENOUGH) == vtex.Answer(200, [1, {"a": None}])
+    assert (without_a_body.content, "content-type" in without_a_body.headers) == (b"", False)
 
 
 def test_a_document_shows_in_no_text() -> None:
@@ -354,57 +338,42 @@ def test_a_document_shows_in_no_text() -> None:
 
 @pytest.mark.parametrize("status", [400, 404, 409])
 def test_a_status_that_means_something_to_the_caller_is_told(status: int) -> None:
-    client = a_client_that_is_answered(status_code=status, html="<title>no</title>")
+    answer = {"status_code": status, "html": "<title>no</title>"}
 
-    assert client.call("luxstore", "POST", "/api/x", time_left=TIME_ENOUGH, expects={status}) == vtex.Answer(status)
+    assert called("POST", answer=answer, expects={status}) == vtex.Answer(status)
 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 409, 500])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_status_that_means_nothing_to_the_caller_is_tried_again_later(method: str, status: int) -> None:
     with pytest.raises(RetryLater, match=f"VTEX answered {status}") as caught:
-        a_client_that_is_answered(status_code=status).call("luxstore", method, "/api/x", time_left=TIME_ENOUGH)
+        called(method, answer={"status_code": status})
 
     assert type(caught.value) is RetryLater
 
 
+CUT = {"status_code": 200, "content": b"{cut", "headers": AS_JSON}
+
+
 @pytest.mark.parametrize(
     "answer",
-    [
-        {"status_code": 204},
-        {"status_code": 200},
-        {"status_code": 201, "text": "done"},
-        {"status_code": 200, "content": b"{cut", "headers": {"content-type": "application/json"}},
-    ],
+    [{"status_code": 204}, {"status_code": 200}, {"status_code": 201, "text": "done"}, CUT],
     ids=["nothing", "empty", "a-text", "cut-json"],
 )
 def test_what_is_written_may_be_answered_with_anything_but_a_page(answer: dict[str, Any]) -> None:
-    client = a_client_that_is_answered(**answer)
-
-    assert client.call("luxstore", "POST", "/api/x", time_left=TIME_ENOUGH).document is None
+    assert called("POST", answer=answer).document is None
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_page_is_no_answer(method: str) -> None:
-    client = a_client_that_is_answered(status_code=200, html="<title>Login</title>")
-
     with pytest.raises(RetryLater, match="perhaps its login page"):
-        client.call("luxstore", method, "/api/x", time_left=TIME_ENOUGH)
+        called(method, answer={"status_code": 200, "html": "<title>Login</title>"})
 
 
-def test_cut_json_is_no_empty_document() -> None:
-    headers = {"content-type": "application/json"}
-
+def test_cut_json_is_no_empty_document_and_an_empty_body_said_to_be_json_is() -> None:
+    assert called("GET", answer=CUT | {"content": b""}) == vtex.Answer(200, None)
     with pytest.raises(RetryLater, match="perhaps cut"):
-        a_client_that_is_answered(status_code=200, content=b'{"hook": {', headers=headers).call(
-            "luxstore", "GET", "/api/x", time_left=TIME_ENOUGH
-        )
-
-
-def test_an_empty_body_said_to_be_json_is_an_empty_document() -> None:
-    client = a_client_that_is_answered(status_code=200, headers={"content-type": "application/json"})
-
-    assert client.call("luxstore", "GET", "/api/x", time_left=TIME_ENOUGH) == vtex.Answer(200, None)
+        called("GET", answer=CUT)
 
 
 @named(SILENCING)
@@ -420,47 +389,30 @@ def test_a_silence_met_by_one_route_is_kept_by_all(client: Vtex, simulator: Vtex
     assert len(simulator.calls()) == 1
 
 
-@named(REFUSING)
-def test_refused_credentials_are_told_whatever_the_route(fault: Fault) -> None:
-    with pytest.raises(CredentialsRefused, match=f"VTEX answered {fault.status}"):
-        a_client_that_is_answered(status_code=fault.status).call("luxstore", "POST", "/api/x", time_left=TIME_ENOUGH)
-
-
 # ---- Silence
 
 
 @named(SILENCING)
-def test_vtex_can_ask_for_silence(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
-    simulator.fail(Fault("status", status=fault.status, retry_after=120))
-
-    with pytest.raises(RateLimited) as caught:
-        client.read_order(REF, TIME_ENOUGH)
-
-    assert caught.value.wait == 120
-
-
-@named(SILENCING)
-@pytest.mark.parametrize("garbage", [None, "", "soon", "-1", "1.5", "٣", "Wed, 99 Foo 2026"], ids=ascii)
-def test_silence_of_no_stated_length_lasts_as_usual(fault: Fault, garbage: str | None) -> None:
-    headers = {} if garbage is None else {"retry-after": garbage.encode()}
-
-    with pytest.raises(RateLimited) as caught:
-        a_client_that_is_answered(status_code=fault.status, headers=headers).read_order(REF, TIME_ENOUGH)
-
-    assert caught.value.wait == USUAL_SILENCE
-
-
-@named(SILENCING)
 @pytest.mark.parametrize(
-    ("date", "wait"), [("Tue, 03 Mar 2026 14:54:00 GMT", 0), ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_WAIT)]
+    ("header", "wait"),
+    [
+        ("120", 120),
+        ("Tue, 03 Mar 2026 14:54:00 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_WAIT),
+        (None, USUAL_SILENCE),
+        ("", USUAL_SILENCE),
+        ("soon", USUAL_SILENCE),
+        ("٣", USUAL_SILENCE),
+    ],
+    ids=ascii,
 )
-def test_silence_can_be_asked_until_a_date(
-    client: Vtex, simulator: VtexSimulator, fault: Fault, date: str, wait: float
+def test_vtex_can_ask_for_silence_for_a_time_until_a_date_or_as_long_as_usual(
+    fault: Fault, header: str | None, wait: float
 ) -> None:
-    simulator.fail(Fault("status", status=fault.status, retry_after=date))
+    headers = {} if header is None else {"retry-after": header.encode()}
 
     with pytest.raises(RateLimited) as caught:
-        client.read_order(REF, TIME_ENOUGH)
+        called("GET", answer={"status_code": fault.status, "headers": headers})
 
     assert caught.value.wait == wait
 
@@ -469,9 +421,7 @@ def test_silence_can_be_asked_until_a_date(
 def test_nothing_of_the_account_is_read_until_the_silence_is_over(
     client: Vtex, simulator: VtexSimulator, watch: Watch, fault: Fault
 ) -> None:
-    simulator.fail(Fault("status", status=fault.status, retry_after=120, times=1))
-    with pytest.raises(RateLimited):
-        client.read_order(REF, TIME_ENOUGH)
+    refused_once(client, simulator, status=fault.status, retry_after=120)
     watch.now += 119
 
     with pytest.raises(RateLimited, match="a while ago") as caught:
@@ -479,23 +429,12 @@ def test_nothing_of_the_account_is_read_until_the_silence_is_over(
 
     assert caught.value.wait == pytest.approx(1)
     assert len(simulator.calls()) == 1
-
-
-def test_the_account_is_read_again_when_the_silence_is_over(
-    client: Vtex, simulator: VtexSimulator, watch: Watch
-) -> None:
-    simulator.fail(Fault("status", status=429, retry_after=120, times=1))
-    with pytest.raises(RateLimited):
-        client.read_order(REF, TIME_ENOUGH)
-    watch.now += 120
-
+    watch.now += 1
     assert client.read_order(REF, TIME_ENOUGH).order_id == REF.order_id
 
 
 def test_other_accounts_go_on_in_an_account_s_silence(client: Vtex, simulator: VtexSimulator) -> None:
-    simulator.fail(Fault("status", status=429, account="luxstore"))
-    with pytest.raises(RateLimited):
-        client.read_order(REF, TIME_ENOUGH)
+    refused_once(client, simulator)
 
     assert client.read_order(OrderRef("other", "VVJ-1-01"), TIME_ENOUGH).order_id == "VVJ-1-01"
 
@@ -522,13 +461,15 @@ def test_a_silence_that_began_while_it_waited_for_its_turn_is_kept(simulator: Vt
     assert simulator.calls() == []
 
 
-def test_a_silence_that_another_environment_met_is_kept(client: Vtex, simulator: VtexSimulator) -> None:
+def test_a_silence_that_another_environment_met_is_kept_and_not_shared_again(
+    client: Vtex, simulator: VtexSimulator
+) -> None:
     client.back_off("luxstore", until=time.time() + 60)
 
     with pytest.raises(RateLimited):
         client.read_order(REF, TIME_ENOUGH)
 
-    assert simulator.calls() == []
+    assert (simulator.calls(), client.take_new_backoffs()) == ([], {})
 
 
 def test_a_shorter_silence_does_not_end_a_longer_one(client: Vtex, watch: Watch) -> None:
@@ -541,19 +482,9 @@ def test_a_shorter_silence_does_not_end_a_longer_one(client: Vtex, watch: Watch)
 
 
 def test_a_new_silence_is_to_be_shared_once(client: Vtex, simulator: VtexSimulator, watch: Watch) -> None:
-    simulator.fail(Fault("status", status=429, retry_after=120))
-    with pytest.raises(RateLimited):
-        client.read_order(REF, TIME_ENOUGH)
+    refused_once(client, simulator, retry_after=120)
 
     assert client.take_new_backoffs() == {"luxstore": watch.now + 120}
-    assert client.take_new_backoffs() == {}
-
-
-def test_a_silence_that_another_environment_met_is_not_shared_again(client: Vtex) -> None:
-    client.back_off("luxstore", until=time.time() + 60)
-    with pytest.raises(RateLimited):
-        client.read_order(REF, TIME_ENOUGH)
-
     assert client.take_new_backoffs() == {}
 
 
@@ -581,10 +512,7 @@ def test_retry_after_is_seconds_or_a_date_and_no_longer_than_sqs_can_wait(header
     assert retry_after(header, NOW) == seconds
 
 
-@pytest.mark.parametrize(
-    "header",
-    [None, "", " ", "soon", "-1", "1.5", "1e3", "²", "٣", "Tue, 03 Mar 99999999999 14:55:30 GMT", "2026-03-03"],
-)
+@pytest.mark.parametrize("header", [None, " ", "-1", "1.5", "1e3", "²", "2026-03-03"])
 def test_retry_after_of_another_shape_says_nothing(header: str | None) -> None:
     assert retry_after(header, NOW) is None
 
@@ -644,19 +572,17 @@ def test_no_request_is_made_when_the_credentials_took_all_the_time(simulator: Vt
 # ---- Pace
 
 
-def test_ten_requests_may_go_at_once(watch: Watch) -> None:
-    limiter = RateLimiter(60)
-
+def a_limiter_after_ten(per_minute: int = 60) -> RateLimiter:
+    """Return one of which as many turns were taken as may be at once."""
+    limiter = RateLimiter(per_minute)
     for _ in range(10):
         limiter.acquire(0)
+    return limiter
 
+
+def test_ten_requests_may_go_at_once_and_the_next_one_waits_for_its_turn(watch: Watch) -> None:
+    limiter = a_limiter_after_ten()
     assert watch.slept == []
-
-
-def test_the_next_one_waits_for_its_turn(watch: Watch) -> None:
-    limiter = RateLimiter(60)
-    for _ in range(10):
-        limiter.acquire(0)
 
     limiter.acquire(2)
 
@@ -664,21 +590,15 @@ def test_the_next_one_waits_for_its_turn(watch: Watch) -> None:
 
 
 def test_a_turn_that_does_not_come_within_the_patience_is_not_waited_for(watch: Watch) -> None:
-    limiter = RateLimiter(60)
-    for _ in range(10):
-        limiter.acquire(0)
-
     with pytest.raises(OutOfTime) as caught:
-        limiter.acquire(0.9)
+        a_limiter_after_ten().acquire(0.9)
 
     assert caught.value.wait == pytest.approx(1)
     assert watch.slept == []
 
 
 def test_patience_ends_even_when_others_take_the_turn_again_and_again(watch: Watch) -> None:
-    limiter = RateLimiter(60)
-    for _ in range(10):
-        limiter.acquire(0)
+    limiter = a_limiter_after_ten()
     watch.meanwhile = lambda: limiter.acquire(0) if len(watch.slept) < 9 else None
 
     with pytest.raises(OutOfTime):
@@ -692,12 +612,8 @@ def test_with_no_time_to_wait_a_free_turn_is_taken() -> None:
 
 
 def test_a_request_whose_turn_does_not_come_in_time_is_not_made(simulator: VtexSimulator) -> None:
-    limiter = RateLimiter(1)
-    for _ in range(10):
-        limiter.acquire(0)
-
     with pytest.raises(OutOfTime):
-        a_client(simulator.url, limiter=limiter).read_order(REF, TIME_ENOUGH)
+        a_client(simulator.url, limiter=a_limiter_after_ten(1)).read_order(REF, TIME_ENOUGH)
 
     assert simulator.calls() == []
 
