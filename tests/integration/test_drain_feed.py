@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,19 +13,23 @@ import pytest
 from moto import mock_aws
 
 from invoicekey.runtime.errors import RetryLater
-from invoicekey.runtime.settings import SettingsError
 from local.vtex_simulator import Fault, VtexSimulator
-from tests.fakes_visits import OTHER, SHOP, app_key, headers, import_afresh
+from tests.entries import (
+    BUT_FOR_LOCAL_SERVERS,
+    assert_that_it_does_not_start_without,
+    at_home,
+    credentials_secret,
+    make_plain_ledger_table,
+    received,
+    run,
+    start,
+    start_again,
+)
+from tests.fakes_visits import OTHER, SHOP, app_key, headers
 from tests.figures import hear_the_log, lines_of_figures
 
-ENTRY = Path(__file__).parents[2] / "functions/drain_feed/drain_feed.py"
+FUNCTION = "drain_feed"
 FEED_CONFIG = {"filter": {"type": "FromWorkflow", "status": ["invoiced"]}, "queue": {}}
-LOCAL: Any = {"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1.*"]}}}
-
-
-class Context:
-    def get_remaining_time_in_millis(self) -> int:
-        return 60_000
 
 
 @dataclass
@@ -39,56 +42,41 @@ class Stack:
     entry: ModuleType
 
     def run(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self.entry.handler({}, Context())
-        parsed: dict[str, Any] = json.loads(json.dumps(answer))
-        return parsed
+        return run(self.entry)
 
     def messages(self) -> list[Any]:
-        answer = boto3.client("sqs").receive_message(
-            QueueUrl=self.queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"], VisibilityTimeout=0
-        )
-        return list(answer.get("Messages", []))
+        return received(self.queue_url, visible_again_after=0)
 
     def left(self, account: str = SHOP) -> int:
         return len(self.vtex.feeds[app_key(account)].uncommitted())
 
     def put_credentials(self, *accounts: str) -> None:
-        secret = {a: {"app_key": app_key(a), "app_token": f"HUSH-{a}"} for a in accounts}
-        boto3.client("secretsmanager").put_secret_value(SecretId=self.secret_arn, SecretString=json.dumps(secret))
+        secret = credentials_secret(*accounts)
+        boto3.client("secretsmanager").put_secret_value(SecretId=self.secret_arn, SecretString=secret)
 
 
 @pytest.fixture
 def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with mock_aws(config=LOCAL), VtexSimulator() as vtex:
-        secret = boto3.client("secretsmanager").create_secret(Name="vtex", SecretString="{}")["ARN"]
+    at_home(monkeypatch)
+    with mock_aws(config=BUT_FOR_LOCAL_SERVERS), VtexSimulator() as vtex:
+        secret = boto3.client("secretsmanager").create_secret(Name="vtex", SecretString=credentials_secret(SHOP))["ARN"]
         queue_url = boto3.client("sqs").create_queue(QueueName="hooks")["QueueUrl"]
-        boto3.client("dynamodb").create_table(
-            TableName="ledger",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-        )
+        make_plain_ledger_table()
         environment = {
             "HOOK_QUEUE_URL": queue_url,
             "HOOK_URL": "https://abc123.execute-api.us-east-1.amazonaws.com/hooks/vtex/orders",
             "LEDGER_TABLE_NAME": "ledger",
-            "RETRY_BASE_SECONDS": "1",
+            "RETRY_BASE_SECONDS": "60",
             "VTEX_ACCOUNTS": "",
             "VTEX_BASE_URL": vtex.url + "/{account}",
             "VTEX_CREDENTIALS_SECRET_ARN": secret,
             "VTEX_REQUESTS_PER_MINUTE": "6000",
             "WATCHED_STATUSES": "invoiced",
         }
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        stack = Stack(vtex, queue_url, secret, import_afresh(ENTRY))
-        stack.put_credentials(SHOP)
         for account in (SHOP, OTHER):
             url = f"{vtex.url}/{account}/api/orders/feed/config"
             httpx.post(url, json=FEED_CONFIG, headers=headers(account)).raise_for_status()
-        yield stack
+        yield Stack(vtex, queue_url, secret, start(FUNCTION, monkeypatch, environment))
 
 
 def without_delay(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +119,6 @@ def test_an_event_waits_so_that_the_hook_comes_first(stack: Stack) -> None:
 
     stack.run()
 
-    assert stack.entry.drain_feed._queue._delay == 1
     assert stack.messages() == []
 
 
@@ -165,9 +152,8 @@ def test_every_account_with_credentials_is_drained(stack: Stack) -> None:
 
 
 def test_where_accounts_are_set_the_others_are_not_asked(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VTEX_ACCOUNTS", OTHER)
     stack.put_credentials(SHOP, OTHER)
-    stack.entry = import_afresh(ENTRY)
+    stack.entry = start(FUNCTION, monkeypatch, {"VTEX_ACCOUNTS": OTHER})
 
     assert stack.run()["ended"] == {OTHER: "empty"}
 
@@ -176,7 +162,7 @@ def test_a_silence_is_kept_by_the_next_environment(stack: Stack) -> None:
     stack.vtex.fail(Fault("status", status=429, retry_after=120, route="feed"))
     stack.run()
     stack.vtex.requests.clear()
-    stack.entry = import_afresh(ENTRY)
+    stack.entry = start_again(FUNCTION)
 
     assert stack.run()["ended"] == {SHOP: "check_rate_limited"}
     assert stack.vtex.calls() == []
@@ -208,13 +194,15 @@ def test_a_run_is_counted_in_one_line_and_tells_no_secret(
         assert secret not in out + caplog.text
 
 
-@pytest.mark.parametrize(
-    "name", ["HOOK_URL", "HOOK_QUEUE_URL", "LEDGER_TABLE_NAME", "WATCHED_STATUSES", "RETRY_BASE_SECONDS"]
-)
 def test_a_wrong_deployment_fails_at_once_and_says_which_variable(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, name: str
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(name)
-
-    with pytest.raises(SettingsError, match=name):
-        import_afresh(ENTRY)
+    assert_that_it_does_not_start_without(
+        monkeypatch,
+        FUNCTION,
+        "HOOK_URL",
+        "HOOK_QUEUE_URL",
+        "LEDGER_TABLE_NAME",
+        "WATCHED_STATUSES",
+        "RETRY_BASE_SECONDS",
+    )

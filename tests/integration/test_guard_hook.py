@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,20 +11,25 @@ import pytest
 from moto import mock_aws
 from moto.sns.models import sns_backends
 
-from invoicekey.runtime.settings import SettingsError
 from local import vtex_simulator
 from local.vtex_simulator import VtexSimulator
-from tests.fakes_visits import OTHER, SHOP, app_key, import_afresh
+from tests.entries import (
+    BUT_FOR_LOCAL_SERVERS,
+    a_listening_queue,
+    assert_that_it_does_not_start_without,
+    at_home,
+    credentials_secret,
+    make_plain_ledger_table,
+    received,
+    run,
+    start,
+    start_again,
+)
+from tests.fakes_visits import OTHER, SHOP, app_key
 from tests.figures import lines_of_figures, metrics_in
 
-ENTRY = Path(__file__).parents[2] / "functions/guard_hook/guard_hook.py"
+FUNCTION = "guard_hook"
 URL = "https://abc123.execute-api.us-east-1.amazonaws.com/hooks/vtex/orders"
-LOCAL: Any = {"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1.*"]}}}
-
-
-class Context:
-    def get_remaining_time_in_millis(self) -> int:
-        return 60_000
 
 
 @dataclass
@@ -40,13 +44,10 @@ class Stack:
     entry: ModuleType
 
     def run(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self.entry.handler({}, Context())
-        parsed: dict[str, Any] = json.loads(json.dumps(answer))
-        return parsed
+        return run(self.entry)
 
     def told(self, topic: str) -> list[Any]:
-        answer = boto3.client("sqs").receive_message(QueueUrl=self.ears[topic], MaxNumberOfMessages=10)
-        return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
+        return [json.loads(message["Body"]) for message in received(self.ears[topic])]
 
     def item(self, key: str) -> dict[str, Any]:
         item = boto3.client("dynamodb").get_item(TableName="ledger", Key={"pk": {"S": key}})["Item"]
@@ -55,26 +56,17 @@ class Stack:
 
 @pytest.fixture
 def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    at_home(monkeypatch)
     monkeypatch.setattr(vtex_simulator, "ping", lambda _: True)
-    with mock_aws(config=LOCAL), VtexSimulator() as vtex:
-        secrets, sns, sqs = boto3.client("secretsmanager"), boto3.client("sns"), boto3.client("sqs")
-        pairs = {a: {"app_key": app_key(a), "app_token": f"HUSH-{a}"} for a in (SHOP, OTHER)}
-        credentials = secrets.create_secret(Name="vtex", SecretString=json.dumps(pairs))["ARN"]
+    with mock_aws(config=BUT_FOR_LOCAL_SERVERS), VtexSimulator() as vtex:
+        secrets, sns = boto3.client("secretsmanager"), boto3.client("sns")
+        credentials = secrets.create_secret(Name="vtex", SecretString=credentials_secret(SHOP, OTHER))["ARN"]
         hook = secrets.create_secret(Name="hook", SecretString='{"current": "HUSH-1", "previous": ""}')["ARN"]
         topics = {name: sns.create_topic(Name=name)["TopicArn"] for name in ("alert", "operations")}
-        ears = {}
-        for name, arn in topics.items():
-            ears[name] = sqs.create_queue(QueueName=name)["QueueUrl"]
-            sns.subscribe(TopicArn=arn, Protocol="sqs", Endpoint=f"arn:aws:sqs:us-east-1:123456789012:{name}")
+        ears = {name: a_listening_queue(name, arn) for name, arn in topics.items()}
+        for arn in topics.values():
             let_listen(arn, 1)
-        boto3.client("dynamodb").create_table(
-            TableName="ledger",
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-        )
+        make_plain_ledger_table()
         environment = {
             "ALERT_LANGUAGE": "pt-BR",
             "ALERT_TOPIC_ARN": topics["alert"],
@@ -89,9 +81,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
             "VTEX_REQUESTS_PER_MINUTE": "6000",
             "WATCHED_STATUSES": "invoiced",
         }
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        yield Stack(vtex, hook, topics, ears, import_afresh(ENTRY))
+        yield Stack(vtex, hook, topics, ears, start(FUNCTION, monkeypatch, environment))
 
 
 def let_listen(topic_arn: str, confirmed: int) -> None:
@@ -122,7 +112,7 @@ def test_a_rotated_secret_is_registered_at_the_next_run(stack: Stack) -> None:
     stack.run()
     rotated = json.dumps({"current": "HUSH-2", "previous": "HUSH-1"})
     boto3.client("secretsmanager").put_secret_value(SecretId=stack.secret_arn, SecretString=rotated)
-    stack.entry = import_afresh(ENTRY)
+    stack.entry = start_again(FUNCTION)
 
     assert stack.run()["accounts"] == {SHOP: ["hook_secret_updated"]}
     assert stack.vtex.hooks[app_key()]["hook"]["headers"] == {"X-Hook-Secret": "HUSH-2"}
@@ -179,11 +169,9 @@ def test_a_run_is_counted_in_one_line(stack: Stack, capsys: pytest.CaptureFixtur
     assert "HUSH" not in out
 
 
-@pytest.mark.parametrize("name", ["HOOK_URL", "HOOK_SECRET_ARN", "OPERATIONS_TOPIC_ARN", "ALERT_LANGUAGE"])
 def test_a_wrong_deployment_fails_at_once_and_says_which_variable(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, name: str
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(name)
-
-    with pytest.raises(SettingsError, match=name):
-        import_afresh(ENTRY)
+    assert_that_it_does_not_start_without(
+        monkeypatch, FUNCTION, "HOOK_URL", "HOOK_SECRET_ARN", "OPERATIONS_TOPIC_ARN", "ALERT_LANGUAGE"
+    )

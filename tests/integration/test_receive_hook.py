@@ -1,11 +1,9 @@
 """The receiver's entry file, with AWS in this process: events of the HTTP API in, messages in the queue out."""
 
 import base64
-import importlib.util
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,11 +11,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from invoicekey.runtime.settings import SettingsError
+from tests.entries import assert_that_it_does_not_start_without, at_home, received, start
 from tests.figures import hear_the_log, lines_of_figures, metrics_in
 
-ENTRY = Path(__file__).parents[2] / "functions/receive_hook/receive_hook.py"
-REGION = "us-east-1"
+FUNCTION = "receive_hook"
 NOTIFICATION = {
     "Domain": "Fulfillment",
     "OrderId": "VVJ-975101-01",
@@ -41,45 +38,29 @@ class Aws:
     secret_arn: str
     entry: ModuleType
 
-    def messages(self) -> list[dict[str, Any]]:
-        answer = self.sqs.receive_message(
-            QueueUrl=self.queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
-        )
-        found: list[dict[str, Any]] = answer.get("Messages", [])
-        return found
+    def messages(self) -> list[Any]:
+        return received(self.queue_url)
 
     def call(self, event: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self.entry.handler(event, None)
         return answer
 
 
-def import_afresh(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    monkeypatch.setenv("VTEX_ACCOUNTS", "luxstore")
-    monkeypatch.setenv("WATCHED_STATUSES", "invoiced")
-
-
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    at_home(monkeypatch)
     with mock_aws():
         sqs, secrets = boto3.client("sqs"), boto3.client("secretsmanager")
         queue_url = sqs.create_queue(QueueName="hook")["QueueUrl"]
         stored = json.dumps({"current": "s3cret", "previous": ""})
         secret_arn = secrets.create_secret(Name="hook", SecretString=stored)["ARN"]
-        monkeypatch.setenv("HOOK_QUEUE_URL", queue_url)
-        monkeypatch.setenv("HOOK_SECRET_ARN", secret_arn)
-        yield Aws(sqs, secrets, queue_url, secret_arn, import_afresh(ENTRY))
+        environment = {
+            "HOOK_QUEUE_URL": queue_url,
+            "HOOK_SECRET_ARN": secret_arn,
+            "VTEX_ACCOUNTS": "luxstore",
+            "WATCHED_STATUSES": "invoiced",
+        }
+        yield Aws(sqs, secrets, queue_url, secret_arn, start(FUNCTION, monkeypatch, environment))
 
 
 def an_event(body: object = NOTIFICATION, headers: dict[str, str] | None = None) -> dict[str, Any]:
@@ -112,10 +93,6 @@ def test_a_notification_is_in_the_queue_when_vtex_hears_200(aws: Aws, as_sent: A
     assert message["MessageAttributes"]["correlation_id"]["StringValue"] == "JKJaXmPLvHcESHA="
 
 
-def test_an_answer_is_a_status_and_nothing_else(aws: Aws) -> None:
-    assert json.dumps(aws.call(an_event())) == '{"statusCode": 200}'
-
-
 @pytest.mark.parametrize("as_sent", [dict, in_base64], ids=["as-text", "in-base64"])
 def test_a_ping_is_answered_200(aws: Aws, as_sent: Any) -> None:
     assert aws.call(as_sent(an_event({"hookConfig": "ping"}, headers={}))) == {"statusCode": 200}
@@ -143,16 +120,11 @@ def test_a_body_that_is_no_notification_is_answered_400(aws: Aws, changes: dict[
     assert (aws.call(event), aws.messages()) == ({"statusCode": 400}, [])
 
 
-def test_a_large_body_counts_as_large_as_it_is_decoded(aws: Aws) -> None:
-    event = an_event(NOTIFICATION | {"padding": "x" * 60_000})
+@pytest.mark.parametrize(("padding", "status"), [(60_000, 200), (65_536, 413)])
+def test_a_large_body_counts_as_large_as_it_is_decoded(aws: Aws, padding: int, status: int) -> None:
+    event = an_event(NOTIFICATION | {"padding": "x" * padding})
 
-    assert aws.call(in_base64(event)) == {"statusCode": 200}
-
-
-def test_a_body_that_is_too_large_decoded_is_answered_413(aws: Aws) -> None:
-    event = an_event(NOTIFICATION | {"padding": "x" * 65_536})
-
-    assert aws.call(in_base64(event)) == {"statusCode": 413}
+    assert aws.call(in_base64(event)) == {"statusCode": status}
 
 
 def test_json_that_is_said_to_be_base64_is_taken_for_what_it_is(aws: Aws) -> None:
@@ -204,14 +176,10 @@ def test_a_call_that_writes_no_metric_is_counted_in_one_line_too(
     assert metrics_in(out) == []
 
 
-@pytest.mark.parametrize("name", ["HOOK_QUEUE_URL", "HOOK_SECRET_ARN", "WATCHED_STATUSES"])
-def test_a_wrong_deployment_fails_at_once_and_says_which_variable(
-    aws: Aws, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.delenv(name)
-
-    with pytest.raises(SettingsError, match=name):
-        import_afresh(ENTRY)
+def test_a_wrong_deployment_fails_at_once_and_says_which_variable(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_that_it_does_not_start_without(
+        monkeypatch, FUNCTION, "HOOK_QUEUE_URL", "HOOK_SECRET_ARN", "WATCHED_STATUSES"
+    )
 
 
 # ---- Time: VTEX hears 503 before it stops listening

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,12 +15,11 @@ from invoicekey.ledger.entries import Deferral, Entry, Ledger, Report, Shown
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.table import Table
 from invoicekey.rules.notification import OrderRef
-from invoicekey.runtime.settings import SettingsError
 from invoicekey.work.digest import Due, SummaryStates
-from tests.fakes_visits import import_afresh
+from tests.entries import a_listening_queue, assert_that_it_does_not_start_without, at_home, received, run, start
 from tests.ledger_table import NAME, make_ledger_table
 
-ENTRY = Path(__file__).parents[2] / "functions/send_digest/send_digest.py"
+FUNCTION = "send_digest"
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 ENVIRONMENT = {
     "ALERT_LANGUAGE": "pt-BR",
@@ -35,11 +33,6 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME": "invoicekey",
     "VTEX_ACCOUNTS": "",
 }
-
-
-class Context:
-    def get_remaining_time_in_millis(self) -> int:
-        return 60_000
 
 
 @dataclass
@@ -70,28 +63,20 @@ class Stack:
         ledger.note_deferred(entry if entry.version else self.keep(order_id), Deferral(kind, datetime.now(UTC), codes))
 
     def run(self, **event: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self.entry.handler(event, Context())
-        parsed: dict[str, Any] = json.loads(json.dumps(answer))
-        return parsed
+        return run(self.entry, event)
 
     def heard(self) -> list[dict[str, Any]]:
-        answer = boto3.client("sqs").receive_message(QueueUrl=self.ear, MaxNumberOfMessages=10)
-        return [json.loads(message["Body"]) for message in answer.get("Messages", [])]
+        return [json.loads(message["Body"]) for message in received(self.ear)]
 
 
 @pytest.fixture
 def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    at_home(monkeypatch)
     with mock_aws():
         make_ledger_table()
-        sns, sqs = boto3.client("sns"), boto3.client("sqs")
-        topic = sns.create_topic(Name="alerts")["TopicArn"]
-        ear = sqs.create_queue(QueueName="ear")["QueueUrl"]
-        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint="arn:aws:sqs:us-east-1:123456789012:ear")
-        for name, value in {**ENVIRONMENT, "ALERT_TOPIC_ARN": topic}.items():
-            monkeypatch.setenv(name, value)
-        yield Stack(Table(boto3.client("dynamodb"), NAME), topic, ear, import_afresh(ENTRY))
+        topic = boto3.client("sns").create_topic(Name="alerts")["TopicArn"]
+        entry = start(FUNCTION, monkeypatch, {**ENVIRONMENT, "ALERT_TOPIC_ARN": topic})
+        yield Stack(Table(boto3.client("dynamodb"), NAME), topic, a_listening_queue("ear", topic), entry)
 
 
 def attributes(heard: dict[str, Any]) -> dict[str, str]:
@@ -175,10 +160,7 @@ def test_a_topic_that_is_gone_leaves_the_digest_to_the_next_run(
     assert "VVJ-1-01" not in out
 
 
-@pytest.mark.parametrize("name", sorted(ENVIRONMENT.keys() - {"VTEX_ACCOUNTS"}))
 def test_a_wrong_deployment_fails_at_once_and_says_which_variable(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, name: str
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(name)
-    with pytest.raises(SettingsError, match=name):
-        import_afresh(ENTRY)
+    assert_that_it_does_not_start_without(monkeypatch, FUNCTION, *sorted(ENVIRONMENT.keys() - {"VTEX_ACCOUNTS"}))
