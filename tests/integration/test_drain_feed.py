@@ -122,27 +122,6 @@ def test_an_event_waits_so_that_the_hook_comes_first(stack: Stack) -> None:
     assert stack.messages() == []
 
 
-def test_a_page_of_ten_costs_one_read_one_batch_and_one_commit(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    without_delay(stack, monkeypatch)
-    for number in range(10):
-        stack.vtex.put_feed_event(SHOP, f"VVJ-{number}-01")
-    stack.vtex.requests.clear()
-
-    stack.run()
-
-    # Until the guard has noted the feed as ours, each run looks whether it is.
-    assert [call.route for call in stack.vtex.calls()] == ["feed_config", "hook_config", "feed", "commit", "feed"]
-    assert len(stack.messages()) == 10
-
-
-def test_a_queue_that_is_gone_loses_nothing(stack: Stack) -> None:
-    boto3.client("sqs").delete_queue(QueueUrl=stack.queue_url)
-    stack.vtex.put_feed_event(SHOP, "VVJ-1-01")
-
-    assert stack.run()["ended"] == {SHOP: "not_queued"}
-    assert stack.left() == 1
-
-
 def test_every_account_with_credentials_is_drained(stack: Stack) -> None:
     stack.put_credentials(SHOP, OTHER, "No.Account")
     stack.vtex.put_feed_event(OTHER, "VVJ-1-01")

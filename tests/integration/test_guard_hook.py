@@ -23,7 +23,6 @@ from tests.entries import (
     received,
     run,
     start,
-    start_again,
 )
 from tests.fakes_visits import OTHER, SHOP, app_key
 from tests.figures import lines_of_figures, metrics_in
@@ -106,16 +105,6 @@ def test_what_was_done_is_noted_without_a_secret(stack: Stack) -> None:
     assert item["hook_installed"] == {"BOOL": True}
     assert "HUSH" not in json.dumps(item)
     assert stack.item("accounts")["names"] == {"L": [{"S": SHOP}]}
-
-
-def test_a_rotated_secret_is_registered_at_the_next_run(stack: Stack) -> None:
-    stack.run()
-    rotated = json.dumps({"current": "HUSH-2", "previous": "HUSH-1"})
-    boto3.client("secretsmanager").put_secret_value(SecretId=stack.secret_arn, SecretString=rotated)
-    stack.entry = start_again(FUNCTION)
-
-    assert stack.run()["accounts"] == {SHOP: ["hook_secret_updated"]}
-    assert stack.vtex.hooks[app_key()]["hook"]["headers"] == {"X-Hook-Secret": "HUSH-2"}
 
 
 def test_a_hook_at_another_system_stays_and_a_person_is_told_once(stack: Stack) -> None:

@@ -93,16 +93,6 @@ def test_a_notification_is_in_the_queue_when_vtex_hears_200(aws: Aws, as_sent: A
     assert message["MessageAttributes"]["correlation_id"]["StringValue"] == "JKJaXmPLvHcESHA="
 
 
-@pytest.mark.parametrize("as_sent", [dict, in_base64], ids=["as-text", "in-base64"])
-def test_a_ping_is_answered_200(aws: Aws, as_sent: Any) -> None:
-    assert aws.call(as_sent(an_event({"hookConfig": "ping"}, headers={}))) == {"statusCode": 200}
-
-
-@pytest.mark.parametrize("headers", [{}, {"x-hook-secret": "wrong"}], ids=["missing", "wrong"])
-def test_without_the_right_secret_nothing_is_queued(aws: Aws, headers: dict[str, str]) -> None:
-    assert (aws.call(an_event(headers=headers)), aws.messages()) == ({"statusCode": 401}, [])
-
-
 @pytest.mark.parametrize(
     "changes",
     [

@@ -33,6 +33,7 @@ OPEN = "VVJ-9-01"
 """Has an open failure, and so there always is what to remind of."""
 TIMEOUT = LEASE / 2
 MOST_RUNS = 3
+BETWEEN_SENDING_AND_NOTING = {"after publish", "before put_item"}
 ENOUGH_RUNS = 4
 """So many, one after the other with nothing failing, tell and forget whatever is unfinished."""
 MOST_MOMENTS = 38
@@ -64,7 +65,7 @@ class Run:
     is_over: bool = False
     error: BaseException | None = None
     is_unlucky: bool = False
-    """It died, or something that it did took effect without its knowing."""
+    """Something happened to it when it had sent a summary, and not noted that."""
 
     def __post_init__(self) -> None:
         self.began = self.shop.now
@@ -77,7 +78,6 @@ class Run:
     def go_on(self, happening: Callable[[], None] | None = None) -> None:
         """Let it go on to its next moment, or let something happen to it where it stands."""
         self._happening = happening
-        self.is_unlucky |= happening is not None
         self._may_go.release()
         self._stands.acquire()
         if self.is_over:
@@ -91,6 +91,7 @@ class Run:
         self._may_go.acquire()
         happening = self._happening
         if happening and (happening is not repeat or moment.startswith("after")):
+            self.is_unlucky |= moment in BETWEEN_SENDING_AND_NOTING
             happening()
 
     def _run(self) -> None:

@@ -3,14 +3,13 @@
 import json
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
 
 from invoicekey.rules.notification import event_id
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import CredentialsRefused, RateLimited, RetryLater
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.vtex.feed import Feed, FeedEvent, FeedNotConfigured
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes_visits import SHOP, Figures, a_vtex, a_vtex_that_answers, app_key, credentials, headers
@@ -83,32 +82,6 @@ def test_an_answer_that_is_no_list_is_tried_again_later(document: object) -> Non
         a_feed_that_answers(document).read(SHOP, TIME_ENOUGH)
 
 
-@pytest.mark.parametrize(
-    ("kind", "status", "meaning"),
-    [
-        ("login_page", 500, RetryLater),
-        ("login_redirect", 500, RetryLater),
-        ("truncated_json", 500, RetryLater),
-        ("drop", 500, RetryLater),
-        ("status", 500, RetryLater),
-        ("status", 401, CredentialsRefused),
-        ("status", 403, CredentialsRefused),
-        ("status", 429, RateLimited),
-        ("status", 503, RateLimited),
-    ],
-)
-def test_what_is_no_page_is_told_as_what_it_is(
-    feed: Feed, simulator: VtexSimulator, kind: Any, status: int, meaning: type[RetryLater]
-) -> None:
-    simulator.put_feed_event(SHOP, "VVJ-1-01")
-    simulator.fail(Fault(kind, status=status, route="feed"))
-
-    with pytest.raises(RetryLater) as caught:
-        feed.read(SHOP, TIME_ENOUGH)
-
-    assert type(caught.value) is meaning
-
-
 # ---- An event
 
 
@@ -163,23 +136,6 @@ def test_what_is_committed_does_not_come_again(feed: Feed, simulator: VtexSimula
     feed.commit(SHOP, [first.handle], TIME_ENOUGH)
 
     assert [event["orderId"] for event in simulator.feeds[app_key()].uncommitted()] == ["VVJ-2-01"]
-
-
-def a_commit_answered(answer: httpx.Response) -> None:
-    vtex = a_vtex("http://localhost", transport=httpx.MockTransport(lambda _: answer))
-    Feed(vtex).commit(SHOP, ["handle"], TIME_ENOUGH)
-
-
-def test_a_commit_may_be_answered_with_nothing() -> None:
-    a_commit_answered(httpx.Response(204))
-
-
-@pytest.mark.parametrize(
-    "answer", [httpx.Response(200, html="<title>Login</title>"), httpx.Response(302), httpx.Response(404)], ids=str
-)
-def test_a_commit_that_vtex_did_not_take_is_told_so(answer: httpx.Response) -> None:
-    with pytest.raises(RetryLater):
-        a_commit_answered(answer)
 
 
 @pytest.mark.parametrize("fault", [None, Fault("status", status=500, route="commit"), Fault("drop", route="commit")])

@@ -285,12 +285,6 @@ def test_a_secret_that_no_header_can_carry_is_never_registered(guarded: Shop, cu
     assert guarded.hook == a_hook()
 
 
-def test_while_the_secret_cannot_be_read_the_feed_is_guarded_all_the_same(shop: Shop) -> None:
-    shop.manager.trouble = UNREACHABLE
-
-    assert shop.guard() == ["guard_failed", "feed_installed"]
-
-
 # ---- A hook elsewhere
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from invoicekey.runtime.errors import CredentialsRefused, RateLimited, RetryLater
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.vtex.order_list import OrderList, OrderPage, OrderRow
-from local.vtex_simulator import Fault, VtexSimulator
+from local.vtex_simulator import VtexSimulator
 from tests.fakes_visits import SHOP, a_vtex, a_vtex_that_answers
 
 TIME_ENOUGH = 25.0
@@ -130,17 +130,3 @@ def test_a_row_that_names_no_order_is_counted(row: object) -> None:
 def test_an_answer_that_is_no_list_is_tried_again_later(document: object) -> None:
     with pytest.raises(RetryLater, match="without a list"):
         a_list_that_answers(document).page(SHOP, BEGIN, END, 1, TIME_ENOUGH)
-
-
-@pytest.mark.parametrize(
-    ("status", "meaning"), [(400, RetryLater), (403, CredentialsRefused), (429, RateLimited)], ids=str
-)
-def test_what_is_no_list_is_told_as_what_it_is(
-    orders: OrderList, simulator: VtexSimulator, status: int, meaning: type[RetryLater]
-) -> None:
-    simulator.fail(Fault("status", status=status, route="list"))
-
-    with pytest.raises(RetryLater) as caught:
-        orders.page(SHOP, BEGIN, END, 1, TIME_ENOUGH)
-
-    assert type(caught.value) is meaning

@@ -17,6 +17,7 @@ from invoicekey.runtime import telemetry
 from invoicekey.runtime.secrets import CachedSecret
 from invoicekey.runtime.settings import ReceiverSettings
 from invoicekey.work.receive import MOST_BYTES, Receiver
+from tests.dropping import StoppedClock
 from tests.fakes import UNREACHABLE, FakeSecretsManager, FakeSqs
 from tests.vtex_facts import FACTS
 
@@ -33,22 +34,12 @@ def a_notification(**fields: object) -> dict[str, Any]:
 
 
 @dataclass
-class Clock:
-    """A time of day that passes when it is told to."""
-
-    now: float = 1_772_549_641.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@dataclass
 class Hook:
     """The receiver of a shop with one account, and what stands around it."""
 
     sqs: FakeSqs = field(default_factory=FakeSqs)
     manager: FakeSecretsManager = field(default_factory=FakeSecretsManager)
-    clock: Clock = field(default_factory=Clock)
+    clock: StoppedClock = field(default_factory=StoppedClock)
     accounts: frozenset[str] = frozenset({"luxstore"})
 
     def __post_init__(self) -> None:
