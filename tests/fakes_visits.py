@@ -20,6 +20,7 @@ from invoicekey.messages.notices import Notice
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.secrets import Credentials, vtex_credentials
 from invoicekey.vtex.client import RateLimiter, Vtex
+from local.vtex_simulator import VtexSimulator
 
 AS_FAST_AS_IT_GOES = 10**9
 SHOP, OTHER = "luxstore", "other"
@@ -33,6 +34,13 @@ def app_key(account: str = SHOP) -> str:
 def headers(account: str = SHOP) -> dict[str, str]:
     """Return what an account's requests carry."""
     return {"X-VTEX-API-AppKey": app_key(account), "X-VTEX-API-AppToken": f"HUSH-{account}"}
+
+
+def put_feed(simulator: VtexSimulator, config: Mapping[str, Any], account: str = SHOP) -> None:
+    """Configure the feed of an account's appKey, and forget that it was asked for."""
+    url = f"{simulator.url}/{account}/api/orders/feed/config"
+    httpx.post(url, json=config, headers=headers(account)).raise_for_status()
+    simulator.requests.clear()
 
 
 def credentials(account: str) -> Credentials:

@@ -8,7 +8,6 @@ from types import ModuleType
 from typing import Any
 
 import boto3
-import httpx
 import pytest
 from moto import mock_aws
 
@@ -25,7 +24,7 @@ from tests.entries import (
     start,
     start_again,
 )
-from tests.fakes_visits import OTHER, SHOP, app_key, headers
+from tests.fakes_visits import OTHER, SHOP, app_key, put_feed
 from tests.figures import hear_the_log, lines_of_figures
 
 FUNCTION = "drain_feed"
@@ -74,8 +73,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
             "WATCHED_STATUSES": "invoiced",
         }
         for account in (SHOP, OTHER):
-            url = f"{vtex.url}/{account}/api/orders/feed/config"
-            httpx.post(url, json=FEED_CONFIG, headers=headers(account)).raise_for_status()
+            put_feed(vtex, FEED_CONFIG, account)
         yield Stack(vtex, queue_url, secret, start(FUNCTION, monkeypatch, environment))
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import pytest
 
 from invoicekey.ledger.entries import Ledger
@@ -20,7 +19,17 @@ from invoicekey.vtex.subscriptions import Configurations
 from invoicekey.work.drain import Drained, DrainFeed, Ended, OwnFeeds
 from invoicekey.work.rounds import Rounds, SharedBackoff, accounts_served
 from local.vtex_simulator import Fault, VtexSimulator
-from tests.fakes_visits import OTHER, SHOP, Figures, MemoryQueue, MemoryTable, a_vtex, app_key, credentials, headers
+from tests.fakes_visits import (
+    OTHER,
+    SHOP,
+    Figures,
+    MemoryQueue,
+    MemoryTable,
+    a_vtex,
+    app_key,
+    credentials,
+    put_feed,
+)
 
 A_MINUTE = 60.0
 
@@ -47,8 +56,7 @@ class Shop:
         self, account: str = SHOP, status: tuple[str, ...] = ("invoiced", "handling", "unknow"), **more: Any
     ) -> None:
         config = {"filter": {"type": "FromWorkflow", "status": list(status)}, "queue": {}, **more}
-        url = f"{self.simulator.url}/{account}/api/orders/feed/config"
-        httpx.post(url, json=config, headers=headers(account)).raise_for_status()
+        put_feed(self.simulator, config, account)
 
     def drain(self, *accounts: str, seconds_left: Callable[[], float] = lambda: A_MINUTE) -> Drained:
         return self.drainer().run(accounts or (SHOP,), seconds_left)
@@ -224,15 +232,6 @@ def test_a_page_that_is_queued_when_the_time_is_up_comes_again(shop: Shop) -> No
     assert shop.left() == ["VVJ-0-01"]
 
 
-def test_where_the_pace_leaves_no_room_the_rest_waits_for_the_next_run(shop: Shop) -> None:
-    put(shop, 60)
-    shop.vtex = a_vtex(shop.simulator.url, limiter=RateLimiter(1))
-
-    drained = shop.drain()
-
-    assert (drained.committed, len(shop.left()), drained.ended) == (50, 10, {SHOP: Ended.TIME_UP})
-
-
 # ---- Accounts
 
 
@@ -331,7 +330,7 @@ def test_an_account_that_the_pace_left_no_room_for_is_the_first_of_the_next_run(
         put(many, 20, account)
     many.vtex = a_vtex(many.simulator.url, limiter=RateLimiter(1))  # ten calls at once: five pages
 
-    many.drain(*three)
+    assert set(many.drain(*three).ended.values()) == {Ended.TIME_UP}
     many.vtex = a_vtex(many.simulator.url)
     many.drain(*three, seconds_left=with_time_for(1, many))
 
@@ -433,14 +432,6 @@ def test_no_account_is_no_trouble(shop: Shop) -> None:
 
 
 # ---- Silence
-
-
-def test_a_silence_that_others_met_is_kept(two: Shop) -> None:
-    two.table.items[f"silence#{SHOP}"] = {"pk": f"silence#{SHOP}", "until": int(time.time()) + 60}
-
-    drained = two.drain(SHOP, OTHER)
-
-    assert (two.asked(SHOP), drained.ended) == ([], {SHOP: Ended.CHECK_RATE_LIMITED, OTHER: Ended.EMPTY})
 
 
 def test_a_silence_between_queue_and_commit_leaves_the_page_in_the_feed(shop: Shop) -> None:

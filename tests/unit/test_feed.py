@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from invoicekey.rules.notification import event_id
@@ -12,7 +11,7 @@ from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.vtex.feed import Feed, FeedEvent, FeedNotConfigured
 from local.vtex_simulator import Fault, VtexSimulator
-from tests.fakes_visits import SHOP, Figures, a_vtex, a_vtex_that_answers, app_key, credentials, headers
+from tests.fakes_visits import SHOP, Figures, a_vtex, a_vtex_that_answers, app_key, credentials, put_feed
 
 TIME_ENOUGH = 25.0
 BY_STATUS = {"filter": {"type": "FromWorkflow", "status": ["invoiced", "handling"]}, "queue": {}}
@@ -21,9 +20,7 @@ BY_STATUS = {"filter": {"type": "FromWorkflow", "status": ["invoiced", "handling
 @pytest.fixture
 def simulator() -> Iterator[VtexSimulator]:
     with VtexSimulator() as running:
-        url = f"{running.url}/{SHOP}/api/orders/feed/config"
-        httpx.post(url, json=BY_STATUS, headers=headers(SHOP)).raise_for_status()
-        running.requests.clear()
+        put_feed(running, BY_STATUS)
         yield running
 
 

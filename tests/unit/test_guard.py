@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import Mock
 
-import httpx
 import pytest
 
 from invoicekey.delivery.topics import Topics
@@ -27,7 +26,17 @@ from invoicekey.work.rounds import Rounds, SharedBackoff
 from local import vtex_simulator
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.fakes import REFUSED, UNREACHABLE, FakeSecretsManager
-from tests.fakes_visits import OTHER, SHOP, Figures, MemoryTable, MemoryTopics, a_vtex, app_key, credentials, headers
+from tests.fakes_visits import (
+    OTHER,
+    SHOP,
+    Figures,
+    MemoryTable,
+    MemoryTopics,
+    a_vtex,
+    app_key,
+    credentials,
+    put_feed,
+)
 
 A_MINUTE = 60.0
 URL = "https://abc123.execute-api.sa-east-1.amazonaws.com/hooks/vtex/orders"
@@ -110,9 +119,8 @@ class Shop:
     def put_hook(self, config: dict[str, Any], account: str = SHOP) -> None:
         self.simulator.hooks[app_key(account)] = config
 
-    def put_feed(self, config: dict[str, Any], account: str = SHOP) -> None:
-        url = f"{self.simulator.url}/{account}/api/orders/feed/config"
-        httpx.post(url, json=config, headers=headers(account)).raise_for_status()
+    def put_feed(self, config: dict[str, Any]) -> None:
+        put_feed(self.simulator, config)
 
     @property
     def hook(self) -> dict[str, Any] | None:

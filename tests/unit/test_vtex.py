@@ -6,7 +6,6 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -364,16 +363,13 @@ def test_cut_json_is_no_empty_document_and_an_empty_body_said_to_be_json_is() ->
         called("GET", answer=CUT)
 
 
-@named(SILENCING)
-def test_a_silence_met_by_one_route_is_kept_by_all(client: Vtex, simulator: VtexSimulator, fault: Fault) -> None:
-    simulator.fail(Fault("status", status=fault.status, retry_after=120, route="feed"))
+def test_a_silence_met_by_one_route_is_kept_by_all(client: Vtex, simulator: VtexSimulator) -> None:
+    simulator.fail(Fault("status", status=429, retry_after=120, route="feed"))
     with pytest.raises(RateLimited):
         client.call("luxstore", "GET", "/api/orders/feed", time_left=TIME_ENOUGH)
 
     with pytest.raises(RateLimited, match="a while ago"):
         client.read_order(REF, TIME_ENOUGH)
-
-    assert list(client.take_new_backoffs()) == ["luxstore"]
     assert len(simulator.calls()) == 1
 
 
@@ -596,26 +592,17 @@ def test_a_request_whose_turn_does_not_come_in_time_is_not_made(simulator: VtexS
 # ---- Connections and figures
 
 
-def test_batches_of_ten_threads_open_ten_connections_at_the_most(client: Vtex, simulator: VtexSimulator) -> None:
-    with ThreadPoolExecutor(10) as threads:
-        for _ in range(20):
-            list(threads.map(lambda _: client.read_order(REF, TIME_ENOUGH), range(10)))
-
-    assert len(simulator.calls()) == 200
-    assert simulator.connections <= 10
-
-
 @pytest.mark.parametrize(
     ("fault", "status"),
     [
         (None, "200"),
-        (Fault("status", status=404), "404"),
-        (Fault("status", status=429), "429"),
+        (UNKNOWN["404"], "404"),
+        (SILENCING["429"], "429"),
         (Fault("login_page"), "200"),
         (Fault("drop"), "no_answer"),
         (Fault("drop_midway"), "no_answer"),
     ],
-    ids=["order", "no-such-order", "silence", "login-page", "drop", "drop-midway"],
+    ids=str,
 )
 def test_what_was_answered_is_noted_for_the_metrics(
     client: Vtex, simulator: VtexSimulator, fault: Fault | None, status: str
