@@ -4,7 +4,7 @@ Before and after each call to the outside is a moment at which something can hap
 
     shop = DigestShop()
     shop.hold_back("VVJ-1-01")
-    shop.moments.happens = die_at("after publish")
+    shop.moments.happens = when("after publish", die)
     with pytest.raises(Crash):
         shop.tell()
 """

@@ -11,7 +11,7 @@ import pytest
 
 from invoicekey.runtime.errors import OutOfTime, RateLimited, RetryLater
 from invoicekey.vtex.client import Answer, RateLimiter, Vtex
-from invoicekey.vtex.connections import LONGEST_IDLE, Connections, StaleConnection
+from invoicekey.vtex.connections import LONGEST_IDLE, Connections
 from tests.dropping import Death, DroppingServer, StoppedClock
 from tests.fakes_visits import SHOP, a_vtex
 
@@ -352,12 +352,3 @@ def test_to_close_them_lets_an_answer_come_to_its_end(server: DroppingServer) ->
             connections.close()
             assert response.read() == BODY
         server.wait_until_closed(1)
-
-
-def test_whoever_knows_what_was_asked_hears_of_a_dead_connection(server: DroppingServer) -> None:
-    with httpx.Client(transport=Connections(1), trust_env=False) as client:
-        client.get(server.url)
-        server.forget()
-
-        with pytest.raises(StaleConnection, match="ReadError"):
-            client.get(server.url)

@@ -125,12 +125,6 @@ def test_an_answer_whose_body_got_lost_is_not_taken_for_no_hook(response: dict[s
         configurations_answered(status_code=200, **response).hook(SHOP, TIME_ENOUGH)
 
 
-def test_neither_is_one_of_json_with_nothing_in_it() -> None:
-    configurations = configurations_answered(status_code=200, headers={"content-type": "application/json"})
-
-    assert (configurations.hook(SHOP, TIME_ENOUGH), configurations.feed(SHOP, TIME_ENOUGH)) == (NotShown(), NotShown())
-
-
 def test_no_text_and_no_log_has_the_secret(
     configurations: Configurations, simulator: VtexSimulator, caplog: pytest.LogCaptureFixture
 ) -> None:
