@@ -222,14 +222,15 @@ def test_a_run_that_is_interrupted_loses_nothing(shop: Shop) -> None:
     assert {*shop.queue.order_ids, *shop.left()} == {f"VVJ-{number}-01" for number in range(25)}
 
 
-def test_a_page_that_is_queued_when_the_time_is_up_comes_again(shop: Shop) -> None:
-    put(shop, 1)
-    left = iter([A_MINUTE, A_MINUTE, A_MINUTE, 1.0])
+def test_a_page_that_is_queued_when_the_time_is_up_comes_again_once_the_others_had_their_turn(many: Shop) -> None:
+    left = iter([A_MINUTE, A_MINUTE, A_MINUTE])
 
-    drained = shop.drain(seconds_left=lambda: next(left))
+    drained = many.drain(*MANY, seconds_left=lambda: next(left, 1.0))
 
-    assert (drained.queued, drained.committed, drained.ended) == (1, 0, {SHOP: Ended.TIME_UP})
-    assert shop.left() == ["VVJ-0-01"]
+    assert (drained.queued, drained.committed, set(drained.ended.values())) == (1, 0, {Ended.TIME_UP})
+    assert many.left(MANY[0]) == ["VVJ-0-01"]
+    many.drain(*MANY, seconds_left=with_time_for(1, many))
+    assert many.reads() == [MANY[0], MANY[1]]
 
 
 # ---- Accounts
@@ -396,6 +397,7 @@ ELSEWHERE = {"hook": {"url": "https://production.example/hooks/vtex/orders"}}
         pytest.param(NOT_SEEN, True, None, True, id="like-ours-before-the-guard-s-first-run"),
         pytest.param(OF_ANOTHER_KEY, True, None, True, id="like-ours-with-a-new-app-key"),
         pytest.param(NOT_SEEN, True, ELSEWHERE, False, id="like-ours-beside-another-system-s-hook"),
+        pytest.param(NOT_SEEN, True, {"filter": {}}, False, id="like-ours-beside-a-hook-whose-address-is-not-shown"),
         pytest.param(NOT_SEEN, True, "hook_config", False, id="like-ours-and-the-hook-is-not-shown"),
         pytest.param(NOT_SEEN, True, "feed_config", False, id="like-ours-and-it-is-not-shown"),
         pytest.param(OURS, True, "hook_config", True, id="ours-and-the-hook-is-not-shown"),
