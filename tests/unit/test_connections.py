@@ -247,6 +247,16 @@ def test_an_answer_that_takes_longer_than_a_pause_is_read_to_its_end(
     assert server.opened == 2
 
 
+def test_a_pause_begins_when_an_answer_has_come_to_its_end(server: DroppingServer, clock: StoppedClock) -> None:
+    with httpx.Client(transport=Connections(1, clock), trust_env=False) as client:
+        with client.stream("GET", server.url) as response:
+            clock.now += 300
+            response.read()
+        client.get(server.url)
+
+    assert server.opened == 1
+
+
 # ---- What the second try needs
 
 

@@ -386,6 +386,7 @@ OF_ANOTHER_KEY = RegistrationState(SHOP, app_key=digest("the appKey before this 
 LEFT_ALONE = RegistrationState(SHOP, app_key=digest(app_key()), feed_left_alone=True)
 OURS = RegistrationState(SHOP, app_key=digest(app_key()), feed_installed=True)
 ELSEWHERE = {"hook": {"url": "https://production.example/hooks/vtex/orders"}}
+NO_ADDRESS = {"filter": {"type": "FromWorkflow"}}
 
 
 @pytest.mark.parametrize(
@@ -397,7 +398,7 @@ ELSEWHERE = {"hook": {"url": "https://production.example/hooks/vtex/orders"}}
         pytest.param(NOT_SEEN, True, None, True, id="like-ours-before-the-guard-s-first-run"),
         pytest.param(OF_ANOTHER_KEY, True, None, True, id="like-ours-with-a-new-app-key"),
         pytest.param(NOT_SEEN, True, ELSEWHERE, False, id="like-ours-beside-another-system-s-hook"),
-        pytest.param(NOT_SEEN, True, {"filter": {}}, False, id="like-ours-beside-a-hook-whose-address-is-not-shown"),
+        pytest.param(NOT_SEEN, True, NO_ADDRESS, False, id="like-ours-beside-a-hook-whose-address-is-not-shown"),
         pytest.param(NOT_SEEN, True, "hook_config", False, id="like-ours-and-the-hook-is-not-shown"),
         pytest.param(NOT_SEEN, True, "feed_config", False, id="like-ours-and-it-is-not-shown"),
         pytest.param(OURS, True, "hook_config", True, id="ours-and-the-hook-is-not-shown"),
