@@ -117,33 +117,6 @@ class TestDigestsThatFail:
         assert shop.tell() == 1
         assert shop.told == [[A]]
 
-    def test_a_run_that_sends_what_was_left_over_keeps_the_account_to_itself(self) -> None:
-        def unfinished() -> DigestShop:
-            shop = DigestShop()
-            shop.hold_back(A)
-            shop.topic.refused = {SHOP}
-            shop.tell()
-            shop.topic.refused.clear()
-            shop.wait()
-            shop.hold_back(B)
-            shop.moments.passed.clear()
-            return shop
-
-        def other_run_with_an_older_list(shop: DigestShop) -> None:
-            shop.dynamodb.lags = True
-            shop.tell()
-            shop.dynamodb.lags = False
-
-        for number, shop in moments_of(DigestShop.tell, unfinished):
-            shop.dynamodb.catch_up()
-            shop.hold_back(C)
-            shop.moments.happens = at(number, partial(other_run_with_an_older_list, shop))
-            shop.tell()
-            shop.wait()
-            shop.tell()
-            assert Counter(order for told in shop.told for order in told) == {A: 1, B: 1, C: 1}
-            assert not shop.held
-
     def test_a_fault_of_ours_fails_the_function_when_the_others_were_told(
         self, shop: DigestShop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
