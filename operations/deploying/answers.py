@@ -69,6 +69,11 @@ def _of_name(stack: str) -> Iterator[str]:
         yield f"stack_name: expected {LONGEST_STACK_NAME} characters at most, got {len(stack)}"
 
 
+def fault(name: str, value: str) -> str | None:
+    """Say what is wrong with one answer; None where nothing is."""
+    return next(_of_answer(name, value), None)
+
+
 def _of_answer(name: str, value: str) -> Iterator[str]:
     """Hold an answer to what the template says of the parameter, as CloudFormation does; and a number to be whole."""
     if name not in parameters():

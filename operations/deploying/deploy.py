@@ -1,30 +1,30 @@
-"""`make deploy`: builds, deploys (guided the first time), and says who will be notified and what to do next."""
+"""`make deploy`: asks the first time, builds, deploys, and says who will be notified and what to do next."""
 
 import os
-import re
-import shlex
 import subprocess
 import sys
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from operations.deploying.answers import faults
+from operations.deploying.kept import (
+    ANSWERS,
+    Settings,
+    answers_of,
+    deployment_of,
+    keep,
+    one_a_line,
+    settings_of,
+    where_answers_are,
+)
+from operations.deploying.questions import ask_settings, ask_to_go_on
 from operations.deploying.standing import Stack, make_ready
-from operations.deployment.stack import DEFAULT_STACK, Deployment, Hearing, Trouble, from_environment
+from operations.deployment.stack import DEFAULT_STACK, Deployment, Hearing, Trouble, explained, from_environment
 from operations.deployment.template import ROOT
 
-CONFIG = ROOT / "samconfig.toml"
-ANSWERS = "parameter_overrides"
-"""Where sam keeps what it asked for, in a profile of samconfig.toml."""
 DEFAULT_ARCHITECTURE = "arm64"
 """The template's."""
 INTERRUPTED = 130
-_IN_THE_AWS_CLIS_WAY = re.compile(r"^ParameterKey=([^,=]+),ParameterValue=")
-"""sam takes that too."""
-
-type Settings = dict[str, Any]
 
 
 def main() -> int:
@@ -45,20 +45,24 @@ def main() -> int:
 
 def deploy(profile: str) -> Deployment:
     """Build and deploy a profile of samconfig.toml; ask for its parameters while it has none."""
-    settings = _settings(profile)
+    settings = settings_of(profile)
     if not settings:
         raise Trouble(f"samconfig.toml has no profile {profile} to deploy; ENV names one: dev or production.")
     if not Deployment(DEFAULT_STACK, settings.get("region")).region:
         raise Trouble("No AWS region is set: set AWS_REGION, or run aws configure. Then make deploy again.")
-    if ANSWERS in settings:
-        _check(settings, profile)
-        make_ready(Stack(_deployment(settings)), _where_to_mend(profile))
-        _build(settings)
-    else:
-        make_ready(Stack(_deployment(settings)))
-        settings = _ask(profile, settings)
-    _deploy(profile)
-    return _deployment(settings)
+    if ANSWERS not in settings:
+        _ask(profile, settings)
+    elif one_a_line(profile):
+        print(f"The settings stand a line each now: {where_answers_are(profile)}")
+    settings = settings_of(profile)
+    _check(settings, profile)
+    stack = Stack(deployment_of(settings))
+    is_new = stack.standing() is None
+    make_ready(stack, _where_to_mend(profile))
+    is_agreed = is_new and _agree(settings)
+    _build(settings)
+    _deploy(profile, is_agreed=is_agreed)
+    return deployment_of(settings)
 
 
 def next_steps(deployment: Deployment, profile: str) -> str:
@@ -76,7 +80,7 @@ def next_steps(deployment: Deployment, profile: str) -> str:
         lines.append(f"{what}:" if is_reached else unconfirmed)
         lines += [f"  {one.protocol} {one.endpoint}: {_HEARING[one.hearing]}" for one in told]
     lines += ["", *_next(deployment)]
-    lines += ["", f"Settings: {_where_answers_are(profile)}; change them there, and make deploy again"]
+    lines += ["", f"Settings: {where_answers_are(profile)}; change them there, and make deploy again"]
     lines += [f"Dashboard: {deployment.output('DashboardUrl')}"]
     return "\n".join(lines)
 
@@ -107,22 +111,6 @@ def _leading_to(deployment: Deployment) -> str:
     return stack + region
 
 
-# ---- samconfig.toml, where sam keeps the answers
-
-
-def answers_of(settings: Settings) -> dict[str, str]:
-    """Return the template's parameters as a profile of samconfig.toml sets them."""
-    kept = settings.get(ANSWERS, "")
-    try:
-        words = shlex.split(" ".join(kept if isinstance(kept, list) else [kept]))  # sam takes both
-    except (TypeError, ValueError):
-        raise Trouble(
-            f"{ANSWERS} of samconfig.toml cannot be read. Expected a text as 'VtexAccounts=\"luxstore\" …', every "
-            "quote closed, or a list of such texts. Mend it, and make deploy again."
-        ) from None
-    return dict(_IN_THE_AWS_CLIS_WAY.sub(r"\1=", word).partition("=")[::2] for word in words)
-
-
 def _architecture_of(settings: Settings) -> str:
     return answers_of(settings).get("Architecture", DEFAULT_ARCHITECTURE)
 
@@ -133,63 +121,48 @@ def _check(settings: Settings, profile: str) -> None:
         raise Trouble("\n".join([*found, f"Nothing was deployed. {_where_to_mend(profile)} Then make deploy again."]))
 
 
-def _settings(profile: str) -> Settings:
-    try:
-        settings: Settings = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise Trouble(f"samconfig.toml cannot be read: {error}. Mend it, and make deploy again.") from None
-    for name in (profile, "deploy", "parameters"):
-        found = settings.get(name, {})
-        if not isinstance(found, dict):
-            raise Trouble(f"samconfig.toml: {name} of [{profile}.deploy.parameters] is no table. Mend it.")
-        settings = found
-    return settings
-
-
-def _deployment(settings: Settings) -> Deployment:
-    return Deployment(settings.get("stack_name", DEFAULT_STACK), settings.get("region"))
-
-
-def _where_answers_are(profile: str) -> str:
-    return f"{ANSWERS} in [{profile}.deploy.parameters] of samconfig.toml"
-
-
 def _where_to_mend(profile: str) -> str:
-    return f"The parameters stand as {_where_answers_are(profile)}: mend them there."
+    return f"The settings stand in {where_answers_are(profile)}: mend them there."
+
+
+# ---- The first time
+
+
+def _ask(profile: str, settings: Settings) -> None:
+    """Ask for the settings, and keep them."""
+    if not sys.stdin.isatty():
+        raise Trouble(
+            f"The first make deploy asks three questions: run it at a terminal, or write {where_answers_are(profile)}."
+        )
+    stack, region = os.environ.get("STACK") or settings.get("stack_name", DEFAULT_STACK), deployment_of(settings).region
+    print("Three questions; Enter takes what stands in [brackets]. Nothing is made before you agree.")
+    answers = ask_settings(input, print)
+    if found := faults(stack, answers):
+        raise Trouble("\n".join([*found, "Nothing was kept, and nothing was deployed. Run make deploy again."]))
+    keep(profile, answers, stack_name=stack, region=str(region), s3_prefix=stack)
+    print(f"\nKept, a line each: {where_answers_are(profile)}")
+
+
+def _agree(settings: Settings) -> bool:
+    """Say what is to be made, where and for how much; return whether somebody was there to agree."""
+    deployment = deployment_of(settings)
+    if not sys.stdin.isatty():
+        return False
+    with explained():
+        account = deployment.client("sts").get_caller_identity()["Account"]
+    ask_to_go_on(input, print, deployment.stack, account, str(deployment.region))
+    return True
 
 
 # ---- The SAM CLI
 
 
-def _ask(profile: str, settings: Settings) -> Settings:
-    """Have sam ask for the parameters, and make nothing of them yet; return the settings with the answers."""
-    _build(settings)
-    try:
-        _run_deploy(profile, "--guided", "--no-execute-changeset")
-    except Trouble:
-        if ANSWERS in (settings := _settings(profile)):
-            _check(settings, profile)  # which says more than CloudFormation
-        raise
-    settings = _settings(profile)
-    if ANSWERS not in settings:
-        raise Trouble(
-            "Nothing was deployed: sam was told not to keep the answers as "
-            f"{_where_answers_are(profile)}. Run make deploy again, and let it keep them."
-        )
-    _check(settings, profile)
-    make_ready(Stack(_deployment(settings)), _where_to_mend(profile))
-    if (chosen := _architecture_of(settings)) != DEFAULT_ARCHITECTURE:
-        print(f"\nArchitecture {chosen} was chosen, and sam asks after it has built: building for it", flush=True)
-        _build(settings)
-    return settings
-
-
-def _deploy(profile: str) -> None:
+def _deploy(profile: str, *, is_agreed: bool) -> None:
     """Deploy what was built; where that fails, say what failed in the stack."""
-    stack = Stack(_deployment(_settings(profile)))
+    stack = Stack(deployment_of(settings_of(profile)))
     before = stack.last_event()
     try:
-        _run_deploy(profile)
+        _run_deploy(profile, *(["--no-confirm-changeset"] if is_agreed else []))
     except Trouble as trouble:
         raise Trouble("\n".join([*_what_failed(stack, before), str(trouble)])) from None
 
@@ -208,10 +181,9 @@ def _what_failed(stack: Stack, before: str | None) -> list[str]:
 
 def _run_deploy(profile: str, *options: str) -> None:
     if _sam("deploy", "--config-env", profile, "--no-fail-on-empty-changeset", *options):
-        kept = f" {_where_to_mend(profile)[:-1]}, or remove that line to be asked again."
         raise Trouble(
-            f"sam deploy failed; what it said stands above.{kept if ANSWERS in _settings(profile) else ''}"
-            " Then make deploy again."
+            f"sam deploy failed; what it said stands above. {_where_to_mend(profile)[:-1]}, or remove that table to be "
+            "asked again. Then make deploy again."
         )
 
 

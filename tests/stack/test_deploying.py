@@ -158,8 +158,8 @@ def refused(developer: Developer, stack: LocalStack) -> Screen:
     lost = "  Lost:\n    Type: AWS::Logs::LogStream\n    Properties: { LogGroupName: nowhere }\n"
     template.write_text(as_it_is.replace("\nOutputs:\n", f"\n{lost}\nOutputs:\n"))
     screen = developer.does(
-        "make deploy",
-        Stack_Name=STACK,
+        f"make deploy STACK={STACK}",
+        **{"See them one by one?": "s", "Make it?": "sim"},
         Architecture=ARCHITECTURE,
         VtexBaseUrl=stack.vtex_url + "/{account}",
         CnovaAffiliateIds="VVJ",
@@ -213,8 +213,7 @@ class Update:
 
 @pytest.fixture(scope="module")
 def update(second: Screen, credentials: Screen, developer: Developer, stack: LocalStack) -> Update:
-    answers = developer.settings.read_text()
-    developer.settings.write_text(answers.replace('InvoiceGraceSeconds=\\"600\\"', 'InvoiceGraceSeconds=\\"120\\"'))
+    developer.settings.write_text(developer.settings.read_text() + 'InvoiceGraceSeconds = "120"\n')
     before = secrets(stack)
     is_over = threading.Event()
     with ThreadPoolExecutor(1) as pool:
@@ -263,10 +262,15 @@ def test_the_first_time_make_deploy_asks_for_the_parameters_and_keeps_them(
 ) -> None:
     kept = developer.settings.read_text()
 
-    assert {"Stack Name", "AWS Region", "CnovaAffiliateIds", "AlertEmail"} < set(refused.asked)
-    assert f'stack_name = "{STACK}"' in kept
-    assert f'AlertEmail=\\"{EMAIL}\\"' in kept
-    assert 'KeyGraceSeconds=\\"0\\"' in kept
+    first, others = refused.asked[:4], refused.asked[4:-1]
+    assert first == ["CnovaAffiliateIds", "AlertEmail", "AlertLanguage", "See them one by one?"]
+    assert {"KeyGraceSeconds", "Architecture", "VtexAccounts"} < set(others)
+    assert refused.asked[-1] == "Make it?"
+    assert "region us-east-1" in refused.text
+    assert "docs/costs.md" in refused.text
+    assert f'\nstack_name = "{STACK}"\nregion = "{REGION}"\n' in kept
+    assert f'\nAlertEmail = "{EMAIL}"\n' in kept
+    assert "KeyGraceSeconds" not in kept, "what is as the template has it follows the template"
 
 
 def test_a_first_deployment_that_fails_says_what_failed_and_that_there_is_a_way_out(refused: Screen) -> None:
