@@ -13,7 +13,8 @@ from operations.deploying.questions import A_MONTH, ask_settings, ask_to_go_on, 
 from operations.deployment.stack import Trouble
 from operations.deployment.template import ROOT, parameters, template
 
-OLD = 'parameter_overrides = "Architecture=\\"arm64\\" DigestSchedule=\\"rate(1 hour)\\" CnovaAffiliateIds=\\"VVJ,CSB\\""\n'
+OLD = r"""parameter_overrides = "Architecture=\"arm64\" DigestSchedule=\"rate(1 hour)\" CnovaAffiliateIds=\"VVJ,CSB\""
+"""
 
 
 class Person:
