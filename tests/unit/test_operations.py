@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,7 +22,7 @@ from botocore.exceptions import (
 from botocore.stub import Stubber
 
 import operations.deployment.shop
-from operations.deploying import credentials, deploy
+from operations.deploying import credentials, deploy, kept
 from operations.deployment.shop import OutcomeUnknown, Shop, shop_of
 from operations.deployment.stack import Deployment, Hearing, Subscription, Trouble, explained, from_environment
 from tests.dropping import Death, DroppingServer
@@ -99,17 +100,20 @@ def test_an_interrupted_question_changes_nothing(monkeypatch: pytest.MonkeyPatch
 BUILD_FOR_ARM = "build --parameter-overrides Architecture=arm64"
 BUILD_FOR_X86 = "build --parameter-overrides Architecture=x86_64"
 DEPLOY = "deploy --config-env dev --no-fail-on-empty-changeset"
-ASK = f"{DEPLOY} --guided --no-execute-changeset"
+AGREED = f"{DEPLOY} --no-confirm-changeset"
 NEW = '[dev.deploy.parameters]\nstack_name = "invoicekey-dev"\n'
 
 
 class FakeSam:
-    """The SAM CLI as make deploy uses it: it keeps the answers when it is guided, and fails at what it is told to."""
+    """The SAM CLI as make deploy uses it, which fails at what it is told to; and somebody who answers and agrees."""
 
     def __init__(self, config: Path, cloudformation: FakeCloudFormation) -> None:
         self.config, self.cloudformation = config, cloudformation
         self.did: list[str] = []
-        self.answers: str | None = None
+        self.answers: dict[str, str] = {}
+        self.agreed_to: tuple[str, ...] = ()
+        self.is_there = True
+        """Whether somebody is at the terminal."""
         self.fails_at: str | None = None
         self.meanwhile: Callable[[], None] = lambda: None
         """What happens in CloudFormation while it deploys."""
@@ -117,9 +121,6 @@ class FakeSam:
     def __call__(self, *arguments: str) -> int:
         line = " ".join(arguments)
         self.did.append(line)
-        if "--guided" in line and self.answers is not None:
-            answers = self.answers.replace('"', '\\"')
-            self.keeps(f'region = "sa-east-1"\nparameter_overrides = "{answers}"\n')
         if arguments[0] == "deploy":
             self.meanwhile()
         return int(self.fails_at is not None and self.fails_at in line)
@@ -127,6 +128,13 @@ class FakeSam:
     def keeps(self, written: str) -> None:
         """Have more in samconfig.toml."""
         self.config.write_text(self.config.read_text() + written)
+
+    def get_caller_identity(self) -> dict[str, str]:
+        return {"Account": "123456789012"}
+
+    def agree(self, _ask: object, _say: object, *made: str) -> None:
+        """Agree to what is to be made."""
+        self.agreed_to = made
 
     def refused(self, match: str = "", profile: str = "dev") -> str:
         """Deploy in vain, and return what is told."""
@@ -142,20 +150,43 @@ def sam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSam:
     fake.config.write_text(NEW)
 
     def client(deployment: Deployment, service: str) -> Any:
-        return fake.cloudformation if service == "cloudformation" else as_it_is(deployment, service)
+        ours = {"cloudformation": fake.cloudformation, "sts": fake}
+        return ours[service] if service in ours else as_it_is(deployment, service)
 
     monkeypatch.setattr(Deployment, "client", client)
-    monkeypatch.setattr(deploy, "CONFIG", fake.config)
+    monkeypatch.setattr(kept, "CONFIG", fake.config)
     monkeypatch.setattr(deploy, "_sam", fake)
+    monkeypatch.setattr(deploy, "ask_settings", lambda *_: fake.answers)
+    monkeypatch.setattr(deploy, "ask_to_go_on", fake.agree)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: fake.is_there))
+    monkeypatch.delenv("STACK", raising=False)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     return fake
 
 
-def test_the_first_deployment_is_guided_and_goes_where_the_answers_say(sam: FakeSam) -> None:
-    sam.answers = 'Architecture="arm64" AlertEmail="shop@example.com"'
+def test_the_first_deployment_asks_keeps_the_answers_and_makes_what_was_agreed_to(
+    sam: FakeSam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STACK", "my-shop")
+    sam.answers = {"Architecture": "x86_64", "AlertEmail": "shop@example.com"}
     deployed = deploy.deploy("dev")
-    assert sam.did == [BUILD_FOR_ARM, ASK, DEPLOY]
-    assert (deployed.stack, deployed.region) == ("invoicekey-dev", "sa-east-1")
+    assert sam.did == [BUILD_FOR_X86, AGREED]
+    assert sam.agreed_to == ("my-shop", "123456789012", "us-east-1")
+    assert (deployed.stack, deployed.region) == ("my-shop", "us-east-1")
+    assert kept.answers_of(kept.settings_of("dev")) == sam.answers
+
+
+def test_where_nobody_is_at_a_terminal_nothing_is_asked(sam: FakeSam) -> None:
+    sam.is_there = False
+    sam.refused("run it at a terminal")
+    assert not sam.did
+
+
+def test_a_stack_that_is_gone_is_made_anew_once_somebody_agrees(sam: FakeSam) -> None:
+    sam.keeps("parameter_overrides = 'ChatAlerts=yes'\n")
+    deploy.deploy("dev")
+    assert sam.did == [BUILD_FOR_ARM, AGREED]
+    assert sam.agreed_to == ("invoicekey-dev", "123456789012", "us-east-1")
 
 
 @pytest.mark.parametrize(
@@ -164,21 +195,17 @@ def test_the_first_deployment_is_guided_and_goes_where_the_answers_say(sam: Fake
         '\'DigestSchedule="rate(1 hour)" Architecture="x86_64"\'',
         '["Architecture=x86_64", "CnovaAffiliateIds=VVJ"]',
         '"ParameterKey=Architecture,ParameterValue=x86_64 ChatAlerts=yes"',
+        '{Architecture = "x86_64"}',
     ],
-    ids=["text", "list", "as-the-aws-cli"],
+    ids=["text", "list", "as-the-aws-cli", "table"],
 )
 def test_later_deployments_ask_nothing_and_build_for_the_architecture_that_was_answered(
     answers: str, sam: FakeSam
 ) -> None:
-    sam.keeps(f"parameter_overrides = {answers}")
+    sam.keeps(f"parameter_overrides = {answers}\n")
+    sam.cloudformation.status = "CREATE_COMPLETE"
     deploy.deploy("dev")
     assert sam.did == [BUILD_FOR_X86, DEPLOY]
-
-
-def test_an_architecture_that_is_answered_after_the_build_is_built_for(sam: FakeSam) -> None:
-    sam.answers = 'Architecture="x86_64"'
-    deploy.deploy("dev")
-    assert sam.did == [BUILD_FOR_ARM, ASK, BUILD_FOR_X86, DEPLOY]
 
 
 @pytest.mark.parametrize(
@@ -206,18 +233,14 @@ def test_without_a_region_nothing_is_asked(sam: FakeSam, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("answers", "fails_at", "said"),
+    ("fails_at", "said"),
     [
-        ("", "build", "Nothing was deployed"),
-        ("", "deploy", r"\[dev\.deploy\.parameters\] of samconfig\.toml"),
-        (None, "deploy", r"stands above\. Then make deploy again"),
-        (None, None, "Nothing was deployed: sam was told not to keep the answers"),
+        ("build", "Nothing was deployed"),
+        ("deploy", r"\[dev\.deploy\.parameters\.parameter_overrides\] of samconfig\.toml.*Then make deploy again"),
     ],
 )
-def test_a_deployment_that_fails_says_what_to_do(
-    answers: str | None, fails_at: str | None, said: str, sam: FakeSam
-) -> None:
-    sam.answers, sam.fails_at = answers, fails_at
+def test_a_deployment_that_fails_says_what_to_do(fails_at: str, said: str, sam: FakeSam) -> None:
+    sam.fails_at = fails_at
     sam.refused(said)
 
 
@@ -225,22 +248,23 @@ def test_answers_that_would_be_refused_are_told_a_line_each_and_nothing_is_done(
     sam.keeps('parameter_overrides = \'AlertEmail="shop@example" FeedSchedule="rate(1 minutes)" Foo="1"\'')
     told = sam.refused(r"Nothing was deployed\.")
     assert [line.partition(":")[0] for line in told.splitlines()[:3]] == ["AlertEmail", "FeedSchedule", "Foo"]
-    assert "[dev.deploy.parameters] of samconfig.toml" in told
+    assert "[dev.deploy.parameters.parameter_overrides] of samconfig.toml" in told
     assert not sam.did
 
 
-@pytest.mark.parametrize("fails_at", [None, "--guided"])
-def test_answers_that_were_just_given_are_looked_at_before_anything_is_made(fails_at: str | None, sam: FakeSam) -> None:
-    sam.answers, sam.fails_at = 'WatchedStatuses="invoicd"', fails_at
+def test_answers_that_do_not_fit_together_are_not_kept(sam: FakeSam) -> None:
+    sam.answers = {"WatchedStatuses": "invoicd"}
     sam.refused(r"WatchedStatuses: expected order states of VTEX .* got invoicd")
-    assert sam.did == [BUILD_FOR_ARM, ASK]
+    assert not sam.did
+    assert sam.config.read_text() == NEW
 
 
-@pytest.mark.parametrize("kept", ["", "parameter_overrides = 'ChatAlerts=yes'"])
+@pytest.mark.parametrize("answers", ["", "parameter_overrides = 'ChatAlerts=yes'"])
 def test_a_stack_that_can_only_be_removed_is_told_before_anything_is_built(
-    kept: str, sam: FakeSam, capsys: pytest.CaptureFixture[str]
+    answers: str, sam: FakeSam, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sam.keeps(kept)
+    sam.is_there = False
+    sam.keeps(answers or "parameter_overrides = {}")
     sam.cloudformation.fail("AlertEmailSubscription", "Invalid parameter: Email address", "ROLLBACK_COMPLETE")
     sam.refused("aws cloudformation delete-stack --stack-name invoicekey-dev --region us-east-1")
     assert "Invalid parameter: Email address" in capsys.readouterr().out
@@ -301,7 +325,7 @@ def test_after_deploying_it_says_who_is_told_and_who_has_unsubscribed_is_nobody(
     lines = deploy.next_steps(deployment, "dev").splitlines()
     assert f"  email shop@example.com: {said}" in lines
     assert ("Alerts about orders:" in lines) == (hearing is not Hearing.DELETED)
-    assert [line for line in lines if line.startswith("Trouble of the system: NOBODY is told")]
+    assert [line for line in lines if line.startswith("Trouble of the system: NOBODY is notified")]
 
 
 def test_after_deploying_the_next_step_depends_on_whether_credentials_are_kept() -> None:
