@@ -252,7 +252,7 @@ def _resources(deployment: Deployment, hook_url: str) -> dict[str, str]:
         "Version": version(),
         "LedgerTableName": "ledger",
         **queues,
-        "RecordTopicArn": record_topic(queues["FailureQueueUrl"]),
+        "RecordTopicArn": record_topic(queues["FailureQueueUrl"], client=deployment.client),
         **{name: sns.create_topic(Name=name)["TopicArn"] for name in ("AlertTopicArn", "OperationsTopicArn")},
         **{
             name: secrets.create_secret(Name=name, SecretString=json.dumps(secret))["ARN"]

@@ -9,6 +9,7 @@ from operations.deployment.shop import Shop
 from operations.deployment.stack import Trouble
 from operations.deployment.visit import visiting
 from operations.health.registration import InDoubt, Registration, findings
+from operations.terminal import consent
 from operations.terminal.cli import app, can_ask, err, out, shop
 from operations.terminal.findings import Finding, Section, exit_code, looked, show
 from operations.terminal.plain import plainly, say
@@ -82,7 +83,7 @@ def _asked_where_in_doubt(act: Callable[[bool], list[Finding]], what: str, *, su
         if not can_ask():
             raise
         say(err, doubt.doubt)
-    if not typer.confirm(f"Are you sure that no other system has one on this appKey? {what}?", err=True):
+    if not consent.agrees(f"Are you sure that no other system has one on this appKey? {what}?"):
         raise Trouble("Nothing was changed.")
     return act(True)
 
@@ -108,7 +109,7 @@ def remove(
             f"Without hook and feed no event comes of the orders of {name}. The stack's guard registers them again "
             "within the hour, unless the stack is deleted before, or the account taken out of VtexAccounts.",
         )
-        if not typer.confirm(f"Remove hook and feed of {name} from VTEX?", err=True):
+        if not consent.agrees(f"Remove hook and feed of {name} from VTEX?"):
             raise Trouble("Nothing was changed.")
 
     def take_away(sure: bool) -> list[Finding]:

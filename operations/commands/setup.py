@@ -17,6 +17,7 @@ from operations.deployment.visit import Refused, visiting
 from operations.health.account import AccountHealth
 from operations.health.affiliates import last_week
 from operations.health.topics import send_tests
+from operations.terminal import consent
 from operations.terminal.cli import FAILING, INTERRUPTED, app, can_ask, err, out, shop
 from operations.terminal.findings import Finding, Section, State, note, show, to_do, unknown, well, worst
 from operations.terminal.plain import plainly
@@ -105,7 +106,7 @@ class Steps:
 
     def _take(self, step: Step) -> None:
         """Take a step, if it is wanted; what is in its way is told, and the next step is offered all the same."""
-        if not typer.confirm(step.question, default=True):
+        if not consent.agrees(step.question, default=True):
             step.outcome = Outcome.SKIPPED
             return
         try:
@@ -124,10 +125,10 @@ class Steps:
     def _keep_credentials(self) -> State:
         kept = self._of.deployment.read_secret(credentials.VTEX_SECRET)
         self._named = account = self._named or credentials.ask_account(kept)
-        if account in kept and not typer.confirm(f"{account} has an appKey and an appToken. Replace them?"):
+        if account in kept and not consent.agrees(f"{account} has an appKey and an appToken. Replace them?"):
             return _show(well("they stay as they are"))
         while (keys := self._keys_that_vtex_takes(account)) is None:
-            if not typer.confirm("Type them again?", default=True):
+            if not consent.agrees("Type them again?", default=True):
                 return State.TO_DO
         credentials.write(self._of.deployment, account, keys)
         return _show(well(f"the appKey and appToken of {account} are kept; the functions take them up in five minutes"))

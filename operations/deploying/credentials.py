@@ -8,6 +8,7 @@ from collections.abc import Collection
 from operations.deployment.stack import Deployment, Trouble, from_environment
 
 VTEX_SECRET = "VtexCredentialsSecretArn"
+_TRIES = 3
 _ACCOUNT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -63,10 +64,13 @@ def write(deployment: Deployment, account: str, keys: dict[str, str]) -> None:
 
 
 def _ask(name: str) -> str:
-    value = getpass.getpass(f"{name} (not shown): ").strip()
-    if not value or not value.isascii() or not value.isprintable() or " " in value:
-        raise Trouble(f"That is no {name}: expected visible ASCII characters without blanks. Nothing was changed.")
-    return value
+    wrong = f"That is no {name}: expected visible ASCII characters without blanks"
+    for _ in range(_TRIES):
+        value = getpass.getpass(f"{name} (not shown): ").strip()
+        if value and value.isascii() and value.isprintable() and " " not in value:
+            return value
+        print(f"{wrong}. Once more:", file=sys.stderr)
+    raise Trouble(f"{wrong}. Nothing was changed.")
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from operations.deploying.answers import fault
 from operations.deployment.stack import Trouble
 from operations.deployment.template import parameters, template
+from operations.terminal.consent import is_yes
 
 NOTHING = "none"
 """Typed where a setting is to stay empty; Enter alone would do that by mistake."""
 A_MONTH = "$7.91"
 """What a shop of 10,000 orders a month pays, and a test holds to docs/costs.md."""
-YES = frozenset({"y", "yes", "s", "sim"})
 
 type Ask = Callable[[str], str]
 
@@ -63,11 +63,6 @@ def ask_to_go_on(ask: Ask, say: Callable[[str], None], stack: str, account: str,
     )
     if not is_yes(ask("Make it? [y/N]: ")):
         raise Trouble("Nothing was made. The answers are kept: make deploy asks only this the next time.")
-
-
-def is_yes(answer: str) -> bool:
-    """Say whether an answer agrees, in English or in Portuguese."""
-    return answer.strip().casefold() in YES
 
 
 def _answer(

@@ -14,6 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from operations.deployment.stack import Deployment, Trouble, explained
+from operations.terminal.consent import is_yes
 
 POLL_SECONDS = 5.0
 LONGEST_REASON = 300
@@ -172,7 +173,7 @@ def _agrees(said: str, question: str) -> bool:
     print(said.rstrip(), flush=True)
     if sys.stdin is None or not sys.stdin.isatty():
         return False
-    return input(f"{question} [y/N]: ").strip().casefold() in {"y", "yes"}
+    return is_yes(input(f"{question} [y/N]: "))
 
 
 def _wait(stack: Stack, pause: Callable[[float], object]) -> None:

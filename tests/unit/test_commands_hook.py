@@ -132,7 +132,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return bool(asked[:1] == ["yes"] and len(asked) == 2)
 
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr("typer.confirm", confirm)
+    monkeypatch.setattr("operations.terminal.consent.agrees", confirm)
     return asked
 
 
@@ -324,7 +324,7 @@ def test_hook_and_feed_are_removed_and_the_guard_knows_however_often(installed: 
 
 def test_a_removal_asks_first(installed: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+    monkeypatch.setattr("operations.terminal.consent.agrees", lambda *_, **__: False)
     assert installed.run("hook", "remove") == 1
     assert installed.vtex.hooks
 

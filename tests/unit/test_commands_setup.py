@@ -62,7 +62,7 @@ def sit_down(monkeypatch: pytest.MonkeyPatch) -> Callable[[Person], Person]:
 
     def sit(person: Person) -> Person:
         monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
-        monkeypatch.setattr("typer.confirm", person.says)
+        monkeypatch.setattr("operations.terminal.consent.agrees", person.says)
         monkeypatch.setattr(getpass, "getpass", person.types_hidden)
         monkeypatch.setattr("builtins.input", person.types_openly)
         return person
@@ -151,7 +151,7 @@ def test_credentials_that_lack_a_permission_are_kept_and_told_what_they_lack(
 
 
 @pytest.mark.parametrize(
-    "person", [Person(account="Lux Store"), Person(types=["", "token"]), Person(types=["key", "with blank"])]
+    "person", [Person(account="Lux Store"), Person(types=[""] * 3), Person(types=["key", *["with blank"] * 3])]
 )
 def test_bad_input_keeps_nothing(person: Person, stack: Operated, sit_down: SitDown) -> None:
     sit_down(person)

@@ -1,5 +1,6 @@
 """What `make deploy` asks the first time, and how it keeps what was answered."""
 
+import io
 import re
 import shutil
 import tomllib
@@ -9,9 +10,10 @@ import pytest
 
 from benchmarks.cost import rows
 from operations.deploying import kept
-from operations.deploying.questions import A_MONTH, ask_settings, ask_to_go_on, is_yes
+from operations.deploying.questions import A_MONTH, ask_settings, ask_to_go_on
 from operations.deployment.stack import Trouble
 from operations.deployment.template import ROOT, parameters, template
+from operations.terminal.consent import agrees, is_yes
 
 OLD = r"""parameter_overrides = "Architecture=\"arm64\" DigestSchedule=\"rate(1 hour)\" CnovaAffiliateIds=\"VVJ,CSB\""
 """
@@ -72,6 +74,32 @@ def test_of_the_other_settings_those_are_kept_that_are_not_the_template_s() -> N
 @pytest.mark.parametrize(("answer", "agrees"), [("y", True), ("S", True), ("sim", True), ("n", False), ("", False)])
 def test_yes_is_understood_in_both_languages(answer: str, agrees: bool) -> None:
     assert is_yes(answer) is agrees
+
+
+@pytest.mark.parametrize(
+    ("typed", "default", "agrees_to_it"),
+    [
+        ("sim\n", False, True),
+        ("N\n", True, False),
+        ("\n", True, True),
+        ("\n", False, False),
+        ("quem?\nnão\n", True, False),
+    ],
+)
+def test_a_question_is_asked_until_there_is_an_answer(
+    typed: str, default: bool, agrees_to_it: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+
+    assert agrees("Replace them?", default=default) is agrees_to_it
+    assert capsys.readouterr().err.count("Replace them?") == typed.count("\n")
+
+
+def test_the_end_of_the_input_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+
+    with pytest.raises(KeyboardInterrupt):
+        agrees("Replace them?", default=True)
 
 
 def test_what_is_made_where_and_for_how_much_is_said_before_it_is_made() -> None:

@@ -69,14 +69,25 @@ def test_credentials_are_added_to_those_that_are_kept(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("account", "hidden"), [("Lux Store", ("k", "t")), (ACCOUNT, ("", "t")), (ACCOUNT, ("k", "with blank"))]
+    ("account", "hidden"), [("Lux Store", ("k", "t")), (ACCOUNT, ("", "é", "")), (ACCOUNT, ("k", *["with blank"] * 3))]
 )
-def test_bad_input_changes_nothing(monkeypatch: pytest.MonkeyPatch, account: str, hidden: tuple[str, str]) -> None:
+def test_bad_input_changes_nothing(monkeypatch: pytest.MonkeyPatch, account: str, hidden: tuple[str, ...]) -> None:
     deployment = FakeDeployment()
     answers(monkeypatch, account, *hidden)
     with pytest.raises(Trouble):
         credentials.keep(deployment)
     assert deployment.secrets["VtexCredentialsSecretArn"] == KEPT
+
+
+def test_what_is_malformed_is_asked_again_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers(monkeypatch, ACCOUNT, "key", "with blank", "token")
+
+    assert credentials.ask_keys() == {"app_key": "key", "app_token": "token"}
+    assert (
+        "That is no appToken: expected visible ASCII characters without blanks. Once more:" in capsys.readouterr().err
+    )
 
 
 def test_credentials_never_show(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
