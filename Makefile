@@ -1,7 +1,8 @@
 # The one gate: everything that is done to this project is a target here. `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo deploy credentials bench lint format test test-fast test-stack test-sam lock clean
+.PHONY: help setup build up down demo deploy credentials bench mutants lint format lock clean
+.PHONY: test test-fast test-stack test-sam
 
 # Lambda's Python. The first of these that is one; `make PYTHON=/path/to/python3.13 …` names another.
 PYTHON ?= $(shell for python in python3.13 python3; do \
@@ -102,6 +103,9 @@ format: $(DEV) ## format the code, and mend what the linter can
 bench: $(DEV) $(TOOLS) ## measure against the limits in six minutes; writes docs/figures.md (PARTS="starts feed": these alone)
 	@$(ISOLATED) PYTHONPATH=layers/invoicekey/python $(IN_DEV)python -m benchmarks.bench $(PARTS)
 
+mutants: $(DEV) ## plant faults in the rules, and list those that no test notices (MODULES=verdict: there alone)
+	@$(IN_DEV)poodle $(patsubst %,--only invoicekey/rules/%.py,$(MODULES))
+
 lock: $(LOCK) ## take the newest dependencies that fit: write the requirements files anew, with hashes
 	@for file in $(LOCKED); do echo "lock: $$file.txt"; \
 	.venv-lock/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --python .venv-lock/bin/python \
@@ -109,7 +113,7 @@ lock: $(LOCK) ## take the newest dependencies that fit: write the requirements f
 	--output-file $$file.txt $$file.in || exit 1; done
 
 clean: ## remove environments, builds and caches (`make down` first)
-	rm -rf .venv .venv-tools .venv-checkov .venv-lock .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-tools .venv-checkov .venv-lock .aws-sam .poodle-temp .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # ---- The environments (--no-compile: Python compiles what it comes to use, which is far less than all)
 
