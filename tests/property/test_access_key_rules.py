@@ -3,8 +3,9 @@ import string
 from typing import Any
 from urllib.parse import quote
 
+import pytest
 from erpbrasil.base.fiscal.edoc import detectar_chave_edoc
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from invoicekey.rules import access_key
@@ -18,8 +19,8 @@ KEY = "35260712ABC34501DE35550010000001231123456787"
 DIGITS, ALPHANUMERIC = string.digits, string.digits + string.ascii_uppercase
 STATES = [11, 12, 13, 14, 15, 16, 17, *range(21, 30), 31, 32, 33, 35, 41, 42, 43, 50, 51, 52, 53]
 
-# Slow machines are no fault of the code.
-no_deadline = settings(deadline=None)
+usual = settings().max_examples
+more = settings(max_examples=4 * usual)
 
 shapes = st.from_regex(r"[0-9]{6}[A-Z0-9]{12}[0-9]{26}", fullmatch=True, alphabet=st.characters(codec="ascii"))
 cnpjs = st.builds(make_cnpj, st.text(ALPHANUMERIC, min_size=12, max_size=12).filter(lambda base: base != "0" * 12))
@@ -113,49 +114,43 @@ def clean(value: object) -> str | None:
     return key.text if key else None
 
 
+@st.composite
+def with_one_changed(draw: st.DrawFn) -> str:
+    """Draw a valid key with one character changed, with or without the check digit that this asks for."""
+    key, place = draw(valid_keys), draw(st.integers(0, 43))
+    text = key[:place] + draw(st.sampled_from(ALPHANUMERIC + "abz:@\u0663\uff17 \n")) + key[place + 1 :]
+    return with_right_check_digit(text) if access_key.parse(text) is not None and draw(st.booleans()) else text
+
+
+@st.composite
+def with_two_swapped(draw: st.DrawFn) -> str:
+    key, place = draw(valid_keys), draw(st.integers(0, 42))
+    return key[:place] + key[place + 1] + key[place] + key[place + 2 :]
+
+
+TEXTS = {
+    "any shape": shapes,
+    "any shape with the right check digit": shapes.map(with_right_check_digit),
+    "keys that are right or wrong in each field": likely_keys,
+    "valid keys": valid_keys,
+    "valid keys with one character changed": with_one_changed(),
+    "valid keys with two neighbours swapped": with_two_swapped(),
+    "any text": st.text() | st.text(ALPHANUMERIC, min_size=43, max_size=45) | st.just(KEY + "\n"),
+}
+
+
 class TestTwoImplementationsAgree:
-    @no_deadline
-    @given(shapes)
-    def test_on_any_shape(self, text: str) -> None:
+    @pytest.mark.parametrize("texts", TEXTS.values(), ids=TEXTS)
+    @more
+    @given(st.data())
+    def test_on(self, texts: st.SearchStrategy[str], data: st.DataObject) -> None:
+        text = data.draw(texts)
         assert fault_of(text) == opinion(text, YEAR)
 
-    @no_deadline
-    @given(shapes.map(with_right_check_digit))
-    def test_on_any_shape_with_the_right_check_digit(self, text: str) -> None:
-        assert fault_of(text) == opinion(text, YEAR)
-
-    @settings(no_deadline, max_examples=1000)
-    @given(likely_keys)
-    def test_on_keys_that_are_right_or_wrong_in_each_field(self, text: str) -> None:
-        assert fault_of(text) == opinion(text, YEAR)
-
-    @no_deadline
     @given(valid_keys)
-    def test_on_valid_keys(self, text: str) -> None:
+    def test_that_a_valid_key_is_one(self, text: str) -> None:
         assert fault_of(text) is None
-        assert opinion(text, YEAR) is None
 
-    @settings(no_deadline, max_examples=400)
-    @given(valid_keys, st.integers(0, 43), st.sampled_from(ALPHANUMERIC + "abz:@\u0663\uff17 \n"), st.booleans())
-    def test_on_valid_keys_with_one_character_changed(self, key: str, place: int, other: str, mend: bool) -> None:
-        text = key[:place] + other + key[place + 1 :]
-        if mend and access_key.parse(text) is not None:
-            text = with_right_check_digit(text)
-        assert fault_of(text) == opinion(text, YEAR)
-
-    @no_deadline
-    @given(valid_keys, st.integers(0, 42))
-    def test_on_valid_keys_with_two_neighbours_swapped(self, key: str, place: int) -> None:
-        text = key[:place] + key[place + 1] + key[place] + key[place + 2 :]
-        assert fault_of(text) == opinion(text, YEAR)
-
-    @no_deadline
-    @given(st.text() | st.text(ALPHANUMERIC, min_size=43, max_size=45))
-    @example(KEY + "\n")
-    def test_on_any_text(self, text: str) -> None:
-        assert fault_of(text) == opinion(text, YEAR)
-
-    @no_deadline
     @given(valid_keys, st.integers(1990, 2110))
     def test_on_the_year(self, text: str, year: int) -> None:
         assert access_key.first_fault(AccessKey(text), current_year=year) == opinion(text, year)
@@ -174,19 +169,16 @@ class TestALibraryAgrees:
             return detectar_chave_edoc(text) is not None
         return False
 
-    @no_deadline
-    @given(keys_of(cnpjs, st.integers(0, 909), "12345679") | older_keys)
-    def test_that_a_companys_key_is_valid(self, text: str) -> None:
+    @given(
+        keys_of(cnpjs, st.integers(0, 909), "12345679")
+        | keys_of(cpfs.filter(lambda cpf: len(set(cpf)) > 1), st.integers(910, 969), "12345679")
+        | older_keys
+    )
+    def test_that_a_companys_and_a_persons_key_is_valid(self, text: str) -> None:
         assert self.accepts(text)
         assert fault_of(text) is None
 
-    @no_deadline
-    @given(keys_of(cpfs.filter(lambda cpf: len(set(cpf)) > 1), st.integers(910, 969), "12345679"))
-    def test_that_a_persons_key_is_valid(self, text: str) -> None:
-        assert self.accepts(text)
-        assert fault_of(text) is None
-
-    @settings(no_deadline, max_examples=400)
+    @more
     @given(valid_keys | likely_keys, st.integers(0, 43), st.sampled_from(ALPHANUMERIC))
     def test_that_a_wrong_check_digit_state_or_company_is_refused(self, key: str, place: int, other: str) -> None:
         text = key[:place] + other + key[place + 1 :]
@@ -196,7 +188,6 @@ class TestALibraryAgrees:
 
 
 class TestNothingRaises:
-    @no_deadline
     @given(json_like)
     def test_on_any_value(self, value: object) -> None:
         for find in (access_key.clean, access_key.find_in_text, access_key.find_in_xml):
@@ -205,14 +196,12 @@ class TestNothingRaises:
         assert access_key.parse(value) is None
         assert access_key.manglings(value)
 
-    @no_deadline
     @given(st.text("0123456789ABNFe .-%<>&;?=/\n\ufeff\ud800\u0663", max_size=120))
     def test_on_text_of_what_keys_and_their_wrappings_are_made_of(self, text: str) -> None:
         for find in (access_key.clean, access_key.find_in_text, access_key.find_in_xml):
             find(text, current_year=YEAR)
         assert bool(access_key.manglings(text)) == (access_key.parse(text) is None)
 
-    @no_deadline
     @given(valid_keys.map(make_xml), st.data())
     def test_on_an_xml_with_a_piece_cut_out(self, xml: str, data: st.DataObject) -> None:
         start = data.draw(st.integers(0, len(xml)))
@@ -222,30 +211,22 @@ class TestNothingRaises:
 
 
 class TestCleaning:
-    @settings(no_deadline, max_examples=500)
+    @more
     @given(mangled())
     def test_a_mangled_valid_key_is_found_again(self, drawn: tuple[str, str]) -> None:
         key, value = drawn
         assert clean(value) == key
 
-    @no_deadline
-    @given(valid_keys)
-    def test_a_valid_key_is_clean_already(self, key: str) -> None:
-        assert clean(key) == key
-
-    @no_deadline
     @given(valid_keys, st.lists(valid_keys, max_size=2))
     def test_the_xml_of_an_invoice_gives_its_key_whatever_it_refers_to(self, key: str, others: list[str]) -> None:
         assert clean(make_xml(key, references=others)) == key
 
-    @no_deadline
     @given(mangled(likely_keys))
     def test_only_valid_keys_come_out(self, drawn: tuple[str, str]) -> None:
         _, value = drawn
         found = clean(value)
         assert found is None or opinion(found, YEAR) is None
 
-    @no_deadline
     @given(mangled(), valid_keys)
     def test_two_different_keys_are_one_too_many(self, drawn: tuple[str, str], other: str) -> None:
         key, value = drawn
@@ -263,7 +244,6 @@ events = st.lists(st.one_of(own_events, own_events.map(lambda event: ("other", *
 
 
 class TestTheXmlOfANote:
-    @no_deadline
     @given(valid_keys, st.sampled_from(sorted(BY_NAME)), st.sampled_from(sorted(BY_NAME)))
     def test_gives_its_key_whatever_it_is_wrapped_in(self, key: str, wrapping: str, another: str) -> None:
         wrapped = BY_NAME[wrapping](make_xml(key))
@@ -272,7 +252,6 @@ class TestTheXmlOfANote:
         other = BY_NAME[another](make_xml(key, environment="2"))
         assert clean(other) is None
 
-    @no_deadline
     @given(valid_keys, valid_keys, events, st.integers(0, 5), st.booleans())
     def test_gives_it_where_and_only_where_no_cancellation_of_it_is_registered(
         self, key: str, other: str, found: list[tuple[str, str, str | None, bool]], place: int, in_cdata: bool
@@ -290,7 +269,6 @@ class TestTheXmlOfANote:
         )
         assert clean(f"<all>{''.join(written)}</all>") == (None if is_canceled else key)
 
-    @no_deadline
     @given(valid_keys, st.sampled_from(["0", "1", None]), st.sampled_from(["1", "2", "3", "4", None]))
     def test_gives_it_for_no_entry_and_no_return(self, key: str, direction: str | None, purpose: str | None) -> None:
         is_sale = direction != "0" and purpose != "4"
@@ -298,15 +276,8 @@ class TestTheXmlOfANote:
 
 
 class TestManglings:
-    @no_deadline
     @given(mangled() | st.tuples(st.just(""), st.text()))
-    def test_there_is_a_reason_where_and_only_where_there_is_no_key(self, drawn: tuple[str, str]) -> None:
-        _, value = drawn
-        assert bool(access_key.manglings(value)) == (access_key.parse(value) is None)
-
-    @no_deadline
-    @given(mangled() | st.tuples(st.just(""), st.text()))
-    def test_reasons_come_once_and_in_their_order(self, drawn: tuple[str, str]) -> None:
-        _, value = drawn
-        told = access_key.manglings(value)
+    def test_are_told_where_and_only_where_there_is_no_key_each_once_and_in_order(self, drawn: tuple[str, str]) -> None:
+        told = access_key.manglings(drawn[1])
+        assert bool(told) == (access_key.parse(drawn[1]) is None)
         assert list(told) == [mangling for mangling in Mangling if mangling in told]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema
 from hypothesis import assume, given, settings
@@ -38,9 +38,8 @@ HEARD = datetime(2026, 3, 3, 14, 54, 1, tzinfo=UTC)
 YEAR = HEARD.year
 HOUR = timedelta(hours=1)
 
-# Slow machines are no fault of the code.
-no_deadline = settings(deadline=None)
-few = settings(deadline=None, max_examples=30)
+usual = settings().max_examples
+more, few = settings(max_examples=5 * usual // 2), settings(max_examples=usual // 3)
 
 # ---- Anything that is JSON
 
@@ -144,6 +143,21 @@ def judged(order: Any, policy: Policy = cnova, given: Circumstances = the_day_af
     return judge(Order.model_validate(order), policy, given)
 
 
+class Case(NamedTuple):
+    """An order that is judged, and what came of it."""
+
+    order: dict[str, Any]
+    policy: Policy
+    given: Circumstances
+    verdict: Verdict
+
+
+cases = st.builds(
+    lambda order, policy, given: Case(order, policy, given, judged(order, policy, given)),
+    mutated(), policies, circumstances,
+)  # fmt: skip
+
+
 def sales_in(order: dict[str, Any]) -> list[dict[str, Any]]:
     """The sale invoices of an order, found without the product."""
     attachment = order.get("packageAttachment")
@@ -174,61 +188,48 @@ def schema() -> jsonschema.Draft202012Validator:
 
 
 class TestAnyOrder:
-    @settings(no_deadline, max_examples=250)
-    @given(mutated(), policies, circumstances)
-    def test_is_judged(self, order: dict[str, Any], policy: Policy, given: Circumstances) -> None:
-        verdict = judged(order, policy, given)
-        assert verdict.outcome in Outcome
-        for problem in verdict.problems:
-            assert problem.identity.isascii()
+    @more
+    @given(cases)
+    def test_is_judged(self, case: Case) -> None:
+        assert case.verdict.outcome in Outcome
+        assert all(problem.identity.isascii() for problem in case.verdict.problems)
 
-    @no_deadline
     @given(st.dictionaries(names, junk, max_size=4), policies, circumstances)
     def test_is_judged_even_where_it_is_none(self, order: Any, policy: Policy, given: Circumstances) -> None:
         assert judged(order, policy, given).outcome in Outcome
 
-    @settings(no_deadline, max_examples=250)
-    @given(mutated(), policies, circumstances)
-    def test_fails_or_waits_by_its_errors_and_never_by_its_warnings(
-        self, order: dict[str, Any], policy: Policy, given: Circumstances
-    ) -> None:
-        verdict = judged(order, policy, given)
+    @more
+    @given(cases)
+    def test_fails_or_waits_by_its_errors_and_never_by_its_warnings(self, case: Case) -> None:
+        verdict = case.verdict
         assert bool(verdict.errors) == (verdict.outcome in {Outcome.FAILING, Outcome.WAITING})
         assert all(problem.is_overdue for problem in verdict.errors if problem.code in NOT_ON_ITS_WAY)
         assert all(error.severity is Severity.ERROR for error in verdict.errors)
         assert not verdict.problems or verdict.outcome in {Outcome.FAILING, Outcome.WAITING, Outcome.OK}
         assert len(verdict.errors) + len(verdict.warnings) == len(verdict.problems)
 
-    @no_deadline
-    @given(mutated(), policies, circumstances)
-    def test_waits_only_for_what_may_still_come(
-        self, order: dict[str, Any], policy: Policy, given: Circumstances
-    ) -> None:
-        verdict = judged(order, policy, given)
+    @given(cases)
+    def test_waits_only_for_what_may_still_come(self, case: Case) -> None:
+        verdict = case.verdict
         assert (verdict.wait_until is not None) == (verdict.outcome is Outcome.WAITING)
         if verdict.wait_until is not None:
-            assert given.now < verdict.wait_until
-            assert not given.has_open_failure
+            assert case.given.now < verdict.wait_until
+            assert not case.given.has_open_failure
             assert {error.code for error in verdict.errors} in ({Code.MISSING}, {Code.NO_INVOICE})
 
 
 class TestAnOrderThatIsOk:
-    @settings(no_deadline, max_examples=250)
-    @given(mutated(), policies, circumstances)
-    def test_carries_a_key_on_every_sale_invoice_that_a_second_opinion_calls_valid(
-        self, order: dict[str, Any], policy: Policy, given: Circumstances
-    ) -> None:
-        verdict = judged(order, policy, given)
-        if verdict.outcome is Outcome.OK:
-            keys = [sale.get("invoiceKey") for sale in sales_in(order)]
+    @more
+    @given(cases)
+    def test_carries_a_key_on_every_sale_invoice_that_a_second_opinion_calls_valid(self, case: Case) -> None:
+        if case.verdict.outcome is Outcome.OK:
+            keys = [sale.get("invoiceKey") for sale in sales_in(case.order)]
             assert keys
             assert all(opinion(key, YEAR) is None for key in keys)
-            assert [key for _, key in verdict.keys] == keys
-            assert not policy.seller_tax_ids or all(
-                key[6:20] in policy.seller_tax_ids or "890" <= key[22:25] <= "899" for key in keys
-            )
+            assert [key for _, key in case.verdict.keys] == keys
+            sellers = case.policy.seller_tax_ids
+            assert not sellers or all(key[6:20] in sellers or "890" <= key[22:25] <= "899" for key in keys)
 
-    @no_deadline
     @given(st.lists(good_packages, min_size=1, max_size=4), st.data())
     def test_is_no_longer_so_with_any_one_key_spoilt(self, found: list[dict[str, Any]], data: st.DataObject) -> None:
         order = cnova_order(*found)
@@ -239,7 +240,7 @@ class TestAnOrderThatIsOk:
 
 
 class TestEachError:
-    @settings(no_deadline, max_examples=250)
+    @more
     @given(st.lists(packages, min_size=1, max_size=4), policies)
     def test_is_the_one_that_a_second_opinion_has(self, found: list[dict[str, Any]], policy: Policy) -> None:
         order = cnova_order(*found, customData=custom_apps("viavarejo"))
@@ -250,7 +251,13 @@ class TestEachError:
         told = [error.code.value for error in verdict.errors if error.code not in others]
         assert told == [code for code in map(expected_code, sales_in(order)) if code is not None]
 
-    @no_deadline
+    @given(st.lists(packages | good_packages, min_size=1, max_size=4), policies, circumstances)
+    def test_is_the_only_one_of_its_invoice(
+        self, found: list[dict[str, Any]], policy: Policy, given: Circumstances
+    ) -> None:
+        errors = judged(cnova_order(*found), policy, given).errors
+        assert len(errors) <= max(1, len(sales_in(cnova_order(*found))))
+
     @given(mutated(), policies, st.randoms(use_true_random=False))
     def test_and_the_outcome_do_not_depend_on_the_order_of_packages(
         self, order: dict[str, Any], policy: Policy, random: Any
@@ -275,45 +282,22 @@ def expected_code(package: dict[str, Any]) -> str | None:
 
 
 class TestTheKeysOfItsOwn:
-    @settings(no_deadline, max_examples=200)
-    @given(mutated(), policies, circumstances)
-    def test_are_valid_and_shown_and_no_other_order_owns_them(
-        self, order: dict[str, Any], policy: Policy, given: Circumstances
-    ) -> None:
-        own_keys = judged(order, policy, given).own_keys
+    @more
+    @given(cases)
+    def test_are_valid_and_shown_and_no_other_orders_and_all_those_of_an_order_that_is_ok(self, case: Case) -> None:
+        own_keys = case.verdict.own_keys
         assert len(set(own_keys)) == len(own_keys)
-        assert given.owners.keys().isdisjoint(own_keys)
+        assert case.given.owners.keys().isdisjoint(own_keys)
         assert all(opinion(key, YEAR) is None for key in own_keys)
-        assert set(own_keys) <= {json.dumps(sale.get("invoiceKey"))[1:-1] for sale in sales_in(order)}
+        assert set(own_keys) <= {json.dumps(sale.get("invoiceKey"))[1:-1] for sale in sales_in(case.order)}
+        assert case.verdict.outcome is not Outcome.OK or set(own_keys) == {key for _, key in case.verdict.keys}
 
-    @no_deadline
-    @given(mutated(), policies, circumstances)
-    def test_are_all_those_of_an_order_that_is_ok(
-        self, order: dict[str, Any], policy: Policy, given: Circumstances
-    ) -> None:
-        verdict = judged(order, policy, given)
-        if verdict.outcome is Outcome.OK:
-            assert set(verdict.own_keys) == {key for _, key in verdict.keys}
-
-    @no_deadline
-    @given(mutated(), policies, circumstances)
-    def test_and_the_keys_told_as_another_order_s_are_never_the_same(
-        self, order: dict[str, Any], policy: Policy, given: Circumstances
-    ) -> None:
-        verdict = judged(order, policy, given)
-        for problem in verdict.problems:
+    @given(cases)
+    def test_are_never_told_as_another_orders(self, case: Case) -> None:
+        for problem in case.verdict.problems:
             if problem.reused_in is not None:
                 assert problem.code is Code.REUSED
-                assert given.owners[problem.key_as_it_came] == problem.reused_in
-                assert problem.key_as_it_came not in verdict.own_keys
-
-
-class TestEachInvoice:
-    @settings(no_deadline, max_examples=200)
-    @given(st.lists(packages | good_packages, min_size=1, max_size=4), policies, circumstances)
-    def test_has_one_error_at_the_most(self, found: list[dict[str, Any]], policy: Policy, given: Circumstances) -> None:
-        errors = judged(cnova_order(*found), policy, given).errors
-        assert len(errors) <= max(1, len(sales_in(cnova_order(*found))))
+                assert case.given.owners[problem.key_as_it_came] == problem.reused_in
 
 
 behind = st.text(max_size=8).filter(lambda text: not text[:1].isdigit())
@@ -321,12 +305,10 @@ parts = st.builds(lambda zeros, text: "0" * zeros + "643797" + text, st.integers
 
 
 class TestAnInvoiceShippedInParts:
-    @no_deadline
     @given(st.lists(parts, min_size=2, max_size=5))
     def test_is_one_invoice_whatever_stands_behind_its_number(self, numbers: list[str]) -> None:
         assert judged(cnova_order(*(sale(number) for number in numbers))).outcome is Outcome.OK
 
-    @no_deadline
     @given(st.lists(parts, min_size=1, max_size=3), st.integers(0, 9), parts, st.randoms(use_true_random=False))
     def test_is_told_as_reused_beside_another_invoice(
         self, numbers: list[str], digit: int, other: str, random: Any
@@ -339,14 +321,12 @@ class TestAnInvoiceShippedInParts:
 
 
 class TestAnUnsafeNumber:
-    @no_deadline
     @given(any_text, st.sampled_from([KEY, None, "junk"]))
     def test_is_warned_of_where_and_only_where_it_has_a_blank_or_a_slash(self, number: str, key: str | None) -> None:
         verdict = judged(cnova_order(sale(number, key)))
         is_unsafe = "/" in number or len(number.split()) > 1 or number != number.strip()
         assert (Code.UNSAFE_NUMBER in [warning.code for warning in verdict.warnings]) == is_unsafe
 
-    @no_deadline
     @given(
         st.sampled_from(["643797", "643797/2", "NFE 1"]), st.text(" \t\n\u00a0", max_size=4), st.sampled_from(NO_KEYS)
     )
@@ -356,7 +336,6 @@ class TestAnUnsafeNumber:
 
 
 class TestReturns:
-    @no_deadline
     @given(st.lists(packages | returns, min_size=1, max_size=4))
     def test_hide_only_sales_of_a_known_value(self, found: list[dict[str, Any]]) -> None:
         if judged(cnova_order(*found)).outcome is Outcome.RETURNED:
@@ -366,18 +345,15 @@ class TestReturns:
 
 
 class TestASuggestion:
-    @settings(no_deadline, max_examples=250)
-    @given(mutated(), policies, circumstances)
-    def test_is_a_valid_key_and_never_the_one_that_came(
-        self, order: dict[str, Any], policy: Policy, given: Circumstances
-    ) -> None:
-        for problem in judged(order, policy, given).problems:
+    @more
+    @given(cases)
+    def test_is_a_valid_key_and_never_the_one_that_came(self, case: Case) -> None:
+        for problem in case.verdict.problems:
             if problem.suggestion is not None:
                 assert problem.severity is Severity.ERROR
                 assert opinion(problem.suggestion.key, YEAR) is None
                 assert problem.suggestion.key != problem.key_as_it_came
 
-    @no_deadline
     @given(packages)
     def test_that_is_not_the_field_cleaned_fits_the_invoices_number(self, package: dict[str, Any]) -> None:
         for error in judged(cnova_order(package)).errors:
@@ -386,7 +362,6 @@ class TestASuggestion:
             if error.suggestion is not None and error.suggestion.source is not SuggestionSource.CLEANED and is_plain:
                 assert error.suggestion.key[25:34] == number.zfill(9)
 
-    @no_deadline
     @given(st.sampled_from(KEYS), st.sampled_from(["", None, "junk", KEY[:-1] + "3"]), st.data())
     def test_written_in_makes_the_order_ok(self, key: str, wrong: str | None, data: st.DataObject) -> None:
         places = {"embeddedInvoice": make_xml(key), "invoiceUrl": f"https://example.com/{key}", "invoiceNumber": key}
@@ -399,7 +374,7 @@ class TestASuggestion:
 
 
 class TestTheRecordOfAFailure:
-    @settings(no_deadline, max_examples=200)
+    @more
     @given(mutated(), st.sampled_from(["pt-BR", "en"]))
     def test_is_what_the_committed_schema_says(self, order: dict[str, Any], language: str) -> None:
         verdict = judged(order)
