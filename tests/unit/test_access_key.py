@@ -90,8 +90,10 @@ class TestShape:
             setattr(value, next(iter(value.__slots__)), None)  # type: ignore[attr-defined]
 
     def test_a_key_refuses_another_shape_and_says_what_it_expected_and_what_came(self) -> None:
-        with pytest.raises(ValueError, match=r"expected an access key of the shape .*, got 'NFe3526"):
-            AccessKey("NFe" + KEY)
+        with pytest.raises(ValueError, match="an access key") as caught:
+            AccessKey(f"NFe{KEY}{KEY}")
+        shape = "[0-9]{6}[A-Z0-9]{12}[0-9]{26}"
+        assert str(caught.value) == f"expected an access key of the shape {shape}, got 'NFe{KEY}{KEY[:13]}'"
 
     def test_the_example_in_the_docstring_holds(self) -> None:
         assert doctest.testmod(access_key) == (0, 2)
@@ -411,6 +413,9 @@ CANCELLATIONS = {
     "the event in CDATA": together(NFE, f"<![CDATA[{make_event(KEY)}]]>"),
     "both in CDATA": together(f"<a><![CDATA[{NFE}]]></a><b><![CDATA[{make_event(KEY)}]]></b>"),
     "as it was before 2013": together(NFE, about_a_note("infCanc", "101")),
+    "late, before 2013": together(NFE, about_a_note("infCanc", "151")),
+    "by the office itself, before 2013": together(NFE, about_a_note("infCanc", "155")),
+    "before 2013, beside a correction": together(NFE, about_a_note("infCanc", "101"), make_event(KEY, CORRECT)),
     "the answer about its situation": together(NFE, about_a_note("retConsSitNFe", "101")),
 }  # fmt: skip
 NO_CANCELLATIONS = {
@@ -428,6 +433,9 @@ NO_CANCELLATIONS = {
         NFE, make_event(KEY, CANCEL, "573", is_terse=True), make_event(KEY, CORRECT, is_terse=True)
     ),
     "an answer to another request": together(NFE, "<x>", make_request(KEY), make_answer(None, CORRECT), "</x>"),
+    "refused, beside another note's, tersely": together(
+        NFE, "<x>", make_request(OTHER), make_answer(None, None), make_answer(KEY, CANCEL, "573"), "</x>"
+    ),
     "an answer about no note": together(NFE, make_answer(None)),
     "an answer of no kind": together(NFE, make_answer(KEY, None)),
     "refused before 2013": together(NFE, about_a_note("infCanc", "420")),
@@ -481,6 +489,7 @@ class TestACancelledNote:
                 f"<enviNFe>{make_nfe(KEY)}{make_nfe(OTHER, purpose='4')}</enviNFe>", {OTHER}, id="a sale and a return"
             ),
             pytest.param(make_event(KEY)[:-1], set(), id="not well-formed"),
+            pytest.param(make_answer(""), set(), id="an answer about no note"),
             pytest.param(None, set(), id="null"),
         ],
     )
@@ -537,6 +546,7 @@ class TestManglings:
             ("NF-e: " + in_blocks(KEY.lower(), " "), "prefix separators blanks lower_case"),
             ("NFe " + in_blocks(KEY[:43], " "), "prefix blanks too_short"),
             ("key-78923479834", "prefix separators too_short"),
+            ("1 " * 4096, "blanks too_long"),
         ],
     )
     def test_reasons_that_come_together_are_told_together(self, value: str, told: str) -> None:

@@ -92,6 +92,9 @@ OUTCOMES = [
 
 
 class TestAnOutcome:
+    def test_has_its_name_in_the_table(self) -> None:
+        assert " ".join(Outcome) == "other_marketplace canceled returned not_invoiced waiting ok failing"
+
     @pytest.mark.parametrize(
         ("order", "verdict"), OUTCOMES, ids=[f"{n} {verdict.outcome}" for n, (_, verdict) in enumerate(OUTCOMES)]
     )
@@ -427,8 +430,9 @@ ROWS: list[tuple[Code, dict[str, Any]]] = [
 
 
 class TestAProblemCode:
-    def test_stands_in_the_table_in_its_place(self) -> None:
-        assert [code for code, _ in ROWS] == list(Code)
+    def test_stands_in_the_table_in_its_place_by_its_name(self) -> None:
+        assert [code for code, _ in ROWS] == list(Code) == [code.name.lower() for code in Code]
+        assert list(Severity) == ["error", "warning"]
 
     @pytest.mark.parametrize(("code", "package"), ROWS, ids=list(Code))
     def test_makes_an_order_failing_where_it_is_an_error_and_not_where_it_is_a_warning(
@@ -533,6 +537,7 @@ class TestAReusedKey:
         [
             ("643797-1", "643798-1"), ("643797", "6437971"), ("643797-1", "64379-7"), ("643797-1", "1-643797"),
             ("643797-1", "643797\N{ARABIC-INDIC DIGIT TWO}"), ("643798-1", "643798-2"), ("NFE-1", "NFE-01"),
+            ("X643797", "643797"),
         ],
     )  # fmt: skip
     def test_is_told_where_a_number_names_another_invoice(self, one: str, other: str) -> None:
