@@ -45,7 +45,7 @@ def run(*, run_folder: Path, mutant: Mutant, timeout: float | None, **_: object)
     if child.exitcode is None:
         child.kill()
         child.join()
-        return MutantTrialResult(found=True, reason_code=MutantTrialResult.RC_TIMEOUT)
+        return MutantTrialResult(found=False, reason_code=MutantTrialResult.RC_TIMEOUT)
     code = MutantTrialResult.RC_FOUND if child.exitcode else MutantTrialResult.RC_NOT_FOUND
     return MutantTrialResult(found=child.exitcode != 0, reason_code=code, reason_desc=f"pytest's exit {child.exitcode}")
 

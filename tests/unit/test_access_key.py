@@ -105,6 +105,7 @@ class TestFields:
         assert (key.state, key.year, key.month, key.tax_id) == ("35", 2026, 7, "12ABC34501DE35")
         assert (key.model, key.series, key.number) == ("55", 1, 123)
         assert (key.emission_type, key.check_digit) == ("1", "7")
+        assert key_of(make_key(number=987_654_321)).number == 987_654_321
 
     @pytest.mark.parametrize(("month", "emission_type"), [(3, None), (4, "6")])
     def test_a_key_has_an_emission_type_since_april_2011(self, month: int, emission_type: str | None) -> None:

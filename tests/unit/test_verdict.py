@@ -10,6 +10,7 @@ import pytest
 from invoicekey.rules.order import Order
 from invoicekey.rules.policy import Policy
 from invoicekey.rules.verdict import (
+    OWNS_NO_KEY,
     Circumstances,
     Code,
     Outcome,
@@ -94,6 +95,7 @@ OUTCOMES = [
 class TestAnOutcome:
     def test_has_its_name_in_the_table(self) -> None:
         assert " ".join(Outcome) == "other_marketplace canceled returned not_invoiced waiting ok failing"
+        assert set(Outcome) - OWNS_NO_KEY == {Outcome.WAITING, Outcome.OK, Outcome.FAILING}
 
     @pytest.mark.parametrize(
         ("order", "verdict"), OUTCOMES, ids=[f"{n} {verdict.outcome}" for n, (_, verdict) in enumerate(OUTCOMES)]
@@ -163,6 +165,10 @@ class TestAGrace:
     ) -> None:
         expected = Outcome.FAILING if until_then is Outcome.WAITING else until_then
         assert outcome(order, policy, now=HEARD, open_failure=True) is expected
+
+    def test_runs_where_nothing_is_said_of_an_open_failure(self) -> None:
+        given = Circumstances(ACCOUNT, HEARD, HEARD)
+        assert judge(Order.model_validate(cnova_order()), POLICY, given).outcome is Outcome.WAITING
 
     def test_runs_in_any_time_zone(self) -> None:
         now = datetime.fromisoformat("2026-03-03T12:04:00.999999-03:00")
@@ -749,6 +755,9 @@ PLACES = [
 
 class TestASuggestion:
     """What a field or an XML gives, tests/unit/test_access_key.py tells; here, from where it is taken and when."""
+
+    def test_names_its_place(self) -> None:
+        assert list(SuggestionSource) == ["cleaned", "embedded_invoice", "invoice_url", "invoice_number"]
 
     @pytest.mark.parametrize(("source", "package"), PLACES, ids=list(SuggestionSource))
     def test_comes_from_four_places_and_is_no_key_of_another_issuer(
