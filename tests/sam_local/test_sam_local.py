@@ -15,9 +15,8 @@ from local.events import BY_NAME, CHECKS
 from local.stack import ARCHITECTURE, DOCKER_BRIDGE, KEYS, PARAMETERS, ROOT, STATE, TOOLS, LocalStack
 from local.watch import Watch, until
 
-REPLAYS = re.findall(
-    r"^sam local invoke (\w+) -e events/(\S+)$", (ROOT / "docs" / "replaying.md").read_text(), re.MULTILINE
-)
+REPLAYING = (ROOT / "docs" / "replaying.md").read_text()
+REPLAYS = re.findall(r"^sam local invoke (\w+) -e events/(\S+) --parameter-overrides \$ARCH$", REPLAYING, re.MULTILINE)
 IMAGE = f"public.ecr.aws/lambda/python:3.13-{ARCHITECTURE}"
 ENVIRONMENT = {**os.environ, **KEYS, "SAM_CLI_TELEMETRY": "0", "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}
 

@@ -4,6 +4,7 @@ Whether what they say is true no machine can tell; that what they point at is th
 """
 
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import typer
 
+from local.stack import ARCHITECTURE
 from operations import __main__ as command_line
 from operations.terminal.cli import app
 from tests.unit.test_template import ROOT, template
@@ -130,6 +132,14 @@ def test_a_command_is_one_of_the_command_line_and_takes_these_options(document: 
         assert options <= taken | everywhere, " ".join(words)
 
 
+def test_replaying_finds_this_machine_s_architecture_by_itself() -> None:
+    (line,) = re.findall(r'^export ARCH="(.*)"$', text_of(ROOT / "docs" / "replaying.md"), re.MULTILINE)
+
+    said = subprocess.run(["sh", "-c", f'printf %s "{line}"'], capture_output=True, text=True, check=True).stdout
+
+    assert said == f"Architecture={ARCHITECTURE}"
+
+
 # ---- Names of the template, of metrics and of modules
 
 
@@ -235,7 +245,8 @@ def test_the_consumer_that_is_shown_is_the_one_that_is_run() -> None:
 def test_what_is_replayed_is_a_function_and_a_sample_of_its_kind() -> None:
     kinds = {"ReceiveHookFunction": "hooks", "CheckInvoiceFunction": "checks"}
     lines = [line for line in code_of(ROOT / "docs" / "replaying.md") if line.startswith("sam local invoke ")]
-    replays = [re.match(r"sam local invoke (\w+) -e (events/(\w+)/\S+)$", line) for line in lines if " -e " in line]
+    form = re.compile(r"sam local invoke (\w+) -e (events/(\w+)/\S+) --parameter-overrides \$ARCH")
+    replays = [form.fullmatch(line) for line in lines if " -e " in line]
 
     assert len(replays) > 2
     for replay in replays:
