@@ -312,12 +312,20 @@ def up(progress: Progress) -> None:
         stack.deploy()
         orders = [json.loads(path.read_bytes()) for path in sorted((events.EVENTS / "orders").glob("*.json"))]
         stack.vtex("PUT", "orders", orders)
+        _open_an_inbox(stack)
     except BaseException:
         stack.stop()
         _RUNNING.unlink(missing_ok=True)
         raise
     progress.end()
     _tell_what_next(stack, progress)
+
+
+def _open_an_inbox(stack: LocalStack) -> None:
+    """Subscribe a queue to the alerts, for `local.play mail` to show."""
+    from local.watch import Watch
+
+    Watch(stack)
 
 
 def down(progress: Progress) -> None:
@@ -383,6 +391,10 @@ Post a hook, and see what came of it:
   curl -i {hook_url} -H 'X-Hook-Secret: {stack.hook_secret}' \\
     -d '{event}'
   .venv-tools/bin/python -m local.stack records
+
+Read the mail that it brought, put the key in as somebody does in VTEX's Admin, and see the failure close:
+  .venv-tools/bin/python -m local.play mail
+  .venv-tools/bin/python -m local.play mend {events.BY_NAME["key-missing"].order_id}
 
 See it as an operator does, after make setup:
   export AWS_ENDPOINT_URL={stack.endpoint} {keys}

@@ -1,0 +1,78 @@
+"""What `make up` leaves to be played by hand: read the mail that subscribers got, and mend an order at VTEX.
+
+.venv-tools/bin/python -m local.play mail
+.venv-tools/bin/python -m local.play mend VVJ-975102-01
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+from local import processes
+from local.stack import LocalStack, StackError, silent, standing_stack
+from local.watch import Email, Watch
+
+_ISSUED_BY = "35261111222333000181"
+"""The state, year, month and CNPJ of the samples' keys."""
+_DIGITS = 9
+
+
+def mail(watch: Watch) -> Iterator[str]:
+    """Yield each e-mail as its reader gets it, the oldest first."""
+    emails = watch.emails()
+    for email in emails:
+        yield f"{'─' * 72}\nSubject: {email.subject}\n\n{email.text}\n"
+    yield f"{'─' * 72}\n{_counted(emails)} SMS and chat say it in fewer words: tests/golden/alerts has all of them."
+
+
+def mend(stack: LocalStack, watch: Watch, order_id: str) -> Iterator[str]:
+    """Put a good key into the invoice of a failing order, as somebody does in VTEX's Admin."""
+    records = [record for record in watch.records(order_id) if record["type"].endswith(".failing.v1")]
+    if not records:
+        raise StackError(f"No failure of {order_id} was reported: .venv/bin/invoicekey failures lists those that were.")
+    problem = records[-1]["data"]["problems"][0]
+    key = problem["suggested_key"] or a_key(problem["invoice_number"] or "")
+    stack.vtex("POST", "invoice-key", {"order_id": order_id, "invoice_key": key})
+    yield f"The invoice of {order_id} has the key {key} now."
+    yield "VTEX sends no event for that, so the stack reads the order again by its schedule. To have it look now:"
+    yield f"  .venv/bin/invoicekey recheck {order_id} --stack invoicekey-local"
+
+
+def a_key(number: str) -> str:
+    """Make a good key of an invoice's number, or of another where that is no plain one."""
+    plain = int(number) if number.isdigit() and len(number) <= _DIGITS else 1
+    begin = f"{_ISSUED_BY}55001{plain:09d}112345678"
+    weighted = sum(int(digit) * (2 + place % 8) for place, digit in enumerate(reversed(begin)))
+    return f"{begin}{0 if weighted % 11 < 2 else 11 - weighted % 11}"  # noqa: PLR2004 - the tax office's rule (MOC 5.4)
+
+
+def _counted(emails: list[Email]) -> str:
+    return f"{len(emails)} e-mail{'' if len(emails) == 1 else 's'}."
+
+
+def _watch(stack: LocalStack) -> Watch:
+    if not processes.is_listening(stack.emulator_port):
+        raise StackError("The stack is not up: make up starts it.")
+    return Watch(stack)
+
+
+def main() -> int:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(prog="local.play", description=__doc__.partition("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("mail", help="show the e-mails")
+    commands.add_parser("mend", help="put the right keys into an order").add_argument("order", metavar="ORDER")
+    given = parser.parse_args()
+    stack = standing_stack(silent)
+    try:
+        watch = _watch(stack)
+        for line in mail(watch) if given.command == "mail" else mend(stack, watch, given.order):
+            print(line)
+    except (StackError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
