@@ -52,7 +52,6 @@ CHECKER = {
     "ALERT_WINDOW_MINUTES": "15",
     "CHAT_ALERTS": "no",
     "POWERTOOLS_SERVICE_NAME": "invoicekey",
-    "DASHBOARD_URL": "https://console.example/dashboard",
     "CNOVA_AFFILIATE_IDS": "VVJ",
     "SELLER_TAX_IDS": "",
     "INVOICE_GRACE_SECONDS": "600",

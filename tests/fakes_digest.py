@@ -142,7 +142,7 @@ class Published:
     @property
     def orders(self) -> list[str]:
         """List the orders that it names, as it names them."""
-        return re.findall(r"VVJ-\d+-01", self.body)
+        return list(dict.fromkeys(re.findall(r"VVJ-\d+-01", self.body)))  # a line with its problem, and its link
 
     def _attribute(self, name: str) -> str:
         return str(self.entry["MessageAttributes"][name]["StringValue"])
@@ -178,14 +178,21 @@ class DigestShop:
     # ---- What is to be told
 
     def hold_back(
-        self, order_id: str, kind: str = "failing", *codes: str, account: str = SHOP, since: datetime | None = None
+        self,
+        order_id: str,
+        kind: str = "failing",
+        *codes: str,
+        account: str = SHOP,
+        since: datetime | None = None,
+        errors: tuple[Shown, ...] = (),
+        alert: str | None = None,
     ) -> None:
         """Hold an order's alert back, now."""
         ref = OrderRef(account, order_id)
         entry = self.ledger.read([ref]).entries[ref]
         if not entry.version:
             entry = self.ledger.write(Entry(ref, outcome="failing", checked_at=self.now, report=REPORT))
-        self.ledger.note_deferred(entry, Deferral(kind, since or self.now, codes or ("missing",)))
+        self.ledger.note_deferred(entry, Deferral(kind, since or self.now, codes or ("missing",), errors, alert))
 
     def publish_alert(self, order_id: str) -> None:
         """Note that a newer alert of the order went out at once."""

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from invoicekey.ledger.entries import FOLLOWED, Shown, checked_list, ref_of
+from invoicekey.ledger.entries import FOLLOWED, Shown, checked_list, ref_of, shown
 from invoicekey.ledger.lists import readable
 from invoicekey.ledger.table import Item
 from invoicekey.messages import texts
@@ -123,7 +123,7 @@ def _failure(item: Item) -> Failure:
     return Failure(
         ref=ref_of(item["pk"]),
         opened_at=datetime.fromisoformat(item["opened_at"]),
-        errors=tuple(Shown(**error) for error in item.get("errors", ())),
+        errors=tuple(map(shown, item.get("errors", ()))),
         next_reading=None if state else datetime.fromisoformat(item["list_at"]),
         state=state or "open",
     )

@@ -146,7 +146,7 @@ def shown_key(value: object) -> str:
     """Return a key as it came, between quotation marks where it is none, for a terminal."""
     if access_key.parse(value) is not None:
         return str(value)
-    return texts.quoted(record.shown(value) or "")
+    return texts.quoted(record.shown(value) or "", LANGUAGE)
 
 
 def sentence(problem: Problem, order_id: str) -> str:

@@ -369,6 +369,7 @@ def test_an_alert_that_is_held_back_is_told_and_listed(ledger: Ledger, table: Ta
         "pk": "held#luxstore#VVJ-1-01",
         "kind": "failing",
         "codes": ["missing", "reused"],
+        "errors": [],
         "list": DEFERRED,
         "list_at": NOW.isoformat(),
     }

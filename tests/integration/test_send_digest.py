@@ -25,7 +25,6 @@ ENVIRONMENT = {
     "ALERT_LANGUAGE": "pt-BR",
     "ALERT_TIMEZONE": "America/Sao_Paulo",
     "CHAT_ALERTS": "yes",
-    "DASHBOARD_URL": "https://console.example/dashboard",
     "SUMMARY_ORDERS": "20",
     "FUNCTION_TIMEOUT_SECONDS": "60",
     "INVOICE_GRACE_SECONDS": "600",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from invoicekey.messages import alert, summary, texts
 from invoicekey.messages.alert import Alert, ChatMessage, Style
-from invoicekey.messages.summary import DeferredOrder, OpenFailure, SinceLast, Week
+from invoicekey.messages.summary import DeferredOrder, Fault, OpenFailure, SinceLast, Week
 from invoicekey.rules.notification import is_order_id
 from invoicekey.rules.order import Order
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Problem, Severity, Suggestion, SuggestionSource
@@ -37,12 +37,8 @@ overdue = st.builds(Problem, st.sampled_from(sorted(NOT_ON_ITS_WAY)), numbers, v
 reused = st.builds(Problem, st.just(Code.REUSED), numbers, values, suggestions, numbers, other_orders)
 first_problems = st.one_of(st.builds(Problem, errors, numbers, values, suggestions, numbers), reused, overdue)
 stacks = st.just("invoicekey") | st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,127}", fullmatch=True)
-dashboards = st.none() | st.just(
-    "https://sa-east-1.console.aws.amazon.com/cloudwatch/home#dashboards:name=" + "d" * 128
-)
 styles = st.builds(
-    Style, st.sampled_from(texts.LANGUAGES), st.sampled_from(["America/Sao_Paulo", "America/Rio_Branco"]),
-    dashboard_url=dashboards, stack=stacks,
+    Style, st.sampled_from(texts.LANGUAGES), st.sampled_from(["America/Sao_Paulo", "America/Rio_Branco"]), stack=stacks,
 )  # fmt: skip
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
@@ -102,7 +98,7 @@ def digests(draw: st.DrawFn) -> Alert:
         DeferredOrder,
         order_ids,
         st.sampled_from(["failing", "resolved", "expired"]),
-        st.lists(failures, max_size=3).map(tuple),
+        st.lists(faults, max_size=6).map(tuple),
         moments,
     )
     held = draw(st.lists(one, min_size=1, max_size=8))
@@ -111,7 +107,7 @@ def digests(draw: st.DrawFn) -> Alert:
 
 @st.composite
 def reminders(draw: st.DrawFn) -> Alert:
-    one = st.builds(OpenFailure, order_ids, moments, moments, failures, numbers, st.booleans())
+    one = st.builds(OpenFailure, order_ids, moments, moments, st.lists(faults, min_size=1, max_size=6).map(tuple))
     open_failures = draw(st.lists(one, min_size=1, max_size=8))
     counts = st.integers(0, 10_000)
     return summary.reminder(
@@ -125,6 +121,7 @@ def reminders(draw: st.DrawFn) -> Alert:
 
 
 failures = errors | st.sampled_from(sorted(NOT_ON_ITS_WAY))
+faults = st.builds(Fault, failures, numbers, st.none() | st.just(KEY), st.booleans())
 times = st.sampled_from([1, 2, 7, 1_000])
 weeks = st.builds(Week, st.integers(0, 10_000), st.integers(0, 10_000), st.none() | moments)
 summaries = st.one_of(
@@ -188,7 +185,6 @@ def without_addresses(text: str) -> str:
 def test_a_summary_keeps_its_limits(told: Alert) -> None:
     account = f"{told.attributes['account']}: "
 
-    assert len(told.body.split("\n")) <= 30
     assert all(line.isprintable() for line in told.body.split("\n"))
     assert "\n\n\n" not in told.body
     for text, longest in ((told.subject, 99), (told.sms, 140)):

@@ -300,10 +300,12 @@ def test_subject_and_text_message_are_short_and_ascii_and_begin_with_the_order(t
 
 @pytest.mark.parametrize("told", ALERTS)
 def test_only_a_failing_order_is_promised_another_reading_and_always_is(told: Alert) -> None:
-    promises = [line for line in lines(told.body) if re.search(r"^Vamos reler .* 15 min|^We will read .* 15 min", line)]
+    promises = [
+        line for line in lines(told.body) if re.search(r"^Vamos verificar .* 15 min|^We will read .* 15 min", line)
+    ]
 
     assert len(promises) == (told.attributes["type"] == "failing")
-    assert [line for line in lines(told.body) if re.search(r"\breler|\bagain in\b", line)] == promises
+    assert [line for line in lines(told.body) if re.search(r"\bverificar .* de novo|\bagain in\b", line)] == promises
 
 
 @pytest.mark.parametrize("told", ALERTS)
@@ -388,6 +390,16 @@ def test_the_value_in_vtex_is_shown_with_its_blanks() -> None:
     assert "Está na VTEX: «NFe·3526·0311" in fail([malformed(SPACED_KEY)]).body
 
 
+def test_the_dot_that_stands_for_a_blank_is_explained_where_it_stands() -> None:
+    value = {
+        style: [line for line in lines(fail([malformed(SPACED_KEY)], style).body) if "«" in line] for style in (PT, EN)
+    }
+
+    assert value[PT][0].endswith("·4052» (· = espaço)")
+    assert value[EN][0].endswith("·4052» (· = a blank)")
+    assert "espaço)" not in fail([malformed("1" * 43)]).body
+
+
 @pytest.mark.parametrize("value", [{"nome": "Maria"}, ["Maria"], True])
 def test_a_value_that_is_no_line_of_text_is_not_shown(value: object) -> None:
     body = fail([malformed(value)]).body
@@ -450,7 +462,7 @@ def test_an_order_without_an_id_at_the_marketplace_shows_none() -> None:
 
 
 def test_dates_are_in_the_time_zone_of_the_shop() -> None:
-    assert "Faturado em 03/03/2026, 10h54" in fail([missing()], Style(timezone="America/Manaus")).body
+    assert "Faturado em 03/03/2026 às 10h54" in fail([missing()], Style(timezone="America/Manaus")).body
 
 
 def test_an_order_that_is_not_invoiced_is_not_said_to_be() -> None:
@@ -679,7 +691,7 @@ def test_a_resolved_order_is_told_with_its_keys_and_how_long_it_took() -> None:
 
     assert told.subject == "VVJ-975102-01: chave de acesso em ordem na VTEX - Casas Bahia"
     assert told.sms == "VVJ-975102-01: chave de acesso em ordem na VTEX. Confirme na Casas Bahia se o pedido andou."
-    assert "Ficou 3 h 20 min em aberto: de 03/03/2026, 11h54, até 15h14." in lines(told.body)
+    assert "Ficou 3 h 20 min em aberto: das 11h54 às 15h14 de 03/03/2026." in lines(told.body)
     assert KEY in lines(told.body)
     assert told.attributes == {"type": "resolved", "account": ACCOUNT, "severity": "info"}
 
@@ -711,7 +723,7 @@ def test_a_failure_that_is_given_up_is_told_a_last_time() -> None:
         "O pedido VVJ-975102-01 não foi corrigido em 30 dias e não será mais acompanhado. Este é o último aviso.",
         "A nota 643797 do pedido VVJ-975102-01 está na VTEX sem a chave de acesso da NF-e.",
     ]
-    assert "Em aberto desde 03/03/2026, 11h54" in told.body
+    assert "Em aberto desde 03/03/2026 às 11h54" in told.body
     assert told.subject == "VVJ-975102-01: ULTIMO AVISO: 30 dias sem correcao - Casas Bahia"
     assert told.sms == "VVJ-975102-01: ULTIMO AVISO: 30 dias sem correcao. Nao sera mais acompanhado. Veja o e-mail."
     codes = ["missing", "tracking_missing", "courier_missing"]
@@ -810,7 +822,7 @@ def test_a_button_in_the_chat_gets_what_the_filters_get_and_the_order() -> None:
 def test_foreign_text_has_no_markup_in_a_chat() -> None:
     content = chat(fail([Problem(Code.MALFORMED, "*6*_4_", "~[1](2)~ `3`")]))["content"]
 
-    assert "Está na VTEX: «∼(1)(2)∼·´3´»" in lines(content["description"])
+    assert "Está na VTEX: «∼(1)(2)∼·´3´» (· = espaço)" in lines(content["description"])
     assert "chave da nota ∗6∗ˍ4ˍ fora do formato" in content["title"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from invoicekey.ledger.entries import DISMISSED, EXPIRED, Deferral, Entry, Ledger, Report, Shown
+from invoicekey.ledger.entries import DISMISSED, EXPIRED, Deferral, Entry, Ledger, Report, Shown, order_key
 from invoicekey.ledger.lists import Backlog, CheckedOrder, DeferredAlert, FollowedOrder
 from invoicekey.ledger.table import Item
 from invoicekey.rules.notification import OrderRef
@@ -90,6 +90,14 @@ class TestFollowed:
             )
         ]
 
+    def test_a_suggested_key_is_listed_and_stands_where_the_former_version_has_true(self, lists: Lists) -> None:
+        """So that the former version reads the item too, when a deployment is rolled back."""
+        suggested = replace(MISSING, suggested_key="3526" * 11)
+        lists.write(errors=(suggested, MISSING))
+        assert [order.errors for order in lists.followed()] == [(suggested, MISSING)]
+        (item,) = lists.dynamodb.table.get([order_key(REF)]).values()
+        assert item["errors"][0] == {"code": "missing", "invoice_number": "643797", "has_suggestion": "3526" * 11}
+
     def test_what_is_due_by_a_time_is_found_to_the_microsecond(self, lists: Lists) -> None:
         moment = timedelta(microseconds=1)
         for number, due in enumerate([NOW - moment, NOW, NOW + moment]):
@@ -169,6 +177,20 @@ class TestHeldBack:
             "othershop": [DeferredAlert(OTHER, "expired", (), NOW, None)],
         }
 
+    def test_an_alert_is_listed_with_its_errors_and_kept_with_its_text(self, lists: Lists) -> None:
+        errors = (replace(MISSING, suggested_key="3526" * 11), MISSING)
+        lists.ledger.note_deferred(lists.write(), Deferral("failing", NOW, ("missing",), errors, "{}"))
+        assert lists.alert.errors == errors
+        lists.assign(lists.alert, 7)
+        assert lists.text_of(lists.alert) == "{}"
+        assert lists.text_of(replace(lists.alert, digest=8)) is None
+
+    def test_an_alert_without_a_text_takes_the_one_of_its_order_s_older_one_away(self, lists: Lists) -> None:
+        entry = lists.write()
+        lists.ledger.note_deferred(entry, Deferral("failing", NOW, (), (MISSING,), "{}"))
+        lists.ledger.note_deferred(entry, Deferral("resolved", NOW))
+        assert (lists.alert.errors, lists.text_of(lists.alert)) == ((), None)
+
     def test_an_alert_is_taken_up_as_it_was_listed_and_anew_after_a_dead_run(self, lists: Lists) -> None:
         first = lists.defer()
         assert lists.assign(first, 7)
@@ -233,6 +255,8 @@ SPOILT_ALERTS: list[Item] = [
     {"kind": "no_such_kind"},
     {"codes": "missing"},
     {"codes": ["no_such_code"]},
+    {"errors": [{"code": "no_such_code", "invoice_number": None, "has_suggestion": False}]},
+    {"errors": "missing"},
     {"digest": "seven"},
     {"list_at": "2026-03-03T15:00:00"},
     {"pk": "held#luxstore"},

@@ -484,6 +484,9 @@ def test_the_first_five_go_out_at_once_and_the_others_are_held_back(
     assert alerted(outside) == [f"VVJ-{number}-01 failing" for number in range(1, 6)]
     assert outside.ledger.deferred == {"VVJ-6-01": "failing", "VVJ-7-01": "failing"}
     assert (figures["alert_published"], figures["alert_deferred"]) == ([5], [2])
+    items = outside.ledger.dynamodb.items("held#")
+    assert [item["errors"][0]["invoice_number"] for item in items] == ["643797"] * 2
+    assert {json.loads(item["alert"])["Subject"].partition(":")[0] for item in items} == {"VVJ-6-01", "VVJ-7-01"}
 
 
 def test_a_digest_is_given_what_went_wrong_and_since_when(outside: Outside) -> None:

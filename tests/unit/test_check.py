@@ -387,7 +387,7 @@ class TestFollowing:
     def test_the_list_shows_what_is_wrong_with_it(self, outside: Outside) -> None:
         tell(outside, cnova_order(sale(key=None, invoiceUrl=KEY), sale("x" * 65, "junk")))
         assert held(outside).errors == (
-            Shown("missing", "643797", has_suggestion=True),
+            Shown("missing", "643797", has_suggestion=True, suggested_key=KEY),
             Shown("malformed", "x" * 63 + "…", has_suggestion=False),
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from invoicekey.delivery.queues import AlertTopic
+from invoicekey.delivery.queues import AlertTopic, alert_entry
 from invoicekey.ledger.entries import DISMISSED, EXPIRED, Shown
 from invoicekey.messages import summary
 from invoicekey.messages.alert import Alert, Style
@@ -23,6 +23,17 @@ from tests.fakes_outside import Crash
 HOUR, DAY, SECOND = timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
 A, B, C = "VVJ-1-01", "VVJ-2-01", "VVJ-3-01"
 MONDAY_AT_9 = datetime(2026, 3, 9, 12, 0, tzinfo=UTC)
+KEY = "35260311222333000181550010006438111732194050"
+ERRORS = (
+    Shown("malformed", "643811", has_suggestion=True, suggested_key=KEY),
+    Shown("missing", "643812", has_suggestion=False),
+)
+LISTED = f"""{A} | nota 643811 | com chave fora do formato, chave sugerida:
+{KEY}
+Também: nota 643812 | sem chave de acesso
+https://luxstore.myvtex.com/admin/orders/{A}
+"""
+ALERT = alert_entry("the subject", '{"default": "the body"}', {"type": "failing", "account": SHOP, "severity": "error"})
 MOST_MOMENTS = 60
 """A run that sends two digests or reminders has no more moments than this."""
 
@@ -76,6 +87,41 @@ class TestDigest:
             ("digest", OTHER, [C]),
         ]
         assert not shop.held
+
+    @pytest.mark.parametrize("kind", ["failing", "expired"])
+    def test_it_lists_every_error_with_its_suggested_key(self, shop: DigestShop, kind: str) -> None:
+        shop.hold_back(A, kind, "malformed", "missing", errors=ERRORS)
+        shop.tell()
+        assert LISTED in shop.topic.published[0].body
+
+    def test_one_of_one_is_that_alert_and_one_of_two_is_none(self, shop: DigestShop) -> None:
+        shop.hold_back(A, alert=ALERT)
+        assert shop.tell() == 1
+        (told,) = shop.topic.published
+        assert (told.subject, told.body, told.type) == ("the subject", "the body", "failing")
+        assert not shop.held
+        shop.hold_back(A, alert=ALERT)
+        shop.hold_back(B, alert=ALERT)
+        shop.tell()
+        assert [(told.type, told.orders) for told in shop.topic.published[1:]] == [("digest", [A, B])]
+
+    def test_one_whose_order_has_another_alert_by_now_is_told_as_it_was_listed(self, shop: DigestShop) -> None:
+        shop.hold_back(A, alert=ALERT)
+        shop.moments.happens = when("after update_item", lambda: shop.hold_back(A, "resolved", alert=ALERT))
+        shop.tell()
+        assert [told.type for told in shop.topic.published] == ["digest"]
+        shop.wait()
+        shop.tell()
+        assert [told.type for told in shop.topic.published] == ["digest", "failing"]
+
+    def test_one_of_one_that_sns_refuses_is_sent_by_the_next_run(self, shop: DigestShop) -> None:
+        shop.hold_back(A, alert=ALERT)
+        shop.topic.refused = {SHOP}
+        assert shop.tell() == 0
+        shop.topic.refused.clear()
+        shop.wait()
+        assert shop.tell() == 1
+        assert [told.type for told in shop.topic.published] == ["failing"]
 
     def test_where_nothing_is_held_back_nothing_is_told_and_nothing_written(self, shop: DigestShop) -> None:
         shop.backlog.note_accounts([SHOP])
@@ -255,12 +301,15 @@ class TestReminder:
         shop.remind()
         assert shop.told == [[C]]
 
-    def test_a_row_is_about_the_first_error(self, shop: DigestShop) -> None:
-        errors = (Shown("malformed", "643811", has_suggestion=True), Shown("missing", "643812", has_suggestion=False))
-        shop.keep(A, errors=errors)
+    def test_it_lists_every_error_with_its_suggested_key(self, shop: DigestShop) -> None:
+        shop.keep(A, errors=ERRORS)
         shop.remind()
-        (row,) = [line for line in shop.topic.published[0].body.splitlines() if A in line]
-        assert "643811 | com chave fora do formato, há chave sugerida" in row
+        assert LISTED in shop.topic.published[0].body
+
+    def test_a_suggestion_that_the_former_version_kept_is_told_without_its_key(self, shop: DigestShop) -> None:
+        shop.keep(A, errors=(Shown("malformed", "643811", has_suggestion=True),))
+        shop.remind()
+        assert "643811 | com chave fora do formato, há chave sugerida\n" in shop.topic.published[0].body
 
     def test_a_failure_of_the_first_version_is_listed_and_the_first_reminder_compares_with_none(
         self, shop: DigestShop

@@ -14,7 +14,7 @@ from moto import mock_aws
 from invoicekey.delivery.queues import AlertTopic, alert_entry
 from invoicekey.messages import alert, summary
 from invoicekey.messages.alert import Alert, Style
-from invoicekey.messages.summary import DeferredOrder, OpenFailure, Week
+from invoicekey.messages.summary import DeferredOrder, Fault, OpenFailure, Week
 from invoicekey.rules.order import Order
 from invoicekey.rules.verdict import Code, Problem
 
@@ -59,11 +59,11 @@ def expired(code: Code) -> Alert:
 
 
 def digest(kind: str, *codes: Code) -> Alert:
-    return summary.digest(ACCOUNT, [DeferredOrder("VVJ-975102-01", kind, codes, OPENED)], STYLE)
+    return summary.digest(ACCOUNT, [DeferredOrder("VVJ-975102-01", kind, tuple(map(Fault, codes)), OPENED)], STYLE)
 
 
 def reminder(code: Code) -> Alert:
-    still_open = OpenFailure("VVJ-975102-01", OPENED, NOW, code, "643797", has_suggestion=False)
+    still_open = OpenFailure("VVJ-975102-01", OPENED, NOW, (Fault(code, "643797"),))
     return summary.reminder(ACCOUNT, [still_open], now=NOW, since_last=None, without_tracking=0, style=STYLE)
 
 

@@ -39,7 +39,6 @@ STYLE = {
     "INVOICE_GRACE_SECONDS": "600",
     "CHAT_ALERTS": "yes",
     "POWERTOOLS_SERVICE_NAME": "a-shop",
-    "DASHBOARD_URL": "https://dashboard.example",
 }
 CHECKER = {
     **STYLE,
@@ -145,7 +144,6 @@ def test_the_checker_s_environment_is_read() -> None:
             timezone="America/Sao_Paulo",
             invoice_grace=timedelta(minutes=10),
             chat=True,
-            dashboard_url="https://dashboard.example",
             stack="a-shop",
         ),
         alert_quota=AlertQuota(alerts=5, window=timedelta(minutes=15)),

@@ -148,14 +148,14 @@ class TestMalformed:
             ("0", "da nota 643797 tem só 1 dos 44 caracteres."),
             (KEY + "1", "da nota 643797 tem 45 caracteres; o certo são 44."),
             ("1" * 10_000, "da nota 643797 tem 10000 caracteres; o certo são 44."),
-            ("3.52E+43", "foi alterada por uma planilha e perdeu algarismos"),
-            ("3,52e43", "foi alterada por uma planilha e perdeu algarismos"),
-            ("135260000000001", "parece ter sido trocada pelo protocolo de autorização (15 ou 17 números)."),
-            ("13526000000000001", "parece ter sido trocada pelo protocolo de autorização (15 ou 17 números)."),
-            ("1" * 50, "parece ser de uma nota de serviço (NFS-e, 50 números)"),
+            ("3.52E+43", "foi alterada por uma planilha e perdeu dígitos"),
+            ("3,52e43", "foi alterada por uma planilha e perdeu dígitos"),
+            ("135260000000001", "parece ter sido trocada pelo protocolo de autorização (15 ou 17 dígitos)."),
+            ("13526000000000001", "parece ter sido trocada pelo protocolo de autorização (15 ou 17 dígitos)."),
+            ("1" * 50, "parece ser de uma nota de serviço (NFS-e, 50 dígitos)"),
             ("<nfeProc/>", "não está no campo: no lugar dela há um XML."),
             (f"https://www.nfe.fazenda.gov.br/?chNFe={KEY}", "no lugar dela há um endereço de página."),
-            ("isento", "não está no campo: o que há no lugar dela não tem nenhum número."),
+            ("isento", "não está no campo: o que há no lugar dela não tem nenhum dígito."),
             (3.5e43, "não foi gravada como texto."),
             ([KEY], "não foi gravada como texto."),
         ],
@@ -216,7 +216,7 @@ class TestForeignText:
         ],
     )
     def test_a_value_is_quoted_with_its_blanks_to_be_seen(self, text: str, shown: str) -> None:
-        assert texts.quoted(text) == shown
+        assert texts.quoted(text, "pt-BR").removesuffix(" (· = espaço)") == shown
 
     @pytest.mark.parametrize("wrap", WRAPPINGS)
     def test_an_xml_is_not_shown_whatever_it_is_wrapped_in(self, wrap: Wrap) -> None:
@@ -224,7 +224,7 @@ class TestForeignText:
 
         assert texts.number_shown(xml) == "(xml)"
         assert texts.order_shown(xml) == "(xml)"
-        assert texts.quoted(xml) == "«(xml)»"
+        assert texts.quoted(xml, "pt-BR") == "«(xml)»"
         assert malformed(xml).endswith("não está no campo: no lugar dela há um XML.")
 
     def test_another_order_is_one_line_of_64_characters(self) -> None:
@@ -284,7 +284,7 @@ class TestLists:
             "número da nota com espaço ou barra (nota 643797/2); número de rastreio em branco (nota 643798)."
             " Sem rastreio e transportadora, o pedido pode não passar para enviado na Casas Bahia."
             " Com espaço ou barra (/) no número da nota, a VTEX costuma dar erro ao salvar o rastreio:"
-            " peça a quem cuida do ERP números sem eles."
+            " peça a quem cuida do ERP números sem espaço nem barra."
         )
         assert "VTEX" not in texts.watch(warnings[1:], "pt-BR", with_numbers=True)
 
@@ -317,13 +317,33 @@ class TestTime:
     def test_dates_are_written_on_the_clocks_of_the_shop(self) -> None:
         when = texts.local(datetime(2026, 3, 3, 2, 4, tzinfo=UTC), "America/Sao_Paulo")
 
-        assert texts.date(when, "pt-BR") == "02/03/2026, 23h04"
+        assert texts.date(when, "pt-BR") == "02/03/2026 às 23h04"
         assert texts.date(when, "en") == "2 Mar 2026, 23:04"
+
+    @pytest.mark.parametrize(
+        ("hour", "minute", "date", "since"),
+        [
+            (0, 5, "03/03/2026 à 0h05", "desde a 0h05"),
+            (1, 0, "03/03/2026 à 1h", "desde a 1h"),
+            (2, 0, "03/03/2026 às 2h", "desde as 2h"),
+            (14, 5, "03/03/2026 às 14h05", "desde as 14h05"),
+        ],
+    )
+    def test_a_time_is_written_as_it_is_spoken(self, hour: int, minute: int, date: str, since: str) -> None:
+        when = datetime(2026, 3, 3, hour, minute, tzinfo=UTC)
+
+        assert texts.date(when, "pt-BR") == date
+        assert texts.since(when, "pt-BR") == since
+        assert texts.since(when, "en") == f"since {when:%H:%M}"
 
     def test_a_period_names_the_day_once_where_it_is_one(self) -> None:
         opened = datetime(2026, 3, 3, 11, 54, tzinfo=UTC)
 
-        assert texts.period(opened, opened + timedelta(minutes=200), "pt-BR") == "de 03/03/2026, 11h54, até 15h14"
+        assert texts.period(opened, opened + timedelta(minutes=200), "pt-BR") == "das 11h54 às 15h14 de 03/03/2026"
+        assert (
+            texts.period(opened, opened + timedelta(days=1), "pt-BR")
+            == "de 03/03/2026 às 11h54 até 04/03/2026 às 11h54"
+        )
         assert texts.period(opened, opened + timedelta(days=1), "en") == "from 3 Mar 2026, 11:54 to 4 Mar 2026, 11:54"
 
     @pytest.mark.parametrize(

@@ -73,6 +73,8 @@ class Shown:
     code: str
     invoice_number: str | None
     has_suggestion: bool
+    suggested_key: str | None = None
+    """Unknown of what the former version stored: it kept only that there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,10 @@ class Deferral:
     since: datetime
     codes: tuple[str, ...] = ()
     """Of its errors; a resolved one has none."""
+    errors: tuple[Shown, ...] = ()
+    """Those errors."""
+    alert: str | None = None
+    """Its PublishBatch entry as JSON: a digest of one is sent as that alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,13 +397,17 @@ def deferred_key(ref: OrderRef) -> str:
 
 
 def _held(held: Deferral) -> dict[str, Any]:
-    return {
-        "change": "SET kind = :kind, codes = :codes, #list = :list, list_at = :since REMOVE digest",
+    kept = "SET kind = :kind, codes = :codes, errors = :errors, #list = :list, list_at = :since"
+    values = {
         "kind": held.kind,
         "codes": list(held.codes),
+        "errors": [_shown_item(error) for error in held.errors[:MOST_PROBLEMS]],
         "list": DEFERRED,
         "since": _text(held.since),
     }
+    if held.alert is None:
+        return {"change": f"{kept} REMOVE digest, alert", **values}
+    return {"change": f"{kept}, alert = :alert REMOVE digest", "alert": held.alert, **values}
 
 
 def _item(entry: Entry) -> Item:
@@ -444,7 +454,17 @@ def _expires_at(entry: Entry) -> int | None:
 
 
 def _shown_item(error: Shown) -> Item:
-    return {"code": error.code, "invoice_number": error.invoice_number, "has_suggestion": error.has_suggestion}
+    # The key stands where the former version has true. A member of its own would make the item corrupt to that version,
+    # which reads what this one wrote when a deployment is rolled back.
+    suggestion = error.suggested_key or error.has_suggestion
+    return {"code": error.code, "invoice_number": error.invoice_number, "has_suggestion": suggestion}
+
+
+def shown(item: Item) -> Shown:
+    """Return the error that an item's member `errors` holds; KeyError or TypeError where it holds anything else."""
+    suggestion = item["has_suggestion"]
+    key = {"has_suggestion": True, "suggested_key": suggestion} if isinstance(suggestion, str) else {}
+    return Shown(**{**item, **key})
 
 
 def _report_item(report: Report) -> Item:
@@ -489,7 +509,7 @@ def entry_of(ref: OrderRef, item: Item | None) -> Entry:
         outcome=item.get("outcome"),
         events=tuple(item.get("events", ())),
         errors_reported=item.get("errors_told"),
-        errors=tuple(Shown(**error) for error in item.get("errors", ())),
+        errors=tuple(map(shown, item.get("errors", ()))),
         archived=item.get("set_aside"),
         archived_why=item.get("set_aside_why"),
         acts=tuple(item.get("acts", ())),

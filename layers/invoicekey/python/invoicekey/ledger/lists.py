@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
 
-from invoicekey.ledger.entries import DEFERRED, FOLLOWED, Shown, checked_list, deferred_key, order_key, ref_of
+from invoicekey.ledger.entries import DEFERRED, FOLLOWED, Shown, checked_list, deferred_key, order_key, ref_of, shown
 from invoicekey.ledger.table import Item, Table
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import Code
@@ -76,6 +76,8 @@ class DeferredAlert:
     since: datetime
     digest: int | None
     """The run whose digest it is assigned to, sent or not."""
+    errors: tuple[Shown, ...] = ()
+    """Of a failing or expired one; empty where the former version deferred it."""
 
 
 class Backlog:
@@ -134,6 +136,16 @@ class Backlog:
             return False
         return True
 
+    def text_of(self, alert: DeferredAlert) -> str | None:
+        """Return the alert's PublishBatch entry as JSON; None where it has none, or the order has another alert by now.
+
+        The index does not hold it: alerts are large, and few are sent on their own.
+        """
+        key = deferred_key(alert.ref)
+        item = self._table.get([key]).get(key, {})
+        text: str | None = item.get("alert") if item.get("digest") == alert.digest else None
+        return text
+
     def drop(self, alert: DeferredAlert) -> None:
         """Forget an alert whose digest was sent, unless the order has another one by now."""
         with suppress(Conflict):
@@ -191,7 +203,7 @@ def _checked(item: Item) -> CheckedOrder:
 def _shown(error: Item) -> Shown:
     if not isinstance(error["invoice_number"], str | None):
         raise TypeError("expected an invoice's number as text")
-    return Shown(**error)
+    return shown(error)
 
 
 def _deferred(item: Item) -> DeferredAlert:
@@ -203,7 +215,14 @@ def _deferred(item: Item) -> DeferredAlert:
         codes=tuple(map(Code, item.get("codes", ()))),
         since=_time(item["list_at"]),
         digest=int(item["digest"]) if "digest" in item else None,
+        errors=tuple(map(_known, item.get("errors", ()))),
     )
+
+
+def _known(error: Item) -> Shown:
+    read = _shown(error)
+    Code(read.code)  # one that nobody knows would keep all of its account from the digest
+    return read
 
 
 def _text(moment: datetime) -> str:

@@ -59,10 +59,9 @@ class Style:
     invoice_grace: timedelta = timedelta(seconds=600)
     """As in the policy; the text about an absent invoice names it."""
     summary_orders: int = 20
-    """So many orders a digest or a reminder names; how many more there are is told."""
+    """So many orders a digest or a reminder lists; how many more there are is told."""
     chat: bool = False
     """Whether a chat application listens to the topic; for `Alert.message`."""
-    dashboard_url: str | None = None
     stack: str = "invoicekey"
     """The stack's name: commands in the texts carry it where it is another."""
 
@@ -144,7 +143,7 @@ def failing(account: str, order: Order, problems: Sequence[Problem], style: Styl
         style,
         **_whereabouts(account, order),
         **_what_is_wrong(order, problems, language),
-        value=_value(first),
+        value=_value(first, language),
         invoiced_at=local_date(invoiced_at, style) if invoiced_at else None,
         is_invoiced=(order.status or "").casefold() == "invoiced",
         of_invoice=texts.of_the_invoice(texts.number_shown(first.invoice_number), language),
@@ -329,12 +328,12 @@ def _is_of_same_invoice(first: Problem, other: Problem) -> bool:
     return (first.invoice_number, first.key_as_it_came) == (other.invoice_number, other.key_as_it_came)
 
 
-def _value(problem: Problem) -> str | None:
+def _value(problem: Problem, language: str) -> str | None:
     """Quote the key as it came, where it is one line of something; lists and objects may hold anything."""
     value = problem.key_as_it_came
     if problem.code in _WITHOUT_VALUE or isinstance(value, bool):
         return None
-    return texts.quoted(record.shown(value) or "") if isinstance(value, str | int | float) else None
+    return texts.quoted(record.shown(value) or "", language) if isinstance(value, str | int | float) else None
 
 
 def _is_the_same_pair(first: Problem, other: Problem) -> bool:

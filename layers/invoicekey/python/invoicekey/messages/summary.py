@@ -1,16 +1,18 @@
 """What is sent to people about many orders: digests, the daily reminder, the sign of life, the test.
 
-However many orders it is about, a summary has 30 lines at the most as long as it names 20 of them (SummaryOrders). The
-bodies are templates, as those of alerts.
+However many orders it is about, a summary lists 20 of them (SummaryOrders), each with what it takes to mend it: what is
+wrong with which invoice, the key that we suggest, and the order's link. The others are counted. The bodies are
+templates, as those of alerts.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import batched
 
-from invoicekey.messages import texts
+from invoicekey.messages import record, texts
 from invoicekey.messages.alert import (
     LONGEST_SMS,
     LONGEST_SUBJECT,
@@ -25,6 +27,8 @@ from invoicekey.messages.alert import (
 from invoicekey.messages.texts import Said
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code
 
+LONGEST_LISTING = 60_000
+"""So many bytes of listed orders at the most. SNS takes 256 KB, and a body stands in a message twice."""
 MOST_EXPIRED = 10
 """So many besides, for no later summary names them."""
 ORDERS_A_LINE = 5
@@ -35,27 +39,37 @@ FRESH_FOR = timedelta(minutes=75)
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with an invoice of an order."""
+
+    code: Code
+    invoice_number: str | None = None
+    suggested_key: str | None = None
+    has_suggestion: bool = False
+    """Of some failures it is known alone that there is a suggested key."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeferredOrder:
     """An order whose alert was deferred."""
 
     order_id: str
     kind: str
     """As in the alert's attribute `type`: failing, resolved or expired."""
-    codes: tuple[Code, ...]
-    """Of a failing one: its errors, the first one first."""
+    faults: tuple[Fault, ...]
+    """Of a failing or expired one: its errors, the first one first."""
     since: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class OpenFailure:
-    """An order that was told as failing and is not mended; the code, number and suggestion are its first error's."""
+    """An order that was told as failing and is not mended."""
 
     order_id: str
     opened_at: datetime
     checked_at: datetime
-    code: Code
-    invoice_number: str | None
-    has_suggestion: bool
+    faults: tuple[Fault, ...]
+    """Its errors, one at least; the first one is what it is counted by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,10 @@ def digest(account: str, deferred: Sequence[DeferredOrder], style: Style) -> Ale
     language = style.language
     failing, expired, resolved = (_of_kind(deferred, kind) for kind in ("failing", "expired", "resolved"))
     since = texts.local(min(order.since for order in deferred), style.timezone)
-    codes = [code for order in failing for code in order.codes]
+    codes = [fault.code for order in failing for fault in order.faults]
+    failures = _within_limits([_listed(account, order, language) for order in failing], style.summary_orders)
+    last_notices = _within_limits([_listed(account, order, language) for order in expired], MOST_EXPIRED)
+    with_archived = " --all" if len(last_notices) < len(expired) else ""  # no later list has those that expired
     body = render(
         "digest",
         style,
@@ -93,20 +110,21 @@ def digest(account: str, deferred: Sequence[DeferredOrder], style: Style) -> Ale
         resolved=len(resolved),
         has_missing=Code.MISSING in codes,
         has_tracking=not NOT_ON_ITS_WAY.isdisjoint(codes),
+        has_keys=_have_keys([*failing[: len(failures)], *expired[: len(last_notices)]]),
         counts=_counts(failing, language),
         groups=[
-            *_group(failing, style.summary_orders),
-            *_group(expired, MOST_EXPIRED),
-            *_group(resolved, max(0, style.summary_orders - len(failing))),
+            *_group("failing", len(failing), failures),
+            *_group("expired", len(expired), last_notices),
+            *_group_of_resolved(resolved, max(0, style.summary_orders - len(failing))),
         ],
-        list_command=_command(f"failures --account {account} --format csv", style),
-        dashboard_url=style.dashboard_url,
+        has_unnamed=len(last_notices) < len(expired),
+        list_command=_command(f"failures --account {account}{with_archived} --format csv", style),
     )
     worst_first = ((texts.DIGEST_FAILING, failing), (texts.DIGEST_EXPIRED, expired), (texts.DIGEST_RESOLVED, resolved))
     headline, count = next((said, len(orders)) for said, orders in worst_first if orders)  # there is room for one
     is_in_key = (NOT_ON_ITS_WAY | {Code.NO_INVOICE}).isdisjoint(codes)
     where = (texts.IN_KEY if is_in_key else texts.IN_INVOICE).to(language)
-    ways = headline.ways(language, count, where=where, time=texts.time(since, language))
+    ways = headline.ways(language, count, where=where, since=texts.since(since, language))
     return _summary(account, "digest", "error" if failing or expired else "info", ways, body, style, codes=codes)
 
 
@@ -125,10 +143,14 @@ def reminder(
     """
     language = style.language
     oldest_first = sorted(failures, key=lambda failure: (failure.opened_at, failure.order_id))
-    codes = [failure.code for failure in oldest_first]
+    codes = [failure.faults[0].code for failure in oldest_first]
     is_about_keys = NOT_ON_ITS_WAY.isdisjoint(codes)  # the others have good keys
     what = texts.WITHOUT_KEY if is_about_keys else texts.TO_BE_FIXED
     age = texts.age(now - oldest_first[0].opened_at, language)
+    reason = _SETTLED.to(language)
+    ages = [texts.age(now - failure.opened_at, language) for failure in oldest_first]
+    rows = [_listed(account, failure, language, open_for) for failure, open_for in zip(oldest_first, ages, strict=True)]
+    listed = _within_limits(rows, style.summary_orders)
     body = render(
         "reminder",
         style,
@@ -138,12 +160,13 @@ def reminder(
         stale=sum(now - failure.checked_at > FRESH_FOR for failure in failures),
         oldest_reading=local_date(min(failure.checked_at for failure in failures), style),
         readings=_readings([failure.checked_at for failure in failures], style),
-        rows=[_row(failure, now, language) for failure in oldest_first[: style.summary_orders]],
-        more=max(0, len(failures) - style.summary_orders),
+        lines=_apart(listed),
+        more=len(failures) - len(listed),
+        has_keys=_have_keys(oldest_first[: len(listed)]),
         since_last=since_last,
         since=local_date(since_last.at, style) if since_last else None,
         without_tracking=without_tracking,
-        dismiss_command=_command(f"dismiss {_AN_ORDER.to(language)} --account {account}", style),
+        dismiss_command=_command(f'dismiss {_AN_ORDER.to(language)} --account {account} --reason "{reason}"', style),
         list_command=_command(f"failures --account {account} --format csv", style),
     )
     ways = texts.REMINDER.ways(language, len(failures), what=what.to(language), age=age)
@@ -173,6 +196,7 @@ def trial(account: str, style: Style) -> Alert:
 
 
 _AN_ORDER = Said("PEDIDO", "ORDER")
+_SETTLED = Said("resolvido no portal da Casas Bahia", "settled in the Casas Bahia portal")
 
 
 def _summary(
@@ -201,7 +225,7 @@ def _of_kind(deferred: Iterable[DeferredOrder], kind: str) -> list[DeferredOrder
 
 def _counts(failing: Sequence[DeferredOrder], language: str) -> str:
     """Count the orders by their first error: "31 sem chave de acesso | 4 com chave fora do formato"."""
-    orders = Counter(order.codes[0] for order in failing if order.codes).most_common(MOST_COUNTS)
+    orders = Counter(order.faults[0].code for order in failing if order.faults).most_common(MOST_COUNTS)
     others = len(failing) - sum(count for _, count in orders)
     told = [f"{count} {texts.PHRASES[code].tallied.to(language)}" for code, count in orders]
     return " | ".join(told + ([f"{others} {texts.TALLIED_OTHERWISE.to(language)}"] if others else []))
@@ -217,23 +241,59 @@ class _Group:
     lines: tuple[str, ...]
 
 
-def _group(orders: Sequence[DeferredOrder], most: int) -> list[_Group]:
-    """Name the first orders of a kind; no group where there is none to name."""
+def _group(kind: str, count: int, listed: Sequence[Sequence[str]]) -> list[_Group]:
+    """Return the orders of a kind, of which some are listed; no group where none is."""
+    return [_Group(kind, count, len(listed), tuple(_apart(listed)))] if listed else []
+
+
+def _group_of_resolved(orders: Sequence[DeferredOrder], most: int) -> list[_Group]:
+    """Return the orders on which nothing is to be done at VTEX, by their ids alone."""
     named = [order.order_id for order in orders[:most]]
     lines = tuple(", ".join(line) for line in batched(named, ORDERS_A_LINE, strict=False))
-    return [_Group(orders[0].kind, len(orders), len(named), lines)] if named else []
+    return [_Group("resolved", len(orders), len(named), lines)] if named else []
 
 
-def _row(failure: OpenFailure, now: datetime, language: str) -> str:
-    number = texts.number_shown(failure.invoice_number)
-    problem = texts.PHRASES[failure.code].tallied.to(language)
-    told = (
-        texts.age(now - failure.opened_at, language),
-        failure.order_id,
-        texts.AN_INVOICE_BRIEFLY.to(language).format(number=number) if number else None,
-        problem + (texts.WITH_SUGGESTION.to(language) if failure.has_suggestion else ""),
-    )
-    return " | ".join(part for part in told if part)
+def _listed(account: str, order: DeferredOrder | OpenFailure, language: str, *before: str) -> list[str]:
+    """Return an order as a list has it: what is wrong with which invoice, the key that we suggest, the order's link."""
+    begin = (*before, order.order_id)
+    lines = _fault_lines(order.faults[0], language, *begin) if order.faults else [" | ".join(begin)]
+    others = order.faults[1:]
+    for fault in others[: texts.MOST_OTHERS]:
+        more, *key = _fault_lines(fault, language)
+        lines += [texts.ALSO.to(language) + more, *key]
+    if others[texts.MOST_OTHERS :]:
+        lines.append(texts.and_more(len(others) - texts.MOST_OTHERS, language))
+    return [*lines, record.order_url(account, order.order_id)]
+
+
+def _fault_lines(fault: Fault, language: str, *before: str) -> list[str]:
+    """Return a fault in a line; a suggested key stands alone on a second one, to be copied."""
+    number = texts.number_shown(fault.invoice_number)
+    of_invoice = [texts.AN_INVOICE_BRIEFLY.to(language).format(number=number)] if number else []
+    row = " | ".join([*before, *of_invoice, texts.PHRASES[fault.code].tallied.to(language)])
+    if fault.suggested_key:
+        return [row + texts.SUGGESTED_KEY.to(language), fault.suggested_key]
+    return [row + (texts.WITH_SUGGESTION.to(language) if fault.has_suggestion else "")]
+
+
+def _within_limits(listed: Sequence[list[str]], most: int) -> list[list[str]]:
+    """Return the first ones, so many and so many bytes at the most: the others are counted."""
+    left, fitting = LONGEST_LISTING, []
+    for lines in listed[:most]:
+        left -= len(json.dumps(lines, ensure_ascii=False).encode())
+        if left < 0:
+            break
+        fitting.append(lines)
+    return fitting
+
+
+def _apart(listed: Sequence[Sequence[str]]) -> list[str]:
+    """Return their lines, with an empty one between two orders."""
+    return [line for lines in listed for line in ("", *lines)][1:]
+
+
+def _have_keys(orders: Sequence[DeferredOrder | OpenFailure]) -> bool:
+    return any(fault.suggested_key for order in orders for fault in order.faults[: texts.MOST_OTHERS + 1])
 
 
 def _readings(moments: Sequence[datetime], style: Style) -> str:

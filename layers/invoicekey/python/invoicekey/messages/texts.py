@@ -136,11 +136,11 @@ PHRASES: Mapping[Code, Phrases] = {
     ),
     Code.INVALID_EMISSION_TYPE: Phrases(
         sentence=Said(
-            "{key} traz um tipo de emissão que não existe na NF-e.",
+            "{key} traz um tipo de emissão inválido para a NF-e.",
             "{key} has an emission type that does not exist for an NF-e.",
         ),
-        headline=Said("chave da nota{number} com emissão errada", "key of invoice{number} has a bad emission"),
-        tallied=Said("com emissão errada na chave", "with a bad emission type in the key"),
+        headline=Said("tipo de emissão inválido na nota{number}", "key of invoice{number} has a bad emission"),
+        tallied=Said("com tipo de emissão inválido na chave", "with a bad emission type in the key"),
     ),
     Code.ISSUER_MISMATCH: Phrases(
         sentence=Said(
@@ -241,15 +241,15 @@ WHOLES: Mapping[Mangling, Said] = {
         "is not in the field: there is a web address instead",
     ),
     Mangling.SPREADSHEET: Said(
-        "foi alterada por uma planilha e perdeu algarismos: copie de novo do ERP ou do DANFE",
+        "foi alterada por uma planilha e perdeu dígitos: copie de novo do ERP ou do DANFE",
         "went through a spreadsheet and lost digits: copy it anew from the ERP or the DANFE",
     ),
     Mangling.PROTOCOL: Said(
-        "parece ter sido trocada pelo protocolo de autorização (15 ou 17 números)",
+        "parece ter sido trocada pelo protocolo de autorização (15 ou 17 dígitos)",
         "seems to have been replaced by the authorization protocol (15 or 17 digits)",
     ),
     Mangling.NFSE: Said(
-        "parece ser de uma nota de serviço (NFS-e, 50 números); a venda de produto pede a NF-e",
+        "parece ser de uma nota de serviço (NFS-e, 50 dígitos); a venda de produto pede a NF-e",
         "seems to be that of a service invoice (NFS-e, 50 digits); the sale of a product needs the NF-e",
     ),
     Mangling.TOO_SHORT: Said("tem só {length} dos 44 caracteres", "has only {length} of the 44 characters"),
@@ -271,7 +271,7 @@ PARTS: Mapping[Mangling, Said] = {
 _MALFORMED = Said("foi gravada fora do formato: tem {parts}", "was written in a wrong format: it has {parts}")
 _PREFIX_NFE = Said("o prefixo NFe", "the prefix NFe")
 _NO_DIGIT = Said(
-    "não está no campo: o que há no lugar dela não tem nenhum número",
+    "não está no campo: o que há no lugar dela não tem nenhum dígito",
     "is not in the field: what stands there has no digits",
 )
 
@@ -302,16 +302,18 @@ FOUND: Mapping[SuggestionSource, Said] = {
 TALLIED_OTHERWISE = Said("com outros problemas", "with other problems")
 AN_INVOICE_BRIEFLY = Said("nota {number}", "invoice {number}")
 WITH_SUGGESTION = Said(", há chave sugerida", ", a key is suggested")
+SUGGESTED_KEY = Said(", chave sugerida:", ", suggested key:")
+ALSO = Said("Também: ", "Also: ")
 
 IN_SHOP = " Casas Bahia"
 DIGEST_FAILING = Headline(
     full=Said(
-        "mais {count} pedidos{shop} com problema {where} desde {time}",
-        "{count} more{shop} orders with a problem {where} since {time}",
+        "mais {count} pedidos{shop} com problema {where} {since}",
+        "{count} more{shop} orders with a problem {where} {since}",
     ),
     of_one=Said(
-        "mais {count} pedido{shop} com problema {where} desde {time}",
-        "{count} more{shop} order with a problem {where} since {time}",
+        "mais {count} pedido{shop} com problema {where} {since}",
+        "{count} more{shop} order with a problem {where} {since}",
     ),
     briefly=Said("mais {count} com problema", "{count} more with a problem"),
 )
@@ -342,8 +344,8 @@ ALL_WELL = Headline(
     briefly=Said("tudo em dia", "all well"),
 )
 NONE_READ = Headline(
-    full=Said("nenhum pedido{shop} lido em 7 dias, confira", "no{shop} order read in 7 days, please check"),
-    briefly=Said("nenhum pedido lido em 7 dias", "no order read in 7 days"),
+    full=Said("nenhum pedido{shop} verificado em 7 dias, confira", "no{shop} order checked in 7 days, please check"),
+    briefly=Said("nenhum pedido verificado", "no order checked in 7 days"),
 )
 TRIAL = Headline(
     full=Said("teste dos avisos de chave de acesso - nada a fazer", "test of the access key alerts - nothing to do"),
@@ -360,7 +362,7 @@ _MAY_NOT_SHIP = Said(
 )
 _TRACKING_FAILS = Said(
     " Com espaço ou barra (/) no número da nota, a VTEX costuma dar erro ao salvar o rastreio:"
-    " peça a quem cuida do ERP números sem eles.",
+    " peça a quem cuida do ERP números sem espaço nem barra.",
     " With a blank or a slash (/) in the invoice number VTEX tends to fail when tracking is saved:"
     " ask whoever runs the ERP for numbers without them.",
 )
@@ -379,10 +381,13 @@ _MORE = Said("e mais {count}", "and {count} more")
 _LESS_THAN_A_MINUTE = Said("menos de 1 min", "less than 1 min")
 _LESS_THAN_AN_HOUR = Said("menos de 1 h", "less than 1 h")
 _DAY, _DAYS = Said("1 dia", "1 day"), Said("{count} dias", "{count} days")
-_READ_AT = Said("em {first}", "on {first}")
-_READ_ON_A_DAY = Said("em {day}, entre {first} e {last}", "on {day}, between {first} and {last}")
-_READ_BETWEEN = Said("entre {first} e {last}", "between {first} and {last}")
-_PERIOD = Said("de {opened}, até {closed}", "from {opened} to {closed}")
+_ON = Said("em {date}", "on {date}")
+_SINCE = Said("desde {time}", "since {time}")
+_DATE = Said("{day} {time}", "{day}, {time}")
+_WITHIN_A_DAY = Said("{first} {last} de {day}", "on {day}, between {first} and {last}")
+_BETWEEN = Said("entre {first} e {last}", "between {first} and {last}")
+_FROM_TO = Said("de {first} até {last}", "from {first} to {last}")
+_BLANK = Said(" (· = espaço)", " (· = a blank)")
 _ENGLISH_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -476,12 +481,13 @@ def plain(text: str | None, longest: int) -> str | None:
     return _cut(" ".join("".join(visible).split()), longest) or None
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, language: str) -> str:
     """Return a foreign text between « and », 60 characters at the most, each blank and invisible one as `·`."""
     kind = _not_to_be_shown(text)
     composed = _composed(text, 2 * LONGEST_VALUE)
     visible = ("·" if _is_blank(character) else _visible(character) for character in composed)
-    return f"«{kind or _cut(''.join(visible), LONGEST_VALUE)}»"
+    shown = kind or _cut("".join(visible), LONGEST_VALUE)
+    return f"«{shown}»{_BLANK.to(language) if '·' in shown else ''}"
 
 
 def without_markup(text: str) -> str:
@@ -517,32 +523,37 @@ def local(when: datetime, timezone: str) -> datetime:
 
 
 def date(when: datetime, language: str) -> str:
-    """Write a date with the time of day: `03/03/2026, 11h54`, or `3 Mar 2026, 11:54`."""
-    return f"{_day(when, language)}, {time(when, language)}"
+    """Write a date with the time of day: `03/03/2026 às 11h54`, or `3 Mar 2026, 11:54`."""
+    return _DATE.to(language).format(day=_day(when, language), time=_time_after("à", when, language))
 
 
 def time(when: datetime, language: str) -> str:
-    """Write a time of day: `11h54`, or `11:54`."""
-    return f"{when:%H:%M}" if language == "en" else f"{when:%Hh%M}"
+    """Write a time of day: `7h55`, `9h`, or `07:55`."""
+    if language == "en":
+        return f"{when:%H:%M}"
+    return f"{when.hour}h{when:%M}" if when.minute else f"{when.hour}h"
+
+
+def since(when: datetime, language: str) -> str:
+    """Write since which time of the day: `desde as 14h05`, or `since 14:05`."""
+    return _SINCE.to(language).format(time=_time_after("a", when, language))
 
 
 def period(opened: datetime, closed: datetime, language: str) -> str:
     """Write from when to when, the day once where it is one."""
-    same_day = opened.date() == closed.date()
-    return _PERIOD.to(language).format(
-        opened=date(opened, language), closed=time(closed, language) if same_day else date(closed, language)
-    )
+    if opened.date() == closed.date():
+        return _within_a_day(opened, closed, language)
+    return _FROM_TO.to(language).format(first=date(opened, language), last=date(closed, language))
 
 
 def readings(first: datetime, last: datetime, language: str) -> str:
     """Write when orders were read, from the first to the last one, the day once where it is one."""
     dates = date(first, language), date(last, language)
     if dates[0] == dates[1]:
-        return _READ_AT.to(language).format(first=dates[0])
-    if first.date() != last.date():
-        return _READ_BETWEEN.to(language).format(first=dates[0], last=dates[1])
-    times = time(first, language), time(last, language)
-    return _READ_ON_A_DAY.to(language).format(day=_day(first, language), first=times[0], last=times[1])
+        return _ON.to(language).format(date=dates[0])
+    if first.date() == last.date():
+        return _within_a_day(first, last, language)
+    return _BETWEEN.to(language).format(first=dates[0], last=dates[1])
 
 
 def duration(span: timedelta, language: str) -> str:
@@ -618,8 +629,26 @@ def _in_brackets(numbers: Sequence[str], language: str) -> str:
     return said.to(language).format(numbers=", ".join(numbers[:MOST_NUMBERS]) + more)
 
 
+def and_more(count: int, language: str) -> str:
+    """Say how many more there are."""
+    return _MORE.to(language).format(count=count)
+
+
 def _more(told: Sequence[str], most: int, language: str) -> str:
-    return _MORE.to(language).format(count=len(told) - most)
+    return and_more(len(told) - most, language)
+
+
+def _within_a_day(first: datetime, last: datetime, language: str) -> str:
+    times = _time_after("da", first, language), _time_after("à", last, language)
+    return _WITHIN_A_DAY.to(language).format(first=times[0], last=times[1], day=_day(first, language))
+
+
+def _time_after(word: str, when: datetime, language: str) -> str:
+    """Write a time of day with the word that Portuguese has before it: `à 1h`, and `às 2h`."""
+    told = time(when, language)
+    if language == "en":
+        return told
+    return f"{word} {told}" if when.hour in {0, 1} else f"{word}s {told}"
 
 
 def _day(when: datetime, language: str) -> str:

@@ -133,7 +133,6 @@ def _style(environment: Environment) -> "Style":
         invoice_grace=_seconds(environment, "INVOICE_GRACE_SECONDS", least=0),
         chat=_one_of(environment, "CHAT_ALERTS", ("yes", "no")) == "yes",
         stack=_text(environment, "POWERTOOLS_SERVICE_NAME"),
-        dashboard_url=_text(environment, "DASHBOARD_URL"),
     )
 
 

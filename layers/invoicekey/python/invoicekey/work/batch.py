@@ -459,7 +459,9 @@ def _kind(entry: Entry) -> str:
 
 
 def _deferral(entry: Entry, clock: Clock) -> Deferral:
-    return Deferral(_kind(entry), clock.now(), tuple(dict.fromkeys(error.code for error in entry.errors)))
+    codes = tuple(dict.fromkeys(error.code for error in entry.errors))
+    alert = entry.report.alert if entry.report else None
+    return Deferral(_kind(entry), clock.now(), codes, entry.errors, alert)
 
 
 def _count_feed(order: BatchOrder) -> None:

@@ -439,7 +439,13 @@ def _followed_on(entry: Entry) -> Entry:
 
 def _shown(verdict: Verdict) -> tuple[Shown, ...]:
     return tuple(
-        Shown(error.code, record.shown(error.invoice_number), error.suggestion is not None) for error in verdict.errors
+        Shown(
+            error.code,
+            record.shown(error.invoice_number),
+            has_suggestion=error.suggestion is not None,
+            suggested_key=error.suggestion.key if error.suggestion else None,
+        )
+        for error in verdict.errors
     )
 
 

@@ -18,7 +18,7 @@ from itertools import batched
 from zoneinfo import ZoneInfo
 
 from invoicekey.delivery.queues import AlertTopic, alert_entry
-from invoicekey.ledger.entries import order_key
+from invoicekey.ledger.entries import Shown, order_key
 from invoicekey.ledger.lists import Backlog, CheckedOrder, DeferredAlert, FollowedOrder, readable
 from invoicekey.ledger.table import Table
 from invoicekey.messages import summary
@@ -241,9 +241,8 @@ class Digests:
         run.sent[account] = [alert for alert in deferred if alert.digest in state.digests]
         assigned = self._assign([alert for alert in deferred if alert.digest not in state.digests], state.version, run)
         if assigned:
-            text = summary.digest(account, [_as_deferred(alert) for alert in assigned], self._style)
             numbers = (*state.digests, state.version)[-MOST_SENT:]
-            state = self._publish(self._write_down(replace(state, digests=numbers), text, run))
+            state = self._publish(self._write_down(replace(state, digests=numbers), self._told(account, assigned), run))
             run.sent[account] += assigned
             sent += 1
         self._end(state)
@@ -261,6 +260,13 @@ class Digests:
             are_taken = self._pool.map(lambda alert: self._backlog.assign(alert, number), alerts)
             assigned += [replace(a, digest=number) for a, is_taken in zip(alerts, are_taken, strict=True) if is_taken]
         return assigned
+
+    def _told(self, account: str, assigned: Sequence[DeferredAlert]) -> str:
+        """Return what to send: a digest of one is that alert, for those who get such alerts, with all that it says."""
+        alone = self._backlog.text_of(assigned[0]) if len(assigned) == 1 else None
+        if alone is not None:
+            return alone
+        return self._entry(summary.digest(account, [_as_deferred(alert) for alert in assigned], self._style))
 
     def _drop_sent(self, account: str, run: _Run) -> int:
         for alerts in batched(run.sent.get(account, ()), AT_ONCE, strict=False):
@@ -297,7 +303,7 @@ class Digests:
             return sent
         # The lease is taken with the bytes, in one write: it never keeps off others from what is not written down yet.
         state = replace(self._leased(state, run), occasion=due.occasion or state.occasion)
-        self._end(self._publish(self._write_down(state, text, run)))
+        self._end(self._publish(self._write_down(state, self._entry(text), run)))
         return sent + 1
 
     def _send_unfinished(self, account: str, run: _Run) -> int:
@@ -351,8 +357,10 @@ class Digests:
             raise OutOfTime("too little time is left to send it")
         return replace(state, lease_until=run.now + self._lease)
 
-    def _write_down(self, state: SummaryState, text: Alert, run: _Run) -> SummaryState:
-        entry = alert_entry(text.subject, text.message(chat=self._style.chat), text.attributes)
+    def _entry(self, text: Alert) -> str:
+        return alert_entry(text.subject, text.message(chat=self._style.chat), text.attributes)
+
+    def _write_down(self, state: SummaryState, entry: str, run: _Run) -> SummaryState:
         return self._states.write(replace(state, at=run.now, alert=entry))
 
     def _publish(self, state: SummaryState) -> SummaryState:
@@ -366,19 +374,21 @@ class Digests:
 
 
 def _as_deferred(alert: DeferredAlert) -> summary.DeferredOrder:
-    return summary.DeferredOrder(alert.ref.order_id, alert.kind, alert.codes, alert.since)
+    faults = tuple(map(_fault, alert.errors)) or tuple(map(summary.Fault, alert.codes))
+    return summary.DeferredOrder(alert.ref.order_id, alert.kind, faults, alert.since)
 
 
 def _as_listed(order: FollowedOrder) -> summary.OpenFailure:
-    first = order.errors[0] if order.errors else None
     return summary.OpenFailure(
         order.ref.order_id,
         opened_at=order.opened_at or order.checked_at,
         checked_at=order.checked_at,
-        code=Code(first.code) if first else Code.MISSING,
-        invoice_number=first.invoice_number if first else None,
-        has_suggestion=first.has_suggestion if first else False,
+        faults=tuple(map(_fault, order.errors)) or (summary.Fault(Code.MISSING),),  # the first version kept none
     )
+
+
+def _fault(error: Shown) -> summary.Fault:
+    return summary.Fault(Code(error.code), error.invoice_number, error.suggested_key, error.has_suggestion)
 
 
 def _mended(checked: Iterable[CheckedOrder], followed: Iterable[FollowedOrder], since: datetime) -> int:
