@@ -544,6 +544,17 @@ def test_the_last_notices_that_are_not_named_are_in_the_list_to_which_the_digest
     assert some_named.endswith("Lista completa em CSV, pela equipe técnica: " + LIST.replace(" --f", " --all --f"))
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(("code", "told"), [(Code.NO_INVOICE, True), (Code.MISSING, False)])
+def test_who_mends_from_a_list_is_warned_as_by_an_alert(code: Code, told: bool, language: str) -> None:
+    style = Style(language)
+
+    for text in (summary.digest(ACCOUNT, held("failing", 2, code), style), remind([a_failure(code=code)], style)):
+        assert re.search("nota de entrada|Input invoice", text.body)
+        assert bool(re.search("abra um chamado|open a ticket", text.body)) is told
+    assert "nota de entrada" not in summary.digest(ACCOUNT, held("resolved", 2), PT).body
+
+
 def test_one_failure_is_not_said_to_be_several() -> None:
     body = summary.digest(ACCOUNT, held("failing", 1, Code.MISSING) + held("resolved", 2), PT).body
 

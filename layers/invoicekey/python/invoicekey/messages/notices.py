@@ -62,7 +62,7 @@ Crie uma appKey só para este sistema: o hook de pedidos da conta {account} apon
 2. Grave a appKey e o appToken novos no lugar dos atuais: make credentials{make_of_stack}
 3. Instale o hook: invoicekey hook install --account {account}{of_stack}
 
-A VTEX guarda um hook por appKey, e gravar o nosso apagaria o do outro sistema. Por isso não mudamos nada.
+A VTEX aceita um só hook por appKey, e gravar o nosso apagaria o do outro sistema. Por isso não mudamos nada.
 Até lá, podemos não saber dos pedidos faturados desta conta.""",
     """\
 Create an appKey for this system alone: the order hook of account {account} points at {place}.
@@ -86,8 +86,8 @@ Crie uma appKey só para este sistema: a appKey da conta {account} já tem um fe
 3. Instale hook e feed: invoicekey hook install --account {account}{of_stack}
 Se nenhum outro sistema usa esse feed, basta apagar a configuração dele na VTEX: DELETE /api/orders/feed/config
 
-A VTEX guarda um feed por appKey, e o que um sistema lê e confirma some para os outros. Por isso não lemos nem mudamos
-esse feed. O hook continua a avisar; falta a segunda fonte.""",
+A VTEX aceita um só feed por appKey, e o que um sistema lê e confirma some para os outros. Por isso não lemos
+nem mudamos esse feed. O hook continua a avisar; falta a segunda fonte.""",
     """\
 Create an appKey for this system alone: the appKey of account {account} has a feed already, unlike ours.
 
@@ -108,7 +108,8 @@ Veja se outro sistema usa a appKey da conta {account}: a VTEX não mostra se ela
 
 1. Pergunte a quem cuida do ERP e dos aplicativos: algum outro sistema recebe o hook de pedidos por essa appKey?
 2. Se nenhum recebe, instale o nosso: invoicekey hook install --account {account}{of_stack}
-3. Se algum recebe, crie uma appKey só para este sistema, grave-a e instale como em 2: make credentials{make_of_stack}
+3. Se algum recebe, crie uma appKey só para este sistema, grave-a com o comando abaixo e instale como em 2:
+make credentials{make_of_stack}
 
 A resposta da VTEX veio sem nada dentro. Gravar o nosso apagaria o de outro sistema, se houver um. Por isso não mudamos
 nada. Se o nosso está lá, continua a funcionar; se não, podemos não saber dos pedidos faturados desta conta.""",
@@ -117,7 +118,8 @@ See whether another system uses the appKey of account {account}: VTEX does not s
 
 1. Ask who looks after the ERP and the apps: does any other system get the order hook by this appKey?
 2. If none does, install ours: invoicekey hook install --account {account}{of_stack}
-3. If one does, create an appKey for this system alone, keep it, and install as in 2: make credentials{make_of_stack}
+3. If one does, create an appKey for this system alone, keep it by the command below, and install as in 2:
+make credentials{make_of_stack}
 
 VTEX answered with nothing in it. Writing ours would erase another system's, if there is one. So nothing was changed.
 If ours is there, it goes on working; if not, we may not hear of this account's invoiced orders.""",

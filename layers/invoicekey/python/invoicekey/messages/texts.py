@@ -285,7 +285,9 @@ _NAMED_DOCUMENT = Said("de outro documento ({name}, modelo {model})", "another d
 _DOCUMENT = Said("de um documento de modelo {model}", "a document of model {model}")
 
 FOUND: Mapping[SuggestionSource, Said] = {
-    SuggestionSource.CLEANED: Said("Chave sugerida (o mesmo valor, limpo)", "Suggested key (the same value, cleaned)"),
+    SuggestionSource.CLEANED: Said(
+        "Chave sugerida (tirada do que está gravado)", "Suggested key (taken from what is there)"
+    ),
     SuggestionSource.EMBEDDED_INVOICE: Said(
         "Achamos esta chave no XML da nota gravado no pedido",
         "We found this key in the invoice's XML that the order holds",
