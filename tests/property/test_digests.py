@@ -19,6 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from invoicekey.delivery.queues import alert_entry
 from invoicekey.messages import summary
 from invoicekey.messages.alert import Alert, Style
 from invoicekey.messages.summary import DeferredOrder, OpenFailure
@@ -139,9 +140,10 @@ class Play:
     def hold_back(self, order: str, kind: str) -> None:
         """Hold an alert back, in the place of an older one of the order."""
         self.shop.now += timedelta(microseconds=1)
-        self.shop.hold_back(order, kind)
         self.held[order] = (order, kind, self.shop.now.isoformat())
         self.ever_held.add(self.held[order])
+        alone = written_plainly(SHOP, [DeferredOrder(order, kind, (), self.shop.now)], Style())
+        self.shop.hold_back(order, kind, alert=alert_entry(alone.subject, alone.message(), alone.attributes))
 
     def publish_alert(self, order: str) -> None:
         """Let a newer alert of the order go out at once."""
