@@ -55,7 +55,7 @@ def test_an_unconfirmed_subscription_is_something_to_do(stack: Operated, monkeyp
 @pytest.mark.parametrize(
     ("others", "code", "told"),
     [
-        ([Subscription("sms", "+55", Hearing.CONFIRMED)], 0, "+55 is told of"),
+        ([Subscription("sms", "+55", Hearing.CONFIRMED)], 0, "+55 is notified of"),
         ([], 3, "subscribe the address again in SNS"),
         ([Subscription("sms", "+55", Hearing.PENDING)], 3, "confirm a subscription below"),
     ],

@@ -110,7 +110,7 @@ def test_a_report_under_way_is_told_busy(desk: Desk) -> None:
     assert entry.report
     ledger.write(replace(entry, report=replace(entry.report, alerted=False)))
 
-    assert "being told at this moment" in desk.run("dismiss VVJ-1-01 --reason x").err
+    assert "being delivered at this moment" in desk.run("dismiss VVJ-1-01 --reason x").err
 
 
 def test_a_queue_that_takes_nothing_leaves_it_to_the_next_recheck_and_logs_nothing_on_the_screen(desk: Desk) -> None:

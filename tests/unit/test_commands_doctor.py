@@ -215,7 +215,7 @@ def test_an_alarm_that_told_nobody_when_it_last_rang_is_told_until_that_is_mende
     told = left_to_do(stack)
 
     assert told.startswith("DeadLettersAlarm rang on ")
-    assert "told nobody: CloudWatch Alarms is not authorized to perform: SNS:Publish" in told
+    assert "notified nobody: CloudWatch Alarms is not authorized to perform: SNS:Publish" in told
     assert told.endswith("then invoicekey alarms test --alarm DeadLettersAlarm")
     history.insert(0, action("Succeeded", 1))
     findings(stack, 0)
