@@ -18,7 +18,7 @@ from invoicekey.rules.notification import OrderRef, own_event
 from invoicekey.rules.policy import Policy
 from invoicekey.work.rounds import SharedBackoff
 from operations.deployment.shop import Shop
-from operations.deployment.stack import Trouble
+from operations.deployment.stack import NotUnderstood, Trouble
 from operations.tasks import backfill_notes as notes
 from operations.tasks import backfill_report
 from operations.tasks.asking import Stopped
@@ -98,7 +98,9 @@ def _fingerprint(policy: Policy) -> str:
 def _pace(of: Shop, pace: int | None) -> int:
     most = of.most_requests_per_minute
     if pace and pace > most:
-        raise Trouble(f"--pace {pace} is more than the stack may ask of VTEX: {most} a minute (VtexRequestsPerMinute).")
+        raise NotUnderstood(
+            f"--pace {pace} is more than the stack may ask of VTEX: {most} a minute (VtexRequestsPerMinute)."
+        )
     return pace or of.requests_per_minute
 
 

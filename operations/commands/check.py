@@ -1,26 +1,26 @@
 """`invoicekey check`: reads orders at VTEX now, and says what is thought of them and why."""
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Annotated
 
 import typer
 
-from invoicekey.ledger.entries import Entry
 from invoicekey.messages import texts
 from invoicekey.messages.record import order_url
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import Outcome
 from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, RateLimited, RetryLater
+from operations.deployment.order_ids import Named, at_vtex, named, unknown_to_vtex
 from operations.deployment.shop import Shop
 from operations.deployment.visit import SECONDS, VIEW_ORDER, needing, visiting
 from operations.health.story import archived
 from operations.tasks import check as checking
 from operations.tasks.check import Invoice, Mark, Rule
 from operations.tasks.judging import Judged, Judging, claims_of, why_cnova
-from operations.terminal.cli import FAILING, IN_THE_WAY, app, err, out, shop
+from operations.terminal.cli import FAILING, IN_THE_WAY, Account, Orders, app, err, out, shop
 from operations.terminal.plain import LANGUAGE, as_json, date, line, plainly, say, why_not_now, write
 
-_AT_ONCE = 40
 _MARKS: Mapping[Mark, tuple[str, str]] = {
     Mark.HOLDS: ("✓", "green"),
     Mark.BROKEN: ("✗", "bold red"),
@@ -43,8 +43,8 @@ type Found = Judged | str
 @app.command()
 def check(
     context: typer.Context,
-    orders: Annotated[list[str], typer.Argument(metavar="ORDER", help="Order ids, as VTEX shows them.")],
-    account: Annotated[str | None, typer.Option(help="The VTEX account, where there are several.")] = None,
+    orders: Orders,
+    account: Account = None,
     json: Annotated[bool, typer.Option("--json", help="For machines: a list, one object an order.")] = False,
 ) -> int:
     """Read orders at VTEX and judge them now, rule by rule. It only looks: nothing is written, nobody is told.
@@ -53,9 +53,7 @@ def check(
     """
     of = shop(context)
     with plainly():
-        name = of.account(account)
-        refs = list(dict.fromkeys(of.order(name, order_id) for order_id in orders))
-        found = _judge(of, name, refs)
+        found = _judge(of, named(of, account, orders))
         if json:
             write(out, as_json([_document(of, ref, judged) for ref, judged in found.items()]))
         else:
@@ -66,28 +64,29 @@ def check(
     return IN_THE_WAY if any(isinstance(judged, str) for judged in found.values()) else 0
 
 
-def _judge(of: Shop, account: str, refs: list[OrderRef]) -> dict[OrderRef, Found]:
-    """Judge the orders, each whatever came of the others; what VTEX refuses, it refuses for all of them."""
+def _judge(of: Shop, orders: list[Named]) -> dict[OrderRef, Found]:
+    """Judge the orders, each whatever came of the others; what VTEX refuses, it refuses for all of an account's."""
     found: dict[OrderRef, Found] = {}
-    with visiting(of, [account]) as vtex, err.status("reading at VTEX"), needing(VIEW_ORDER, account):
-        judging = Judging(lambda ref: vtex.read_order(ref, SECONDS), claims_of(of.table), of.policy)
-        for entry in _entries(of, refs):
-            try:
-                found[entry.ref] = judging.judge(entry)
-            except OrderNotFound:
-                found[entry.ref] = (
-                    f"VTEX does not know it in the account {account}: is it another account's, or over two years old?"
-                )
-            except (CredentialsRefused, RateLimited):
-                raise
-            except RetryLater as trouble:
-                found[entry.ref] = why_not_now(trouble)
+    for account, its in groupby(sorted(orders, key=_account_of), _account_of):
+        with visiting(of, [account]) as vtex, err.status("reading at VTEX"), needing(VIEW_ORDER, account):
+            judging = Judging(lambda ref: vtex.read_order(ref, SECONDS), claims_of(of.table), of.policy)
+            found |= dict(_judged(of, one, judging) for one in its)
     return found
 
 
-def _entries(of: Shop, refs: list[OrderRef]) -> list[Entry]:
-    pages = [of.ledger.read(refs[begin : begin + _AT_ONCE]).entries for begin in range(0, len(refs), _AT_ONCE)]
-    return [entry for page in pages for entry in page.values()]
+def _account_of(one: Named) -> str:
+    return one.ref.account
+
+
+def _judged(of: Shop, one: Named, judging: Judging) -> tuple[OrderRef, Found]:
+    try:
+        return at_vtex(one, lambda ref: judging.judge(of.ledger.read_one(ref)))
+    except OrderNotFound:
+        return one.ref, unknown_to_vtex(one)
+    except (CredentialsRefused, RateLimited):
+        raise
+    except RetryLater as trouble:
+        return one.ref, why_not_now(trouble)
 
 
 def _document(of: Shop, ref: OrderRef, judged: Found) -> dict[str, object]:

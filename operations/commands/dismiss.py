@@ -12,19 +12,17 @@ from invoicekey.ledger.entries import DISMISSED
 from invoicekey.rules.notification import OrderRef, own_event
 from invoicekey.runtime.errors import Conflict, RetryLater
 from invoicekey.work.dismissal import Dismissals, Dismissed
+from operations.deployment.order_ids import named
 from operations.deployment.shop import Shop
-from operations.deployment.stack import Trouble
+from operations.deployment.stack import NotUnderstood
 from operations.health.story import archived
-from operations.terminal.cli import IN_THE_WAY, app, err, out, shop
+from operations.terminal.cli import IN_THE_WAY, Account, Orders, app, err, out, shop
 from operations.terminal.plain import date, plainly, queue, why_not_now
 
 LONGEST_REASON = 200
 SOURCE = "undismiss"
 """Where the event comes from by which an order is checked again."""
 _TRIES = 3
-
-Orders = Annotated[list[str], typer.Argument(metavar="ORDER", help="Order ids, as VTEX shows them.")]
-Account = Annotated[str | None, typer.Option(help="The VTEX account, where there are several.")]
 
 
 @app.command()
@@ -63,8 +61,7 @@ def _each(
 ) -> int:
     """Do the work for each order, and tell each result in a line; nothing is done where one id is none."""
     with plainly():
-        name = of.account(account)
-        refs = list(dict.fromkeys(of.order(name, order_id) for order_id in orders))
+        refs = [one.ref for one in named(of, account, orders)]
         dismissals = Dismissals(of.ledger, of.outlets, of.settings.lease, of.style.language)
         # A list, so that every order has its turn whatever came of those before.
         went_well = [_one(of, ref, dismissals, work, tell) for ref in refs]
@@ -131,9 +128,11 @@ def _standing(of: Shop, ref: OrderRef) -> str:
 def _checked(reason: str) -> str:
     text = " ".join(reason.split())
     if not text or not text.isprintable():
-        raise Trouble('Say why, in a few words: --reason "updated in the seller portal".')
+        raise NotUnderstood('Say why, in a few words: --reason "updated in the seller portal".')
     if len(text) > LONGEST_REASON:
-        raise Trouble(f"The reason has {len(text)} characters; {LONGEST_REASON} are the most. Nothing was changed.")
+        raise NotUnderstood(
+            f"The reason has {len(text)} characters; {LONGEST_REASON} are the most. Nothing was changed."
+        )
     return text
 
 

@@ -10,11 +10,12 @@ from invoicekey.ledger.entries import Entry
 from invoicekey.ledger.lists import DeferredAlert
 from invoicekey.messages.record import order_url
 from invoicekey.rules.notification import OrderRef
+from operations.deployment.order_ids import named
 from operations.deployment.shop import Shop
 from operations.deployment.stack import Trouble
 from operations.health import story
 from operations.health.story import LogLine
-from operations.terminal.cli import app, err, out, shop
+from operations.terminal.cli import Account, Order, app, err, out, shop
 from operations.terminal.plain import date, plainly, say
 
 LOGS = ("ReceiveHookLogs", "DrainFeedLogs", "CheckInvoiceLogs")
@@ -25,8 +26,8 @@ DAYS = 30
 @app.command()
 def explain(
     context: typer.Context,
-    order: Annotated[str, typer.Argument(metavar="ORDER", help="The order id, as VTEX shows it.")],
-    account: Annotated[str | None, typer.Option(help="The VTEX account, where there are several.")] = None,
+    order: Order,
+    account: Account = None,
     days: Annotated[int, typer.Option(min=1, max=400, help="How far back the logs are searched.")] = DAYS,
 ) -> int:
     """Tell an order's story: received, read, judged, reported, notified, re-checked. Nothing is asked of VTEX.
@@ -36,7 +37,8 @@ def explain(
     of = shop(context)
     with plainly():
         # An account without credentials has a story too.
-        ref = of.order(account or of.account(None), order)
+        (one,) = named(of, account, [order], in_any_account=True)
+        ref = one.ref
         entry, held = of.ledger.read([ref]).entries[ref], _held(of, ref)
         trouble = None
         lines: list[LogLine] = []

@@ -19,7 +19,7 @@ from invoicekey.messages.record import order_url, timestamp
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Severity
 from operations.deployment.shop import Shop
-from operations.deployment.stack import Trouble
+from operations.deployment.stack import NotUnderstood
 from operations.terminal.cli import app, err, out, shop
 from operations.terminal.plain import (
     LANGUAGE,
@@ -133,14 +133,14 @@ def _codes(named: Iterable[str]) -> set[str]:
     codes = {name.strip().casefold() for name in named}
     if odd := codes - set(_ERRORS):
         what = "no such problem code" if odd - set(Code) else "a warning, which opens no failure"
-        raise Trouble(f"{', '.join(sorted(odd))}: {what}. There are: {', '.join(_ERRORS)}")
+        raise NotUnderstood(f"{', '.join(sorted(odd))}: {what}. There are: {', '.join(_ERRORS)}")
     return codes
 
 
 def _span(text: str) -> timedelta:
     span = _SPAN.fullmatch(text.strip().casefold())
     if not span:
-        raise Trouble(f"{text!r} is no span of time. Expected a number and a unit: 30m, 12h, 2d or 1w.")
+        raise NotUnderstood(f"{text!r} is no span of time. Expected a number and a unit: 30m, 12h, 2d or 1w.")
     return timedelta(**{_UNITS[span[2]]: int(span[1])})
 
 

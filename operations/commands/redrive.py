@@ -10,7 +10,7 @@ from rich.text import Text
 
 from invoicekey.work.check import DeadLetterReason
 from operations.deployment.shop import Shop
-from operations.deployment.stack import Trouble
+from operations.deployment.stack import NotUnderstood, Trouble
 from operations.tasks.redrive import NO_REASON, DeadLetters, Redrive, Tally, count
 from operations.terminal.cli import IN_THE_WAY, INTERRUPTED, app, err, out, shop
 from operations.terminal.plain import NOT_SENT, date, plainly, show
@@ -85,7 +85,7 @@ def _moved(redrive: Redrive) -> str:
 def _reasons(named: list[str]) -> set[str]:
     reasons = {name.strip().casefold() for name in named}
     if unknown := reasons - set(REASONS):
-        raise Trouble(f"{', '.join(sorted(unknown))}: no such reason. There are: {', '.join(REASONS)}")
+        raise NotUnderstood(f"{', '.join(sorted(unknown))}: no such reason. There are: {', '.join(REASONS)}")
     return reasons or _USUAL
 
 

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Collection
 
-from operations.deployment.stack import Deployment, Trouble, from_environment
+from operations.deployment.stack import Deployment, NotUnderstood, Trouble, from_environment
 
 VTEX_SECRET = "VtexCredentialsSecretArn"
 _TRIES = 3
@@ -46,7 +46,7 @@ def ask_account(kept: Collection[str]) -> str:
 def checked_account(account: str) -> str:
     """Return the account, or raise Trouble where that is no account's name."""
     if not _ACCOUNT.fullmatch(account):
-        raise Trouble(
+        raise NotUnderstood(
             f"{account[:80]!r} is no account's name: expected the NAME of https://NAME.myvtex.com, in lower-case "
             "letters, digits and dashes. Nothing was changed."
         )

@@ -16,14 +16,13 @@ from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.table import Table
 from invoicekey.messages.alert import Style
-from invoicekey.rules.notification import OrderRef, is_account, is_order_id
 from invoicekey.rules.policy import Policy
 from invoicekey.runtime.errors import CredentialsRefused
 from invoicekey.runtime.secrets import Credentials, vtex_credentials
 from invoicekey.runtime.settings import COMMANDS_SHARE, CheckerSettings, GuardSettings, SettingsError
 from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.work.rounds import accounts_served
-from operations.deployment.stack import Deployment, Trouble, explained
+from operations.deployment.stack import Deployment, NotUnderstood, Trouble, explained
 from operations.deployment.template import version
 
 VTEX_SECRET, HOOK_SECRET = "VtexCredentialsSecretArn", "HookSecretArn"
@@ -102,25 +101,10 @@ class Shop:
             raise Trouble(f"There are no credentials of any VTEX account yet. Run {self.make_credentials}")
         known = ", ".join(self.accounts)
         if named is None:
-            raise Trouble(f"Say which account: --account {known.replace(', ', ' or --account ')}")
-        raise Trouble(
+            raise NotUnderstood(f"Say which account: --account {known.replace(', ', ' or --account ')}")
+        raise NotUnderstood(
             f"There are no credentials of {named}; there are of: {known}. For a new one: {self.make_credentials}"
         )
-
-    def order(self, account: str, order_id: str) -> OrderRef:
-        """Return an order that was named by hand, once its name is safe to use; raises Trouble."""
-        if not is_order_id(order_id):
-            raise Trouble(
-                f"{order_id[:80]!r} is no order's id that this system reads. Expected the id as VTEX shows it, such as "
-                "VVJ-975102-01: up to 64 letters, digits, dots, underscores and dashes, a letter or a digit first (and "
-                "no sequence, seq…)."
-            )
-        if not is_account(account):
-            raise Trouble(
-                f"{account[:80]!r} is no account's name. Expected the NAME of https://NAME.myvtex.com, in lower-case "
-                "letters, digits and dashes."
-            )
-        return OrderRef(account, order_id)
 
     def vtex(self, requests_per_minute: int | None = None, *, transport: httpx.BaseTransport | None = None) -> Vtex:
         """Make a client of VTEX at the commands' share of the rate limit, unless another is given."""

@@ -38,6 +38,10 @@ class Trouble(Exception):
     """Something that the operator has to mend first; the message says what and how, in one line."""
 
 
+class NotUnderstood(Trouble):
+    """What was typed is not what the command takes; the message says what was expected. Nothing was done."""
+
+
 class Hearing(StrEnum):
     """Whether a subscription gets what is told."""
 
@@ -62,7 +66,9 @@ class Deployment:
 
     def __init__(self, stack: str, region: str | None = None, profile: str | None = None) -> None:
         if not stack:
-            raise Trouble(f"A stack has a name: --stack NAME (with make: STACK=NAME), or nothing for {DEFAULT_STACK}.")
+            raise NotUnderstood(
+                f"A stack has a name: --stack NAME (with make: STACK=NAME), or nothing for {DEFAULT_STACK}."
+            )
         self.stack = stack
         self._given = (profile, region)
         # The AWS CLI knows AWS_REGION; boto3 knows AWS_DEFAULT_REGION and the profile's region alone.

@@ -16,7 +16,7 @@ from typing import Any
 
 from invoicekey.messages import texts
 from operations.deployment.shop import Shop
-from operations.deployment.stack import Trouble
+from operations.deployment.stack import NotUnderstood, Trouble
 from operations.health.topics import OPERATIONS, TOPICS, listeners
 from operations.terminal.findings import Finding, Section, looked, note, to_do, unknown, well
 from operations.terminal.plain import date
@@ -127,7 +127,7 @@ def pick(alarms: Sequence[Alarm], named: str | None) -> Alarm:
     found = next((one for one in alarms if named in {one.name, one.physical}), None)
     if found is None:
         known = ", ".join(one.name for one in alarms)
-        raise Trouble(f"The stack has no alarm {named[:80]!r} that tells somebody; it has: {known}.")
+        raise NotUnderstood(f"The stack has no alarm {named[:80]!r} that tells somebody; it has: {known}.")
     if found.is_ringing:
         raise Trouble(f"{found.name} is ringing, and is not tried: see docs/runbook.md, or name another (--alarm).")
     if not found.is_enabled:

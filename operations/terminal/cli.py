@@ -15,11 +15,16 @@ from rich.console import Console
 
 from invoicekey.runtime.errors import RetryLater
 from operations.deployment.shop import Shop, shop_of
-from operations.deployment.stack import DEFAULT_STACK, Trouble
+from operations.deployment.stack import DEFAULT_STACK, NotUnderstood, Trouble
 from operations.deployment.template import version
 
-IN_THE_WAY, FAILING, INTERRUPTED = 1, 3, 130
+IN_THE_WAY, NOT_UNDERSTOOD, FAILING, INTERRUPTED = 1, 2, 3, 130
 GENERAL = ("--stack", "--profile", "--region")
+
+_AN_ID = "The order's id, the marketplace's number, or the order's link in the Admin"
+Order = Annotated[str, typer.Argument(metavar="ORDER", help=f"{_AN_ID}.")]
+Orders = Annotated[list[str], typer.Argument(metavar="ORDER", help=f"{_AN_ID}; one or more.")]
+Account = Annotated[str | None, typer.Option(metavar="NAME", help="The VTEX account, where there are several.")]
 
 app = typer.Typer(
     name="invoicekey",
@@ -75,7 +80,8 @@ def run(arguments: Sequence[str]) -> int:
         misunderstood.show()  # type: ignore[attr-defined]
         return int(misunderstood.exit_code)
     except Trouble as trouble:
-        return _in_the_way(str(trouble))
+        in_the_way = _in_the_way(str(trouble))
+        return NOT_UNDERSTOOD if isinstance(trouble, NotUnderstood) else in_the_way
     except RetryLater as trouble:
         return _in_the_way(f"It cannot be done now: {trouble.why}. Try again later.")
     except (KeyboardInterrupt, typer.Abort):

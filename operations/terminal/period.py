@@ -5,7 +5,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from invoicekey.messages import texts
-from operations.deployment.stack import Trouble
+from operations.deployment.stack import NotUnderstood
 
 YEARS_KEPT = 2
 """VTEX gives no older orders."""
@@ -31,18 +31,18 @@ class Period:
 
 
 def period(first: str | None, last: str | None, timezone: str, now: datetime) -> Period:
-    """Read a period, raising Trouble for what is no day, ends before it begins, or VTEX has no orders of."""
+    """Read a period, raising NotUnderstood for what is no day, ends before it begins, or VTEX has no orders of."""
     if not first or not last:
-        raise Trouble("Say which days: --from 2026-10-01 --to 2026-10-31")
+        raise NotUnderstood("Say which days: --from 2026-10-01 --to 2026-10-31")
     begin, end = _day(first), _day(last)
     today = texts.local(now, timezone).date()
     oldest = _years_before(today, YEARS_KEPT)
     if begin > end:
-        raise Trouble(f"The period ends before it begins: --from {begin} --to {end}")
+        raise NotUnderstood(f"The period ends before it begins: --from {begin} --to {end}")
     if end > today:
-        raise Trouble(f"{end} is in the future: today is {today} in {timezone}.")
+        raise NotUnderstood(f"{end} is in the future: today is {today} in {timezone}.")
     if begin < oldest:
-        raise Trouble(f"VTEX gives no orders older than {YEARS_KEPT} years: begin with --from {oldest} or later.")
+        raise NotUnderstood(f"VTEX gives no orders older than {YEARS_KEPT} years: begin with --from {oldest} or later.")
     return Period(begin, end, timezone)
 
 
@@ -50,7 +50,7 @@ def _day(text: str) -> date:
     try:
         return datetime.strptime(text.strip(), "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
     except ValueError:
-        raise Trouble(f"{text[:40]!r} is no day. Expected year, month and day, such as 2026-10-01.") from None
+        raise NotUnderstood(f"{text[:40]!r} is no day. Expected year, month and day, such as 2026-10-01.") from None
 
 
 def _years_before(day: date, years: int) -> date:

@@ -187,7 +187,7 @@ def test_machines_are_told_why_an_order_could_not_be_read(desk: Desk) -> None:
 def test_bad_input_is_one_line_and_asks_vtex_nothing(desk: Desk, command: str, told: str) -> None:
     said = desk.run(command)
 
-    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert (said.code, said.err.count("\n")) == (2, 1)
     assert told in said.err
     assert not desk.vtex.calls()
 

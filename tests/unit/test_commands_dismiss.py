@@ -90,16 +90,13 @@ def test_a_dismissal_is_taken_back_and_the_order_checked_at_once(desk: Desk) -> 
 
 def test_an_id_that_is_none_stops_it_before_anything_is_done(desk: Desk) -> None:
     said = desk.run("dismiss VVJ-1-01 seq77 --reason x")
-    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert (said.code, said.err.count("\n")) == (2, 1)
     assert archived(desk, "VVJ-1-01") is None
 
 
-@pytest.mark.parametrize(
-    ("reason", "code"),
-    [(["--reason", wrong], 1) for wrong in ("", "  ", "x" * 201, "a\x1bb")] + [([], 2)],
-)
-def test_a_reason_is_a_few_visible_words(desk: Desk, reason: list[str], code: int) -> None:
-    assert desk.run(["dismiss", "VVJ-1-01", *reason]).code == code
+@pytest.mark.parametrize("reason", [*(["--reason", wrong] for wrong in ("", "  ", "x" * 201, "a\x1bb")), []])
+def test_a_reason_is_a_few_visible_words(desk: Desk, reason: list[str]) -> None:
+    assert desk.run(["dismiss", "VVJ-1-01", *reason]).code == 2
     assert archived(desk, "VVJ-1-01") is None
 
 

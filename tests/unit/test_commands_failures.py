@@ -203,5 +203,5 @@ def test_an_age_is_told_in_its_largest_unit(span: dict[str, int], told: str) -> 
 )
 def test_bad_input_is_one_line(desk: Desk, options: str, told: str) -> None:
     said = desk.run(f"failures {options}")
-    assert (said.code, said.err.count("\n"), said.out) == (1, 1, "")
+    assert (said.code, said.err.count("\n"), said.out) == (2, 1, "")
     assert told in said.err
