@@ -151,7 +151,7 @@ def standing(entry: Entry, held: DeferredAlert | None, now: datetime, date: Date
     """Say how the order stands now, a line each."""
     yield f"{_state(entry, date)}."
     if entry.errors:
-        yield f"Its errors: {'; '.join(map(_error, entry.errors))}."
+        yield f"Its errors: {'; '.join(errors(entry))}."
     if entry.report:
         yield f"{_report(entry, date)}."
     if held:
@@ -171,6 +171,11 @@ def _state(entry: Entry, date: Date) -> str:
     if entry.outcome is None:
         return "Its first check has not ended yet"
     return f"Nothing is open; it was last found {entry.outcome}"
+
+
+def errors(entry: Entry) -> list[str]:
+    """Say what is wrong with an order, an invoice an entry: `missing (invoice 643797)`."""
+    return [_error(error) for error in entry.errors]
 
 
 def _error(error: Shown) -> str:
