@@ -1,12 +1,13 @@
 """`invoicekey explain`: an order's whole story, from the ledger and the functions' logs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from invoicekey.ledger.entries import Entry
+from invoicekey.ledger.entries import CORRUPT, Entry
 from invoicekey.ledger.lists import DeferredAlert
 from invoicekey.messages.record import order_url
 from invoicekey.rules.notification import OrderRef
@@ -14,8 +15,9 @@ from operations.deployment.order_ids import named
 from operations.deployment.shop import Shop
 from operations.deployment.stack import Trouble
 from operations.health import story
-from operations.health.story import LogLine
-from operations.terminal.cli import Account, Order, app, err, out, shop
+from operations.health.story import Dead, LogLine
+from operations.tasks.redrive import DeadLetters
+from operations.terminal.cli import FAILING, IN_THE_WAY, Account, Order, app, err, out, shop
 from operations.terminal.plain import date, plainly, say
 
 LOGS = ("ReceiveHookLogs", "DrainFeedLogs", "CheckInvoiceLogs")
@@ -28,35 +30,56 @@ def explain(
     context: typer.Context,
     order: Order,
     account: Account = None,
-    days: Annotated[int, typer.Option(min=1, max=400, help="How far back the logs are searched.")] = DAYS,
+    days: Annotated[
+        int, typer.Option(min=1, max=400, metavar="N", help="So many days the logs are searched back.")
+    ] = DAYS,
 ) -> int:
     """Tell an order's story: received, read, judged, reported, notified, re-checked. Nothing is asked of VTEX.
 
-    Exit code 1 where nobody here knows the order, or its logs could not be read.
+    Exit code 0 where nothing is to be done, 3 where it is failing or a dead letter, 1 where nobody here knows the
+    order, or where its logs or the dead letters could not be read.
     """
     of = shop(context)
     with plainly():
         # An account without credentials has a story too.
         (one,) = named(of, account, [order], in_any_account=True)
         ref = one.ref
-        entry, held = of.ledger.read([ref]).entries[ref], _held(of, ref)
-        trouble = None
-        lines: list[LogLine] = []
-        try:
-            with err.status("searching the logs"):
-                lines = _lines(of, ref, datetime.now(UTC) - timedelta(days=days))
-        except Trouble as met:
-            trouble = met
-        if not (entry.version or lines or trouble):
+        entry, deferred = of.ledger.read([ref]).entries.get(ref), _deferred(of, ref)
+        if entry is None:
+            raise Trouble(f"{ref.order_id}: {CORRUPT} (docs/runbook.md#ledger-unreadable).")
+        troubles: list[Trouble] = []
+        with err.status("searching the logs"):
+            lines = _read(lambda: _lines(of, ref, datetime.now(UTC) - timedelta(days=days)), troubles, "The logs")
+        with err.status("looking at the dead letters"):
+            dead = _read(lambda: _dead(of, ref), troubles, "The dead letters")
+        if not (entry.version or lines or dead or troubles):
             raise Trouble(_unknown(of, ref, days))
-        _tell(of, entry, held, lines)
-    if trouble:
-        raise Trouble(f"This is from the ledger alone. The logs could not be read: {trouble}")
-    return 0
+        _tell(of, entry, deferred, dead, lines)
+    for trouble in troubles:
+        err.print(str(trouble), style="red", markup=False)
+    if entry.has_open_failure or dead:
+        return FAILING
+    return IN_THE_WAY if troubles else 0
 
 
-def _held(of: Shop, ref: OrderRef) -> DeferredAlert | None:
+def _read[T](look: Callable[[], list[T]], troubles: list[Trouble], what: str) -> list[T]:
+    """Return what is there; the story is told all the same where it can't be read."""
+    try:
+        return look()
+    except Trouble as met:
+        troubles.append(Trouble(f"{what} could not be read, so what they know is missing here: {met}"))
+        return []
+
+
+def _deferred(of: Shop, ref: OrderRef) -> DeferredAlert | None:
     return next((alert for alert in of.backlog.deferred().get(ref.account, []) if alert.ref == ref), None)
+
+
+def _dead(of: Shop, ref: OrderRef) -> list[Dead]:
+    url = of.deployment.output("HookDeadLetterQueueUrl")
+    again = of.command(f"redrive {ref.order_id} --account {ref.account} --yes")
+    letters = DeadLetters(partial(of.ask, "sqs"), url).about(ref)
+    return [Dead(letter.sent_at, letter.reason, again) for letter in letters]
 
 
 def _lines(of: Shop, ref: OrderRef, since: datetime) -> list[LogLine]:
@@ -80,7 +103,7 @@ def _logged(of: Shop, group: str, term: str, since: datetime) -> Iterator[LogLin
         query["nextToken"] = page["nextToken"]
 
 
-def _tell(of: Shop, entry: Entry, held: DeferredAlert | None, lines: list[LogLine]) -> None:
+def _tell(of: Shop, entry: Entry, deferred: DeferredAlert | None, dead: list[Dead], lines: list[LogLine]) -> None:
     ref, timezone = entry.ref, of.style.timezone
     say(out, story.summary(ref, entry), style="bold")
     say(out, order_url(ref.account, ref.order_id))
@@ -92,10 +115,10 @@ def _tell(of: Shop, entry: Entry, held: DeferredAlert | None, lines: list[LogLin
             say(out, f"{today} ({timezone})" if not day else today, style="bold")
         day = today
         say(out, moment.what, indent=2, lead=f"{story.clock(moment.at, timezone)}  ")
-    if entry.version:
+    if entry.version or dead:
         out.print()
         say(out, "Now", style="bold")
-        for told in story.standing(entry, held, datetime.now(UTC), lambda when: date(when, of)):
+        for told in story.standing(entry, deferred, dead, datetime.now(UTC), lambda when: date(when, of)):
             say(out, told, indent=2)
 
 

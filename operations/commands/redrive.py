@@ -1,6 +1,9 @@
 """`invoicekey redrive`: dead letters, by reason, back to the hook queue."""
 
-from collections.abc import Collection, Mapping
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
@@ -8,57 +11,106 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from invoicekey.rules.notification import OrderRef
 from invoicekey.work.check import DeadLetterReason
+from operations.deployment.order_ids import named
 from operations.deployment.shop import Shop
 from operations.deployment.stack import NotUnderstood, Trouble
-from operations.tasks.redrive import NO_REASON, DeadLetters, Redrive, Tally, count
-from operations.terminal.cli import IN_THE_WAY, INTERRUPTED, app, err, out, shop
-from operations.terminal.plain import NOT_SENT, date, plainly, show
+from operations.health import story
+from operations.tasks.redrive import NO_REASON, Choice, DeadLetter, DeadLetters, Redrive, Tally, count
+from operations.terminal.cli import FAILING, IN_THE_WAY, INTERRUPTED, Account, app, err, out, shop
+from operations.terminal.findings import Section, to_do
+from operations.terminal.findings import show as show_findings
+from operations.terminal.plain import NOT_SENT, date, plainly, short_age, show
 
 MOST_A_SECOND = 100
 NEVER_BY_ITSELF = frozenset({DeadLetterReason.MALFORMED})
 """They can never succeed, so they are moved only when they are named."""
 REASONS = (*DeadLetterReason, NO_REASON)
 _USUAL = set(REASONS) - NEVER_BY_ITSELF
-_MEANINGS: Mapping[str, str] = {
-    DeadLetterReason.MALFORMED: "no notification: it can never succeed",
-    DeadLetterReason.NOT_FOUND: "VTEX did not know the order: mostly the wrong account",
-    DeadLetterReason.GAVE_UP: "VTEX or AWS failed for 24 hours",
-    DeadLetterReason.NO_CREDENTIALS: "VTEX refused the credentials for 24 hours",
-    NO_REASON: "the function died with it 200 times: look for its errors first",
+_REMEDIES: Mapping[str, tuple[str, ...]] = {
+    DeadLetterReason.MALFORMED: ("nobody needs it: {discard}", "an older version's, of another marketplace: {again}"),
+    DeadLetterReason.NOT_FOUND: (
+        "is it there now? {check}",
+        "it is: {again}",
+        "another account's, or too old: {discard}",
+    ),
+    DeadLetterReason.GAVE_UP: ("when that is over: {again}",),
+    DeadLetterReason.NO_CREDENTIALS: ("see what is wrong: {doctor}", "when it is mended: {again}"),
+    NO_REASON: ("see CheckInvoiceFunction's log for its errors", "when they are mended: {again}"),
 }
+"""What to do about each reason, one step after the other."""
+_MOST_SHOWN = 50
 
 
 @app.command()
 def redrive(
     context: typer.Context,
-    reason: Annotated[
-        list[str] | None, typer.Option(help=f"Of this reason alone ({', '.join(REASONS)}); may be repeated.")
+    *,
+    orders: Annotated[
+        list[str] | None, typer.Argument(metavar="ORDER", help="Those about these orders alone; else all.")
     ] = None,
-    rate: Annotated[int, typer.Option(min=1, max=MOST_A_SECOND, help="So many messages a second.")] = 5,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without it nothing is moved.")] = False,
+    account: Account = None,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REASON", help=f"Of this reason alone ({', '.join(REASONS)}); may be repeated."),
+    ] = None,
+    rate: Annotated[int, typer.Option(metavar="N", min=1, max=MOST_A_SECOND, help="So many messages a second.")] = 5,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Delete those named, for good, instead of sending them back.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without it they are listed, and nothing is done.")] = False,
 ) -> int:
-    """Send dead letters back for another check: all but malformed ones, or those of the reasons named.
+    """List the dead letters; with --yes send them back for another check: all but malformed ones, or those named.
 
-    Without --yes it counts them and changes nothing. Nothing is told twice by it: the ledger knows what was told.
+    Nothing is told twice by it: the ledger knows what was told.
+
+    Exit code 0 where there are none, or all went back, 3 where dead letters are left to deal with, 1 where the hook
+    queue did not take some.
     """
     of = shop(context)
-    reasons = _reasons(reason or [])
+    reasons = _reasons(reason or [], is_one_named=bool(orders))
+    if discard and not (reason or orders):
+        raise NotUnderstood("Say which are to be deleted: --reason REASON, or their orders. Nothing was done.")
     with plainly():
+        choice = Choice(reasons, _refs(of, account, orders))
         letters = DeadLetters(partial(of.ask, "sqs"), of.deployment.output("HookDeadLetterQueueUrl"))
+        if yes and discard:
+            return _discard(of, letters, choice)
         if yes:
-            return _redrive(of, letters, reasons, rate)
+            return _redrive(of, letters, choice, rate)
         with err.status("looking at the dead letters"):
             tally = count(letters)
-    _tell(of, tally, reasons)
+        _tell(of, tally, choice, _as_typed(orders, account, reason, discard=discard))
+    return FAILING if tally.numbers else 0
+
+
+def _refs(of: Shop, account: str | None, orders: list[str] | None) -> set[OrderRef] | None:
+    """Return the orders that are meant, in all the ways they may be written: the ledger knows few of them."""
+    if not orders:
+        return None
+    return {ref for one in named(of, account, orders, in_any_account=True) for ref in one.refs}
+
+
+def _as_typed(orders: list[str] | None, account: str | None, reason: list[str] | None, *, discard: bool) -> str:
+    words = [*(orders or []), *(["--account", account] if account else [])]
+    words += [word for name in reason or [] for word in ("--reason", name)]
+    return "".join(f" {shlex.quote(word)}" for word in [*words, *(["--discard"] if discard else [])])
+
+
+def _discard(of: Shop, letters: DeadLetters, choice: Choice) -> int:
+    redrive = Redrive(letters, of.hook_queue, 1)
+    with err.status("deleting"):
+        redrive.discard(choice)
+    out.print(_counted(redrive, "deleted", "none was there to delete"), markup=False)
     return 0
 
 
-def _redrive(of: Shop, letters: DeadLetters, reasons: Collection[str], rate: int) -> int:
+def _redrive(of: Shop, letters: DeadLetters, choice: Choice, rate: int) -> int:
     redrive = Redrive(letters, of.hook_queue, rate)
     try:
         with err.status("moving") as status:
-            redrive.run(reasons, lambda moved: status.update(f"moved {moved}"))
+            redrive.run(choice, lambda moved: status.update(f"moved {moved}"))
     except KeyboardInterrupt:
         err.print(f"Interrupted: {_moved(redrive)}. Nothing is lost; the same command goes on with the others.")
         raise typer.Exit(INTERRUPTED) from None
@@ -73,38 +125,70 @@ def _redrive(of: Shop, letters: DeadLetters, reasons: Collection[str], rate: int
             style="red",
         )
         return IN_THE_WAY
-    return 0
+    return FAILING if redrive.back_again else 0
 
 
 def _moved(redrive: Redrive) -> str:
+    return _counted(redrive, "moved", "0 messages moved")
+
+
+def _counted(redrive: Redrive, done: str, none: str) -> str:
     by_reason = ", ".join(f"{number} {reason}" for reason, number in sorted(redrive.moved.items()))
     number = redrive.moved.total()
-    return f"{number} message{'' if number == 1 else 's'} moved" + (f" ({by_reason})" if by_reason else "")
+    return f"{number} message{'' if number == 1 else 's'} {done} ({by_reason})" if number else none
 
 
-def _reasons(named: list[str]) -> set[str]:
-    reasons = {name.strip().casefold() for name in named}
+def _reasons(names: list[str], *, is_one_named: bool) -> set[str]:
+    reasons = {name.strip().casefold() for name in names}
     if unknown := reasons - set(REASONS):
         raise NotUnderstood(f"{', '.join(sorted(unknown))}: no such reason. There are: {', '.join(REASONS)}")
-    return reasons or _USUAL
+    return reasons or (set(REASONS) if is_one_named else _USUAL)
 
 
-def _tell(of: Shop, tally: Tally, reasons: Collection[str]) -> None:
+def _tell(of: Shop, tally: Tally, choice: Choice, typed: str) -> None:
     if not tally.numbers:
         err.print("There are no dead letters.")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("messages", justify="right")
-    table.add_column("reason", no_wrap=True)
-    table.add_column("oldest", no_wrap=True)
-    table.add_column("means")
-    for name, number in sorted(tally.numbers.items()):
-        meaning = _MEANINGS.get(name, "unknown to this version")
-        table.add_row(str(number), Text(name), date(tally.oldest[name], of), meaning)
-    show(out, table)
-    number = sum(count for name, count in tally.numbers.items() if name in reasons)
-    named = "" if reasons == _USUAL else "".join(f" --reason {name}" for name in tally.numbers if name in reasons)
+    listed = [letter for letter in tally.letters if choice.refs is None or choice.takes(letter)]
+    show(out, _table(of, listed))
+    if len(listed) > _MOST_SHOWN:
+        err.print(f"The oldest {_MOST_SHOWN} of {len(listed):,} are shown.")
+    numbers = Counter(letter.reason for letter in listed)
+    steps = [to_do(f"{number} {name}: {_meaning(name)}", _remedy(of, name)) for name, number in sorted(numbers.items())]
+    show_findings(out, Section("", tuple(steps)))
+    number = sum(choice.takes(letter) for letter in listed)
+    done = "delete" if "--discard" in typed else "send"
+    back = "" if "--discard" in typed else " back"
     if number:
-        err.print(f"Nothing was moved. To move {number}: {of.command(f'redrive{named} --yes')}", markup=False)
-    else:
+        err.print(f"Nothing was done. To {done} {number}{back}: {of.command(f'redrive{typed} --yes')}", markup=False)
+    elif listed:
         err.print("None of them would be moved: malformed ones are moved only when named (--reason malformed).")
+    else:
+        err.print("None of the dead letters is about that.")
+
+
+def _table(of: Shop, letters: Iterable[DeadLetter]) -> Table:
+    now = datetime.now(UTC)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name in ("order", "account", "reason", "age", "since"):
+        table.add_column(name, no_wrap=name in {"reason", "age"}, overflow="fold")
+    for letter in sorted(letters, key=lambda one: one.sent_at)[:_MOST_SHOWN]:
+        order, account = (letter.ref.order_id, letter.ref.account) if letter.ref else ("-", "-")
+        cells = (order, account, letter.reason, short_age(now - letter.sent_at), date(letter.sent_at, of))
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _meaning(reason: str) -> str:
+    return story.REASONS.get(reason, "a reason that this version does not know")
+
+
+def _remedy(of: Shop, reason: str) -> str:
+    again = f"redrive --reason {reason}"
+    commands = {
+        "again": of.command(f"{again} --yes"),
+        "discard": of.command(f"{again} --discard --yes"),
+        "check": of.command("check ORDER"),
+        "doctor": of.command("doctor"),
+    }
+    return "; ".join(_REMEDIES.get(reason, ("{again}",))).format(**commands)

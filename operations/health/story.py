@@ -2,31 +2,45 @@
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from invoicekey.ledger.entries import Entry, Shown
+from invoicekey.ledger.entries import Entry, Report, Shown
 from invoicekey.ledger.lists import DeferredAlert
 from invoicekey.messages import texts
-from invoicekey.messages.record import RecordType
+from invoicekey.messages.record import CloseReason, RecordType
 from invoicekey.rules.notification import OrderRef
 from operations.terminal.plain import line
 
 CHECKED, QUEUED, FROM_FEED = "order checked", "hook queued", "feed event queued"
 DEAD_LETTERS = "a message went to the dead-letter queue"
-_SAME_MOMENT = timedelta(seconds=30)
+_SAME_MOMENT, _SOON = timedelta(seconds=30), timedelta(hours=1)
 _TYPES: Mapping[str, str] = {
     RecordType.FAILING: "failing",
     RecordType.RESOLVED: "resolved",
     RecordType.EXPIRED: "expired, its last notice",
 }
-_REASONS: Mapping[str, str] = {
-    "malformed": "it is no notification",
-    "not_found": "VTEX does not know the order",
-    "gave_up": "24 hours of trying were in vain",
+REASONS: Mapping[str, str] = {
+    "malformed": "it is no notification, and can never succeed",
+    "not_found": "VTEX did not know the order: mostly the wrong account",
+    "gave_up": "VTEX or AWS failed for 24 hours",
     "no_credentials": "VTEX refused the credentials for 24 hours",
+    "none": "the function died with it 200 times",
 }
+"""Why a message is a dead letter, by the reason that it carries; `none` where SQS itself moved it."""
+_BROUGHT_BY: Mapping[str, str] = {
+    "hook": "VTEX's hook",
+    "feed": "VTEX's feed",
+    "recheck": "the re-check that was due",
+    "backfill": "a back-fill",
+    "redrive": "a redrive of dead letters",
+    "undismiss": "a dismissal that was taken back",
+    "command": "the command recheck",
+    "desk": "the desk",
+}
+"""What brings an order in, by the source of its message."""
 
 type Date = Callable[[datetime], str]
 
@@ -73,11 +87,11 @@ class Moment:
 
 
 def moments(entry: Entry, lines: Collection[LogLine]) -> list[Moment]:
-    """Return what happened, in time order: of what both tell, what the functions logged."""
-    logged = [Moment(line.at, _told(line)) for line in lines]
+    """Return what happened, in the order of events: of what both tell, what the functions logged."""
+    logged = [Moment(line.at, _told(line)) for line in sorted(lines, key=lambda line: line.at)]
     queued = [line.at for line in lines if line.message in {QUEUED, FROM_FEED}]
     checks = [line.at for line in lines if line.message == CHECKED]
-    heard = [] if _are_near(entry.first_seen_at, queued) else list(_heard(entry))
+    heard = [] if _are_near(entry.first_seen_at, queued) else list(_first_seen(entry, lines))
     # In this order where two are of the same moment.
     return sorted([*heard, *logged, *_of_ledger(entry, checks)], key=lambda moment: moment.at)
 
@@ -86,22 +100,34 @@ def _are_near(moment: datetime | None, others: Collection[datetime]) -> bool:
     return moment is not None and any(abs(moment - other) < _SAME_MOMENT for other in others)
 
 
-def _heard(entry: Entry) -> Iterator[Moment]:
+def _first_seen(entry: Entry, lines: Collection[LogLine]) -> Iterator[Moment]:
     if entry.first_seen_at:
-        yield Moment(entry.first_seen_at, "the stack first saw the order")
+        checks = sorted((line for line in lines if line.message == CHECKED), key=lambda line: line.at)
+        first = next(iter(checks), None)
+        brought = _brought(first.fields) if first and _is_soon(entry.first_seen_at, first.at) else ""
+        yield Moment(entry.first_seen_at, f"the stack first saw the order{brought}")
+
+
+def _is_soon(moment: datetime, later: datetime) -> bool:
+    return moment <= later < moment + _SOON
 
 
 def _of_ledger(entry: Entry, checks: Collection[datetime]) -> Iterator[Moment]:
     if entry.checked_at and not _are_near(entry.checked_at, checks):
         yield Moment(entry.checked_at, f"read at VTEX and judged: {entry.outcome} (its last check, by the ledger)")
     if entry.opened_at:
-        yield Moment(entry.opened_at, "its failure was opened")
+        yield Moment(_after_its_check(entry.opened_at, checks), "its failure was opened")
     if entry.mended_at:
-        yield Moment(entry.mended_at, "its failure was closed: the key was right")
+        yield Moment(_after_its_check(entry.mended_at, checks), "its failure was closed: the key was right")
     for kept in entry.acts:
         when, what = act(kept)
         if when:
             yield Moment(when, what)
+
+
+def _after_its_check(moment: datetime, checks: Collection[datetime]) -> datetime:
+    """Return when the check was logged that wrote something: it notes its time, writes and sends, and logs at last."""
+    return min((check for check in checks if moment <= check < moment + _SAME_MOMENT), default=moment)
 
 
 def act(kept: str | None) -> tuple[datetime | None, str]:
@@ -128,7 +154,7 @@ def _told(logged: LogLine) -> str:
             return "VTEX's feed brought an event, and it was queued"
         case message if message == DEAD_LETTERS:
             reason = str(fields.get("reason"))
-            return f"a message about it went to the dead letters: {_REASONS.get(reason, reason)} ({reason})"
+            return f"a message about it went to the dead letters: {REASONS.get(reason, reason)} ({reason})"
         case message if message == CHECKED:
             return _check(fields)
         case message:
@@ -138,24 +164,46 @@ def _told(logged: LogLine) -> str:
 def _check(fields: Mapping[str, Any]) -> str:
     kind = _TYPES.get(str(fields.get("report_type")))
     told = f"; reported as number {fields.get('report')} ({kind})" if kind else ""
+    told += _brought(fields)
     if why := fields.get("retry"):
         return f"not checked: {line(str(why), 120)}; it is tried again{told}"
     if "outcome" not in fields:
-        return "read: VTEX does not know the order" if fields.get("dead") else "read: VTEX does not know the order yet"
+        yet = "" if fields.get("dead") else " yet"
+        return f"read: VTEX does not know the order{yet}{told}"
     problems = f" ({', '.join(fields['problems'])})" if fields.get("problems") else ""
     suspect = "; it smells of CNova: is CnovaAffiliateIds right?" if fields.get("is_suspect") else ""
     return f"read at VTEX and judged: {fields['outcome']}{problems}{suspect}{told}"
 
 
-def standing(entry: Entry, held: DeferredAlert | None, now: datetime, date: Date) -> Iterator[str]:
+def _brought(fields: Mapping[str, Any]) -> str:
+    sources = [_BROUGHT_BY.get(str(one), line(str(one), 40)) for one in fields.get("sources", ())]
+    return f"; brought by {' and '.join(sources)}" if sources else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A message about the order that lies in the dead-letter queue, and what sends it back."""
+
+    since: datetime
+    reason: str
+    redrive: str
+
+
+def standing(
+    entry: Entry, deferred: DeferredAlert | None, dead: Sequence[Dead], now: datetime, date: Date
+) -> Iterator[str]:
     """Say how the order stands now, a line each."""
+    for letter in dead:
+        why = REASONS.get(letter.reason, letter.reason)
+        yield f"It lies in the dead letters since {date(letter.since)}, because {why} ({letter.reason})."
+        yield f"Once that is over: {letter.redrive}"
+    if not entry.version:
+        return
     yield f"{_state(entry, date)}."
     if entry.errors:
         yield f"Its errors: {'; '.join(errors(entry))}."
     if entry.report:
-        yield f"{_report(entry, date)}."
-    if held:
-        yield f"An alert about it ({held.kind}) is deferred to the next digest since {date(held.since)}."
+        yield f"{_report(entry, deferred, date)}."
     if entry.recheck_at:
         is_due = entry.recheck_at <= now
         yield "It is due to be read again." if is_due else f"It is read again {date(entry.recheck_at)}."
@@ -183,16 +231,35 @@ def _error(error: Shown) -> str:
     return f"{error.code}{invoice}{', a key is suggested' if error.has_suggestion else ''}"
 
 
-def _report(entry: Entry, date: Date) -> str:
+def _report(entry: Entry, deferred: DeferredAlert | None, date: Date) -> str:
     report = entry.report
     if report is None:
         return ""
     name = f"Its last report is number {report.number} ({_TYPES.get(report.type, report.type)})"
-    if report.is_delivered:
-        return f"{name}, and it is told"
-    missing = [what for what, is_sent in (("record", report.recorded), ("alert", report.alerted)) if not is_sent]
-    told = " and its ".join(missing)
-    return f"{name}; its {told} is not noted as sent, and is sent again after {date(report.lease_until)}"
+    if not report.is_delivered:
+        missing = [what for what, is_sent in (("record", report.recorded), ("alert", report.alerted)) if not is_sent]
+        return f"{name}; its {' and its '.join(missing)} is not noted as sent, and is sent again after " + date(
+            report.lease_until
+        )
+    if deferred:
+        return (
+            f"{name}: its record is sent, and nobody is notified yet: its alert ({deferred.kind}) is deferred to the "
+            f"next digest since {date(deferred.since)}"
+        )
+    if not _alerts(report):
+        return f"{name}: its record is sent; people get no alert of that"
+    if entry.is_in_digests:
+        return f"{name}: its record is sent, and a digest has told of it"
+    return f"{name}: its record and its alert are sent"
+
+
+def _alerts(report: Report) -> bool:
+    """Say whether people are alerted by a report: of a close, only where the key was right."""
+    if report.type != RecordType.RESOLVED:
+        return True
+    with suppress(ValueError, KeyError, TypeError):
+        return bool(json.loads(report.record)["data"]["reason"] == CloseReason.OK)
+    return True
 
 
 def _owned(keys: Sequence[str]) -> str:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import batched
+from itertools import batched, islice
 from typing import Any
 
 from invoicekey.delivery.queues import MOST_ENTRIES, Event, HookQueue
+from invoicekey.rules.notification import OrderRef, order_ref, parse
 from operations.deployment.stack import time_of
 
 SOURCE = "redrive"
@@ -26,6 +27,7 @@ HIDDEN_SECONDS = 600
 CLOCKS_DIFFER = timedelta(seconds=5)
 """Those of SQS' own machines, at the most."""
 _WAIT_SECONDS = 1
+_MOST_BATCHES = 200
 
 type Ask = Callable[..., Any]
 """Asks an operation of SQS, and raises Trouble where it gives no answer."""
@@ -57,6 +59,14 @@ class DeadLetter:
         )
 
     @property
+    def ref(self) -> OrderRef | None:
+        """Return the order that it is about; None where it is no notification."""
+        try:
+            return order_ref(parse(self.body))
+        except ValueError:
+            return None
+
+    @property
     def identity(self) -> str:
         """Return what stays the same when it becomes a dead letter again."""
         return hashlib.sha256(f"{self.correlation_id}\n{self.body}".encode()).hexdigest()
@@ -67,12 +77,25 @@ class Tally:
     """Dead letters by reason."""
 
     numbers: Counter[str] = field(default_factory=Counter)
-    oldest: dict[str, datetime] = field(default_factory=dict)
+    letters: list[DeadLetter] = field(default_factory=list)
 
     def add(self, letter: DeadLetter) -> None:
         """Count one."""
         self.numbers[letter.reason] += 1
-        self.oldest[letter.reason] = min(letter.sent_at, self.oldest.get(letter.reason, letter.sent_at))
+        self.letters.append(letter)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which dead letters are meant."""
+
+    reasons: Collection[str]
+    refs: Collection[OrderRef] | None = None
+    """Those about these orders alone; None: all."""
+
+    def takes(self, letter: DeadLetter) -> bool:
+        """Say whether this one is meant."""
+        return letter.reason in self.reasons and (self.refs is None or letter.ref in self.refs)
 
 
 class DeadLetters:
@@ -94,6 +117,15 @@ class DeadLetters:
             yield self._batches()
         finally:
             self._release()
+
+    def about(self, ref: OrderRef) -> list[DeadLetter]:
+        """Return those about an order, the oldest first, and leave them there; of very many the first ones received."""
+        answer = self._ask("get_queue_attributes", QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"])
+        if answer["Attributes"]["ApproximateNumberOfMessages"] == "0":
+            return []
+        with self.held() as batches:
+            some = [letter for batch in islice(batches, _MOST_BATCHES) for letter in batch if letter.ref == ref]
+        return sorted(some, key=lambda letter: letter.sent_at)
 
     def delete(self, letters: Sequence[DeadLetter]) -> None:
         """Delete messages that were sent on."""
@@ -135,7 +167,7 @@ class DeadLetters:
 
 
 def count(letters: DeadLetters) -> Tally:
-    """Count the dead letters by reason, and leave them there."""
+    """List and count the dead letters, and leave them there."""
     tally = Tally()
     with letters.held() as batches:
         for batch in batches:
@@ -161,11 +193,17 @@ class Redrive:
         """They were moved, and are dead letters again already."""
         self._seen: set[str] = set()
 
-    def run(self, reasons: Collection[str], tell: Callable[[int], object] = lambda _: None) -> None:
-        """Move those of these reasons. Whatever interrupts it, each is in one queue at least."""
+    def discard(self, choice: Choice) -> None:
+        """Delete those that are meant, for good: nothing is checked."""
         with self._letters.held() as batches:
             for batch in batches:
-                wanted = [letter for letter in batch if letter.reason in reasons]
+                self._delete([letter for letter in batch if choice.takes(letter)])
+
+    def run(self, choice: Choice, tell: Callable[[int], object] = lambda _: None) -> None:
+        """Move those that are meant. Whatever interrupts it, each is in one queue at least."""
+        with self._letters.held() as batches:
+            for batch in batches:
+                wanted = [letter for letter in batch if choice.takes(letter)]
                 new = [letter for letter in wanted if letter.identity not in self._seen]
                 again = [letter for letter in wanted if letter.identity in self._seen]
                 twins = [letter for letter in again if self._was_there_before(letter)]

@@ -488,6 +488,7 @@ def _of_foreign(foreign: ForeignOrderId, message: Message) -> dict[str, object]:
 def _log(order: BatchOrder, result: CheckResult) -> None:
     """Log the one line about this decision."""
     details = _ids(order)
+    details["sources"] = sorted({message.source for message in order.messages})
     if result.verdict:
         details["outcome"] = result.verdict.outcome
         details["problems"] = sorted({problem.code for problem in result.verdict.problems})
