@@ -20,8 +20,12 @@ def begin() -> None:
 @alarms.command("test")
 def try_one(
     context: typer.Context,
-    alarm: Annotated[str | None, typer.Option(help="One of the stack's, as the runbook names it; else any.")] = None,
-    wait: Annotated[float, typer.Option(min=1, help="So many seconds its history is waited for.")] = PATIENCE_SECONDS,
+    alarm: Annotated[
+        str | None, typer.Option(metavar="ALARM", help="One of the stack's, as the runbook names it; else any.")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="So many seconds its history is waited for.")
+    ] = PATIENCE_SECONDS,
 ) -> int:
     """Let a real alarm ring for a moment, and see that CloudWatch tells the operations topic.
 

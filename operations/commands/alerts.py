@@ -15,12 +15,12 @@ app.add_typer(alerts, name="alerts")
 @alerts.command("test")
 def send_test(
     context: typer.Context,
-    account: Annotated[str | None, typer.Option(help="The VTEX account that the test names.")] = None,
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="The VTEX account that the test names.")] = None,
     operations: Annotated[bool, typer.Option("--operations", help="Test the operations topic too.")] = False,
 ) -> int:
     """Send a test alert, and say whom it goes to.
 
-    Exit code 3 where a subscription is not confirmed, or where nobody listens.
+    Exit code 0 where somebody gets it, 3 where a subscription is not confirmed, or where nobody listens.
     """
     of = shop(context)
     sections = send_tests(of, of.account(account), with_operations=operations)

@@ -38,21 +38,29 @@ _AT_ONCE = 40
 def backfill(
     context: typer.Context,
     *,
-    first: Annotated[str | None, typer.Option("--from", help="The first day: 2026-10-01.")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="The last day, counted in.")] = None,
-    account: Annotated[str | None, typer.Option(help="The VTEX account, where there are several.")] = None,
+    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day: 2026-10-01.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day, counted in.")] = None,
+    account: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The VTEX account, where there are several.")
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Queue the failing ones: the stack checks and tells them.")] = (
         False
     ),
     form: Annotated[Format, typer.Option("--format", help="Table (and a CSV file), or plain CSV or JSON.")] = (
         Format.TABLE
     ),
-    csv: Annotated[Path | None, typer.Option(help="The CSV file that is written beside the table.")] = None,
-    pace: Annotated[int | None, typer.Option(min=1, help="Requests a minute; else a twentieth of the stack's.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The CSV file that is written beside the table.")
+    ] = None,
+    pace: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Requests a minute; else a twentieth of the stack's.")
+    ] = None,
     every_affiliate: Annotated[
         bool, typer.Option("--every-affiliate", help="Read other affiliates' orders too: some name CNova's app alone.")
     ] = False,
-    state: Annotated[Path | None, typer.Option(help="Where its progress is kept until it is done.")] = None,
+    state: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where its progress is kept until it is done.")
+    ] = None,
 ) -> int:
     """Read all invoiced CNova orders of a period at VTEX, and list those that are failing. It only lists.
 

@@ -29,13 +29,16 @@ _TRIES = 3
 def dismiss(
     context: typer.Context,
     orders: Orders,
-    reason: Annotated[str, typer.Option(help="Why, in a few words. Nobody's name or data, please: it is kept.")],
+    reason: Annotated[
+        str, typer.Option(metavar="WORDS", help="Why, in a few words. Nobody's name or data, please: it is kept.")
+    ],
     account: Account = None,
 ) -> int:
     """Set failures aside that were solved elsewhere, as in the marketplace's back office.
 
     No more reminders; machines are told (resolved, dismissed). It opens again only when its errors change.
-    Exit code 1 where one could not be dismissed; the others are.
+
+    Exit code 0 where all are dismissed, 1 where one could not be; the others are.
     """
     of = shop(context)
     why = _checked(reason)
@@ -46,7 +49,7 @@ def dismiss(
 def undismiss(context: typer.Context, orders: Orders, account: Account = None) -> int:
     """Take dismissals back: the orders are checked at once, and told anew if they still fail.
 
-    Exit code 1 where one was not dismissed; the others are taken back.
+    Exit code 0 where all are taken back, 1 where one was not dismissed; the others are.
     """
     of = shop(context)
     return _each(of, account, orders, lambda all_, ref: all_.undismiss(ref, datetime.now(UTC)), _undismissed)

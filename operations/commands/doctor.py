@@ -19,7 +19,7 @@ from operations.terminal.plain import plainly, write
 @app.command()
 def doctor(
     context: typer.Context,
-    account: Annotated[str | None, typer.Option(help="One VTEX account alone; else all.")] = None,
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="One VTEX account alone; else all.")] = None,
     json: Annotated[bool, typer.Option("--json", help="For machines: one object a finding.")] = False,
 ) -> int:
     """Look at everything that has to be well: each line has a tick, or what to do. Nothing is changed.

@@ -20,7 +20,7 @@ from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Severity
 from operations.deployment.shop import Shop
 from operations.deployment.stack import NotUnderstood
-from operations.terminal.cli import app, err, out, shop
+from operations.terminal.cli import FAILING, app, err, out, shop
 from operations.terminal.plain import (
     LANGUAGE,
     Format,
@@ -38,6 +38,7 @@ from operations.terminal.plain import (
 
 LOOK_BACK = timedelta(days=90)
 """So far back `--all` looks for failures that are archived: they closed no list, and are found by their last check."""
+OPEN = "open"
 COLUMNS = ("account", "order", "opened", "age", "codes", "invoices", "suggestion", "next_reading", "link")
 _ERRORS = [code for code in Code if code.severity is Severity.ERROR or code in NOT_ON_ITS_WAY]
 """The codes that can make an order failing; the last two by TrackingGraceHours alone."""
@@ -55,7 +56,7 @@ class Failure:
     opened_at: datetime
     errors: tuple[Shown, ...]
     next_reading: datetime | None
-    state: str = "open"
+    state: str = OPEN
     """Or why it is archived: dismissed, expired."""
 
     @property
@@ -72,9 +73,11 @@ class Failure:
 @app.command()
 def failures(
     context: typer.Context,
-    account: Annotated[str | None, typer.Option(help="Those of one VTEX account alone.")] = None,
-    code: Annotated[list[str] | None, typer.Option(help="Those with this problem code; may be repeated.")] = None,
-    older_than: Annotated[str | None, typer.Option(help="Those open for longer: 2d, 12h, 30m.")] = None,
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="Those of one VTEX account alone.")] = None,
+    code: Annotated[
+        list[str] | None, typer.Option(metavar="CODE", help="Those with this problem code; may be repeated.")
+    ] = None,
+    older_than: Annotated[str | None, typer.Option(metavar="SPAN", help="Those open for longer: 2d, 12h, 30m.")] = None,
     form: Annotated[Format, typer.Option("--format", help="Table, or plain CSV or JSON.")] = Format.TABLE,
     everything: Annotated[
         bool, typer.Option("--all", help="Those too that were dismissed or expired, if checked within 90 days.")
@@ -82,7 +85,7 @@ def failures(
 ) -> int:
     """List the open failures, oldest first. The list lags a moment behind.
 
-    Exit code 0, whether there are some or none.
+    Exit code 0 where none is open, 3 where one that is listed is.
     """
     of = shop(context)
     codes, now = _codes(code or []), datetime.now(UTC)
@@ -95,7 +98,7 @@ def failures(
         _write(of, sorted(found, key=lambda one: (one.opened_at, one.ref.order_id)), form, now, everything=everything)
         if not found:
             err.print(_none(len(there), name, everything=everything))
-    return 0
+    return FAILING if any(one.state == OPEN for one in found) else 0
 
 
 def _found(of: Shop, account: str | None, now: datetime, *, everything: bool) -> Iterator[Failure]:
@@ -125,7 +128,7 @@ def _failure(item: Item) -> Failure:
         opened_at=datetime.fromisoformat(item["opened_at"]),
         errors=tuple(map(shown, item.get("errors", ()))),
         next_reading=None if state else datetime.fromisoformat(item["list_at"]),
-        state=state or "open",
+        state=state or OPEN,
     )
 
 

@@ -14,7 +14,9 @@ from operations.terminal.cli import app, can_ask, err, out, shop
 from operations.terminal.findings import Finding, Section, exit_code, looked, show
 from operations.terminal.plain import plainly, say
 
-Account = Annotated[str | None, typer.Option(help="The VTEX account; where there is one only, it need not be named.")]
+Account = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The VTEX account; where there is one only, it need not be named.")
+]
 ThoughNotShown = typer.Option(
     "--though-not-shown", help="Also where VTEX does not show what is there: you know that it is no other system's."
 )
@@ -26,7 +28,7 @@ app.add_typer(hook, name="hook")
 @hook.command()
 def status(
     context: typer.Context,
-    account: Annotated[str | None, typer.Option(help="One VTEX account alone; else all.")] = None,
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="One VTEX account alone; else all.")] = None,
 ) -> int:
     """Say how hook and feed stand at VTEX beside what the stack declares.
 
@@ -45,14 +47,18 @@ def install(
     context: typer.Context,
     account: Account = None,
     instead_of: Annotated[
-        str | None, typer.Option(help="The host that the hook points at now, where you have decided to overwrite it.")
+        str | None,
+        typer.Option(
+            metavar="HOST", help="The host that the hook points at now, where you have decided to overwrite it."
+        ),
     ] = None,
     though_not_shown: Annotated[bool, ThoughNotShown] = False,
 ) -> int:
     """Register hook and feed at VTEX; safe to repeat, and VTEX pings the address anew.
 
-    Another system's hook or feed is not overwritten; where VTEX does not show whether there is one, it asks you. Exit
-    code 3 where the feed was left alone.
+    Another system's hook or feed is not overwritten; where VTEX does not show whether there is one, it asks you.
+
+    Exit code 0 where both are there, 3 where the feed was left alone, 1 where nothing was changed.
     """
     of = shop(context)
     name = of.account(account)
@@ -98,6 +104,8 @@ def remove(
     """Remove hook and feed from VTEX: before the stack is deleted, or to give the appKey to another system.
 
     Another system's hook or feed is never removed; where VTEX does not show whether there is one, it asks you.
+
+    Exit code 0 where neither is left, 1 where nothing was changed.
     """
     if not yes and not can_ask():
         raise Trouble("It asks first: in a script say --yes. Nothing was changed.")

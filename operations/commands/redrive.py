@@ -13,7 +13,7 @@ from rich.text import Text
 
 from invoicekey.rules.notification import OrderRef
 from invoicekey.work.check import DeadLetterReason
-from operations.deployment.order_ids import named
+from operations.deployment.order_ids import checked_account, named
 from operations.deployment.shop import Shop
 from operations.deployment.stack import NotUnderstood, Trouble
 from operations.health import story
@@ -73,7 +73,7 @@ def redrive(
     if discard and not (reason or orders):
         raise NotUnderstood("Say which are to be deleted: --reason REASON, or their orders. Nothing was done.")
     with plainly():
-        choice = Choice(reasons, _refs(of, account, orders))
+        choice = Choice(reasons, _refs(of, account, orders), checked_account(account))
         letters = DeadLetters(partial(of.ask, "sqs"), of.deployment.output("HookDeadLetterQueueUrl"))
         if yes and discard:
             return _discard(of, letters, choice)
@@ -149,7 +149,7 @@ def _tell(of: Shop, tally: Tally, choice: Choice, typed: str) -> None:
     if not tally.numbers:
         err.print("There are no dead letters.")
         return
-    listed = [letter for letter in tally.letters if choice.refs is None or choice.takes(letter)]
+    listed = [letter for letter in tally.letters if choice.is_about(letter)]
     show(out, _table(of, listed))
     if len(listed) > _MOST_SHOWN:
         err.print(f"The oldest {_MOST_SHOWN} of {len(listed):,} are shown.")

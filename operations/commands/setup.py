@@ -48,7 +48,9 @@ class Step:
 @app.command()
 def setup(
     context: typer.Context,
-    account: Annotated[str | None, typer.Option(help="The VTEX account; asked for where it is left out.")] = None,
+    account: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The VTEX account; asked for where it is left out.")
+    ] = None,
 ) -> int:
     """Take a shop into operation, step by step: credentials, a look at its orders, hook, test alert, doctor.
 

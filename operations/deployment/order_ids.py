@@ -60,6 +60,16 @@ def named(of: Shop, account: str | None, typed: Sequence[str], *, in_any_account
     return list({one.ref: one for one in found}.values())
 
 
+def checked_account(account: str | None) -> str | None:
+    """Return an account that was named, with credentials or without; raises NotUnderstood for what is no name."""
+    if account is not None and not is_account(account):
+        raise NotUnderstood(
+            f"{account[:80]!r} is no account's name. Expected the NAME of https://NAME.myvtex.com, in lower-case "
+            "letters, digits and dashes."
+        )
+    return account
+
+
 def at_vtex[T](one: Named, read: Callable[[OrderRef], T]) -> tuple[OrderRef, T]:
     """Read the order at VTEX, by what it may be one after the other; raises OrderNotFound where VTEX knows none.
 
@@ -119,12 +129,7 @@ class _Typed:
                 "VVJ-975102-01 (up to 64 letters, digits, dots, underscores and dashes, a letter or a digit first, and "
                 "no sequence, seq…); the marketplace's number, such as 975102; or the order's link in the Admin."
             )
-        if account is not None and not is_account(account):
-            raise NotUnderstood(
-                f"{account[:80]!r} is no account's name. Expected the NAME of https://NAME.myvtex.com, in lower-case "
-                "letters, digits and dashes."
-            )
-        return cls(bare, account)
+        return cls(bare, checked_account(account))
 
     @property
     def is_number(self) -> bool:

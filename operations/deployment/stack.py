@@ -17,7 +17,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-DEFAULT_STACK = "invoicekey"
+from operations.deployment.trouble import DEFAULT_STACK as DEFAULT_STACK  # noqa: PLC0414 - for those who need both
+from operations.deployment.trouble import NotUnderstood as NotUnderstood  # noqa: PLC0414 - for those who need both
+from operations.deployment.trouble import Trouble as Trouble  # noqa: PLC0414 - for those who need both
+
 _SET_UP = (
     "Name a profile and a region (--profile, --region; with make: AWS_PROFILE, AWS_REGION), or run aws configure or "
     "aws sso login"
@@ -32,14 +35,6 @@ _NO_WAY_THERE = (
     "ProxyConnectionError", "ReadTimeoutError", "SSLError",
 )  # fmt: skip
 """botocore's names; httpx, which asks VTEX, has others."""
-
-
-class Trouble(Exception):
-    """Something that the operator has to mend first; the message says what and how, in one line."""
-
-
-class NotUnderstood(Trouble):
-    """What was typed is not what the command takes; the message says what was expected. Nothing was done."""
 
 
 class Hearing(StrEnum):

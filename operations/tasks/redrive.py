@@ -92,10 +92,18 @@ class Choice:
     reasons: Collection[str]
     refs: Collection[OrderRef] | None = None
     """Those about these orders alone; None: all."""
+    account: str | None = None
+    """Those of this account alone; None: all."""
+
+    def is_about(self, letter: DeadLetter) -> bool:
+        """Say whether it is about what is meant, whatever its reason."""
+        ref = letter.ref
+        is_of_account = self.account is None or (ref is not None and ref.account == self.account)
+        return is_of_account and (self.refs is None or ref in self.refs)
 
     def takes(self, letter: DeadLetter) -> bool:
         """Say whether this one is meant."""
-        return letter.reason in self.reasons and (self.refs is None or letter.ref in self.refs)
+        return letter.reason in self.reasons and self.is_about(letter)
 
 
 class DeadLetters:

@@ -1,22 +1,27 @@
 """The operators' command line: one file a command, put together here.
 
-Exit codes: 0 done; 1 something is in the way, and nothing was changed; 2 the command was not understood; 3 what was
-asked about is failing (see each command's help); 130 interrupted.
+Exit codes, of every command (docs/operating.md#exit-codes): 0 done, and nothing is left to do; 1 something is in the
+way, or could not be looked at; 2 what was typed was not understood, and nothing was done; 3 what was asked about is
+failing, or something is left to do; 130 interrupted. Where both 1 and 3 hold, it is 3.
 """
 
+import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from invoicekey.runtime.errors import RetryLater
-from operations.deployment.shop import Shop, shop_of
-from operations.deployment.stack import DEFAULT_STACK, NotUnderstood, Trouble
-from operations.deployment.template import version
+from operations.deployment.trouble import DEFAULT_STACK, NotUnderstood, Trouble
+
+if TYPE_CHECKING:
+    from operations.deployment.shop import Shop
 
 IN_THE_WAY, NOT_UNDERSTOOD, FAILING, INTERRUPTED = 1, 2, 3, 130
 GENERAL = ("--stack", "--profile", "--region")
@@ -26,11 +31,70 @@ Order = Annotated[str, typer.Argument(metavar="ORDER", help=f"{_AN_ID}.")]
 Orders = Annotated[list[str], typer.Argument(metavar="ORDER", help=f"{_AN_ID}; one or more.")]
 Account = Annotated[str | None, typer.Option(metavar="NAME", help="The VTEX account, where there are several.")]
 
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A command that is imported when it is typed."""
+
+    module: str
+    sentence: str
+    """The first sentence of its help."""
+
+
+later: dict[str, Later] = {}
+"""The commands by name, in the order in which they are listed."""
+
+
+class Commands(TyperGroup):
+    """The commands; to list them, none is imported."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Take those that can be imported, by name and sentence alone."""
+        super().__init__(**settings)
+        self._imported = dict(self.commands)
+        stubs = {name: TyperCommand(name=name, help=one.sentence) for name, one in later.items()}
+        self.commands = {**stubs, **self._imported}
+        self._is_listing = False
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, imported by now; while they are listed, its name and sentence."""
+        if cmd_name in later and cmd_name not in self._imported and not self._is_listing:
+            importlib.import_module(later[cmd_name].module)
+            self._imported = dict(typer.main.get_group(app).commands)
+            return _flowing(self._imported[cmd_name])
+        found = super().get_command(ctx, cmd_name)
+        return found and _flowing(found)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        self._is_listing = True
+        super().format_help(ctx, formatter)
+        self._is_listing = False
+
+
+def _flowing(command: Any) -> Any:
+    """Let the help flow to the terminal's width: its lines end where those of a docstring do."""
+    for one in (command, *getattr(command, "commands", {}).values()):
+        one.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in (one.help or "").split("\n\n"))
+    return command
+
+
+def _placeholder(parameter: TyperOption | TyperArgument, _: object) -> str:
+    """Return what stands behind an option in the help: its choices, else nothing."""
+    return "|".join(map(str, parameter.type_descriptor.choices or ()))
+
+
+# Typer writes <str> and <bool> there, Python's types, which mean nothing to an operator.
+TyperOption.display_type = _placeholder  # type: ignore[assignment,method-assign]
+TyperArgument.display_type = _placeholder  # type: ignore[assignment,method-assign]
+
 app = typer.Typer(
     name="invoicekey",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Watches that every CNova order invoiced at VTEX carries a good NF-e access key. This is for its operators.",
 )
 # Without emoji: the `:secret:` of an ARN is no picture.
@@ -40,6 +104,8 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 def _tell_version(is_asked: bool) -> None:
     if is_asked:
+        from operations.deployment.template import version
+
         out.print(f"invoicekey {version()}")
         raise typer.Exit
 
@@ -47,9 +113,9 @@ def _tell_version(is_asked: bool) -> None:
 @app.callback()
 def begin(
     context: typer.Context,
-    stack: Annotated[str, typer.Option(envvar="STACK", help="The deployment.")] = DEFAULT_STACK,
-    profile: Annotated[str | None, typer.Option(help="As the AWS CLI's.")] = None,
-    region: Annotated[str | None, typer.Option(help="As the AWS CLI's.")] = None,
+    stack: Annotated[str, typer.Option(metavar="NAME", envvar="STACK", help="The deployment.")] = DEFAULT_STACK,
+    profile: Annotated[str | None, typer.Option(metavar="NAME", help="As the AWS CLI's.")] = None,
+    region: Annotated[str | None, typer.Option(metavar="REGION", help="As the AWS CLI's.")] = None,
     _: Annotated[
         bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version, and end.")
     ] = False,
@@ -58,7 +124,14 @@ def begin(
     context.obj = lambda: shop_of(stack, profile, region)
 
 
-def shop(context: typer.Context) -> Shop:
+def shop_of(stack: str, profile: str | None, region: str | None) -> "Shop":
+    """Return the shop of a stack; what asks AWS and VTEX is imported here."""
+    from operations.deployment import shop
+
+    return shop.shop_of(stack, profile, region)
+
+
+def shop(context: typer.Context) -> "Shop":
     """Return the shop that the command is about."""
     made: Shop = context.obj()
     return made
@@ -77,7 +150,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(_general_first(arguments), prog_name="invoicekey", standalone_mode=False)
     except typer.TyperException as misunderstood:
-        misunderstood.show()  # type: ignore[attr-defined]
+        _tell_usage(misunderstood)
         return int(misunderstood.exit_code)
     except Trouble as trouble:
         in_the_way = _in_the_way(str(trouble))
@@ -90,6 +163,13 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         return _refused_by_the_system(error)
     return code if isinstance(code, int) else 0
+
+
+def _tell_usage(misunderstood: Any) -> None:
+    """Say what was not understood, without the words of the library that found it."""
+    if isinstance(said := getattr(misunderstood, "message", None), str):
+        misunderstood.message = said.replace("Value error, ", "").replace("Input should", "it should")
+    misunderstood.show()
 
 
 def _refused_by_the_system(error: OSError) -> int:
