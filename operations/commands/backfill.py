@@ -29,6 +29,7 @@ from operations.tasks.judging import claims_of
 from operations.terminal.cli import FAILING, IN_THE_WAY, INTERRUPTED, app, err, out, shop
 from operations.terminal.period import Period, period
 from operations.terminal.plain import NOT_SENT, Format, as_json, orders, plainly, queue, say, show, write
+from operations.terminal.sheet import save, see_that_it_can_be_written
 
 SOURCE = "backfill"
 _AT_ONCE = 40
@@ -50,7 +51,7 @@ def backfill(
         Format.TABLE
     ),
     csv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The CSV file that is written beside the table.")
+        Path | None, typer.Option(metavar="FILE", help="The file for spreadsheets that is written beside the list.")
     ] = None,
     pace: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Requests a minute; else a twentieth of the stack's.")
@@ -73,11 +74,13 @@ def backfill(
         days = period(first, last, of.style.timezone, datetime.now(UTC))
         about = _about(of, of.account(account), days)
         requests_per_minute = _pace(of, pace)
+        if csv or form is Format.TABLE:
+            see_that_it_can_be_written(csv or _usual_csv(about))
         path = state or notes.usual_folder() / about.file_name
         with notes.opened(path, about, datetime.now(UTC)) as kept:
             result = _run(of, about.account, days, requests_per_minute, kept, every_affiliate=every_affiliate)
             result.known = _known(of, about.account, result)
-            _tell(result, about, form, csv)
+            _tell(of, result, about, form, csv)
             if open_:
                 _open(of, about.account, result)
             if result.is_complete:
@@ -216,18 +219,21 @@ def _known(of: Shop, account: str, result: Result) -> dict[str, str]:
     return known
 
 
-def _tell(result: Result, about: About, form: Format, path: Path | None) -> None:
-    csv = backfill_report.csv(result, about.account)
+def _usual_csv(about: About) -> Path:
+    return Path(f"backfill-{about.account}-{about.begin}-{about.end}.csv")
+
+
+def _tell(of: Shop, result: Result, about: About, form: Format, path: Path | None) -> None:
     if form is Format.JSON:
         write(out, as_json(backfill_report.document(result, about)))
     elif form is Format.CSV:
-        write(out, csv)
+        write(out, backfill_report.csv(result, about.account))
     elif result.failing:
         show(out, backfill_report.table(result, about.account))
-        path = path or Path(f"backfill-{about.account}-{about.begin}-{about.end}.csv")
+        path = path or _usual_csv(about)
     if path:
-        backfill_report.save(path, csv)
-        say(err, f"The same as CSV: {path}")
+        save(path, backfill_report.spreadsheet(result, about.account, of.style))
+        say(err, f"The same for spreadsheets: {path}")
     for told in backfill_report.summary(result):
         say(err, told)
 

@@ -9,6 +9,7 @@ import typer
 from operations.deployment.shop import Shop
 from operations.deployment.stack import Trouble
 from operations.health.account import AccountHealth
+from operations.health.local_stack import fitted
 from operations.health.stack import StackHealth
 from operations.terminal.cli import app, err, out, shop
 from operations.terminal.findings import Section, as_json, exit_code, show, worst
@@ -45,6 +46,7 @@ def examine(of: Shop, account: str | None, *, is_quiet: bool = False) -> list[Se
             section = next(looks, None)
         if section is None:
             return sections
+        section = fitted(section) if of.deployment.is_local else section
         sections.append(section)
         if not is_quiet:
             show(out, section)

@@ -1,17 +1,20 @@
 """`invoicekey failures`: the open failures, oldest first."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import batched
 from operator import itemgetter
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from invoicekey.ledger.entries import FOLLOWED, Shown, checked_list, ref_of, shown
+from invoicekey.ledger.entries import FOLLOWED, Entry, Shown, checked_list, ref_of, shown
 from invoicekey.ledger.lists import readable
 from invoicekey.ledger.table import Item
 from invoicekey.messages import texts
@@ -35,10 +38,13 @@ from operations.terminal.plain import (
     width,
     write,
 )
+from operations.terminal.sheet import HEADINGS, Cell, Exact, problem, save, see_that_it_can_be_written, sheet, state
 
+_AT_ONCE = 40
 LOOK_BACK = timedelta(days=90)
 """So far back `--all` looks for failures that are archived: they closed no list, and are found by their last check."""
 OPEN = "open"
+SHEET = tuple(HEADINGS)
 COLUMNS = ("account", "order", "opened", "age", "codes", "invoices", "suggestion", "next_reading", "link")
 _ERRORS = [code for code in Code if code.severity is Severity.ERROR or code in NOT_ON_ITS_WAY]
 """The codes that can make an order failing; the last two by TrackingGraceHours alone."""
@@ -73,12 +79,14 @@ class Failure:
 @app.command()
 def failures(
     context: typer.Context,
+    *,
     account: Annotated[str | None, typer.Option(metavar="NAME", help="Those of one VTEX account alone.")] = None,
     code: Annotated[
         list[str] | None, typer.Option(metavar="CODE", help="Those with this problem code; may be repeated.")
     ] = None,
     older_than: Annotated[str | None, typer.Option(metavar="SPAN", help="Those open for longer: 2d, 12h, 30m.")] = None,
     form: Annotated[Format, typer.Option("--format", help="Table, or plain CSV or JSON.")] = Format.TABLE,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write them to a file for spreadsheets too.")] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Those too that were dismissed or expired, if checked within 90 days.")
     ] = False,
@@ -91,11 +99,17 @@ def failures(
     codes, now = _codes(code or []), datetime.now(UTC)
     oldest = now - _span(older_than) if older_than else now
     with plainly():
+        if csv:
+            see_that_it_can_be_written(csv)
         name = of.account(account) if account else None
         with err.status("reading the ledger"):
             there = list(_found(of, name, now, everything=everything))
         found = [one for one in there if one.opened_at <= oldest and (not codes or codes.intersection(one.codes))]
-        _write(of, sorted(found, key=lambda one: (one.opened_at, one.ref.order_id)), form, now, everything=everything)
+        found.sort(key=lambda one: (one.opened_at, one.ref.order_id))
+        _write(of, found, form, now, everything=everything)
+        if csv:
+            save(csv, sheet(SHEET, _sheet_rows(of, found, now), of.style))
+            err.print(f"The same for spreadsheets: {csv}", markup=False)
         if not found:
             err.print(_none(len(there), name, everything=everything))
     return FAILING if any(one.state == OPEN for one in found) else 0
@@ -189,6 +203,43 @@ def _row(failure: Failure, now: datetime) -> dict[str, Any]:
         "link": order_url(failure.ref.account, failure.ref.order_id),
         "state": failure.state,
     }
+
+
+def _sheet_rows(of: Shop, found: Iterable[Failure], now: datetime) -> Iterator[dict[str, Cell]]:
+    """Yield a row an error; the suggested keys stand in the orders' last records."""
+    for some in batched(found, _AT_ONCE, strict=False):
+        entries = of.ledger.read([failure.ref for failure in some]).entries
+        for failure in some:
+            reported = _reported(entries.get(failure.ref))
+            for error in failure.errors:
+                yield _sheet_row(of, failure, error, reported, now)
+
+
+def _sheet_row(of: Shop, failure: Failure, error: Shown, reported: Mapping[str, Any], now: datetime) -> dict[str, Cell]:
+    keys = {(one["code"], one["invoice_number"]): one["suggested_key"] for one in reported.get("problems", ())}
+    return {
+        "order": failure.ref.order_id,
+        "marketplace_order": Exact(reported.get("marketplace_order_id")),
+        "account": failure.ref.account,
+        "invoice": Exact(error.invoice_number),
+        "problem": problem(error.code, error.invoice_number, of.style),
+        "code": error.code,
+        "suggested_key": Exact(keys.get((error.code, error.invoice_number))),
+        "opened": failure.opened_at,
+        "days": (now - failure.opened_at) / timedelta(days=1),
+        "next_reading": failure.next_reading,
+        "state": state(failure.state, of.style),
+        "link": order_url(failure.ref.account, failure.ref.order_id),
+    }
+
+
+def _reported(entry: Entry | None) -> Mapping[str, Any]:
+    """Return the data of an order's last record; empty where it can't be read."""
+    try:
+        data: Mapping[str, Any] = dict(json.loads(entry.report.record)["data"]) if entry and entry.report else {}
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return data
 
 
 def _as_json(failure: Failure, now: datetime) -> dict[str, Any]:

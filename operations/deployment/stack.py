@@ -82,6 +82,11 @@ class Deployment:
         region: str | None = self._session.region_name
         return region
 
+    @property
+    def is_local(self) -> bool:
+        """Say whether it stands in an emulator on this machine."""
+        return bool(os.environ.get("AWS_ENDPOINT_URL"))
+
     # ---- What leads here, for the commands that people are told to type
 
     @property

@@ -326,6 +326,8 @@ class Found:
     """Why it could not be read."""
     suspect: str | None = None
     """With other_marketplace: its affiliateId, where it smells of CNova."""
+    marketplace_order_id: str | None = None
+    """Of a failing one, as the marketplace knows it."""
 
     @classmethod
     def of(cls, judged: Judged) -> "Found":
@@ -338,6 +340,7 @@ class Found:
             tuple(FoundProblem.of(error, order_id) for error in errors),
             tuple(map(digest_of, verdict.own_keys)),
             suspect=record.shown(judged.order.affiliate_id) if verdict.is_suspect else None,
+            marketplace_order_id=record.shown(judged.order.marketplace_order_id) if judged.is_failing else None,
         )
 
     @classmethod

@@ -3,21 +3,22 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from invoicekey.messages import texts
+from invoicekey.messages.alert import Style
 from invoicekey.messages.record import order_url
 from invoicekey.rules.verdict import Outcome
-from operations.deployment.stack import Trouble
 from operations.tasks.backfill import NOT_FOUND, UNREAD, Chosen, Found
 from operations.tasks.backfill_notes import About
 from operations.terminal.plain import as_csv, in_one_cell, line, orders
+from operations.terminal.sheet import Cell, Exact, problem, sheet, state
 
 COLUMNS = ("order", "invoices", "codes", "suggestion", "known", "link")
+SHEET = ("order", "marketplace_order", "account", "invoice", "problem", "code", "suggested_key", "state", "link")
 _MOST_AFFILIATES = 5
 _OUTCOMES: Mapping[str, str] = {
     Outcome.FAILING: "failing",
@@ -88,16 +89,28 @@ def summary(result: Result) -> list[str]:
 
 
 def csv(result: Result, account: str) -> str:
-    """Write the failing ones as CSV."""
+    """Write the failing ones as plain CSV, for programs."""
     return as_csv(COLUMNS, [_row(one, result, account) for one in result.failing])
 
 
-def save(path: Path, text: str) -> None:
-    """Write a file, raising Trouble."""
-    try:
-        path.write_text(text, encoding="utf-8-sig")  # without the mark Excel shows no accents
-    except OSError as error:
-        raise Trouble(f"{path} cannot be written: {error.strerror}. Name another file: --csv FILE") from None
+def spreadsheet(result: Result, account: str, style: Style) -> str:
+    """Write the failing ones for people: a row an error, with the suggested key."""
+    rows: list[dict[str, Cell]] = [
+        {
+            "order": one.order_id,
+            "marketplace_order": Exact(one.marketplace_order_id),
+            "account": account,
+            "invoice": Exact(error.invoice_number),
+            "problem": problem(error.code, error.invoice_number, style, reused_in=error.reused_in),
+            "code": error.code,
+            "suggested_key": Exact(error.suggested_key),
+            "state": state(result.known.get(one.order_id, ""), style),
+            "link": order_url(account, one.order_id),
+        }
+        for one in result.failing
+        for error in one.errors
+    ]
+    return sheet(SHEET, rows, style)
 
 
 def document(result: Result, about: About) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 Findings in words never hold a secret, nor anything about a customer.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -36,6 +37,8 @@ class Finding:
     state: State
     says: str
     to_do: str | None = None
+    id: str = field(default="", compare=False)
+    """What was looked at, for programs: it stays when the words change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,16 @@ def unknown(says: str, how: str | None = None) -> Finding:
 
 def looked(what: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
     """Look, and return what was found; what keeps from looking is a finding too."""
+    return [found if found.id else replace(found, id=identifier(what)) for found in _looked(what, look)]
+
+
+def identifier(what: str) -> str:
+    """Return the id of what was looked at: `the hook's secret` is `hooks_secret`."""
+    words = re.findall(r"[a-z0-9]+", what.casefold().replace("'", ""))
+    return "_".join(words[1:] if words[:1] == ["the"] else words)
+
+
+def _looked(what: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
     try:
         return list(look())
     except Refused as refused:

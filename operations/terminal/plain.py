@@ -106,7 +106,7 @@ def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
     written = io.StringIO()
     writer = csv.DictWriter(written, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    writer.writerows({name: _cell(row.get(name)) for name in columns} for row in rows)
+    writer.writerows({name: cell(row.get(name)) for name in columns} for row in rows)
     return written.getvalue()
 
 
@@ -147,7 +147,7 @@ def write(console: Console, text: str) -> None:
     console.out(text, end="" if text.endswith("\n") else "\n", highlight=False)
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
     """Disarm what a spreadsheet would take for a formula, and for the end of a cell or a row with a formula behind."""
     if not isinstance(value, str):
         return value

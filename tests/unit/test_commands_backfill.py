@@ -65,8 +65,8 @@ def failing(said: Said) -> list[str]:
     return [one["order_id"] for one in said.json["failing"]]
 
 
-def rows(written: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(written.decode("utf-8-sig"))))
+def rows(written: bytes, delimiter: str = ",") -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(written.decode("utf-8-sig")), delimiter=delimiter))
 
 
 def states(tmp_path: Path) -> list[Path]:
@@ -89,7 +89,8 @@ def test_a_periods_failing_orders_are_listed(desk: Desk, tmp_path: Path) -> None
     assert stuck in said.out
     assert "7 orders read: 2 failing, 5 good." in said.err
     written = (tmp_path / "backfill-luxstore-2026-10-01-2026-10-31.csv").read_bytes()
-    assert [(row["order"], row["codes"]) for row in rows(written)] == [("VVJ-6-01", "missing"), ("VVJ-7-01", "missing")]
+    listed = [(row["Pedido na VTEX"], row["Código do problema"]) for row in rows(written, delimiter=";")]
+    assert listed == [("VVJ-6-01", "missing"), ("VVJ-7-01", "missing")]
     assert states(tmp_path) == []
 
 
@@ -98,9 +99,7 @@ def test_the_csv_file_shows_its_accents_in_excel_and_ends_no_cell_early(desk: De
     desk.run(f"{OCTOBER} --csv stuck.csv")
     written = (tmp_path / "stuck.csv").read_bytes()
     assert written.startswith(codecs.BOM_UTF8)
-    assert b";" not in written
-    (row,) = rows(written)
-    assert row["invoices"] == "Nº 1,=HYPERLINK(A1) | 2"
+    assert [row["Nota fiscal"] for row in rows(written, delimiter=";")] == ["Nº 1,=HYPERLINK(A1)", '="2"']
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -416,7 +415,7 @@ def test_vtex_down_ends_it_and_says_how_to_go_on(desk: Desk, monkeypatch: pytest
 )
 def test_bad_input_is_one_line_and_asks_vtex_nothing(desk: Desk, command: str, told: str) -> None:
     said = desk.run(command)
-    assert (said.code, said.err.count("\n"), said.out) == (1, 1, "")
+    assert (said.code, said.err.count("\n"), said.out) == (2, 1, "")
     assert told in said.err
     assert not desk.vtex.calls()
 

@@ -228,7 +228,7 @@ def test_an_order_id_as_vtex_documents_them_is_checked_and_explained(desk: Desk,
     for group in LOGS:
         desk.log(group, now, message="about something else")
 
-    assert desk.run(f"check {order_id}").code == 3
+    assert (desk.run(f"check {order_id}").code, desk.run(f"explain {order_id}").code) == (3, 3)
     assert "read at VTEX and judged: failing" in desk.run(f"explain {order_id}").out
     assert order_id in desk.run("failures").out
 
