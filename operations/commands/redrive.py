@@ -191,4 +191,5 @@ def _remedy(of: Shop, reason: str) -> str:
         "check": of.command("check ORDER"),
         "doctor": of.command("doctor"),
     }
-    return "; ".join(_REMEDIES.get(reason, ("{again}",))).format(**commands)
+    between = "\n→ " if out.is_terminal else "; "
+    return between.join(_REMEDIES.get(reason, ("{again}",))).format(**commands)

@@ -5,34 +5,38 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 ROOT = Path(__file__).resolve().parents[2]
 PATH = ROOT / "template.yaml"
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as CloudFormation writes it: !Ref and its kind become {"Ref": …}, {"Fn::GetAtt": …}."""
+def _loader() -> Any:
+    """Return what reads YAML as CloudFormation writes it: !Ref and its kind become {"Ref": …}, {"Fn::GetAtt": …}."""
+    import yaml  # which takes a tenth of a second, and help needs none
 
+    class Loader(yaml.SafeLoader):
+        pass
 
-def _tagged(loader: Any, tag: str, node: Any) -> dict[str, Any]:
-    name = tag if tag in {"Ref", "Condition"} else f"Fn::{tag}"
-    match node:
-        case yaml.ScalarNode():
-            return {name: loader.construct_scalar(node)}
-        case yaml.SequenceNode():
-            return {name: loader.construct_sequence(node, deep=True)}
-        case _:
-            return {name: loader.construct_mapping(node, deep=True)}
+    def tagged(loader: Any, tag: str, node: Any) -> dict[str, Any]:
+        name = tag if tag in {"Ref", "Condition"} else f"Fn::{tag}"
+        match node:
+            case yaml.ScalarNode():
+                return {name: loader.construct_scalar(node)}
+            case yaml.SequenceNode():
+                return {name: loader.construct_sequence(node, deep=True)}
+            case _:
+                return {name: loader.construct_mapping(node, deep=True)}
 
-
-_Loader.add_multi_constructor("!", _tagged)
+    Loader.add_multi_constructor("!", tagged)
+    return Loader
 
 
 @cache
 def template() -> dict[str, Any]:
     """Return the template; nobody may change it."""
-    parsed: dict[str, Any] = yaml.load(PATH.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe loader's child
+    import yaml
+
+    text = PATH.read_text(encoding="utf-8")
+    parsed: dict[str, Any] = yaml.load(text, _loader())  # noqa: S506 - a safe loader's child
     return parsed
 
 

@@ -508,7 +508,7 @@ def test_one_account_alone_may_be_looked_at(stack: Operated) -> None:
     stack.keep("VtexCredentialsSecretArn", {ACCOUNT: KEYS, "newshop": {"app_key": "another-key", "app_token": "t"}})
     assert stack.run("doctor", "--account", ACCOUNT) == 0
     assert "newshop at VTEX" not in stack.said.out
-    assert stack.run("doctor", "--account", "lixstore") == 1
+    assert stack.run("doctor", "--account", "lixstore") == 2
 
 
 # ---- On a screen

@@ -110,7 +110,7 @@ def test_what_is_in_the_way_of_a_hook_is_one_line(
 
 
 def test_an_unknown_account_is_named_beside_those_that_are_known(stack: Operated) -> None:
-    assert stack.run("hook", "install", "--account", "lixstore") == 1
+    assert stack.run("hook", "install", "--account", "lixstore") == 2
     text = stack.said.all
     assert "lixstore" in text
     assert ACCOUNT in text

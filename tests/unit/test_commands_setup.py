@@ -206,5 +206,5 @@ def test_without_a_terminal_it_says_so_and_asks_nothing(stack: Operated) -> None
 
 def test_a_name_that_is_no_account_s_is_refused(stack: Operated, sit_down: SitDown) -> None:
     sit_down(Person())
-    assert stack.run("setup", "--account", "Lux/Store") == 1
+    assert stack.run("setup", "--account", "Lux/Store") == 2
     assert APP_KEY not in stack.vtex.hooks
