@@ -415,7 +415,7 @@ def test_vtex_down_ends_it_and_says_how_to_go_on(desk: Desk, monkeypatch: pytest
 )
 def test_bad_input_is_one_line_and_asks_vtex_nothing(desk: Desk, command: str, told: str) -> None:
     said = desk.run(command)
-    assert (said.code, said.err.count("\n"), said.out) == (2, 1, "")
+    assert (said.code, said.err.count("\n"), said.out) == (1 if "--state" in command else 2, 1, "")
     assert told in said.err
     assert not desk.vtex.calls()
 
