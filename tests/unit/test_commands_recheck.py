@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from invoicekey.rules.notification import OrderRef
+from local.vtex_simulator import Fault
 from operations.commands import recheck as command
 from operations.tasks import recheck as task
 from tests.desk import ACCOUNT, Desk, at_a_desk
@@ -142,3 +143,11 @@ def test_an_item_that_is_corrupt_is_said(failing: Desk) -> None:
     said = failing.run("recheck VVJ-1-01")
     assert said.code == 1
     assert "corrupt" in said.err
+
+
+def test_one_that_vtex_does_not_give_just_now_is_not_queued(desk: Desk) -> None:
+    desk.invoice("VVJ-1-01", GOOD)
+    desk.vtex.fail(Fault("status", status=500))
+    said = desk.run("recheck VVJ-1-01")
+    assert (said.code, desk.queued()) == (1, [])
+    assert "VVJ-1-01: VTEX answered 500" in said.err
