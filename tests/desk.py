@@ -226,7 +226,7 @@ def _outputs() -> dict[str, str]:
     sqs, sns = make_client("sqs"), make_client("sns")
     queues = {
         name: sqs.create_queue(QueueName=name)["QueueUrl"]
-        for name in ("HookQueueUrl", "HookDeadLetterQueueUrl", "FailureQueueUrl")
+        for name in ("HookQueueUrl", "HookDeadLetterQueueUrl", "FailureQueueUrl", "UndeliveredRecordsQueueUrl")
     }
     make_ledger_table(make_client("dynamodb"))
     topic = sns.create_topic(Name="alerts")["TopicArn"]

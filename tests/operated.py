@@ -244,7 +244,7 @@ def _resources(deployment: Deployment, hook_url: str) -> dict[str, str]:
     }
     queues = {
         name: sqs.create_queue(QueueName=name)["QueueUrl"]
-        for name in ("HookQueueUrl", "HookDeadLetterQueueUrl", "FailureQueueUrl")
+        for name in ("HookQueueUrl", "HookDeadLetterQueueUrl", "FailureQueueUrl", "UndeliveredRecordsQueueUrl")
     }
     make_ledger_table(make_client("dynamodb"))
     return {

@@ -17,6 +17,7 @@ from operations.deployment.order_ids import checked_account, named
 from operations.deployment.shop import Shop
 from operations.deployment.stack import NotUnderstood, Trouble
 from operations.health import story
+from operations.tasks import records as undelivered
 from operations.tasks.redrive import NO_REASON, Choice, DeadLetter, DeadLetters, Redrive, Tally, count
 from operations.terminal.cli import FAILING, IN_THE_WAY, INTERRUPTED, Account, app, err, out, shop
 from operations.terminal.findings import Section, to_do
@@ -59,6 +60,9 @@ def redrive(
     discard: Annotated[
         bool, typer.Option("--discard", help="Delete those named, for good, instead of sending them back.")
     ] = False,
+    records: Annotated[
+        bool, typer.Option("--records", help="Records that SNS could not deliver, back to the failure queue, instead.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it. Without it they are listed, and nothing is done.")] = False,
 ) -> int:
     """List the dead letters; with --yes send them back for another check: all but malformed ones, or those named.
@@ -69,6 +73,10 @@ def redrive(
     queue did not take some.
     """
     of = shop(context)
+    if records:
+        if orders or account or reason or discard:
+            raise NotUnderstood("--records moves all undelivered records: say nothing else but --yes.")
+        return _move_records(of, yes=yes)
     reasons = _reasons(reason or [], is_one_named=bool(orders))
     if discard and not (reason or orders):
         raise NotUnderstood("Say which are to be deleted: --reason REASON, or their orders. Nothing was done.")
@@ -83,6 +91,22 @@ def redrive(
             tally = count(letters)
         _tell(of, tally, choice, _as_typed(orders, account, reason, discard=discard))
     return FAILING if tally.numbers else 0
+
+
+def _move_records(of: Shop, *, yes: bool) -> int:
+    ask, source = partial(of.ask, "sqs"), of.deployment.output("UndeliveredRecordsQueueUrl")
+    with plainly():
+        if yes:
+            with err.status("moving"):
+                moved = undelivered.move(ask, source, of.deployment.output("FailureQueueUrl"))
+            out.print(f"{moved} record{'' if moved == 1 else 's'} moved to the failure queue.", markup=False)
+            return 0
+        number = undelivered.waiting(ask, source)
+    if not number:
+        err.print("No record is undelivered.")
+        return 0
+    out.print(f"{number} undelivered. To move them: {of.command('redrive --records --yes')}", markup=False)
+    return FAILING
 
 
 def _refs(of: Shop, account: str | None, orders: list[str] | None) -> set[OrderRef] | None:

@@ -128,9 +128,9 @@ def states(section: Section) -> list[State]:
 def test_an_alarm_that_reaches_its_topic_is_well_and_is_put_back(stack: Operated, watch: CloudWatch) -> None:
     assert stack.run("alarms", "test") == 0
     shown = stack.said.out
-    assert f"email {EMAIL} is told" in shown
+    assert f"email {EMAIL} is notified" in shown
     assert f"gets a message of DeadLettersAlarm now, with the reason “{REASON}”" in shown
-    assert "DeadLettersAlarm rang, and CloudWatch told OperationsTopicArn" in shown
+    assert "DeadLettersAlarm rang, and CloudWatch notified OperationsTopicArn" in shown
     assert "DeadLettersAlarm is OK again" in shown
     assert watch.alarms["DeadLettersAlarm"]["StateValue"] == "OK"
 

@@ -11,8 +11,8 @@ from operations.terminal.findings import Section, State, identifier, note, to_do
 from tests.operated import Operated, operated
 
 IDS = [
-    "version", "functions", "checkers_way_in", "schedules", "alarms", "clock", "who_is_told_of_orders",
-    "who_is_told_of_trouble", "hooks_secret", "vtexs_credentials", "hook_queue", "dead_letters", "failure_queue",
+    "version", "functions", "checkers_way_in", "schedules", "alarms", "clock", "who_is_notified_of_orders",
+    "who_is_notified_of_trouble", "hooks_secret", "vtexs_credentials", "hook_queue", "dead_letters", "failure_queue",
     "what_is_open", "last_hook", "feed_v3_and_hook_admin", "list_orders", "view_order", "orders_of_seven_days",
     "cnovaaffiliateids", "vtex",
 ]  # fmt: skip
@@ -26,14 +26,14 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Operated]:
         yield stack
 
 
-def found(stack: Operated, capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
+def found(stack: Operated) -> list[dict[str, str]]:
     stack.run("doctor", "--json")
-    findings: list[dict[str, str]] = json.loads(capsys.readouterr().out)["findings"]
+    findings: list[dict[str, str]] = json.loads(stack.said.out)["findings"]
     return findings
 
 
-def test_each_finding_has_an_id_that_is_known(stack: Operated, capsys: pytest.CaptureFixture[str]) -> None:
-    ids = {finding["id"] for finding in found(stack, capsys)}
+def test_each_finding_has_an_id_that_is_known(stack: Operated) -> None:
+    ids = {finding["id"] for finding in found(stack)}
     assert ids <= set(IDS)
     assert len(ids) > 12
 
@@ -45,21 +45,19 @@ def test_an_id_is_made_of_what_was_looked_at(what: str, expected: str) -> None:
     assert identifier(what) == expected
 
 
-def test_on_the_local_stack_no_advice_is_about_aws(
-    stack: Operated, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_the_local_stack_no_advice_is_about_aws(stack: Operated, monkeypatch: pytest.MonkeyPatch) -> None:
     stack.deployment.outputs["Version"] = "0.9.0"
-    advice = [finding["to_do"] or "" for finding in found(stack, capsys)]
+    advice = [finding["to_do"] or "" for finding in found(stack)]
     assert any("make deploy" in one for one in advice)
 
     monkeypatch.setattr("operations.deployment.stack.Deployment.is_local", True)
-    advice = [finding["to_do"] or "" for finding in found(stack, capsys)]
+    advice = [finding["to_do"] or "" for finding in found(stack)]
     assert not any("make credentials" in one or "make deploy" in one for one in advice)
     assert ANEW in advice
 
 
 def test_an_address_that_is_not_confirmed_is_no_trouble_on_the_local_stack() -> None:
     section = fitted(
-        Section("Who is told", (to_do("a@example.com has not confirmed", "confirm it"), well("b"), note("c")))
+        Section("Who is notified", (to_do("a@example.com has not confirmed", "confirm it"), well("b"), note("c")))
     )
     assert [finding.state for finding in section.findings] == [State.NOTE, State.WELL, State.NOTE]

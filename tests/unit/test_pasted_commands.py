@@ -108,6 +108,8 @@ def advised() -> Iterator[tuple[str, str]]:
         "command": "hook install",
         "named": " --reason not_found",
         "account": " --account luxstore",
+        "typed": " --reason gave_up",
+        "again": "redrive --reason gave_up",
     }
     for file in sorted((ROOT / "operations").rglob("*.py")):
         nodes = list(ast.walk(ast.parse(file.read_text("utf-8"))))
@@ -132,7 +134,7 @@ def _filled_in(parts: list[Any], words: dict[str, str]) -> str:
         elif told and not told.endswith((" ", "--account ")):
             told += words[ast.unparse(part.value)]
         else:
-            told += "hook install" if not told else "luxstore"
+            told += words.get(ast.unparse(part.value), "hook install") if not told else "luxstore"
     return told
 
 

@@ -46,6 +46,7 @@ OUTPUTS: dict[str, Any] = {
     "HookQueueUrl": {"Ref": "HookQueue"},
     "HookDeadLetterQueueUrl": {"Ref": "HookDeadLetterQueue"},
     "FailureQueueUrl": {"Ref": "FailureQueue"},
+    "UndeliveredRecordsQueueUrl": {"Ref": "UndeliveredRecordsQueue"},
     "RecordTopicArn": {"Ref": "RecordTopic"},
     "AlertTopicArn": {"Ref": "AlertTopic"},
     "OperationsTopicArn": {"Ref": "OperationsTopic"},
