@@ -154,7 +154,7 @@ def test_a_dead_letter_is_counted_then_moved_and_checked(
     counted = operator.types("redrive", "--reason", "gave_up")
     moved = operator.types("redrive", "--reason", "gave_up", "--yes")
 
-    assert "To move 1: invoicekey redrive --reason gave_up --yes" in counted.err
+    assert "To send 1 back: invoicekey redrive --reason gave_up --yes" in counted.err
     assert moved.out.startswith("1 message moved (1 gave_up)")
     until(lambda: watch.checks(order_id), "a check of it")
 
