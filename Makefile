@@ -63,8 +63,10 @@ credentials: $(TOOLS) ## keep a VTEX account's appKey and appToken; asks, and sh
 test: test-fast test-stack test-sam ## run all tests
 
 test-fast: $(DEV) ## run the tests that need no stack: unit, property, integration
-	@echo "tests: unit, property, integration"
-	@$(ISOLATED) $(IN_DEV)pytest --numprocesses auto tests/unit tests/property tests/integration --cov
+	@echo "tests: unit, integration"
+	@$(ISOLATED) $(IN_DEV)pytest --numprocesses auto tests/unit tests/integration --cov
+	@echo "tests: property (without coverage, which takes as long again and has all it needs already)"
+	@$(ISOLATED) $(IN_DEV)pytest --numprocesses auto tests/property
 	@echo "tests: every branch of the key's rules and of the judgement"
 	@$(IN_DEV)coverage report --include='*/access_key.py,*/verdict.py' --fail-under=100
 
