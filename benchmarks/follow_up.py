@@ -115,7 +115,9 @@ def measure_feed(bench: Bench) -> list[Figure]:
     """Measure a run over full pages of the feed."""
     print(f"feed: {PAGES} pages", flush=True)
     bench.forget()
-    bench.vtex.feeds["key"] = Feed("key", ACCOUNT, {"filter": {"type": "FromWorkflow", "status": ["invoiced"]}})
+    bench.vtex.feeds["key"] = Feed(
+        "key", ACCOUNT, {"queue": {}, "filter": {"type": "FromWorkflow", "status": ["invoiced"]}}
+    )
     for number in range(PAGES * BATCH):
         bench.vtex.put_feed_event(ACCOUNT, f"VVJ-{number}")
     drain = Contender(
