@@ -29,7 +29,7 @@ def try_one(
 ) -> int:
     """Let a real alarm ring for a moment, and see that CloudWatch tells the operations topic.
 
-    Whoever listens gets its message, which says that it is a test. The alarm is returned to the queue at once.
+    Whoever listens gets its message, which says that it is a test. The alarm is put back to OK at once.
 
     Exit code 0 where it was told, 3 where it was not, or nobody listens, 1 where that cannot be seen.
     """

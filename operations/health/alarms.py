@@ -117,7 +117,7 @@ def _alarm(described: Mapping[str, Any], names: Mapping[str, str]) -> Alarm:
 def pick(alarms: Sequence[Alarm], named: str | None) -> Alarm:
     """Return the alarm to be tried: the one that is named, else one that CloudWatch looks at often.
 
-    Raises Trouble where it is ringing, for it must not be returned to the queue, or where it would tell nobody.
+    Raises Trouble where it is ringing, for it must not be put back to OK, or where it would tell nobody.
     """
     if named is None:
         still = [one for one in alarms if not one.is_ringing and one.is_enabled]

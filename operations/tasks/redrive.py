@@ -1,4 +1,4 @@
-"""Dead letters, assigned again: received, sent to the hook queue, deleted, in that order, so that none can get lost.
+"""Dead letters, taken up again: received, sent to the hook queue, deleted, in that order, so that none can get lost.
 
 What is only looked at is made visible again. A message that is a dead letter again while others are still being moved
 is left alone: it would go round and round. One that was there before is another one's twin: a run that was interrupted

@@ -189,7 +189,7 @@ def test_what_an_earlier_ring_came_to_is_not_taken_for_this_one_s(stack: Operate
     assert states(tried(stack, watch)) == [State.TO_DO, State.WELL]
 
 
-# ---- It is returned to the queue, whatever happens
+# ---- It is put back, whatever happens
 
 
 @pytest.mark.parametrize("state", ["OK", "INSUFFICIENT_DATA"])

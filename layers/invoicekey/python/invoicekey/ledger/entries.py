@@ -181,7 +181,7 @@ class Snapshot:
     """What one read of the ledger gave."""
 
     entries: dict[OrderRef, Entry]
-    """Those that can be read: an item that somebody corrupt by hand is left out, and is nobody else's trouble."""
+    """Those that can be read: an item that somebody corrupted by hand is left out, and is nobody else's trouble."""
     backoff_until: dict[str, float]
     """Until when, in seconds since 1970, nothing of an account may be read."""
     returned: dict[str, int]

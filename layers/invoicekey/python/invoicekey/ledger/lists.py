@@ -118,7 +118,7 @@ class Backlog:
         return deferred
 
     def assign(self, alert: DeferredAlert, digest: int) -> bool:
-        """Note that a run assigns an alert for its digest; say whether it is still the one that was listed."""
+        """Assign an alert to the digest of a run; say whether it is still the one that was listed."""
         # The SDK repeats a write of which it lost the answer, and must not meet its own.
         was_taken_up_by = "attribute_not_exists(digest)" if alert.digest is None else "digest = :before"
         before = {} if alert.digest is None else {"before": alert.digest}

@@ -1,6 +1,6 @@
 """The two secrets, read from Secrets Manager and kept for a while.
 
-A change is assigned within five minutes. When Secrets Manager fails, the last good value serves for up to an hour.
+A change is taken up within five minutes. When Secrets Manager fails, the last good value serves for up to an hour.
 """
 
 import json

@@ -37,7 +37,7 @@ from invoicekey.vtex.client import Vtex
 REPORTING_SECONDS = 5.0
 """Kept free at the end of an invocation for writing, sending and noting."""
 UNREAD_FOR = timedelta(hours=12)
-"""So long an order is tried in vain before it expires: half a message's life, for it may have to tell that."""
+"""So long an order is read in vain before its failure expires: half a message's life, for it may have to tell that."""
 _TRIES_ON_CONFLICT = 3
 _TRIES_ON_TAKEN_KEYS = 3
 
