@@ -20,12 +20,13 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 
-from invoicekey.ledger.table import LISTS, Item, Table
+from invoicekey.ledger.table import FAILURES, LISTS, Item, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 MOST_KEYS, MOST_WRITES = 100, 100
+_INDEXES = {LISTS: ("list", "list_at"), FAILURES: ("failures", "failures_at")}
 _TOKEN = re.compile(r"<>|<=|>=|[=<>(),+-]|:\w+|[#\w.]+")
 _CLAUSE = re.compile(r"\b(SET|REMOVE|ADD|DELETE)\b")
 _COMMA = re.compile(r",(?![^()]*\))")
@@ -129,20 +130,20 @@ class FakeDynamoDb:
 
     def query(self, **request: Any) -> dict[str, Any]:
         with self._called("query"):
-            assert request["IndexName"] == LISTS
-            assert request["KeyConditionExpression"] == "#list = :list AND list_at BETWEEN :since AND :until"
-            assert request["ExpressionAttributeNames"] == {"#list": "list"}
+            list_, at = _INDEXES[request["IndexName"]]
+            assert request["KeyConditionExpression"] == "#list = :list AND #at BETWEEN :since AND :until"
+            assert request["ExpressionAttributeNames"] == {"#list": list_, "#at": at}
             given = _plain(request["ExpressionAttributeValues"])
             listed = sorted(
-                (item for item in self.items("") if item.get("list") == given[":list"] and "list_at" in item),
-                key=lambda item: (item["list_at"], item["pk"]),
+                (item for item in self.items("") if item.get(list_) == given[":list"] and at in item),
+                key=lambda item: (item[at], item["pk"]),
             )
             after = _plain(request["ExclusiveStartKey"]) if "ExclusiveStartKey" in request else None
             found = [
                 item
                 for item in listed
-                if given[":since"] <= item["list_at"] <= given[":until"]
-                and (after is None or (item["list_at"], item["pk"]) > (after["list_at"], after["pk"]))
+                if given[":since"] <= item[at] <= given[":until"]
+                and (after is None or (item[at], item["pk"]) > (after[at], after["pk"]))
             ]
             page = [self._items[item["pk"]] for item in found[: self.page]]
             is_last = len(found) <= self.page

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.exceptions import ClientError
 
 from invoicekey.delivery.queues import AlertTopic
-from invoicekey.ledger.entries import Deferral, Entry, Ledger, Report, Shown
+from invoicekey.ledger.entries import Deferral, Entry, Ledger, Report
+from invoicekey.ledger.failures import Shown
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.table import Table
 from invoicekey.messages.alert import Style

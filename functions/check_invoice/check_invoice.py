@@ -10,6 +10,7 @@ from invoicekey.delivery.queues import HOOK, Message, Outlets
 from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
+from invoicekey.runtime.desk import DeskLinks
 from invoicekey.runtime.secrets import CachedSecret, vtex_credentials
 from invoicekey.runtime.settings import CheckerSettings
 from invoicekey.runtime.telemetry import log_figures
@@ -38,12 +39,18 @@ def build(settings: CheckerSettings) -> BatchCheck:
         records=settings.record_topic_arn,
         alerts=settings.alert_topic_arn,
     )
-    rules = Rules(settings.policy, settings.style, settings.lease)
+    rules = Rules(settings.policy, settings.style, settings.lease, desk_link=_desk_links(settings).to)
     order_check = OrderCheck(vtex, ledger, rules)
     longest_grace = settings.policy.longest_grace
     return BatchCheck(
         vtex, ledger, outlets, order_check, settings.retry_base, settings.alert_quota, longest_grace=longest_grace
     )
+
+
+def _desk_links(settings: CheckerSettings) -> DeskLinks:
+    if not settings.desk_url:
+        return DeskLinks()
+    return DeskLinks(settings.desk_url, CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.desk_secret_arn))
 
 
 batch_check = build(settings)

@@ -11,7 +11,7 @@ from invoicekey.delivery.queues import Event
 from invoicekey.ledger.entries import DISMISSED
 from invoicekey.rules.notification import OrderRef, own_event
 from invoicekey.runtime.errors import Conflict, RetryLater
-from invoicekey.work.dismissal import Dismissals, Dismissed
+from invoicekey.work.acts import ActResult, Acts
 from operations.deployment.order_ids import named
 from operations.deployment.shop import Shop
 from operations.deployment.stack import NotUnderstood
@@ -59,13 +59,13 @@ def _each(
     of: Shop,
     account: str | None,
     orders: Sequence[str],
-    work: Callable[[Dismissals, OrderRef], Dismissed],
-    tell: Callable[[Shop, OrderRef, Dismissed], bool],
+    work: Callable[[Acts, OrderRef], ActResult],
+    tell: Callable[[Shop, OrderRef, ActResult], bool],
 ) -> int:
     """Do the work for each order, and tell each result in a line; nothing is done where one id is none."""
     with plainly():
         refs = [one.ref for one in named(of, account, orders)]
-        dismissals = Dismissals(of.ledger, of.outlets, of.settings.lease, of.style.language)
+        dismissals = Acts(of.ledger, of.outlets, of.settings.lease, of.style.language)
         # A list, so that every order has its turn whatever came of those before.
         went_well = [_one(of, ref, dismissals, work, tell) for ref in refs]
     return 0 if all(went_well) else IN_THE_WAY
@@ -74,9 +74,9 @@ def _each(
 def _one(
     of: Shop,
     ref: OrderRef,
-    dismissals: Dismissals,
-    work: Callable[[Dismissals, OrderRef], Dismissed],
-    tell: Callable[[Shop, OrderRef, Dismissed], bool],
+    dismissals: Acts,
+    work: Callable[[Acts, OrderRef], ActResult],
+    tell: Callable[[Shop, OrderRef, ActResult], bool],
 ) -> bool:
     try:
         return tell(of, ref, _tried(lambda: work(dismissals, ref)))
@@ -84,30 +84,30 @@ def _one(
         return _no(ref, why_not_now(trouble))
 
 
-def _tried(work: Callable[[], Dismissed]) -> Dismissed:
+def _tried(work: Callable[[], ActResult]) -> ActResult:
     """Do it anew where the stack wrote to the order at the same moment."""
     for _ in range(_TRIES):
         try:
             return work()
         except Conflict:
             continue
-    return Dismissed.BUSY
+    return ActResult.BUSY
 
 
-def _dismissed(of: Shop, ref: OrderRef, result: Dismissed) -> bool:
-    if result is Dismissed.DONE:
+def _dismissed(of: Shop, ref: OrderRef, result: ActResult) -> bool:
+    if result is ActResult.DONE:
         return _yes(ref, "dismissed. No more reminders; it opens again only when its errors change.")
-    if result is Dismissed.UNSENT:
+    if result is ActResult.UNSENT:
         return _yes(ref, "dismissed. The failure queue did not take its record now; the next check of it sends it.")
-    if result is Dismissed.BUSY:
+    if result is ActResult.BUSY:
         return _no(ref, "its last report is being delivered at this moment. Try again in a minute.")
     return _no(ref, f"{_standing(of, ref)}; there is nothing to dismiss.")
 
 
-def _undismissed(of: Shop, ref: OrderRef, result: Dismissed) -> bool:
-    if result is Dismissed.NOT_OPEN:
+def _undismissed(of: Shop, ref: OrderRef, result: ActResult) -> bool:
+    if result is ActResult.NOT_OPEN:
         return _no(ref, f"{_standing(of, ref)}; there is no dismissal to take back.")
-    if result is Dismissed.BUSY:
+    if result is ActResult.BUSY:
         return _no(ref, "the stack is writing to it at this moment. Try again in a minute.")
     if queue(of, [Event(own_event(ref), str(uuid.uuid4()), SOURCE)]):
         return _yes(ref, "followed again, and queued for a check; it is reported anew if it still fails.")

@@ -14,7 +14,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from invoicekey.ledger.entries import FOLLOWED, Entry, Shown, checked_list, ref_of, shown
+from invoicekey.ledger.entries import FOLLOWED, Entry, checked_list, ref_of, shown
+from invoicekey.ledger.failures import Shown
 from invoicekey.ledger.lists import readable
 from invoicekey.ledger.table import Item
 from invoicekey.messages import texts

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from invoicekey.ledger.entries import Entry, Report, Shown
+from invoicekey.ledger.entries import Entry, Report
+from invoicekey.ledger.failures import Shown
 from invoicekey.ledger.lists import DeferredAlert
 from invoicekey.messages import texts
 from invoicekey.messages.record import CloseReason, RecordType

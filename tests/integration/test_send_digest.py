@@ -11,7 +11,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from invoicekey.ledger.entries import Deferral, Entry, Ledger, Report, Shown
+from invoicekey.ledger.entries import Deferral, Entry, Ledger, Report
+from invoicekey.ledger.failures import Shown
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.table import Table
 from invoicekey.rules.notification import OrderRef

@@ -18,9 +18,9 @@ from invoicekey.ledger.lists import Backlog
 from invoicekey.rules.notification import OrderRef, own_event
 from invoicekey.rules.policy import AlertQuota
 from invoicekey.runtime.errors import RetryLater
+from invoicekey.work.acts import Acts
 from invoicekey.work.batch import BatchCheck
 from invoicekey.work.check import Clock
-from invoicekey.work.dismissal import Dismissals
 from tests.fakes_outside import ACCOUNT, LEASE, Crash, FakeTime, Outside, Sent, message
 from tests.keys import make_key
 from tests.orders import cnova_order, returned, sale
@@ -248,7 +248,7 @@ class Play:
 
     def dismiss(self, order_id: str) -> Invocation:
         """Let a person dismiss an order. Nothing is done yet."""
-        dismissals = Dismissals(self.outside.ledger, self.outside.outlets, LEASE, "pt-BR")
+        dismissals = Acts(self.outside.ledger, self.outside.outlets, LEASE, "pt-BR")
         began = self._time.now
 
         def work() -> set[str]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from invoicekey.ledger.entries import DISMISSED, EXPIRED, Deferral, Entry, Ledger, Report, Shown, order_key
+from invoicekey.ledger.entries import DISMISSED, EXPIRED, Deferral, Entry, Ledger, Report, order_key
+from invoicekey.ledger.failures import Shown
 from invoicekey.ledger.lists import Backlog, CheckedOrder, DeferredAlert, FollowedOrder
 from invoicekey.ledger.table import Item
 from invoicekey.rules.notification import OrderRef

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from invoicekey.delivery.queues import AlertTopic, alert_entry
-from invoicekey.ledger.entries import DISMISSED, EXPIRED, Shown
+from invoicekey.ledger.entries import DISMISSED, EXPIRED
+from invoicekey.ledger.failures import Shown
 from invoicekey.messages import summary
 from invoicekey.messages.alert import Alert, Style
 from invoicekey.runtime import telemetry

@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
+from invoicekey.ledger import failures
+from invoicekey.ledger.failures import MOST_EPISODES, Episode, Failure, Shown, State
 from invoicekey.ledger.table import Item, Table, TransactionRefused, Write
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.policy import AlertQuota
@@ -64,17 +66,6 @@ class Claim:
 
     order_id: str
     until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """An error of an order, as lists show it."""
-
-    code: str
-    invoice_number: str | None
-    has_suggestion: bool
-    suggested_key: str | None = None
-    """Unknown of what the former version stored: it kept only that there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +117,12 @@ class Entry:
     """When the order is to be read again."""
     mended_at: datetime | None = None
     """When a failure of it was last closed as ok."""
+    snoozed_until: datetime | None = None
+    """Until then nobody is reminded of its open failure, unless its errors change."""
+    marketplace_order_id: str | None = None
+    """As its last report named it."""
+    episodes: tuple[Episode, ...] = ()
+    """Its failures, the newest last; that of an open one has no end yet."""
     is_in_digests: bool = False
     """Its failure was deferred for a digest, and so is what becomes of it."""
     claims: frozenset[str] = frozenset()
@@ -274,6 +271,19 @@ class Ledger:
         done = replace(entry, version=entry.version + 1, recheck_at=None, is_in_digests=False, report=delivered)
         put = self._table.to_put(_item(done), **_as_read(entry))
         self._together(put, self._table.to_delete(deferred_key(entry.ref)))
+
+    def write_snoozed(self, entry: Entry) -> Entry:
+        """Write an entry that is snoozed: an alert of it that waits for a digest is called off in the same write.
+
+        Raises Conflict where somebody has written the order since.
+        """
+        if not entry.is_in_digests:
+            return self.write(entry)
+        written = replace(entry, version=entry.version + 1, is_in_digests=False)
+        self._together(
+            self._table.to_put(_item(written), **_as_read(entry)), self._table.to_delete(deferred_key(entry.ref))
+        )
+        return written
 
     def note_deferred(self, entry: Entry, held: Deferral) -> None:
         """Note that a digest is to hold the alert of the entry's report, in the place of an older one of the order."""
@@ -432,6 +442,7 @@ def _item(entry: Entry) -> Item:
         "claims": set(entry.claims),
         "report": entry.report and _report_item(entry.report),
         **_listing(entry),
+        **_failure(entry),
         "expires_at": _expires_at(entry),
     }
     return {name: value for name, value in item.items() if value not in (None, [], set())}
@@ -443,6 +454,29 @@ def _listing(entry: Entry) -> Item:
     if entry.outcome in (None, OTHER_MARKETPLACE):
         return {}
     return {"list": checked_list(entry.ref.account), "list_at": _text(entry.checked_at)}
+
+
+def _failure(entry: Entry) -> Item:
+    """Return what the account's lists of failures have of the order; nothing where it never failed."""
+    if not entry.episodes:
+        return {}
+    last = entry.episodes[-1]
+    if last.closed_at is None:
+        state, at = (State.SNOOZED if entry.snoozed_until else State.OPEN), last.opened_at
+    else:
+        state, at = (State.ARCHIVED if entry.archived else State.CLOSED), last.closed_at
+    return failures.attributes(
+        Failure(
+            entry.ref,
+            state,
+            at,
+            errors=entry.errors[:MOST_PROBLEMS],
+            marketplace_order_id=entry.marketplace_order_id,
+            snoozed_until=entry.snoozed_until,
+            archived=entry.archived,
+            episodes=entry.episodes[-MOST_EPISODES:],
+        )
+    )
 
 
 def _expires_at(entry: Entry) -> int | None:
@@ -499,7 +533,7 @@ def entry_of(ref: OrderRef, item: Item | None) -> Entry:
     """Return the entry that an item holds."""
     if item is None:
         return Entry(ref)
-    report = item.get("report")
+    report, failure = item.get("report"), failures.failure_of(item) if "failure" in item else None
     claims = frozenset(item.get("claims", ()))
     return Entry(
         ref,
@@ -517,6 +551,9 @@ def entry_of(ref: OrderRef, item: Item | None) -> Entry:
         followed_from=_moment(item.get("followed_from")),
         recheck_at=_moment(item.get("recheck_at")),
         mended_at=_moment(item.get("mended_at")),
+        snoozed_until=failure.snoozed_until if failure else None,
+        marketplace_order_id=failure.marketplace_order_id if failure else None,
+        episodes=failure.episodes if failure else (),
         is_in_digests=item.get("is_in_digests", False),
         claims=claims,
         claims_held=claims,

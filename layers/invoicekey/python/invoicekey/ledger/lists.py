@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
 
-from invoicekey.ledger.entries import DEFERRED, FOLLOWED, Shown, checked_list, deferred_key, order_key, ref_of, shown
+from invoicekey.ledger.entries import DEFERRED, FOLLOWED, checked_list, deferred_key, order_key, ref_of, shown
+from invoicekey.ledger.failures import Shown
 from invoicekey.ledger.table import Item, Table
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import Code

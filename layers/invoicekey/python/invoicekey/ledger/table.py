@@ -16,8 +16,10 @@ type Item = dict[str, Any]
 type Write = tuple[str, dict[str, Any]]
 """A part of a transaction: its kind, and its request."""
 
-LISTS = "Lists"
-"""The index: each list (attribute `list`) by the time that counts in it (`list_at`, ISO 8601 in UTC)."""
+LISTS, FAILURES = "Lists", "Failures"
+"""The indexes. Each holds lists, each list by the time that counts in it (ISO 8601 in UTC)."""
+_KEYS = {LISTS: ("list", "list_at"), FAILURES: ("failures", "failures_at")}
+"""The attributes that name a list of an index, and its times."""
 _TRIES_BESIDE_A_TRANSACTION = 3
 _A_TRANSACTION_TAKES_SECONDS = 0.05
 
@@ -75,12 +77,13 @@ class Table:
         """Return a write for `transact`."""
         return "Delete", self._delete(key, condition, values)
 
-    def listed(self, name: str, *, since: str = "", until: str = "~") -> Iterator[Item]:
-        """Yield what a list of the index holds between two times, oldest first. The index lags a moment behind."""
+    def listed(self, name: str, *, index: str = LISTS, since: str = "", until: str = "~") -> Iterator[Item]:
+        """Yield what a list of an index holds between two times, oldest first. An index lags a moment behind."""
+        list_, at = _KEYS[index]
         arguments: dict[str, Any] = {
-            "IndexName": LISTS,
-            "KeyConditionExpression": "#list = :list AND list_at BETWEEN :since AND :until",
-            "ExpressionAttributeNames": {"#list": "list"},
+            "IndexName": index,
+            "KeyConditionExpression": "#list = :list AND #at BETWEEN :since AND :until",
+            "ExpressionAttributeNames": {"#list": list_, "#at": at},
             "ExpressionAttributeValues": _typed({":list": name, ":since": since or "0", ":until": until}),
         }
         while True:

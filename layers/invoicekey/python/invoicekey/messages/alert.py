@@ -132,33 +132,60 @@ class ChatMessage(_Chat):
     metadata: ChatMetadata
 
 
-def failing(account: str, order: Order, problems: Sequence[Problem], style: Style) -> Alert:
-    """Write the alert about an order that fails; `problems` as in the verdict, with one error at least."""
+def failing(
+    account: str, order: Order, problems: Sequence[Problem], style: Style, *, desk_link: str | None = None
+) -> Alert:
+    """Write the alert about an order that fails; `problems` as in the verdict, with one error at least.
+
+    `desk_link` is the address of the order's page on the desk, where there is one.
+    """
     first, language = _errors(problems)[0], style.language
-    invoiced_at = texts.moment(order.invoiced_date)
-    key = access_key.parse(first.key_as_it_came)
-    lacking = _lacking(first, problems)
-    body = render(
-        _TEMPLATES.get(first.code, _GENERAL),
-        style,
-        **_whereabouts(account, order),
-        **_what_is_wrong(order, problems, language),
-        value=_value(first, language),
-        invoiced_at=local_date(invoiced_at, style) if invoiced_at else None,
-        is_invoiced=(order.status or "").casefold() == "invoiced",
-        of_invoice=texts.of_the_invoice(texts.number_shown(first.invoice_number), language),
-        model=key.model if key else None,
-        lacks_tracking=Code.TRACKING_MISSING in lacking,
-        lacks_courier=Code.COURIER_MISSING in lacking,
-        reused_in=texts.order_shown(first.reused_in),
-        grace=texts.duration(style.invoice_grace, language) if style.invoice_grace else None,
-        has_returns=bool(order.returns),
-        watch=_watch(order, _not_yet_told(first, problems), language, with_consequence=not lacking),
-    )
+    body = render(_template(first), style, **_failing_values(account, order, problems, style), desk_link=desk_link)
     what_then = texts.SMS_NOT_SHIPPED if first.code in NOT_ON_ITS_WAY else texts.SMS_CONSEQUENCE
     sms = sms_ways(_headlines(first, language, at_vtex=True), what_then.to(language), texts.SMS_GO_ON.to(language))
     attributes = attributes_of("failing", account, "error", _codes(problems))
     return _about(order, _headlines(first, language), body, sms, attributes)
+
+
+def _template(first: Problem) -> str:
+    return _TEMPLATES.get(first.code, _GENERAL)
+
+
+def _failing_values(account: str, order: Order, problems: Sequence[Problem], style: Style) -> dict[str, object]:
+    """Return what the templates of a failing order are filled in with."""
+    first, language = _errors(problems)[0], style.language
+    invoiced_at = texts.moment(order.invoiced_date)
+    key = access_key.parse(first.key_as_it_came)
+    lacking = _lacking(first, problems)
+    return {
+        **_whereabouts(account, order),
+        **_what_is_wrong(order, problems, language),
+        "value": _value(first, language),
+        "invoiced_at": local_date(invoiced_at, style) if invoiced_at else None,
+        "is_invoiced": (order.status or "").casefold() == "invoiced",
+        "of_invoice": texts.of_the_invoice(texts.number_shown(first.invoice_number), language),
+        "model": key.model if key else None,
+        "lacks_tracking": Code.TRACKING_MISSING in lacking,
+        "lacks_courier": Code.COURIER_MISSING in lacking,
+        "reused_in": texts.order_shown(first.reused_in),
+        "grace": texts.duration(style.invoice_grace, language) if style.invoice_grace else None,
+        "has_returns": bool(order.returns),
+        "watch": _watch(order, _not_yet_told(first, problems), language, with_consequence=not lacking),
+    }
+
+
+def guidance(account: str, order: Order, problems: Sequence[Problem], style: Style) -> tuple[list[str], str]:
+    """Return the steps of the alert about an order that fails, less the key that it offers, and what not to do."""
+    first = _errors(problems)[0]
+    template = _templates().get_template(f"{style.language}/{_template(first)}.txt.j2")
+    values = {**_failing_values(account, order, problems, style), "desk_link": None}
+    context = template.new_context({**values, "to_do": texts.TO_DO.to(style.language)})
+    told = "".join(template.root_render_func(context))
+    return _steps_apart(told)[1], _block(context, "warning")
+
+
+def _block(context: "jinja2.runtime.Context", block: str) -> str:
+    return "".join(context.blocks[block][0](context)).strip() if block in context.blocks else ""
 
 
 def resolved(
@@ -170,6 +197,7 @@ def resolved(
     opened_at: datetime,
     now: datetime,
     style: Style,
+    desk_link: str | None = None,
 ) -> Alert:
     """Write the alert about a failure closed as ok: every sale invoice has a good key, `keys` as in the verdict."""
     language = style.language
@@ -183,6 +211,7 @@ def resolved(
         keys=[(texts.number_shown(number), texts.plain(key, texts.LONGEST_VALUE)) for number, key in keys[:MOST_KEYS]],
         more_keys=max(0, len(keys) - MOST_KEYS),
         watch=_watch(order, warnings, language),
+        desk_link=desk_link,
     )
     headline = texts.RESOLVED_HEADLINE.to(language)
     sms = sms_ways([headline], texts.SMS_CONFIRM.to(language))
@@ -191,7 +220,14 @@ def resolved(
 
 
 def expired(
-    account: str, order: Order, problems: Sequence[Problem], *, opened_at: datetime, now: datetime, style: Style
+    account: str,
+    order: Order,
+    problems: Sequence[Problem],
+    *,
+    opened_at: datetime,
+    now: datetime,
+    style: Style,
+    desk_link: str | None = None,
 ) -> Alert:
     """Write the last alert about a failure that expires; `problems` as in the verdict, with one error at least."""
     language = style.language
@@ -204,6 +240,7 @@ def expired(
         opened_at=local_date(opened_at, style),
         **_what_is_wrong(order, problems, language),
         has_invoice=_errors(problems)[0].code is not Code.NO_INVOICE,
+        desk_link=desk_link,
     )
     headlines = [texts.EXPIRED_HEADLINE.to(language).format(age=age), texts.EXPIRED_BRIEFLY.to(language)]
     sms = sms_ways(headlines, texts.SMS_NOT_FOLLOWED.to(language), texts.SMS_GO_ON.to(language))

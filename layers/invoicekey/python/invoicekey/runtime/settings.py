@@ -40,6 +40,10 @@ def _text(environment: Environment, name: str) -> str:
     return value
 
 
+def _optional(environment: Environment, name: str) -> str:
+    return environment.get(name, "").strip()
+
+
 def _one_of(environment: Environment, name: str, choices: tuple[str, ...]) -> str:
     value = _text(environment, name)
     if value not in choices:
@@ -226,6 +230,9 @@ class CheckerSettings(_Settings):
     style: "Style" = field(metadata=_by(_style))
     alert_quota: AlertQuota = field(metadata=_by(_alert_quota))
     policy: Policy = field(metadata=_by(_policy))
+    desk_url: str = field(metadata=_by(_optional, "DESK_URL"))
+    """Where the desk is, with `/desk/` at its end; empty where the stack has none."""
+    desk_secret_arn: str = field(metadata=_by(_optional, "DESK_SECRET_ARN"))
 
 
 @dataclass(frozen=True)
@@ -247,6 +254,21 @@ class DrainSettings(_Settings):
     ledger_table: str = field(metadata=_by(_text, "LEDGER_TABLE_NAME"))
     retry_base: timedelta = field(metadata=_by(_seconds, "RETRY_BASE_SECONDS"))
     """So long an event of the feed stays hidden in the queue: the hook, which brings most of them, comes first."""
+
+
+@dataclass(frozen=True)
+class DeskSettings(_Settings):
+    """What DeskFunction needs."""
+
+    ledger_table: str = field(metadata=_by(_text, "LEDGER_TABLE_NAME"))
+    hook_queue_url: str = field(metadata=_by(_text, "HOOK_QUEUE_URL"))
+    record_topic_arn: str = field(metadata=_by(_text, "RECORD_TOPIC_ARN"))
+    desk_url: str = field(metadata=_by(_text, "DESK_URL"))
+    desk_secret_arn: str = field(metadata=_by(_text, "DESK_SECRET_ARN"))
+    language: str = field(metadata=_by(_one_of, "ALERT_LANGUAGE", _LANGUAGES))
+    timezone: str = field(metadata=_by(_time_zone, "ALERT_TIMEZONE"))
+    lease: timedelta = field(metadata=_by(_seconds, "FUNCTION_TIMEOUT_SECONDS", times=2))
+    """How long the record of a dismissal may be under way before a check takes it over."""
 
 
 @dataclass(frozen=True)
@@ -275,3 +297,6 @@ class DigestSettings(_Settings):
     """The accounts that are served; empty: all that the guard has noted."""
     lease: timedelta = field(metadata=_by(_seconds, "FUNCTION_TIMEOUT_SECONDS", times=2))
     """How long a run may take before another one takes over."""
+    desk_url: str = field(metadata=_by(_optional, "DESK_URL"))
+    """Where the desk is, with `/desk/` at its end; empty where the stack has none."""
+    desk_secret_arn: str = field(metadata=_by(_optional, "DESK_SECRET_ARN"))

@@ -5,15 +5,14 @@ docs/architecture/follow-up.md draws the states of an entry.
 """
 
 import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 from invoicekey.delivery.queues import alert_entry
-from invoicekey.ledger.entries import DISMISSED, EXPIRED, MOST_CLAIMS, Claim, Entry, KeyTaken, Ledger, Report, Shown
+from invoicekey.ledger.entries import DISMISSED, EXPIRED, MOST_CLAIMS, Claim, Entry, KeyTaken, Ledger, Report
+from invoicekey.ledger.failures import Shown
 from invoicekey.ledger.schedule import FOLLOWED_FOR, next_reading
 from invoicekey.messages import alert, record
 from invoicekey.messages.record import CloseReason, ExpiredRecord, FailingRecord, ResolvedRecord
@@ -23,16 +22,14 @@ from invoicekey.rules.policy import Policy
 from invoicekey.rules.verdict import (
     OWNS_NO_KEY,
     Circumstances,
-    Code,
     Outcome,
-    Problem,
-    Suggestion,
-    SuggestionSource,
     Verdict,
     judge,
 )
 from invoicekey.runtime.errors import Conflict, OrderNotFound, OutOfTime, RateLimited, RetryLater
 from invoicekey.vtex.client import Vtex
+from invoicekey.work import episodes
+from invoicekey.work.reported import order_as_reported, pending, problems_as_reported
 
 REPORTING_SECONDS = 5.0
 """Kept free at the end of an invocation for writing, sending and noting."""
@@ -58,6 +55,8 @@ class Rules:
     policy: Policy
     style: alert.Style
     lease: timedelta
+    desk_link: Callable[[str, str | None], str | None] = lambda _account, _order_id: None
+    """The address of an order's page on the desk, where the stack has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,11 +254,11 @@ class OrderCheck:
             case Outcome.FAILING | Outcome.OTHER_MARKETPLACE if _is_over(entry):
                 return self._expire(entry, order, verdict, _checked(entry))
             case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED | Outcome.OTHER_MARKETPLACE:
-                self._pass_over(before, _followed_on(entry))
+                self._pass_over(before, episodes.ended_unreported(_followed_on(entry), verdict, _checked(entry)))
             case Outcome.OK:
-                self._ledger.write(_settled(entry, verdict))
+                self._ledger.write(episodes.ended_unreported(_settled(entry, verdict), verdict, _checked(entry)))
             case Outcome.FAILING:  # pragma: no branch - mypy sees that there is no other outcome
-                self._ledger.write(replace(_followed_on(entry), errors=_shown(verdict)))
+                self._ledger.write(replace(_still_failing(entry, verdict), errors=_shown(verdict)))
         return CheckResult(verdict)
 
     def _pass_over(self, before: Entry, entry: Entry) -> None:
@@ -271,14 +270,19 @@ class OrderCheck:
 
     def _open(self, entry: Entry, order: Order, verdict: Verdict) -> CheckResult:
         now = _checked(entry)
-        notice = alert.failing(entry.ref.account, order, verdict.problems, self._rules.style)
+        notice = alert.failing(
+            entry.ref.account, order, verdict.problems, self._rules.style, desk_link=self._desk_link(entry)
+        )
+        with_episode = episodes.opened(entry, verdict, (entry.opened_at if entry.has_open_failure else None) or now)
         opened = replace(
-            entry,
+            with_episode,
             errors_reported=fingerprint(verdict),
             errors=_shown(verdict),
             archived=None,
             archived_why=None,
-            opened_at=(entry.opened_at if entry.has_open_failure else None) or now,
+            opened_at=with_episode.episodes[-1].opened_at,
+            snoozed_until=None,
+            marketplace_order_id=record.shown(order.marketplace_order_id),
             followed_from=now,
             recheck_at=next_reading(now, now),
         )
@@ -290,9 +294,11 @@ class OrderCheck:
         if verdict.errors:
             opened_at, style = entry.opened_at or now, self._rules.style
             notice = alert.expired(
-                entry.ref.account, order, verdict.problems, opened_at=opened_at, now=now, style=style
-            )
-        expired = replace(entry, archived=EXPIRED, recheck_at=None)
+                entry.ref.account, order, verdict.problems, opened_at=opened_at, now=now, style=style,
+                desk_link=self._desk_link(entry),
+            )  # fmt: skip
+        ended = episodes.archived(entry, entry, EXPIRED, now) if entry.has_open_failure else entry
+        expired = replace(ended, archived=EXPIRED, recheck_at=None, snoozed_until=None)
         return self._report(expired, ExpiredRecord, order, verdict, notice, now=now)
 
     def _close(self, entry: Entry, order: Order, verdict: Verdict, reason: CloseReason) -> CheckResult:
@@ -301,10 +307,14 @@ class OrderCheck:
         if reason is CloseReason.OK and entry.has_open_failure:
             notice = alert.resolved(
                 entry.ref.account, order, verdict.keys, verdict.warnings,
-                opened_at=entry.opened_at or now, now=now, style=self._rules.style,
+                opened_at=entry.opened_at or now, now=now, style=self._rules.style, desk_link=self._desk_link(entry),
             )  # fmt: skip
         mended_at = now if reason is CloseReason.OK else entry.mended_at
-        closed = replace(_settled(entry, verdict), mended_at=mended_at)
+        keys = [key for _, key in verdict.keys] if reason is CloseReason.OK else []
+        closed = replace(
+            episodes.closed(_settled(entry, verdict), entry, reason, keys, now),
+            mended_at=mended_at,
+        )
         return self._report(closed, ResolvedRecord, order, verdict, notice, now=now, reason=reason)
 
     def _report(
@@ -328,65 +338,13 @@ class OrderCheck:
         report = pending(entry, sent, message, now + self._rules.lease)
         return CheckResult(verdict, report=self._ledger.write(replace(entry, report=report)))
 
-
-def pending(entry: Entry, sent: record.Record, message: str | None, lease_until: datetime) -> Report:
-    """Return a report that is to be delivered: a record, and an alert's message where people are to hear of it."""
-    return Report(
-        number=sent.data.report,
-        type=sent.type,
-        record=record.as_sqs_takes_it(sent),
-        alert=message,
-        lease_until=lease_until,
-        alerted=message is None and not entry.is_in_digests,  # else there may be older news to be called off
-    )
+    def _desk_link(self, entry: Entry) -> str | None:
+        return self._rules.desk_link(entry.ref.account, entry.ref.order_id)
 
 
 def fingerprint(verdict: Verdict) -> str:
     """Return what tells one set of errors from another: their codes, invoice numbers and keys as they came."""
     return hashlib.sha256("\n".join(sorted({error.identity for error in verdict.errors})).encode()).hexdigest()
-
-
-def order_as_reported(entry: Entry) -> Order:
-    """Return the order as its last record has it; it is not read at VTEX for this."""
-    reported = _reported(entry)
-    return Order(
-        order_id=entry.ref.order_id,
-        marketplace_order_id=reported.get("marketplace_order_id"),
-        affiliate_id=reported.get("affiliate_id"),
-        status=reported.get("order_status"),
-        invoiced_date=reported.get("invoiced_at"),
-    )
-
-
-def problems_as_reported(entry: Entry) -> tuple[Problem, ...]:
-    """Return the problems that the last record has: those of an open failure. Of a long key the end is lost."""
-    return tuple(_problem(problem, entry.ref.order_id) for problem in _reported(entry).get("problems", ()))
-
-
-def _reported(entry: Entry) -> dict[str, Any]:
-    reported: dict[str, Any] = json.loads(entry.report.record)["data"] if entry.report else {}
-    return reported
-
-
-def _problem(reported: Mapping[str, Any], order_id: str) -> Problem:
-    code, key, owner, suggested = (
-        Code(reported["code"]),
-        reported["invoice_key"],
-        reported.get("reused_in"),
-        reported["suggested_key"],
-    )
-    return Problem(
-        code,
-        reported["invoice_number"],
-        _NOT_REPEATED.get(key, key),
-        suggestion=Suggestion(suggested, SuggestionSource(reported["suggested_from"])) if suggested else None,
-        reused_in=owner if owner != order_id else None,
-        is_overdue=reported["severity"] != code.severity,
-    )
-
-
-_NOT_REPEATED: Mapping[str | None, Any] = {"(xml)": "<", "(list)": [], "(object)": {}}
-"""For what a record shows in the place of a field (record.shown): one of which the texts say the same."""
 
 
 def _settled(entry: Entry, verdict: Verdict) -> Entry:
@@ -398,6 +356,7 @@ def _settled(entry: Entry, verdict: Verdict) -> Entry:
         archived=None,
         archived_why=None,
         opened_at=None,
+        snoozed_until=None,
         followed_from=None,
         recheck_at=_read_after_all(entry, verdict),
     )
@@ -435,6 +394,14 @@ def _followed_on(entry: Entry) -> Entry:
         return entry if entry.outcome == Outcome.NOT_INVOICED else replace(entry, recheck_at=None)
     begin = entry.followed_from or _checked(entry)  # the first version kept none
     return replace(entry, followed_from=begin, recheck_at=next_reading(begin, _checked(entry)))
+
+
+def _still_failing(entry: Entry, verdict: Verdict) -> Entry:
+    """Return an entry that fails as before. Where it is open, its episode goes on: one of a former version begins."""
+    followed = _followed_on(entry)
+    if not entry.has_open_failure:
+        return followed
+    return episodes.opened(followed, verdict, entry.opened_at or _checked(entry))
 
 
 def _shown(verdict: Verdict) -> tuple[Shown, ...]:

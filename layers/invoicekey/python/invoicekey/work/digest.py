@@ -18,7 +18,8 @@ from itertools import batched
 from zoneinfo import ZoneInfo
 
 from invoicekey.delivery.queues import AlertTopic, alert_entry
-from invoicekey.ledger.entries import Shown, order_key
+from invoicekey.ledger.entries import order_key
+from invoicekey.ledger.failures import Shown
 from invoicekey.ledger.lists import Backlog, CheckedOrder, DeferredAlert, FollowedOrder, readable
 from invoicekey.ledger.table import Table
 from invoicekey.messages import summary

@@ -1,4 +1,4 @@
-"""Dismissals: the machines are told, people are left alone, and a change of the errors brings the order back."""
+"""Acts: the machines are told, people are left alone, and a change of the errors brings the order back."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,8 +11,8 @@ from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.schedule import FOLLOWED_FOR
 from invoicekey.messages.record import ResolvedRecord
 from invoicekey.runtime.errors import Conflict, CredentialsRefused, RetryLater
+from invoicekey.work.acts import ActResult, Acts
 from invoicekey.work.check import UNREAD_FOR
-from invoicekey.work.dismissal import Dismissals, Dismissed
 from tests.fakes_outside import ACCOUNT, LEASE, NOON, REF, Crash, Outside, unreachable
 from tests.keys import make_key
 from tests.orders import KEY, cnova_order, sale
@@ -30,15 +30,15 @@ def outside() -> Outside:
     return Outside()
 
 
-def dismissals(outside: Outside) -> Dismissals:
-    return Dismissals(outside.ledger, outside.outlets, LEASE, "pt-BR")
+def dismissals(outside: Outside) -> Acts:
+    return Acts(outside.ledger, outside.outlets, LEASE, "pt-BR")
 
 
-def dismiss(outside: Outside) -> Dismissed:
+def dismiss(outside: Outside) -> ActResult:
     return dismissals(outside).dismiss(REF, WHY, outside.time.now)
 
 
-def undismiss(outside: Outside) -> Dismissed:
+def undismiss(outside: Outside) -> ActResult:
     return dismissals(outside).undismiss(REF, outside.time.now)
 
 
@@ -61,7 +61,7 @@ def report(outside: Outside) -> Report:
 def dismissed(outside: Outside, document: dict[str, Any] = KEYLESS) -> None:
     """Let the failure of an order be dismissed."""
     check(outside, document)
-    assert dismiss(outside) is Dismissed.DONE
+    assert dismiss(outside) is ActResult.DONE
 
 
 def hold_back(outside: Outside) -> None:
@@ -121,7 +121,7 @@ class TestDismissing:
     def test_an_alert_that_waits_for_a_digest_is_forgotten(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         hold_back(outside)
-        assert dismiss(outside) is Dismissed.DONE
+        assert dismiss(outside) is ActResult.DONE
         assert outside.ledger.deferred == {}
         assert not held(outside).is_in_digests
 
@@ -134,7 +134,7 @@ class TestDismissing:
 
     def test_a_failure_of_which_no_report_was_kept_can_be_dismissed(self, outside: Outside) -> None:
         outside.ledger.write(Entry(REF, outcome="failing", errors_reported="f" * 64))
-        assert dismiss(outside) is Dismissed.DONE
+        assert dismiss(outside) is ActResult.DONE
         assert outside.outlets.records[-1].data["marketplace_order_id"] is None
 
     def test_where_the_ledger_gives_no_answer_nothing_is_done(self, outside: Outside) -> None:
@@ -162,7 +162,7 @@ def expired(outside: Outside) -> None:
 def test_what_is_not_open_cannot_be_dismissed(outside: Outside, become: Callable[[Outside], None]) -> None:
     become(outside)
     before = outside.ledger.entries
-    assert dismiss(outside) is Dismissed.NOT_OPEN
+    assert dismiss(outside) is ActResult.NOT_OPEN
     assert outside.ledger.entries == before
 
 
@@ -170,30 +170,30 @@ class TestOthersAtWork:
     def test_while_its_last_report_is_being_told_nothing_is_done(self, outside: Outside) -> None:
         outside.vtex.put(KEYLESS)
         outside.steps.before("send_records", lambda: outcomes.append(dismiss(outside)))
-        outcomes: list[Dismissed] = []
+        outcomes: list[ActResult] = []
         check(outside)
-        assert outcomes == [Dismissed.BUSY]
+        assert outcomes == [ActResult.BUSY]
         assert records(outside) == [("failing", 1)]
-        assert dismiss(outside) is Dismissed.DONE
+        assert dismiss(outside) is ActResult.DONE
 
     def test_an_order_that_is_read_meanwhile_is_dismissed_all_the_same(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         outside.steps.before("write", lambda: check(outside))
-        assert dismiss(outside) is Dismissed.DONE
+        assert dismiss(outside) is ActResult.DONE
         assert held(outside).archived == DISMISSED
 
     def test_an_order_that_is_mended_meanwhile_is_not(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         outside.steps.before("write", lambda: check(outside, GOOD))
-        assert dismiss(outside) is Dismissed.NOT_OPEN
+        assert dismiss(outside) is ActResult.NOT_OPEN
         assert held(outside).archived is None
         assert records(outside) == [("failing", 1), ("resolved", 2)]
 
     def test_an_order_that_others_write_again_and_again_is_for_later(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         outside.steps.before("write", Conflict(), times=None)
-        assert dismiss(outside) is Dismissed.BUSY
-        assert undismiss(outside) is Dismissed.NOT_OPEN
+        assert dismiss(outside) is ActResult.BUSY
+        assert undismiss(outside) is ActResult.NOT_OPEN
 
     @pytest.mark.parametrize("when", ["before", "after"])
     @pytest.mark.parametrize("trouble", [unreachable(), Conflict()])
@@ -204,7 +204,7 @@ class TestOthersAtWork:
         hold_back(outside)
         plan: Callable[..., None] = getattr(outside.steps, when)
         plan("note_dismissed", trouble)
-        assert dismiss(outside) is Dismissed.DONE
+        assert dismiss(outside) is ActResult.DONE
         outside.time.advance(LEASE)
         check(outside)
         dismissed, *again = outside.outlets.records[1:]
@@ -220,7 +220,7 @@ class TestOthersAtWork:
 
         check(outside, KEYLESS)
         outside.steps.before("note_dismissed", others_go_on)
-        assert dismiss(outside) is Dismissed.DONE
+        assert dismiss(outside) is ActResult.DONE
         assert held(outside).has_open_failure
         assert held(outside).recheck_at
         assert outside.ledger.deferred == {REF.order_id: "failing"}
@@ -260,7 +260,7 @@ class TestDying:
     ) -> None:
         check(outside, KEYLESS)
         outside.outlets.refuse("send_records")
-        assert dismiss(outside) is Dismissed.UNSENT
+        assert dismiss(outside) is ActResult.UNSENT
         if then:
             undismiss(outside)
         outside.time.advance(LEASE)
@@ -298,14 +298,14 @@ class TestTakingBack:
     def test_it_is_due_at_once_and_told_anew_with_a_higher_number(self, outside: Outside) -> None:
         dismissed(outside)
         outside.time.advance(DAY)
-        assert undismiss(outside) is Dismissed.DONE
+        assert undismiss(outside) is ActResult.DONE
         assert due(outside) == [REF.order_id]
 
         check(outside)
         assert records(outside) == [("failing", 1), ("resolved", 2), ("failing", 3)]
         assert len({record.document["id"] for record in outside.outlets.records}) == 3
         assert len(outside.outlets.alerts) == 2
-        assert held(outside).opened_at == outside.time.now
+        assert held(outside).opened_at == outside.time.now - DAY
 
     def test_until_then_no_list_shows_it_as_open(self, outside: Outside) -> None:
         dismissed(outside)
@@ -333,5 +333,5 @@ class TestTakingBack:
     def test_what_is_not_dismissed_is_not_taken_back(self, outside: Outside, become: Callable[[Outside], None]) -> None:
         become(outside)
         before = held(outside)
-        assert undismiss(outside) is Dismissed.NOT_OPEN
+        assert undismiss(outside) is ActResult.NOT_OPEN
         assert held(outside) == before

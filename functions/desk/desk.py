@@ -1,0 +1,82 @@
+"""DeskFunction: answers who opens a link to the desk."""
+
+import base64
+import binascii
+import os
+from typing import Any
+from urllib.parse import parse_qs
+
+from invoicekey.delivery.queues import HookQueue, Outlets
+from invoicekey.ledger.entries import Ledger
+from invoicekey.ledger.table import Table
+from invoicekey.messages import pages
+from invoicekey.runtime import aws
+from invoicekey.runtime.desk import DeskLinks
+from invoicekey.runtime.secrets import CachedSecret
+from invoicekey.runtime.settings import DeskSettings
+from invoicekey.runtime.telemetry import log_figures
+from invoicekey.work.acts import Acts
+from invoicekey.work.desk import Answer, Desk, Request, Style
+
+settings = DeskSettings.read(os.environ)
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": pages.content_security_policy(),
+}
+
+
+def build(settings: DeskSettings) -> Desk:
+    """Put the parts together."""
+    ledger = Ledger(Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table))
+    outlets = Outlets(
+        sqs=lambda: aws.client("sqs", aws.QUICK),
+        sns=lambda: aws.client("sns", aws.QUICK),
+        hook_queue=settings.hook_queue_url,
+        dead_letters="",
+        records=settings.record_topic_arn,
+        alerts="",
+    )
+    return Desk(
+        DeskLinks(settings.desk_url, CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.desk_secret_arn)),
+        ledger,
+        HookQueue(aws.client("sqs", aws.QUICK), settings.hook_queue_url),
+        Acts(ledger, outlets, settings.lease, settings.language, by="link"),
+        Style(settings.language, settings.timezone),
+    )
+
+
+desk = build(settings)
+
+
+@log_figures
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Answer an event of the HTTP API (payload format 2.0)."""
+    method = event["requestContext"]["http"]["method"]
+    request = Request(
+        method,
+        token=(event.get("pathParameters") or {}).get("token", ""),
+        query=parse_qs(event.get("rawQueryString") or ""),
+        form=_form(event) if method == "POST" else {},
+    )
+    return _shown(desk.answer(request), is_wanted=method != "HEAD")
+
+
+def _form(event: dict[str, Any]) -> dict[str, list[str]]:
+    """Read a form; one that can't be read has no field."""
+    body = event.get("body") or ""
+    try:
+        text = base64.b64decode(body, validate=True).decode() if event.get("isBase64Encoded") else body
+        return parse_qs(text, keep_blank_values=True, max_num_fields=500)
+    except (binascii.Error, ValueError):
+        return {}
+
+
+def _shown(answer: Answer, *, is_wanted: bool) -> dict[str, Any]:
+    headers = {**HEADERS, "Content-Type": answer.content_type}
+    if answer.location:
+        headers["Location"] = answer.location
+    return {"statusCode": answer.status, "headers": headers, "body": answer.body if is_wanted else ""}

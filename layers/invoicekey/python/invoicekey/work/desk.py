@@ -1,0 +1,210 @@
+"""The desk: shows failures to whoever got a link by an alert, and does what they ask.
+
+GET changes nothing: mail scanners fetch every link in an e-mail, and some run the scripts they find. What is asked is a
+POST of a form on the page. What is no token of ours never reaches the ledger, and no token or path reaches a log.
+"""
+
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from http import HTTPStatus
+from zoneinfo import ZoneInfo
+
+from invoicekey.delivery.queues import Event, HookQueue
+from invoicekey.ledger.entries import Ledger
+from invoicekey.messages import pages
+from invoicekey.messages.links import ExpiredToken, ForgedToken, Target
+from invoicekey.messages.phrases import PHRASES, Words
+from invoicekey.rules.notification import OrderRef, own_event
+from invoicekey.runtime import telemetry
+from invoicekey.runtime.desk import DeskLinks
+from invoicekey.runtime.errors import RetryLater
+from invoicekey.runtime.telemetry import logger
+from invoicekey.work import desk_order
+from invoicekey.work.acts import LONGEST_SNOOZE, ActResult, Acts
+
+SOURCE = "desk"
+"""Where the event comes from by which an order is checked."""
+LONGEST_NOTE = 120
+MOST_ORDERS = 100
+"""So many orders of a list at the most are acted on at once."""
+ASKED_ALREADY = timedelta(seconds=60)
+"""So long after somebody asked for a look, another one is not queued: it would find the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as the HTTP API hands it on."""
+
+    method: str
+    token: str
+    query: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    form: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered."""
+
+    status: HTTPStatus
+    body: str = ""
+    content_type: str = "text/html; charset=utf-8"
+    location: str | None = None
+
+
+class SenselessForm(Exception):
+    """A form that no page of ours sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How the shop wants its pages."""
+
+    language: str
+    timezone: str
+
+
+class Desk:
+    """Answers requests."""
+
+    def __init__(
+        self,
+        links: DeskLinks,
+        ledger: Ledger,
+        queue: HookQueue,
+        acts: Acts,
+        style: Style,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._links = links
+        self._ledger = ledger
+        self._queue = queue
+        self._acts = acts
+        self._style = style
+        self._words = Words(style.language)
+        self._now = now
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a request: 200, 303, or a page in plain words with 400, 403, 405, 409, 410 or 503."""
+        try:
+            return self._answer(request)
+        except ForgedToken:
+            return self._refused(HTTPStatus.FORBIDDEN, "forged")
+        except ExpiredToken:
+            return self._refused(HTTPStatus.GONE, "over")
+        except SenselessForm:
+            return self._refused(HTTPStatus.BAD_REQUEST, "senseless", back=request.token)
+        except RetryLater as trouble:
+            logger.error("the desk could not answer", extra={"why": trouble.why})
+            return self._refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
+
+    def _answer(self, request: Request) -> Answer:
+        now = self._now()
+        target = self._links.writer(now).read(request.token, now)
+        if request.method == "POST":
+            return self._act(target, request, now)
+        if request.method not in {"GET", "HEAD"}:
+            return Answer(HTTPStatus.METHOD_NOT_ALLOWED)
+        telemetry.count("desk_opened")
+        if target.order_id is None:
+            raise RetryLater("the list is not there yet")
+        return self._order(OrderRef(target.account, target.order_id), request, now)
+
+    # ---- What is shown
+
+    def _order(self, ref: OrderRef, request: Request, now: datetime) -> Answer:
+        entry = self._ledger.read_one(ref)
+        done = next(iter(request.query.get("done", ())), "")
+        page = desk_order.page(entry, self._style.language, self._style.timezone, now, done=done)
+        return Answer(HTTPStatus.OK, pages.order_page(page, self._words))
+
+    def _refused(self, status: HTTPStatus, why: str, back: str = "") -> Answer:
+        telemetry.count(f"desk_refused_{why}")
+        return Answer(status, pages.notice(self._words, why, back=back))
+
+    # ---- What is done
+
+    def _act(self, target: Target, request: Request, now: datetime) -> Answer:
+        act = _one(request.form, "act")
+        if target.order_id is None:
+            raise SenselessForm
+        ref = OrderRef(target.account, target.order_id)
+        result = self._one_act(act, ref, request.form, now)
+        telemetry.count(f"desk_act_{act}")
+        logger.info("an act by link", extra={"account": ref.account, "order_id": ref.order_id, "act": act})
+        if result in {ActResult.DONE, ActResult.UNSENT}:
+            return Answer(HTTPStatus.SEE_OTHER, location=f"{request.token}?done={act}")
+        return self._refused(HTTPStatus.CONFLICT, "changed", back=request.token)
+
+    def _one_act(self, act: str, ref: OrderRef, form: Mapping[str, Sequence[str]], now: datetime) -> ActResult:
+        match act:
+            case "check":
+                return self._look_again(ref, now)
+            case "dismiss":
+                return self._dismiss(ref, form, now)
+            case "snooze":
+                return self._acts.snooze(ref, self._until(form, now), now, seen=_seen(form))
+            case "undo":
+                return self._undo(ref, now)
+            case _:
+                raise SenselessForm
+
+    def _look_again(self, ref: OrderRef, now: datetime) -> ActResult:
+        entry = self._ledger.read_one(ref)
+        if not entry.has_open_failure:
+            return ActResult.NOT_OPEN
+        if desk_order.is_being_checked(entry, now, within=ASKED_ALREADY):
+            return ActResult.DONE
+        self._queue_check(ref)
+        return self._acts.note(ref, desk_order.LOOK, now)
+
+    def _queue_check(self, ref: OrderRef) -> None:
+        if not self._queue.send([Event(own_event(ref), str(uuid.uuid4()), SOURCE)]):
+            raise RetryLater("the hook queue did not take the event")
+
+    def _dismiss(self, ref: OrderRef, form: Mapping[str, Sequence[str]], now: datetime) -> ActResult:
+        reason = f"reason_{_one(form, 'reason')}"
+        if reason not in PHRASES:
+            raise SenselessForm
+        note = " ".join(_one(form, "note", default="").split())
+        if len(note) > LONGEST_NOTE or not note.isprintable():
+            raise SenselessForm
+        said = self._words(reason) + (f": {note}" if note else "")
+        return self._acts.dismiss(ref, said, now, seen=_seen(form))
+
+    def _until(self, form: Mapping[str, Sequence[str]], now: datetime) -> datetime:
+        """Return the beginning of the day that was chosen, by the shop's clocks."""
+        zone = ZoneInfo(self._style.timezone)
+        try:
+            day = date.fromisoformat(_one(form, "until"))
+        except ValueError:
+            raise SenselessForm from None
+        today = now.astimezone(zone).date()
+        if not today < day <= today + LONGEST_SNOOZE:
+            raise SenselessForm
+        return datetime.combine(day, time.min, zone)
+
+    def _undo(self, ref: OrderRef, now: datetime) -> ActResult:
+        result = self._acts.wake(ref, now)
+        if result is not ActResult.NOT_OPEN:
+            return result
+        result = self._acts.undismiss(ref, now)
+        if result is ActResult.DONE:
+            self._queue_check(ref)
+        return result
+
+
+def _one(form: Mapping[str, Sequence[str]], name: str, default: str | None = None) -> str:
+    values = form.get(name, [default] if default is not None else [])
+    if len(values) != 1:
+        raise SenselessForm
+    return values[0]
+
+
+def _seen(form: Mapping[str, Sequence[str]]) -> int | None:
+    seen = _one(form, "seen", default="")
+    if not re.fullmatch(r"[0-9]{0,9}", seen):
+        raise SenselessForm
+    return int(seen) if seen else None
