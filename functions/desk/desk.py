@@ -16,7 +16,7 @@ from invoicekey.runtime.secrets import CachedSecret
 from invoicekey.runtime.settings import DeskSettings
 from invoicekey.runtime.telemetry import log_figures
 from invoicekey.work.acts import Acts
-from invoicekey.work.desk import Answer, Desk, Request, Style
+from invoicekey.work.desk import CHECKED_AFTER, Answer, Desk, Request, Style
 
 settings = DeskSettings.read(os.environ)
 
@@ -43,7 +43,7 @@ def build(settings: DeskSettings) -> Desk:
     return Desk(
         DeskLinks(settings.desk_url, CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.desk_secret_arn)),
         ledger,
-        HookQueue(aws.client("sqs", aws.QUICK), settings.hook_queue_url),
+        HookQueue(aws.client("sqs", aws.QUICK), settings.hook_queue_url, delay=CHECKED_AFTER),
         Acts(ledger, outlets, settings.lease, settings.language, by="link"),
         Style(settings.language, settings.timezone),
     )

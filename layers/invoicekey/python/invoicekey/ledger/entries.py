@@ -155,7 +155,7 @@ class Entry:
 
     def with_act(self, at: datetime, what: str) -> "Entry":
         """Return the entry with what a person did."""
-        return replace(self, acts=(*self.acts, f"{at.isoformat(timespec='seconds')} {what}")[-MOST_ACTS:])
+        return replace(self, acts=(*self.acts, f"{at.isoformat()} {what}")[-MOST_ACTS:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ PHRASES: Mapping[str, Said] = {
     # ---- How an order stands
     "state_open": Said("Em aberto desde {since}", "Open since {since}"),
     "state_snoozed": Said("Adiado até {until}", "Put off until {until}"),
-    "state_dismissed": Said("Dado por resolvido {since}", "Marked as solved {since}"),
+    "state_dismissed": Said("Dado por resolvido em {since}", "Marked as solved on {since}"),
     "state_expired": Said("Não é mais acompanhado", "No longer followed"),
     "state_closed": Said("Em ordem na VTEX", "In order in VTEX"),
     "state_waiting": Said("Ainda não verificado", "Not checked yet"),
@@ -95,7 +95,7 @@ PHRASES: Mapping[str, Said] = {
     "checked": Said("Verificado na VTEX", "Checked at VTEX"),
     "asked_by_link": Said("Pediram por link para conferir", "Somebody asked by link for a look"),
     "dismissed_by_link": Said("Dado por resolvido por link", "Marked as solved by link"),
-    "snoozed_by_link": Said("Adiado por link", "Put off by link"),
+    "snoozed_by_link": Said("Adiado por link até {until}", "Put off by link until {until}"),
     "undone_by_link": Said("Desfeito por link", "Taken back by link"),
     # ---- What does not work
     "over_title": Said("Este link acabou", "This link is over"),
@@ -116,6 +116,11 @@ PHRASES: Mapping[str, Said] = {
     "changed": Said(
         "Nada foi feito: enquanto isso, o pedido mudou. Abra a página de novo e veja como ele está.",
         "Nothing was done: the order changed meanwhile. Open the page again and see how it stands.",
+    ),
+    "busy_title": Said("Um momento", "One moment"),
+    "busy": Said(
+        "Nada foi feito: estamos atualizando este pedido agora mesmo. Espere um minuto e tente de novo.",
+        "Nothing was done: we are updating this order at this very moment. Wait a minute and try again.",
     ),
     "senseless_title": Said("Não entendemos o pedido", "We did not understand that"),
     "senseless": Said(

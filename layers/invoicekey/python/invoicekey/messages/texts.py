@@ -526,7 +526,7 @@ def local(when: datetime, timezone: str) -> datetime:
 
 def date(when: datetime, language: str) -> str:
     """Write a date with the time of day: `03/03/2026 às 11h54`, or `3 Mar 2026, 11:54`."""
-    return _DATE.to(language).format(day=_day(when, language), time=_time_after("à", when, language))
+    return _DATE.to(language).format(day=day(when, language), time=_time_after("à", when, language))
 
 
 def time(when: datetime, language: str) -> str:
@@ -642,7 +642,7 @@ def _more(told: Sequence[str], most: int, language: str) -> str:
 
 def _within_a_day(first: datetime, last: datetime, language: str) -> str:
     times = _time_after("da", first, language), _time_after("à", last, language)
-    return _WITHIN_A_DAY.to(language).format(first=times[0], last=times[1], day=_day(first, language))
+    return _WITHIN_A_DAY.to(language).format(first=times[0], last=times[1], day=day(first, language))
 
 
 def _time_after(word: str, when: datetime, language: str) -> str:
@@ -653,7 +653,8 @@ def _time_after(word: str, when: datetime, language: str) -> str:
     return f"{word} {told}" if when.hour in {0, 1} else f"{word}s {told}"
 
 
-def _day(when: datetime, language: str) -> str:
+def day(when: datetime, language: str) -> str:
+    """Write a day: `03/03/2026`, or `3 Mar 2026`."""
     if language == "en":
         return f"{when.day} {_ENGLISH_MONTHS[when.month - 1]} {when.year}"
     return f"{when:%d/%m/%Y}"

@@ -7,6 +7,7 @@ POST of a form on the page. What is no token of ours never reaches the ledger, a
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from http import HTTPStatus
@@ -30,6 +31,8 @@ SOURCE = "desk"
 LONGEST_NOTE = 120
 MOST_ORDERS = 100
 """So many orders of a list at the most are acted on at once."""
+CHECKED_AFTER = timedelta(seconds=1)
+"""So long the event of a look stays hidden in the queue: what was asked is noted before the check reads the ledger."""
 ASKED_ALREADY = timedelta(seconds=60)
 """So long after somebody asked for a look, another one is not queued: it would find the same."""
 
@@ -130,13 +133,23 @@ class Desk:
         act = _one(request.form, "act")
         if target.order_id is None:
             raise SenselessForm
-        ref = OrderRef(target.account, target.order_id)
-        result = self._one_act(act, ref, request.form, now)
-        telemetry.count(f"desk_act_{act}")
-        logger.info("an act by link", extra={"account": ref.account, "order_id": ref.order_id, "act": act})
-        if result in {ActResult.DONE, ActResult.UNSENT}:
-            return Answer(HTTPStatus.SEE_OTHER, location=f"{request.token}?done={act}")
-        return self._refused(HTTPStatus.CONFLICT, "changed", back=request.token)
+        match self._done(act, OrderRef(target.account, target.order_id), request.form, now):
+            case ActResult.DONE | ActResult.UNSENT:
+                return Answer(HTTPStatus.SEE_OTHER, location=f"{request.token}?done={act}")
+            case ActResult.BUSY:
+                return self._refused(HTTPStatus.CONFLICT, "busy", back=request.token)
+            case ActResult.NOT_OPEN | ActResult.CHANGED:
+                return self._refused(HTTPStatus.CONFLICT, "changed", back=request.token)
+
+    def _done(self, act: str, ref: OrderRef, form: Mapping[str, Sequence[str]], now: datetime) -> ActResult:
+        """Do what is asked of an order; that it is so already is as good: people click twice, and act side by side."""
+        result = self._one_act(act, ref, form, now)
+        if result in {ActResult.NOT_OPEN, ActResult.CHANGED}:
+            return ActResult.DONE if desk_order.is_so_already(act, self._ledger.read_one(ref), now) else result
+        if result is not ActResult.BUSY:
+            telemetry.count(f"desk_act_{act}")
+            logger.info("an act by link", extra={"account": ref.account, "order_id": ref.order_id, "act": act})
+        return result
 
     def _one_act(self, act: str, ref: OrderRef, form: Mapping[str, Sequence[str]], now: datetime) -> ActResult:
         match act:
@@ -158,7 +171,10 @@ class Desk:
         if desk_order.is_being_checked(entry, now, within=ASKED_ALREADY):
             return ActResult.DONE
         self._queue_check(ref)
-        return self._acts.note(ref, desk_order.LOOK, now)
+        # The check is on its way, whatever comes of the note: a check under way may be writing the order just now.
+        with suppress(RetryLater):
+            self._acts.note(ref, desk_order.LOOK, now)
+        return ActResult.DONE
 
     def _queue_check(self, ref: OrderRef) -> None:
         if not self._queue.send([Event(own_event(ref), str(uuid.uuid4()), SOURCE)]):
@@ -192,7 +208,8 @@ class Desk:
             return result
         result = self._acts.undismiss(ref, now)
         if result is ActResult.DONE:
-            self._queue_check(ref)
+            with suppress(RetryLater):  # it is due by now: the next re-check brings it
+                self._queue_check(ref)
         return result
 
 

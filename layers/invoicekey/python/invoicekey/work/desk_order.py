@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from invoicekey.ledger.entries import DISMISSED, EXPIRED, Entry
 from invoicekey.messages import alert, record, texts
 from invoicekey.messages.pages import MomentShown, OrderPage, ProblemShown
-from invoicekey.messages.phrases import PHRASES, Words
+from invoicekey.messages.phrases import Words
 from invoicekey.rules.verdict import Code, Problem, Severity
 from invoicekey.work import episodes
 from invoicekey.work.acts import LONGEST_SNOOZE
@@ -54,8 +54,24 @@ def page(entry: Entry, language: str, timezone: str, now: datetime, *, done: str
         story=list(_story(entry, words, style)),
         is_checking=is_checking,
         is_late=is_checking and asked_at is not None and now - asked_at > LATE,
-        done=words(f"done_{done}") if f"done_{done}" in PHRASES else "",
+        done="" if is_checking or not is_so_already(done, entry, now) else words(f"done_{done}"),
     )
+
+
+def is_so_already(act: str, entry: Entry, now: datetime) -> bool:
+    """Say whether an order stands as an act leaves it."""
+    match act:
+        case "check":
+            asked_at = _asked_at(entry)
+            return asked_at is not None and entry.checked_at is not None and asked_at < entry.checked_at
+        case "dismiss":
+            return entry.archived == DISMISSED
+        case "snooze":
+            return _kind(entry, now) == "snoozed"
+        case "undo":
+            return _kind(entry, now) == "open"
+        case _:
+            return False
 
 
 def is_being_checked(entry: Entry, now: datetime, within: timedelta = WAITED_FOR) -> bool:
@@ -63,7 +79,7 @@ def is_being_checked(entry: Entry, now: datetime, within: timedelta = WAITED_FOR
     asked_at = _asked_at(entry)
     if asked_at is None or now - asked_at > within:
         return False
-    is_looked_at = entry.checked_at is not None and entry.checked_at >= asked_at
+    is_looked_at = entry.checked_at is not None and entry.checked_at > asked_at
     return not is_looked_at or (entry.report is not None and not entry.report.is_delivered)
 
 
@@ -98,9 +114,9 @@ def _state(entry: Entry, words: Words, style: alert.Style, now: datetime) -> str
         case "open":
             return words("state_open", since=_date(_opened_at(entry), style))
         case "snoozed":
-            return words("state_snoozed", until=_date(entry.snoozed_until, style))
+            return words("state_snoozed", until=_day(entry.snoozed_until, style))
         case "dismissed":
-            return words("state_dismissed", since="")
+            return words("state_dismissed", since=_date(_archived_at(entry), style))
         case "expired":
             return words.state_expired
         case "closed":
@@ -111,6 +127,14 @@ def _state(entry: Entry, words: Words, style: alert.Style, now: datetime) -> str
 
 def _opened_at(entry: Entry) -> datetime | None:
     return entry.episodes[-1].opened_at if entry.episodes else entry.opened_at
+
+
+def _day(moment: datetime | None, style: alert.Style) -> str:
+    return texts.day(texts.local(moment, style.timezone), style.language) if moment else ""
+
+
+def _archived_at(entry: Entry) -> datetime | None:
+    return texts.moment((entry.archived_why or "").partition(" ")[0])
 
 
 def _date(moment: datetime | None, style: alert.Style) -> str:
@@ -165,5 +189,5 @@ def _act_told(what: str, words: Words, style: alert.Style) -> str:
     }[known[1]]
     more = known[3] or ""
     if known[1] == "snoozed":
-        more = f": {_date(datetime.fromisoformat(more.removeprefix(' until ')), style)}"
-    return words(name) + (more if known[1] in {"snoozed", "dismissed"} else "")
+        return words(name, until=_day(datetime.fromisoformat(more.removeprefix(" until ")), style))
+    return words(name) + (more if known[1] == "dismissed" else "")
