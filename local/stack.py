@@ -43,6 +43,7 @@ VTEX_CREDENTIALS = {"app_key": "vtexappkey-luxstore-LOCAL", "app_token": "a-toke
 PARAMETERS = {**events.PARAMETERS, "RetryBaseSeconds": "2", "InvoiceGraceSeconds": "60"}
 """Those of `up`: patience enough to see an order wait, and little enough to see what comes of it."""
 
+_BUCKET = "deployments"
 _START_SECONDS = 30
 _LONGEST_RUN = 900
 """Lambda lets no function run longer, in seconds."""
@@ -112,17 +113,25 @@ class LocalStack:
     def deploy(self) -> None:
         """Build the template and deploy it, and put the secrets where it expects them."""
         self.say("building functions and layers (sam build)")
-        build = self.home / "build"
-        self._sam("build", "--build-dir", str(build), "--cached", "--cache-dir", str(self.home / "cache"))
+        parameters = {
+            "Architecture": ARCHITECTURE,
+            "AwsEndpointUrl": self.endpoint,
+            "VtexBaseUrl": self.vtex_url + "/{account}",
+            **self.parameters,
+        }
+        cached = ("--cached", "--cache-dir", str(self.home / "cache"))
+        build = self._build(ROOT / "template.yaml", "build", parameters, *cached)
         self.say("deploying template.yaml into the emulator (sam deploy)")
-        bucket = "deployments"
-        self.client("s3").create_bucket(Bucket=bucket)
-        self._sam(
-            "deploy", "--template-file", str(build / "template.yaml"), "--stack-name", STACK_NAME,
-            "--s3-bucket", bucket, "--region", REGION, "--capabilities", "CAPABILITY_IAM",
-            "--no-confirm-changeset", "--no-progressbar", "--tags", f"ms-custom-id={API_ID}",
-        )  # fmt: skip
+        self.client("s3").create_bucket(Bucket=_BUCKET)
+        self._deploy(build, STACK_NAME, parameters, "--tags", f"ms-custom-id={API_ID}")
         self._keep_secrets()
+
+    def deploy_beside(self, template: Path, name: str, parameters: Mapping[str, str]) -> dict[str, str]:
+        """Build and deploy another template into the same emulator, and return the outputs of its stack."""
+        # With a cache, sam would keep dependencies under the project's root, and clear away there what others keep.
+        build = self._build(template, f"{name}/build", parameters, "--no-cached")
+        self._deploy(build, name, parameters)
+        return self._outputs_of(name)
 
     def stop(self) -> None:
         """Stop what was started, and remove what it left."""
@@ -159,8 +168,7 @@ class LocalStack:
     @cached_property
     def outputs(self) -> dict[str, str]:
         """Return the outputs of the deployed stack."""
-        (stack,) = self.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
-        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        return self._outputs_of(STACK_NAME)
 
     def post_hook(self, body: bytes, headers: Mapping[str, str] | None = None) -> int:
         """Post a hook call to the HTTP API as VTEX does, and return the status of the answer."""
@@ -260,18 +268,28 @@ class LocalStack:
                 raise StackError(f"{module} did not start; its log is {os.path.relpath(log)}")
             time.sleep(0.05)
 
-    def _sam(self, command: str, *arguments: str) -> None:
+    def _outputs_of(self, name: str) -> dict[str, str]:
+        (stack,) = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    def _build(self, template: Path, folder: str, parameters: Mapping[str, str], *more: str) -> Path:
+        """Build a template into a folder of `home`; return the template that is to be deployed."""
+        build = self.home / folder
+        self._sam("build", parameters, "--template-file", str(template), "--build-dir", str(build), *more)
+        return build / "template.yaml"
+
+    def _deploy(self, template: Path, name: str, parameters: Mapping[str, str], *more: str) -> None:
+        self._sam(
+            "deploy", parameters, "--template-file", str(template), "--stack-name", name, "--s3-bucket", _BUCKET,
+            "--region", REGION, "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar", *more,
+        )  # fmt: skip
+
+    def _sam(self, command: str, parameters: Mapping[str, str], *arguments: str) -> None:
         environment = {
             **self._environment(),
             "AWS_ENDPOINT_URL": self.endpoint,
             "SAM_CLI_TELEMETRY": "0",
             "SAM_CLI_POLL_DELAY": "0.2",
-        }
-        parameters = {
-            "Architecture": ARCHITECTURE,
-            "AwsEndpointUrl": self.endpoint,
-            "VtexBaseUrl": self.vtex_url + "/{account}",
-            **self.parameters,
         }
         overrides = [f"{name}={value}" for name, value in parameters.items()]
         log = self.home / f"sam-{command}.log"

@@ -22,7 +22,9 @@ from tests.unit.test_template import ROOT, template
 
 import_all()  # which adds the commands to the app
 
-DOCUMENTS = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md")])
+DOCUMENTS = sorted([
+    *ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")
+])  # fmt: skip
 PARTS = "Alarm|Function|Queue|Topic|Table|Secret|Schedule|Schedules|Email|Seconds|Hours|Minutes|Statuses|Accounts|Ids"
 METRICS = "hook|feed|check|alert|report|vtex|recheck|guard|digest|reminder|configuration|topic|cnova|dead_letter|oldest"
 
@@ -145,7 +147,9 @@ def test_replaying_finds_this_machine_s_architecture_by_itself() -> None:
 
 @every_document
 def test_what_looks_like_a_name_of_the_template_is_one(document: Path) -> None:
-    names = {name for section in ("Parameters", "Resources", "Outputs") for name in template()[section]}
+    templates = [template(), *([template(near)] if (near := document.parent / "template.yaml").is_file() else [])]
+    sections = ("Parameters", "Resources", "Outputs")
+    names = {name for one in templates for section in sections for name in one[section]}
     looks = {word for word in words_of(document) if re.fullmatch(rf"(?:[A-Z][a-z]+)+(?:{PARTS})", word)}
 
     assert looks - names == set()
@@ -239,7 +243,7 @@ def test_the_word_of_the_field_is_a_term_of_its_own(word: str) -> None:
 def test_the_consumer_that_is_shown_is_the_one_that_is_run() -> None:
     (shown,) = re.findall(r"^```python\n(.*?)^```$", text_of(ROOT / "docs" / "consuming.md"), re.MULTILINE | re.DOTALL)
 
-    assert shown == (ROOT / "examples" / "consumer.py").read_text(encoding="utf-8")
+    assert shown == (ROOT / "examples" / "consumer" / "plain.py").read_text(encoding="utf-8")
 
 
 def test_what_is_replayed_is_a_function_and_a_sample_of_its_kind() -> None:
