@@ -49,30 +49,50 @@ class Severity(StrEnum):
     """Errors make an order failing; warnings ride along."""
 
     ERROR = "error"
+    """It makes the order failing."""
     WARNING = "warning"
+    """It rides along, and never makes an order failing."""
 
 
 class Code(StrEnum):
     """What can be wrong with an invoice."""
 
     MISSING = "missing"
+    """The invoice has no key."""
     MALFORMED = "malformed"
+    """The key field does not have the form of a key: 44 characters and nothing else."""
     INVALID_CHECK_DIGIT = "invalid_check_digit"
+    """The key's check digit is wrong: mostly a digit was mistyped."""
     INVALID_STATE = "invalid_state"
+    """The key does not begin with a state's code."""
     INVALID_YEAR = "invalid_year"
+    """The key's year is before 2006 or in the future."""
     INVALID_MONTH = "invalid_month"
+    """The key's month is not 01 to 12."""
     INVALID_TAX_ID = "invalid_tax_id"
+    """The issuer's CNPJ or CPF in the key is not a valid one."""
     WRONG_MODEL = "wrong_model"
+    """The key is of another kind of document than an NF-e (model 55)."""
     INVALID_NUMBER = "invalid_number"
+    """The invoice number in the key is zero."""
     INVALID_EMISSION_TYPE = "invalid_emission_type"
+    """The key's emission type is not one of the tax office's."""
     ISSUER_MISMATCH = "issuer_mismatch"
+    """The key is of another issuer than the setting SellerTaxIds has."""
     REUSED = "reused"
+    """Another invoice carries the same key."""
     NO_INVOICE = "no_invoice"
+    """The order is invoiced, and has no sale invoice."""
     NUMBER_MISMATCH = "number_mismatch"
+    """The invoice number in the key is another than the invoice's."""
     ISSUE_DATE_MISMATCH = "issue_date_mismatch"
+    """The key's month is more than a month away from the invoice's date."""
     TRACKING_MISSING = "tracking_missing"
+    """The invoice has no tracking number."""
     COURIER_MISSING = "courier_missing"
+    """The invoice has no courier."""
     UNSAFE_NUMBER = "unsafe_number"
+    """The invoice number has a blank or a slash in it: VTEX then fails to take tracking."""
 
     @property
     def severity(self) -> Severity:
@@ -89,9 +109,13 @@ class SuggestionSource(StrEnum):
     """Where a likely key was found."""
 
     CLEANED = "cleaned"
+    """In the key field itself, among other characters."""
     EMBEDDED_INVOICE = "embedded_invoice"
+    """In the NF-e's XML, which the invoice holds."""
     INVOICE_URL = "invoice_url"
+    """In the invoice's address."""
     INVOICE_NUMBER = "invoice_number"
+    """In the field of the invoice number."""
 
 
 class Suggestion(NamedTuple):
