@@ -5,6 +5,7 @@
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
 
@@ -27,10 +28,11 @@ def mail(watch: Watch) -> Iterator[str]:
 
 def mend(stack: LocalStack, watch: Watch, order_id: str) -> Iterator[str]:
     """Put a good key into the invoice of a failing order, as somebody does in VTEX's Admin."""
-    records = [record for record in watch.records(order_id) if record["type"].endswith(".failing.v1")]
-    if not records:
+    # The ledger keeps the last record; in the failure queue it is there only until a program has read it.
+    report = watch.ledger_item(order_id).get("report", {"type": "none"})
+    if not report["type"].endswith(".failing.v1"):
         raise StackError(f"No failure of {order_id} was reported: .venv/bin/invoicekey failures lists those that were.")
-    problem = records[-1]["data"]["problems"][0]
+    problem = json.loads(report["record"])["data"]["problems"][0]
     key = problem["suggested_key"] or a_key(problem["invoice_number"] or "")
     stack.vtex("POST", "invoice-key", {"order_id": order_id, "invoice_key": key})
     yield f"The invoice of {order_id} has the key {key} now."

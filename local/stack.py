@@ -418,6 +418,9 @@ See it as an operator does, after make setup:
   export AWS_ENDPOINT_URL={stack.endpoint} {keys}
   .venv/bin/invoicekey failures --stack {STACK_NAME}
 
+Or as a program that reads the failure queue, with the same settings (docs/consuming.md):
+  FAILURE_QUEUE_URL={stack.outputs["FailureQueueUrl"]} .venv/bin/python examples/consumer/plain.py
+
 Run a function by itself, or the API, with Docker:
   export PATH="$PWD/.venv-tools/bin:$PATH" {keys}
   sam build{built_for}

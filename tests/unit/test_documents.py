@@ -3,6 +3,7 @@
 Whether what they say is true no machine can tell; that what they point at is there, this one does.
 """
 
+import json
 import re
 import subprocess
 import tomllib
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import typer
 
+from invoicekey.rules.verdict import Code
 from local.stack import ARCHITECTURE
 from operations.commands import import_all
 from operations.terminal.cli import app
@@ -244,6 +246,27 @@ def test_the_consumer_that_is_shown_is_the_one_that_is_run() -> None:
     (shown,) = re.findall(r"^```python\n(.*?)^```$", text_of(ROOT / "docs" / "consuming.md"), re.MULTILINE | re.DOTALL)
 
     assert shown == (ROOT / "examples" / "consumer" / "plain.py").read_text(encoding="utf-8")
+
+
+def rows_of_codes() -> dict[str, str]:
+    """Return the severity of each code that docs/consuming.md explains."""
+    rows = re.findall(r"^\| (`[^|]+) \| (error|warning) \|", text_of(ROOT / "docs" / "consuming.md"), re.MULTILINE)
+    return {code: severity for codes, severity in rows for code in re.findall(r"`(\w+)`", codes)}
+
+
+def test_the_codes_that_are_explained_are_all_there_are() -> None:
+    assert rows_of_codes() == {code.value: code.severity.value for code in Code}
+
+
+@pytest.mark.parametrize("kind", ["failing", "resolved", "expired"])
+def test_the_fields_of_which_it_is_said_are_those_that_may_be_null(kind: str) -> None:
+    (said,) = re.findall(
+        r"^- \*\*Nulls\.\*\*(.*?)^- ", text_of(ROOT / "docs" / "consuming.md"), re.MULTILINE | re.DOTALL
+    )
+    schema = json.loads(text_of(ROOT / "docs" / "schemas" / f"{kind}.v1.schema.json"))
+    fields = [field for part in (schema, *schema["$defs"].values()) for field in part.get("properties", {}).items()]
+
+    assert set(re.findall(r"`(\w+)`", said)) == {name for name, it in fields if {"type": "null"} in it.get("anyOf", [])}
 
 
 def test_what_is_replayed_is_a_function_and_a_sample_of_its_kind() -> None:
