@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from local import events
 from local.processes import stop
 from local.stack import REGION, ROOT, LocalStack
-from local.watch import until
+from local.watch import Watch, until
 from tests.keys import make_key
 from tests.stack.shop import Shop
 
@@ -79,6 +79,10 @@ class Consumer:
 
     def left(self) -> int:
         return left(self._sqs, self._queue)
+
+    def empty(self) -> None:
+        """Leave nothing to who reads the queue next."""
+        self._sqs.purge_queue(QueueUrl=self._queue)
 
     @staticmethod
     def _rights(stack: LocalStack) -> dict[str, str]:
@@ -156,8 +160,12 @@ def consuming() -> str:
 
 
 @pytest.fixture(scope="module")
-def consumer(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Consumer:
-    return Consumer(stack, tmp_path_factory.mktemp("consumer"))
+def consumer(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consumer]:
+    """Run it once: the last request of one that is stopped stays in the emulator and takes what the next waits for."""
+    consumer = Consumer(stack, tmp_path_factory.mktemp("consumer"))
+    with consumer.running():
+        yield consumer
+    consumer.empty()
 
 
 @pytest.fixture(scope="module")
@@ -168,22 +176,31 @@ def application(stack: LocalStack) -> Application:
 # ---- The plain one
 
 
-def test_each_record_is_handled_once_however_often_it_comes(shop: Shop, stack: LocalStack, consumer: Consumer) -> None:
+def test_each_record_is_handled_once_however_often_it_comes(
+    shop: Shop, stack: LocalStack, watch: Watch, consumer: Consumer
+) -> None:
     order_id = shop.invoice()
     key = make_key(tax_id=events.CNPJ, number=710001, month=11)
     shop.notify(order_id)
-    failing = until(lambda: record_of(stack, order_id), "the record")
+    until(lambda: consumer.handled(order_id) == [FAILING], "the failing record", 60)
+    failing = watch.ledger_item(order_id)["report"]["record"]
 
-    with consumer.running():
-        until(lambda: consumer.handled(order_id) == [FAILING], "the failing record", 60)
-        consumer.send(failing)
-        stack.vtex("POST", "invoice-key", {"order_id": order_id, "invoice_key": key})
-        shop.notify(order_id)
-        until(lambda: len(consumer.handled(order_id)) > 1, "the resolved record", 60)
-        consumer.send(failing)  # once more, and older by now than what was handled
-        until(lambda: consumer.left() == 0, "the end of the queue", 60)
+    consumer.send(failing)
+    stack.vtex("POST", "invoice-key", {"order_id": order_id, "invoice_key": key})
+    shop.notify(order_id)
+    until(lambda: len(consumer.handled(order_id)) > 1, "the resolved record", 60)
+    consumer.send(failing)  # once more, and older by now than what was handled
+    until(lambda: consumer.left() == 0, "the end of the queue", 60)
 
     assert consumer.handled(order_id) == [FAILING, RESOLVED]
+
+
+def test_a_record_of_a_later_version_is_handled_and_what_is_none_stays(consumer: Consumer) -> None:
+    consumer.send("no record")
+    consumer.send(of_a_later_version("VVJ-710007-01"))
+
+    until(lambda: consumer.handled("VVJ-710007-01") == [FAILING], "the record", 60)
+    until(lambda: consumer.left() == 1, "all but what is no record", 60)
 
 
 def test_its_rights_are_to_read_and_no_more(stack: LocalStack, consumer: Consumer) -> None:
@@ -228,9 +245,7 @@ def test_an_order_that_was_closed_stays_so_when_its_failing_record_comes_late(ap
 
 
 def test_what_a_later_version_adds_is_taken(application: Application) -> None:
-    later = json.loads(record("failing", "VVJ-710005-01"))
-    later["data"]["problems"][0] |= {"code": "of_a_later_version", "added": True}
-    application.send(json.dumps(later))
+    application.send(of_a_later_version("VVJ-710005-01"))
 
     until(lambda: application.kept("VVJ-710005-01") == (1, True), "the open order", 60)
 
@@ -247,9 +262,11 @@ def record(kind: str, order_id: str) -> str:
     """Return the record that the documents show, of another order."""
     shown = json.loads((ROOT / "docs" / "schemas" / "examples" / f"{kind}.v1.json").read_text(encoding="utf-8"))
     shown["data"]["order_id"] = order_id
-    return json.dumps(shown | {"id": f"{kind} of {order_id}", "subject": order_id})
+    return json.dumps(shown | {"id": f"{kind}-{order_id}", "subject": order_id})
 
 
-def record_of(stack: LocalStack, order_id: str) -> str:
-    bodies = [str(message["Body"]) for message in stack.messages(stack.outputs["FailureQueueUrl"])]
-    return next((body for body in bodies if json.loads(body)["subject"] == order_id), "")
+def of_a_later_version(order_id: str) -> str:
+    """Return a record with a code and a field that no version has yet."""
+    later = json.loads(record("failing", order_id))
+    later["data"]["problems"][0] |= {"code": "of_a_later_version", "added": True}
+    return json.dumps(later)

@@ -64,7 +64,7 @@ def handle(*, record: dict[str, Any]) -> None:
 
 
 def keep(record: dict[str, Any]) -> None:
-    """Keep a record as its order's newest, unless one with a higher report number is kept."""
+    """Keep a record as its order's newest, unless one with its report number or a higher one is kept."""
     report = record["data"]["report"]
     item = {
         "order": order_of(record),
@@ -76,11 +76,11 @@ def keep(record: dict[str, Any]) -> None:
     try:
         orders.put_item(
             Item=item,
-            ConditionExpression="attribute_not_exists(report) OR report <= :report",
+            ConditionExpression="attribute_not_exists(report) OR report < :report",
             ExpressionAttributeValues={":report": report},
         )
     except orders.meta.client.exceptions.ConditionalCheckFailedException:
-        logger.info("a newer record is kept", order=item["order"], report=report)
+        logger.info("no newer record than is kept", order=item["order"], report=report)
 
 
 def newest_of(record: dict[str, Any]) -> dict[str, Any]:
