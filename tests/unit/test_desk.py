@@ -16,6 +16,7 @@ from invoicekey.messages.links import Links, Target
 from invoicekey.runtime.desk import DeskLinks
 from invoicekey.runtime.errors import Conflict
 from invoicekey.runtime.secrets import CachedSecret
+from invoicekey.runtime.telemetry import METRICS
 from invoicekey.work.acts import Acts
 from invoicekey.work.desk import ASKED_ALREADY, Answer, Desk, Request, Style
 from tests.fakes import FakeSecretsManager
@@ -358,6 +359,15 @@ class TestTokens:
     def test_without_secrets_manager_the_page_says_that_it_is_away(self, shop: Shop) -> None:
         shop.secrets.trouble = EndpointConnectionError(endpoint_url="https://aws.example")
         assert shop.get().status == HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class TestFaultsOfOurs:
+    def test_whoever_waits_gets_a_page_and_operations_hear_of_it(self, shop: Shop) -> None:
+        shop.outside.steps.before("read", ZeroDivisionError("a fault"), times=None)
+        answer = shop.get()
+        assert answer.status == HTTPStatus.INTERNAL_SERVER_ERROR
+        assert "Algo falhou aqui" in text(answer)
+        assert "desk_refused_failed" in METRICS
 
 
 class TestLogs:

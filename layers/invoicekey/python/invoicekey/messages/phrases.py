@@ -112,6 +112,11 @@ PHRASES: Mapping[str, Said] = {
     "unavailable": Said(
         "Nada foi feito. Espere um minuto e tente de novo.", "Nothing was done. Wait a minute and try again."
     ),
+    "failed_title": Said("Algo falhou aqui", "Something failed here"),
+    "failed": Said(
+        "A equipe técnica foi avisada. Abra o link do e-mail de novo e veja como o pedido está.",
+        "The technical team has been told. Open the link of the e-mail again and see how the order stands.",
+    ),
     "changed_title": Said("O pedido mudou", "The order changed"),
     "changed": Said(
         "Nada foi feito: enquanto isso, o pedido mudou. Abra a página de novo e veja como ele está.",
