@@ -10,7 +10,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from invoicekey.delivery.queues import HookQueue
-from invoicekey.ledger.entries import DISMISSED, Entry
+from invoicekey.ledger.entries import DISMISSED, EXPIRED, Entry
+from invoicekey.ledger.schedule import FOLLOWED_FOR
 from invoicekey.messages import pages
 from invoicekey.messages.links import Links, Target
 from invoicekey.runtime.desk import DeskLinks
@@ -163,8 +164,22 @@ class TestLookingAgain:
         shop.check(GOOD)
         shown = text(shop.get(done="check"))
         assert "Em ordem na VTEX" in shown
-        assert "Conferido agora." in shown
+        assert "Conferido agora: está em ordem." in shown
         assert "data-checking" not in re.sub(r"<script.*?</script>", "", shop.get().body, flags=re.S)
+
+    def test_it_says_so_too_where_the_problem_is_still_there(self, shop: Shop) -> None:
+        shop.post("check")
+        shop.outside.time.advance(SECOND)
+        shop.check()
+        assert "Conferido agora: o problema continua na VTEX." in text(shop.get(done="check"))
+
+    def test_one_that_is_not_followed_any_longer_can_be_looked_at(self, shop: Shop) -> None:
+        shop.outside.time.advance(FOLLOWED_FOR)
+        shop.check()
+        assert shop.entry.archived == EXPIRED
+        shop.token = Links(ADDRESS, ["a key"]).token(Target(REF.account, ORDER_ID))
+        shop.outside.time.advance(-FOLLOWED_FOR + SECOND)
+        assert shop.post("check").status == HTTPStatus.SEE_OTHER
 
     def test_asked_twice_it_is_queued_once(self, shop: Shop) -> None:
         assert [shop.post("check").status for _ in range(3)] == [HTTPStatus.SEE_OTHER] * 3

@@ -169,7 +169,7 @@ class Desk:
 
     def _look_again(self, ref: OrderRef, now: datetime) -> ActResult:
         entry = self._ledger.read_one(ref)
-        if not entry.has_open_failure:
+        if not desk_order.can_be_checked(entry):
             return ActResult.NOT_OPEN
         if desk_order.is_being_checked(entry, now, within=ASKED_ALREADY):
             return ActResult.DONE

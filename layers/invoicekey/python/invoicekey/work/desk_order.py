@@ -45,6 +45,7 @@ def page(entry: Entry, language: str, timezone: str, now: datetime, *, done: str
         steps=steps,
         cautions=[caution] if caution else [],
         can_act=entry.has_open_failure,
+        can_check=can_be_checked(entry),
         undo_hint=_undo_hint(entry, words, now),
         report=entry.last_report_number,
         reasons=[(name, words(f"reason_{name}")) for name in _REASONS],
@@ -54,8 +55,22 @@ def page(entry: Entry, language: str, timezone: str, now: datetime, *, done: str
         story=list(_story(entry, words, style)),
         is_checking=is_checking,
         is_late=is_checking and asked_at is not None and now - asked_at > LATE,
-        done="" if is_checking or not is_so_already(done, entry, now) else words(f"done_{done}"),
+        done="" if is_checking else _done(done, entry, words, now),
     )
+
+
+def can_be_checked(entry: Entry) -> bool:
+    """Say whether a look at VTEX may bring news: also of one that is not followed any longer."""
+    return entry.has_open_failure or entry.archived == EXPIRED
+
+
+def _done(act: str, entry: Entry, words: Words, now: datetime) -> str:
+    """Say what was done; nothing where the order does not stand so."""
+    if not is_so_already(act, entry, now):
+        return ""
+    if act == "check":
+        return words.done_check_failing if _is_failing(entry) else words.done_check
+    return words(f"done_{act}")
 
 
 def is_so_already(act: str, entry: Entry, now: datetime) -> bool:
