@@ -92,7 +92,7 @@ def _told(described: type[BaseModel] | type[Enum]) -> dict[str, str]:
 
 def _examples() -> "tuple[Record, Record, Record]":
     """Write the records of an order whose key was missing: put in with no tracking number, and never put in."""
-    from invoicekey.messages import record
+    from invoicekey.messages import fields, record
     from invoicekey.rules.order import Order
     from invoicekey.rules.policy import Policy
     from invoicekey.rules.verdict import Circumstances, judge
@@ -115,7 +115,7 @@ def _examples() -> "tuple[Record, Record, Record]":
     failing = record.write(record.FailingRecord, "luxstore", order, verdict.problems, report=1, now=_NOTICED, **told)
     expired = record.write(record.ExpiredRecord, "luxstore", order, verdict.problems, report=2, now=_GIVEN_UP, **told)
     order, verdict = judged(_MENDED, invoiceKey=_KEY, trackingNumber=None)
-    reason = record.CloseReason(verdict.outcome.value)
+    reason = fields.CloseReason(verdict.outcome.value)
     resolved = record.write(
         record.ResolvedRecord, "luxstore", order, verdict.warnings, report=2, now=_MENDED, reason=reason, **told
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from invoicekey.messages import texts
-from invoicekey.messages.record import order_url
+from invoicekey.messages.fields import order_url
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import Outcome
 from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, RateLimited, RetryLater

@@ -9,7 +9,7 @@ import typer
 
 from invoicekey.ledger.entries import CORRUPT, Entry
 from invoicekey.ledger.lists import DeferredAlert
-from invoicekey.messages.record import order_url
+from invoicekey.messages.fields import order_url
 from invoicekey.rules.notification import OrderRef
 from operations.deployment.order_ids import named
 from operations.deployment.shop import Shop

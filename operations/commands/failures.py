@@ -19,7 +19,7 @@ from invoicekey.ledger.failures import Shown
 from invoicekey.ledger.lists import readable
 from invoicekey.ledger.table import Item
 from invoicekey.messages import texts
-from invoicekey.messages.record import order_url, timestamp
+from invoicekey.messages.fields import order_url, timestamp
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Severity
 from operations.deployment.shop import Shop

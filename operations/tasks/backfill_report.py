@@ -10,7 +10,7 @@ from rich.text import Text
 
 from invoicekey.messages import texts
 from invoicekey.messages.alert import Style
-from invoicekey.messages.record import order_url
+from invoicekey.messages.fields import order_url
 from invoicekey.rules.verdict import Outcome
 from operations.tasks.backfill import NOT_FOUND, UNREAD, Chosen, Found
 from operations.tasks.backfill_notes import About

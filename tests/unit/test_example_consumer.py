@@ -12,7 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from invoicekey.messages.record import RecordType
+from invoicekey.messages.fields import RecordType
 from operations.deployment.template import ROOT, template
 
 EXAMPLE = ROOT / "examples" / "consumer"

@@ -11,8 +11,9 @@ from typing import Any, cast
 import jsonschema
 import pytest
 
-from invoicekey.messages import record
-from invoicekey.messages.record import CloseReason, ExpiredRecord, FailingRecord, RecordType, ResolvedRecord
+from invoicekey.messages import fields, record
+from invoicekey.messages.fields import CloseReason, RecordType
+from invoicekey.messages.record import ExpiredRecord, FailingRecord, ResolvedRecord
 from invoicekey.rules.order import Order
 from invoicekey.rules.verdict import Code, Problem, Severity, Suggestion, SuggestionSource
 from local import schemas
@@ -269,7 +270,7 @@ class TestTimes:
         ],
     )
     def test_are_in_utc_to_the_second(self, moment: datetime, text: str) -> None:
-        assert record.timestamp(moment) == text
+        assert fields.timestamp(moment) == text
         assert failing(now=moment).time == text
         assert failing(first_seen_at=moment).data.first_seen_at == text
 
@@ -311,12 +312,12 @@ class TestAFieldAsItIsShown:
         ],
     )
     def test_is_text_of_64_characters_at_the_most(self, value: object, text: str | None) -> None:
-        assert record.shown(value) == text
+        assert fields.shown(value) == text
         assert failing(Problem(Code.MALFORMED, None, value)).data.problems[0].invoice_key == text
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
     def test_is_text_though_it_is_no_number(self, value: float) -> None:
-        assert record.shown(value) in {"NaN", "Infinity", "-Infinity"}
+        assert fields.shown(value) in {"NaN", "Infinity", "-Infinity"}
 
     @pytest.mark.parametrize(("number", "text"), [("x" * 65, CUT), ("<NFe>", "(xml)"), (None, None)])
     def test_may_be_the_invoices_number(self, number: str | None, text: str | None) -> None:
@@ -472,4 +473,4 @@ class TestTypes:
         assert list(SuggestionSource) == ["cleaned", "embedded_invoice", "invoice_url", "invoice_number"]
 
     def test_links_lead_to_vtexs_admin(self) -> None:
-        assert record.order_url("luxstore", "VVJ-1-01") == "https://luxstore.myvtex.com/admin/orders/VVJ-1-01"
+        assert fields.order_url("luxstore", "VVJ-1-01") == "https://luxstore.myvtex.com/admin/orders/VVJ-1-01"

@@ -6,47 +6,26 @@ changes its meaning without a new version of the type.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from invoicekey.messages import texts
-from invoicekey.rules import markup
-from invoicekey.rules.order import Order
+from invoicekey.messages.fields import (
+    FIELD_LENGTH,
+    CloseReason,
+    OrderShown,
+    RecordType,
+    order_url,
+    shown,
+    timestamp,
+)
 from invoicekey.rules.verdict import Code, Problem, Severity, SuggestionSource
 
-FIELD_LENGTH = 64
 MOST_PROBLEMS = 200
 """So many at the most stand in one record, errors first, for SQS takes 256 KiB; `problems_found` counts them all."""
-
-
-class RecordType(StrEnum):
-    """What happened to an order."""
-
-    FAILING = "invoicekey.order.failing.v1"
-    RESOLVED = "invoicekey.order.resolved.v1"
-    EXPIRED = "invoicekey.order.expired.v1"
-
-
-class CloseReason(StrEnum):
-    """Why a failure is closed."""
-
-    OK = "ok"
-    """Every sale invoice carries a good key."""
-    CANCELED = "canceled"
-    """The order is canceled, or about to be."""
-    RETURNED = "returned"
-    """All that was sold came back."""
-    NOT_INVOICED = "not_invoiced"
-    """The order has no sale invoice any more, and is invoiced no longer."""
-    NOT_FOUND = "not_found"
-    """VTEX does not know the order any more."""
-    DISMISSED = "dismissed"
-    """A person closed it."""
 
 
 # What is extra is for the schemas alone: what is written here keeps to it by itself.
@@ -185,7 +164,7 @@ type Record = FailingRecord | ResolvedRecord | ExpiredRecord
 def write[R: _Record](
     kind: type[R],
     account: str,
-    order: Order,
+    order: OrderShown,
     problems: Iterable[Problem],
     *,
     report: int,
@@ -218,34 +197,6 @@ def write[R: _Record](
         "time": timestamp(now),
     }
     return kind.model_validate(envelope | {"data": data})
-
-
-def as_sqs_takes_it(sent: Record) -> str:
-    """Return a record as JSON, with the two characters escaped that are JSON as they are, and that SQS refuses."""
-    return sent.model_dump_json().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
-
-
-def order_url(account: str, order_id: str) -> str:
-    """Return the address of the order in VTEX's Admin."""
-    return f"https://{account}.myvtex.com/admin/orders/{order_id}"
-
-
-def timestamp(moment: datetime) -> str:
-    """Return a moment as RFC 3339 in UTC, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def shown(value: object) -> str | None:
-    """Return a field as text, cut to 64 characters with `…`; XML in any wrapping, objects and lists are not shown."""
-    if value is None:
-        return None
-    if isinstance(value, dict | list):
-        return "(object)" if isinstance(value, dict) else "(list)"
-    text = value if isinstance(value, str) else json.dumps(value)
-    text = text.encode("utf-8", "replace").decode()
-    if markup.is_markup(text):
-        return "(xml)"
-    return text if len(text) <= FIELD_LENGTH else text[: FIELD_LENGTH - 1] + "…"
 
 
 def _entry(problem: Problem, order_id: str, language: str) -> ProblemEntry:

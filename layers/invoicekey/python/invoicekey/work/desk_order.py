@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from invoicekey.ledger.entries import DISMISSED, EXPIRED, Entry
-from invoicekey.messages import alert, record, texts
+from invoicekey.messages import alert, fields, texts
 from invoicekey.messages.pages import MomentShown, OrderPage, ProblemShown
 from invoicekey.messages.phrases import Words
 from invoicekey.rules.verdict import Code, Problem, Severity
@@ -36,7 +36,7 @@ def page(entry: Entry, language: str, timezone: str, now: datetime, *, done: str
         account=entry.ref.account,
         order_id=entry.ref.order_id,
         marketplace_order_id=texts.plain(order.marketplace_order_id, alert.LONGEST_ORDER_ID_SHOWN),
-        order_url=record.order_url(entry.ref.account, entry.ref.order_id),
+        order_url=fields.order_url(entry.ref.account, entry.ref.order_id),
         kind=_kind(entry, now),
         state=_state(entry, words, style, now),
         checked_at=entry.checked_at.isoformat() if entry.checked_at else "",
@@ -161,7 +161,7 @@ def _problem(problem: Problem, entry: Entry, language: str) -> ProblemShown:
     return ProblemShown(
         message=texts.problem_message(problem, entry.ref.order_id, language),
         invoice_number=texts.number_shown(problem.invoice_number),
-        invoice_key=record.shown(problem.key_as_it_came),
+        invoice_key=fields.shown(problem.key_as_it_came),
         shows_key=problem.code is not Code.NO_INVOICE,
         is_warning=problem.severity is Severity.WARNING,
         suggested_key=suggestion.key if suggestion else None,
