@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import batched
 from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
@@ -24,10 +23,9 @@ from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Severity
 from operations.deployment.shop import Shop
 from operations.deployment.stack import NotUnderstood
-from operations.terminal.cli import FAILING, app, err, out, shop
+from operations.terminal.cli import FAILING, Format, err, out
 from operations.terminal.plain import (
     LANGUAGE,
-    Format,
     as_csv,
     as_json,
     date,
@@ -77,26 +75,17 @@ class Failure:
         return any(error.has_suggestion for error in self.errors)
 
 
-@app.command()
 def failures(
-    context: typer.Context,
+    of: Shop,
     *,
-    account: Annotated[str | None, typer.Option(metavar="NAME", help="Those of one VTEX account alone.")] = None,
-    code: Annotated[
-        list[str] | None, typer.Option(metavar="CODE", help="Those with this problem code; may be repeated.")
-    ] = None,
-    older_than: Annotated[str | None, typer.Option(metavar="SPAN", help="Those open for longer: 2d, 12h, 30m.")] = None,
-    form: Annotated[Format, typer.Option("--format", help="Table, or plain CSV or JSON.")] = Format.TABLE,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write them to a file for spreadsheets too.")] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Those too that were dismissed or expired, if checked within 90 days.")
-    ] = False,
+    account: str | None,
+    code: list[str] | None,
+    older_than: str | None,
+    form: Format,
+    csv: Path | None,
+    everything: bool,
 ) -> int:
-    """List the open failures, oldest first. The list lags a moment behind.
-
-    Exit code 0 where none is open, 3 where one that is listed is.
-    """
-    of = shop(context)
+    """List the failures that are wanted, oldest first; return the exit code."""
     codes, now = _codes(code or []), datetime.now(UTC)
     oldest = now - _span(older_than) if older_than else now
     with plainly():

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -19,12 +18,11 @@ from operations.deployment.stack import NotUnderstood, Trouble
 from operations.health import story
 from operations.tasks import records as undelivered
 from operations.tasks.redrive import NO_REASON, Choice, DeadLetter, DeadLetters, Redrive, Tally, count
-from operations.terminal.cli import FAILING, IN_THE_WAY, INTERRUPTED, Account, app, err, out, shop
+from operations.terminal.cli import FAILING, IN_THE_WAY, INTERRUPTED, err, out
 from operations.terminal.findings import Section, to_do
 from operations.terminal.findings import show as show_findings
 from operations.terminal.plain import NOT_SENT, date, plainly, short_age, show
 
-MOST_A_SECOND = 100
 NEVER_BY_ITSELF = frozenset({DeadLetterReason.MALFORMED})
 """They can never succeed, so they are moved only when they are named."""
 REASONS = (*DeadLetterReason, NO_REASON)
@@ -44,35 +42,18 @@ _REMEDIES: Mapping[str, tuple[str, ...]] = {
 _MOST_SHOWN = 50
 
 
-@app.command()
 def redrive(
-    context: typer.Context,
+    of: Shop,
     *,
-    orders: Annotated[
-        list[str] | None, typer.Argument(metavar="ORDER", help="Those about these orders alone; else all.")
-    ] = None,
-    account: Account = None,
-    reason: Annotated[
-        list[str] | None,
-        typer.Option(metavar="REASON", help=f"Of this reason alone ({', '.join(REASONS)}); may be repeated."),
-    ] = None,
-    rate: Annotated[int, typer.Option(metavar="N", min=1, max=MOST_A_SECOND, help="So many messages a second.")] = 5,
-    discard: Annotated[
-        bool, typer.Option("--discard", help="Delete those named, for good, instead of sending them back.")
-    ] = False,
-    records: Annotated[
-        bool, typer.Option("--records", help="Records that SNS could not deliver, back to the failure queue, instead.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without it they are listed, and nothing is done.")] = False,
+    orders: list[str] | None,
+    account: str | None,
+    reason: list[str] | None,
+    rate: int,
+    discard: bool,
+    records: bool,
+    yes: bool,
 ) -> int:
-    """List the dead letters; with --yes send them back for another check: all but malformed ones, or those named.
-
-    Nothing is told twice by it: the ledger knows what was told.
-
-    Exit code 0 where there are none, or all went back, 3 where dead letters are left to deal with, 1 where the hook
-    queue did not take some.
-    """
-    of = shop(context)
+    """List dead letters, send them back, or delete them; return the exit code."""
     if records:
         if orders or account or reason or discard:
             raise NotUnderstood("--records moves all undelivered records: say nothing else but --yes.")

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from rich.console import Console
@@ -31,14 +30,6 @@ NOT_SENT = "if that repeats, your AWS identity may not send to it (--profile nam
 """What to look at where the hook queue takes nothing."""
 _UNBOUNDED = 10_000
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
-
-
-class Format(StrEnum):
-    """How a list is written."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
 
 
 @contextmanager

@@ -18,11 +18,12 @@ import typer
 
 from invoicekey.rules.verdict import Code
 from local.stack import ARCHITECTURE
-from operations.commands import import_all
+from operations import command_line
 from operations.terminal.cli import app
 from tests.unit.test_template import ROOT, template
 
-import_all()  # which adds the commands to the app
+COMMANDS = command_line
+"""To import it is to add the commands to the app."""
 
 DOCUMENTS = sorted([
     *ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")
