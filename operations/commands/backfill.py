@@ -207,7 +207,7 @@ def _tell(of: Shop, result: Result, about: About, form: Format, path: Path | Non
     elif form is Format.CSV:
         write(out, backfill_report.csv(result, about.account))
     elif result.failing:
-        show(out, backfill_report.table(result, about.account))
+        show(out, backfill_report.TABLE, backfill_report.cells(result, about.account))
         path = path or _usual_csv(about)
     if path:
         save(path, backfill_report.spreadsheet(result, about.account, of.style))

@@ -2,12 +2,11 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from invoicekey.rules.notification import OrderRef
@@ -40,6 +39,7 @@ _REMEDIES: Mapping[str, tuple[str, ...]] = {
 }
 """What to do about each reason, one step after the other."""
 _MOST_SHOWN = 50
+_COLUMNS = ("order", "account", "reason", "age", "since")
 
 
 def redrive(
@@ -155,7 +155,8 @@ def _tell(of: Shop, tally: Tally, choice: Choice, typed: str) -> None:
         err.print("There are no dead letters.")
         return
     listed = [letter for letter in tally.letters if choice.is_about(letter)]
-    show(out, _table(of, listed))
+    now, oldest = datetime.now(UTC), sorted(listed, key=lambda one: one.sent_at)[:_MOST_SHOWN]
+    show(out, _COLUMNS, [_cells(of, letter, now) for letter in oldest])
     if len(listed) > _MOST_SHOWN:
         err.print(f"The oldest {_MOST_SHOWN} of {len(listed):,} are shown.")
     numbers = Counter(letter.reason for letter in listed)
@@ -172,16 +173,10 @@ def _tell(of: Shop, tally: Tally, choice: Choice, typed: str) -> None:
         err.print("None of the dead letters is about that.")
 
 
-def _table(of: Shop, letters: Iterable[DeadLetter]) -> Table:
-    now = datetime.now(UTC)
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("order", "account", "reason", "age", "since"):
-        table.add_column(name, no_wrap=name in {"reason", "age"}, overflow="fold")
-    for letter in sorted(letters, key=lambda one: one.sent_at)[:_MOST_SHOWN]:
-        order, account = (letter.ref.order_id, letter.ref.account) if letter.ref else ("-", "-")
-        cells = (order, account, letter.reason, short_age(now - letter.sent_at), date(letter.sent_at, of))
-        table.add_row(*map(Text, cells))
-    return table
+def _cells(of: Shop, letter: DeadLetter, now: datetime) -> dict[str, Text]:
+    order, account = (letter.ref.order_id, letter.ref.account) if letter.ref else ("-", "-")
+    cells = (order, account, letter.reason, short_age(now - letter.sent_at), date(letter.sent_at, of))
+    return dict(zip(_COLUMNS, map(Text, cells), strict=True))
 
 
 def _meaning(reason: str) -> str:

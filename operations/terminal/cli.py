@@ -69,9 +69,19 @@ app = typer.Typer(
     context_settings={"help_option_names": HELP},
     help="Watches that every CNova order invoiced at VTEX carries a good NF-e access key. This is for its operators.",
 )
+
+
+class Screen(Console):
+    """Wraps at blanks on a terminal, which itself would cut words; elsewhere a line stays a line, to be searched."""
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
+        """Print as rich does."""
+        super().print(*objects, soft_wrap=not self.is_terminal if soft_wrap is None else soft_wrap, **options)
+
+
 # Without emoji: the `:secret:` of an ARN is no picture.
-out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+out = Screen(highlight=False, emoji=False)
+err = Screen(stderr=True, highlight=False, emoji=False)
 
 
 def _tell_version(is_asked: bool) -> None:
