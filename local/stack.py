@@ -31,6 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".venv-tools" / "bin"
 STATE = ROOT / ".stack"
 STACK_NAME = "invoicekey-local"
+MAILBOX = "what-subscribers-get"
+"""A queue: the emulator puts there what people would get by e-mail, SMS and chat."""
 API_ID = "10ca1000"
 REGION = "us-east-1"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
@@ -40,8 +42,8 @@ DOCKER_BRIDGE = "172.17.0.1"
 ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 """Of this machine: the functions run on it."""
 VTEX_CREDENTIALS = {"app_key": "vtexappkey-luxstore-LOCAL", "app_token": "a-token-for-this-machine-only"}
-PARAMETERS = {**events.PARAMETERS, "RetryBaseSeconds": "2", "InvoiceGraceSeconds": "60"}
-"""Those of `up`: patience enough to see an order wait, and little enough to see what comes of it."""
+PARAMETERS = {**events.PARAMETERS, "RetryBaseSeconds": "2", "InvoiceGraceSeconds": "60", "ChatAlerts": "yes"}
+"""Those of `up`: patience enough to see an order wait, and little enough to see what comes of it; chat is shown too."""
 
 _BUCKET = "deployments"
 _START_SECONDS = 30
@@ -330,7 +332,7 @@ def up(progress: Progress) -> None:
         stack.deploy()
         orders = [json.loads(path.read_bytes()) for path in sorted((events.EVENTS / "orders").glob("*.json"))]
         stack.vtex("PUT", "orders", orders)
-        _open_an_inbox(stack)
+        _open_the_mailbox(stack)
     except BaseException:
         stack.stop()
         _RUNNING.unlink(missing_ok=True)
@@ -339,11 +341,12 @@ def up(progress: Progress) -> None:
     _tell_what_next(stack, progress)
 
 
-def _open_an_inbox(stack: LocalStack) -> None:
-    """Subscribe a queue to the alerts, for `local.play mail` to show."""
-    from local.watch import Watch
+def _open_the_mailbox(stack: LocalStack) -> None:
+    """Keep what people get from now on, for `local.play mail` to show; and let somebody be subscribed to the alerts."""
+    from local.watch import Mailbox, Watch
 
     Watch(stack)
+    Mailbox(stack)
 
 
 def down(progress: Progress) -> None:
@@ -356,14 +359,19 @@ def down(progress: Progress) -> None:
 def records(progress: Progress) -> None:
     """Show what lies in the failure queue and in the dead-letter queue, and leave it there."""
     stack = standing_stack(silent)
-    if not processes.is_listening(stack.emulator_port):
-        raise StackError("The stack is not up: make up starts it.")
+    see_that_it_is_up(stack)
     for name in ("FailureQueueUrl", "HookDeadLetterQueueUrl"):
         messages = stack.messages(stack.outputs[name])
         progress.line(f"{name.removesuffix('Url')}: {len(messages) or 'empty'}")
         for message in messages:
             attributes = {key: value["StringValue"] for key, value in message["MessageAttributes"].items()}
             progress.line(f"\n{json.dumps(attributes)}\n{_indented(message['Body'])}")
+
+
+def see_that_it_is_up(stack: LocalStack) -> None:
+    """Raise StackError where the stack of `up` does not run."""
+    if not processes.is_listening(stack.emulator_port):
+        raise StackError("The stack is not up: make up starts it.")
 
 
 def standing_stack(say: Callable[[str], None]) -> LocalStack:
@@ -396,41 +404,47 @@ def _indented(body: str) -> str:
 
 
 def _tell_what_next(stack: LocalStack, progress: Progress) -> None:
-    event = json.dumps({
-        "OrderId": events.BY_NAME["key-missing"].order_id, "State": "invoiced", "Origin": {"Account": events.ACCOUNT}
-    })  # fmt: skip
-    keys = " ".join(f"{name}={value}" for name, value in KEYS.items())
-    built_for = "" if ARCHITECTURE == "arm64" else f" --parameter-overrides Architecture={ARCHITECTURE}"
+    order_id = events.BY_NAME["key-missing"].order_id
+    keys = " \\\n    ".join(f"{name}={value}" for name, value in KEYS.items())
+    built_for = "" if ARCHITECTURE == "arm64" else f" \\\n    --parameter-overrides Architecture={ARCHITECTURE}"
     hook_url = stack.outputs["HookUrl"]
     progress.line(f"""
-Hooks go to {hook_url}; the orders of events/orders are at the VTEX simulator.
+Hooks go to
+  {hook_url}
+and the orders of events/orders are at the VTEX simulator.
 
 Post a hook, and see what came of it:
-  curl -i {hook_url} -H 'X-Hook-Secret: {stack.hook_secret}' \\
-    -d '{event}'
+  curl -i {hook_url} \\
+    -H 'X-Hook-Secret: {stack.hook_secret}' \\
+    -d '{{"OrderId": "{order_id}", "State": "invoiced",
+         "Origin": {{"Account": "{events.ACCOUNT}"}}}}'
   .venv-tools/bin/python -m local.stack records
 
-Read the mail that it brought, put the key in as somebody does in VTEX's Admin, and see the failure close:
+Read the e-mail, SMS and chat message that it brought, put the key in as
+somebody does in VTEX's Admin, and see the failure close:
   .venv-tools/bin/python -m local.play mail
-  .venv-tools/bin/python -m local.play mend {events.BY_NAME["key-missing"].order_id}
+  .venv-tools/bin/python -m local.play mend {order_id}
 
 See it as an operator does, after make setup:
-  export AWS_ENDPOINT_URL={stack.endpoint} {keys}
+  export AWS_ENDPOINT_URL={stack.endpoint} \\
+    {keys}
   .venv/bin/invoicekey failures --stack {STACK_NAME}
 
 Or as a program that reads the failure queue, with the same settings (docs/consuming.md):
   FAILURE_QUEUE_URL={stack.outputs["FailureQueueUrl"]} .venv/bin/python examples/consumer/plain.py
 
 Run a function by itself, or the API, with Docker:
-  export PATH="$PWD/.venv-tools/bin:$PATH" {keys}
+  export PATH="$PWD/.venv-tools/bin:$PATH" \\
+    {keys}
   sam build{built_for}
   sam local invoke CheckInvoiceFunction -e events/checks/key-missing.json{built_for}
   sam local invoke ReceiveHookFunction -e events/hooks/invoiced.json{built_for}
   sam local start-api{built_for}
 
-The log of the functions is {os.path.relpath(stack.home / "emulator.log")}. Stop it all with: make down""")
+The log of the functions is {os.path.relpath(stack.home / "emulator.log")}.
+Stop it all with: make down""")
     if not stack.bridge and sys.platform == "linux":
-        progress.line("\nDocker's bridge is not there: for `sam local`, start Docker, then make down and make up.")
+        progress.line("\nDocker's bridge is not there: for `sam local`, start Docker, then\nmake down and make up.")
 
 
 def main() -> int:

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.stack
 def demo() -> Iterator[subprocess.Popen[str]]:
     command = [str(TOOLS / "python"), "-m", "local.demo"]
     running = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        command, cwd=ROOT, env={**os.environ, "COLUMNS": "80"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - it takes no lock
     )  # fmt: skip
     with running:
@@ -40,6 +41,7 @@ def test_the_demo_shows_every_order_a_record_and_an_alert(demo: subprocess.Popen
     assert '"type": "invoicekey.order.failing.v1"' in told
     assert "Subject: " in told
     assert "\x1b" not in told
+    assert max(map(len, told.splitlines())) <= 80
 
 
 def test_an_interrupted_demo_leaves_nothing_running(demo: subprocess.Popen[str]) -> None:
