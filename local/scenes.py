@@ -254,19 +254,20 @@ class Rows:
 
     def show(self) -> bool:
         """Look once, and show what is new; say whether everything is known."""
-        checks = {check["order_id"]: check for check in self._watch.checks() if "outcome" in check}
+        decided = [check for check in self._watch.checks() if "outcome" in check]
+        last = {check["order_id"]: check for check in decided}
+        waited = {check["order_id"]: check for check in decided if check["outcome"] == "waiting"}
         told = Counter(record["subject"] for record in self._watch.records())
         told.update(email.order_id for email in self._watch.emails(kind="failing"))
         dead = {letter.body["OrderId"]: letter.attributes["reason"] for letter in self._watch.dead_letters()}
         for order_id, case in list(self._pending.items()):
-            check = checks.get(order_id)
             if case is None and order_id in dead:
                 self._end(order_id, "unknown to VTEX", f"dead letter: {dead[order_id]}", dead[order_id] == "not_found")
-            elif case and check and check["outcome"] == "waiting" and order_id not in self._waiting:
+            if case and order_id in waited and order_id not in self._waiting:
                 self._waiting.add(order_id)
-                self._line(order_id, case.holds, _came_to(check))
-            elif case and check and check["outcome"] != "waiting":
-                self._judge(case, check, told[order_id])
+                self._line(order_id, case.holds, _came_to(waited[order_id]))
+            if case and last.get(order_id, {}).get("outcome", "waiting") != "waiting":
+                self._judge(case, last[order_id], told[order_id])
         if self._pending:
             left = len(self._pending)
             self._progress.passing(f"{left} order{'s' if left > 1 else ''} to go")
