@@ -1,6 +1,7 @@
 """`make demo`, as a person runs it, but without a terminal."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.events import ORDERS
+from local.scenes import FAILING
 from local.stack import ROOT, TOOLS
 from local.watch import until
 
@@ -42,6 +44,11 @@ def test_the_demo_shows_every_order_a_record_and_an_alert(demo: subprocess.Popen
     assert "Subject: " in told
     assert "\x1b" not in told
     assert max(map(len, told.splitlines())) <= 80
+    assert words(*(case.holds for case in ORDERS), *(code for case in FAILING for code in case.codes)) <= words(told)
+
+
+def words(*texts: str) -> set[str]:
+    return {word for text in texts for word in re.split(r"[\s,]+", text)}
 
 
 def test_an_interrupted_demo_leaves_nothing_running(demo: subprocess.Popen[str]) -> None:

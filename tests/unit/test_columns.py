@@ -23,6 +23,7 @@ COMMANDS = (
     "redrive",
     "recheck VVJ-975105-01 --wait 0",
     "recheck VVJ-404-01",
+    "backfill --from {begin} --to {end} --csv list.csv --state state",
     "check ../VVJ",
 )
 ONLY_WHERE_IT_IS_NARROW = re.compile(r"Left out for want of room: .*? --csv FILE\.|\b(?:account|state) (?=\S+;)")
@@ -31,12 +32,14 @@ ONLY_WHERE_IT_IS_NARROW = re.compile(r"Left out for want of room: .*? --csv FILE
 @pytest.fixture(scope="module")
 def desk() -> Iterator[Desk]:
     now = datetime.now(UTC)
+    recently = (now - timedelta(days=2)).isoformat()
     with at_a_desk() as desk:
         desk.check(desk.invoice("VVJ-975105-01", sale("643805", f"NFe {make_key(number=643805)}")), at=now)
         desk.check(desk.invoice("VVJ-975115-01", sale(make_key(number=6), None)), at=now - timedelta(days=3))
         same, wrong = make_key(number=1), make_key(number=4)[:-1] + "X"
         packages = [sale("1", same), sale("2", same), sale("4", wrong), sale("5", "a " * 24)]
-        desk.check(desk.invoice("VVJ-975118-01", *packages), at=now - timedelta(days=9))
+        order = desk.invoice("VVJ-975118-01", *packages, creationDate=recently, invoicedDate=recently)
+        desk.check(order, at=now - timedelta(days=9))
         for group in ("ReceiveHookLogs", "DrainFeedLogs", "CheckInvoiceLogs"):
             desk.log(group, now, message="about something else")
         desk.send_to_dead_letters("VVJ-975199-01", reason="not_found")
@@ -50,8 +53,13 @@ def words(text: str) -> set[str]:
 
 @pytest.mark.parametrize("columns", [80, 60])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_word_is_cut_and_no_line_is_too_long(desk: Desk, command: str, columns: int) -> None:
-    narrow, wide = desk.run(command, columns), desk.run(command, WIDE)
+def test_no_word_is_cut_and_no_line_is_too_long(
+    desk: Desk, command: str, columns: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    today = datetime.now(UTC).date()
+    typed = command.format(begin=today - timedelta(days=5), end=today - timedelta(days=1))
+    narrow, wide = desk.run(typed, columns), desk.run(typed, WIDE)
 
     assert max(map(len, narrow.all.splitlines())) <= columns
     known = words(wide.all) | words(" ".join(ONLY_WHERE_IT_IS_NARROW.findall(" ".join(narrow.all.split()))))
