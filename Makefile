@@ -49,8 +49,8 @@ up: $(TOOLS) ## start the emulator and deploy the stack into it
 down: $(TOOLS) ## stop the emulator
 	@$(ISOLATED) $(IN_TOOLS)python -m local.stack down
 
-build: $(TOOLS) ## build functions and layers into .aws-sam
-	@$(ISOLATED) $(IN_TOOLS)sam build
+build: $(TOOLS) ## build functions and layers, where make demo and make up take them
+	@$(ISOLATED) $(IN_TOOLS)python -m local.stack build
 
 # ---- Run it on AWS: with the AWS CLI's profiles and regions (AWS_PROFILE, AWS_REGION); STACK names another stack
 

@@ -9,8 +9,8 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 
-from local.progress import columns, wrapped
-from local.stack import LocalStack, StackError, see_that_it_is_up, silent, standing_stack
+from local.progress import Progress, columns, wrapped
+from local.stack import LocalStack, StackError, run, see_that_it_is_up, silent, standing_stack
 from local.watch import Json, Mailbox, Told, Watch
 
 _ISSUED_BY = "35261111222333000181"
@@ -71,15 +71,15 @@ def main() -> int:
     commands.add_parser("mail", help="show what came by e-mail, SMS and chat")
     commands.add_parser("mend", help="put the right keys into an order").add_argument("order", metavar="ORDER")
     given = parser.parse_args()
-    stack = standing_stack(silent)
-    try:
+
+    def play(progress: Progress) -> int:
+        stack = standing_stack(silent)
         see_that_it_is_up(stack)
         for line in mail(Mailbox(stack).told()) if given.command == "mail" else mend(stack, Watch(stack), given.order):
-            print(line)
-    except (StackError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+            progress.line(line)
+        return 0
+
+    return run(play)
 
 
 if __name__ == "__main__":

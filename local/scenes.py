@@ -149,9 +149,11 @@ class Demo:
             f"By its schedule an order is read again 15 minutes after its alert; told to, it queued all {queued} now."
         )
         self._expect("the number of open failures that are read again", queued, len(FAILING))
-        self._wait(
-            lambda: len(self._watch.records(case.order_id)) > 1 and len(self._watch.emails(case.order_id)) > 1, "it"
-        )
+        if not self._wait(
+            lambda: len(self._watch.records(case.order_id)) > 1 and len(self._watch.emails(case.order_id)) > 1,
+            f"record and alert that {case.order_id} is resolved",
+        ):
+            return
         kinds = [record["type"] for record in self._watch.records(case.order_id)]
         self._expect(f"the records of {case.order_id}", kinds[-1], "invoicekey.order.resolved.v1")
         item = self._watch.ledger_item(case.order_id)
@@ -209,11 +211,12 @@ class Demo:
         """Count the events that led to checks: those of one batch are one check."""
         return sum(len(check["correlation_ids"]) for check in self._watch.checks(case.order_id))
 
-    def _wait(self, look: Callable[[], bool], what: str) -> None:
+    def _wait(self, look: Callable[[], bool], what: str) -> bool:
         try:
-            until(look, what, PATIENCE)
+            return until(look, what, PATIENCE)
         except TooLate as late:
             self._deviations.append(str(late))
+            return False
 
     def _expect(self, what: str, seen: object, expected: object) -> None:
         if seen != expected:
