@@ -104,6 +104,7 @@ class LocalStack:
 
     def start(self) -> None:
         """Start the emulator and the simulator."""
+        _check_tools()
         if not self.lock.take():
             home, who = os.path.relpath(self.home), self.lock.holder()
             raise StackError(f"Another one is running in {home} ({who}): wait until it ends, or end it.")
@@ -310,8 +311,6 @@ def _isolated(temporary: Path) -> dict[str, str]:
 def _sam(
     command: str, *arguments: str, parameters: Mapping[str, str], environment: Mapping[str, str], log: Path
 ) -> None:
-    if not (TOOLS / "sam").exists():
-        raise StackError(f"{TOOLS.relative_to(ROOT)} is not set up: make setup does it.")
     overrides = [f"{name}={value}" for name, value in parameters.items()]
     # A profile that samconfig.toml does not have: what stands there is for AWS, and for `sam local`.
     line = [str(TOOLS / "sam"), command, *arguments, "--config-env", "here", "--parameter-overrides", *overrides]
@@ -324,6 +323,11 @@ def _last_words(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"(\w*Error|ERROR)\b", line)]
     return (errors or lines or ["it said nothing"])[-1]
+
+
+def _check_tools() -> None:
+    if not (TOOLS / "sam").exists():
+        raise StackError(f"{TOOLS.relative_to(ROOT)} is not set up: make setup does it.")
 
 
 def _sam_build(draft: Path) -> None:
@@ -411,6 +415,7 @@ def _end_whoever_deploys(lock: Lock) -> bool:
 
 def build(progress: Progress) -> None:
     """Build what `up` deploys, and say where it lies."""
+    _check_tools()
     progress.line(f"built for this machine ({ARCHITECTURE}): {os.path.relpath(BUILDS.newest(progress))}")
 
 
