@@ -4,9 +4,15 @@
 .venv-tools/bin/python -m local.play mend VVJ-975102-01
 """
 
+import os
+import signal
+import sys
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # while the rest is imported, as in local.stack
+
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 
 from local.progress import Progress, columns, wrapped

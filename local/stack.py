@@ -28,6 +28,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from local import events, processes
@@ -319,10 +320,12 @@ def _sam(
 
 
 def _last_words(log: Path) -> str:
-    """Return the last line of a log that names an error, else its last one."""
+    """Return the last line of a log that names an error, else its last one; of what the system refused, its words."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"(\w*Error|ERROR)\b", line)]
-    return (errors or lines or ["it said nothing"])[-1]
+    last = (errors or lines or ["it said nothing"])[-1]
+    refused = re.search(r"\[Errno \d+\] ([^:'\"]+)", last)
+    return refused[1] if refused else shorten(last, 200, placeholder=" …")
 
 
 def _check_tools() -> None:
@@ -519,7 +522,8 @@ def run(program: Callable[[Progress], int | None]) -> int:
         with Progress() as progress, _answering():
             return program(progress) or 0
 
-    return streams.run(shown, interrupted="interrupted: everything is stopped")
+    writes = f"The output, or a file in {STATE.name}/,"
+    return streams.run(shown, interrupted="interrupted: everything is stopped", writes=writes)
 
 
 @contextmanager

@@ -13,8 +13,14 @@ from operations.deployment.trouble import Trouble
 IN_THE_WAY, INTERRUPTED = 1, 130
 
 
-def run(program: Callable[[], int], *, interrupted: str) -> int:
-    """Run a program and return its exit code; what is in the way is told in one line, as is an interruption."""
+_OUTPUT = "The output"
+
+
+def run(program: Callable[[], int], *, interrupted: str, writes: str = _OUTPUT) -> int:
+    """Run a program and return its exit code; what is in the way is told in one line, as is an interruption.
+
+    `writes` is what it writes to: the system does not always say what it refused to write.
+    """
     try:
         code = program()
         sys.stdout.flush()
@@ -23,19 +29,19 @@ def run(program: Callable[[], int], *, interrupted: str) -> int:
     except KeyboardInterrupt:
         return _tell(interrupted, INTERRUPTED)
     except OSError as error:
-        return _tell(refused(error), IN_THE_WAY)
+        return _tell(refused(error, writes), IN_THE_WAY)
     return code
 
 
-def refused(error: OSError) -> str:
+def refused(error: OSError, writes: str = _OUTPUT) -> str:
     """Say what the system refused, as of a full disk; nothing where the reader has left, as `head` does.
 
     What could not be written to the output is not tried again when the program ends.
     """
-    _give_up(1)
+    _give_up_what_cannot_be_written(1)
     if isinstance(error, BrokenPipeError):
         return ""
-    return f"{error.filename or 'The output'} cannot be read or written: {_reason(error)}."
+    return f"{error.filename or writes} cannot be read or written: {_reason(error)}."
 
 
 def _reason(error: OSError) -> str:
@@ -47,23 +53,18 @@ def _reason(error: OSError) -> str:
 
 
 def _tell(what: str, code: int) -> int:
-    try:
-        if what:
-            print(what, file=sys.stderr, flush=True)
-    except OSError:
-        _give_up(2)
     with suppress(OSError):
-        sys.stdout.flush()
-        return code
-    _give_up(1)
+        print(what, end="\n" if what else "", file=sys.stderr)
+    for descriptor in (1, 2):
+        _give_up_what_cannot_be_written(descriptor)
     return code
 
 
-def _give_up(descriptor: int) -> None:
-    """Let what is written from now on go nowhere, where what was written cannot be got rid of."""
-    stream = sys.stdout if descriptor == 1 else sys.stderr
+def _give_up_what_cannot_be_written(descriptor: int) -> None:
+    """Let it go nowhere, and what is said from now on as well."""
     try:
-        stream.flush()
+        (sys.stdout if descriptor == 1 else sys.stderr).flush()
     except OSError:
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is wanted
-            os.dup2(nowhere.fileno(), descriptor)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)

@@ -18,18 +18,17 @@ import pytest
 import typer
 
 from local import processes
-from operations.commands import import_all
+from operations import command_line
 from operations.terminal import cli
 
 ROOT = Path(__file__).parents[2]
 MADE = (["make deploy"], ["make credentials"])
 DRIVER = """
 import json, os, sys, tempfile, traceback
-from operations.commands import import_all
+from operations import command_line
 from operations.deploying import credentials, deploy
 from operations.terminal import cli
 
-import_all()
 MAINS = {"make deploy": deploy.main, "make credentials": credentials.main}
 
 def output(kind):
@@ -100,8 +99,7 @@ def environment(home: Path) -> dict[str, str]:
 
 def every_line(group: Any = None, words: tuple[str, ...] = ()) -> Iterator[list[str]]:
     """Yield each command with what it cannot do without, as the command line itself lists them."""
-    import_all()
-    for name, command in (group or typer.main.get_group(cli.app)).commands.items():
+    for name, command in (group or typer.main.get_group(command_line.app)).commands.items():
         if hasattr(command, "commands"):
             yield from every_line(command, (*words, name))
         else:
