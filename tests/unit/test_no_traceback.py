@@ -51,6 +51,7 @@ for case in json.load(sys.stdin):
     said = tempfile.TemporaryFile()
     os.dup2(output(case["output"]), 1)
     os.dup2(said.fileno(), 2)
+    cli.out.quiet = cli.err.quiet = False  # as rich makes them once nobody reads
     code = end(case["words"])
     os.dup2(output("nothing"), 1)
     sys.stdout.flush()
@@ -109,13 +110,14 @@ def every_line(group: Any = None, words: tuple[str, ...] = ()) -> Iterator[list[
                 if parameter.required
                 for word in ([parameter.opts[0], "x"] if parameter.opts[0].startswith("-") else ["VVJ-1-01"])
             ]
-            yield [*words, name, *needs, *WITHOUT_WHICH_IT_ASKS_NOBODY.get((*words, name), [])]
+            yield [*words, name, *needs, *NEEDED_BESIDES.get((*words, name), [])]
 
 
-WITHOUT_WHICH_IT_ASKS_NOBODY: dict[tuple[str, ...], list[str]] = {
+NEEDED_BESIDES: dict[tuple[str, ...], list[str]] = {
     ("recheck",): ["VVJ-1-01"],
     ("backfill",): ["--from", "2026-10-01", "--to", "2026-10-02"],
     ("hook", "remove"): ["--yes"],
+    ("alarms", "test"): ["--wait", "1"],
 }
 
 
