@@ -1,5 +1,7 @@
 """Somebody who got an alert, at the desk: opens its link, reads the page, and acts, as a browser would."""
 
+import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -7,6 +9,7 @@ from http.client import HTTPConnection
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from local.processes import LOOPBACK
+from local.stack import ROOT, LocalStack
 
 _BLOCKS = {"p", "h1", "h2", "li", "dt", "dd", "form", "div", "article", "section", "tr", "small"}
 _NOT_READ = {"style", "script", "title", "option", "noscript"}
@@ -33,6 +36,17 @@ class Page:
         reading = _Reading()
         reading.feed(self.html)
         return reading.buttons
+
+
+def list_link(stack: LocalStack, account: str) -> str:
+    """Return a link to an account's list, as its digests and reminders hold it."""
+    # The product is no part of this environment: it is taken from where it stands.
+    sys.path.append(str(ROOT / "layers" / "invoicekey" / "python"))
+    from invoicekey.messages.links import Links, Target
+
+    secret = stack.client("secretsmanager").get_secret_value(SecretId=stack.outputs["DeskSecretArn"])
+    address = urljoin(stack.outputs["HookUrl"], "/desk/")
+    return Links(address, [json.loads(secret["SecretString"])["current"]]).to(Target(account))
 
 
 def link_in(text: str) -> str:

@@ -471,6 +471,8 @@ def _indented(body: str) -> str:
 
 
 def _tell_what_next(stack: LocalStack, progress: Progress) -> None:
+    from local.reader import list_link
+
     order_id = events.BY_NAME["key-missing"].order_id
     keys = " \\\n    ".join(f"{name}={value}" for name, value in KEYS.items())
     built_for = "" if ARCHITECTURE == "arm64" else f" \\\n    --parameter-overrides Architecture={ARCHITECTURE}"
@@ -491,6 +493,9 @@ Read the e-mail, SMS and chat message that it brought, put the key in as
 somebody does in VTEX's Admin, and see the failure close:
   .venv-tools/bin/python -m local.play mail
   .venv-tools/bin/python -m local.play mend {order_id}
+
+See and do there what whoever gets the alerts can (in a browser, for seven days):
+  {list_link(stack, events.ACCOUNT)}
 
 See it as an operator does, after make setup:
   export AWS_ENDPOINT_URL={stack.endpoint} \\

@@ -18,7 +18,7 @@ import pytest
 import typer
 
 from local import processes
-from operations import command_line
+from operations import command_line as command_line  # noqa: PLC0414 - which adds the commands
 from operations.terminal import cli
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +100,7 @@ def environment(home: Path) -> dict[str, str]:
 
 def every_line(group: Any = None, words: tuple[str, ...] = ()) -> Iterator[list[str]]:
     """Yield each command with what it cannot do without, as the command line itself lists them."""
-    for name, command in (group or typer.main.get_group(command_line.app)).commands.items():
+    for name, command in (group or typer.main.get_group(cli.app)).commands.items():
         if hasattr(command, "commands"):
             yield from every_line(command, (*words, name))
         else:
