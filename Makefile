@@ -117,7 +117,7 @@ lock: $(LOCK) ## take the newest dependencies that fit: write the requirements f
 	--output-file $$file.txt $$file.in || exit 1; done
 
 clean: ## remove environments, builds and caches (`make down` first)
-	rm -rf .venv .venv-tools .venv-checkov .venv-lock .aws-sam .poodle-temp .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-tools .venv-checkov .venv-lock .aws-sam .stack/builds .poodle-temp .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # ---- The environments (--no-compile: Python compiles what it comes to use, which is far less than all)
 

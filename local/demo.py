@@ -12,9 +12,9 @@ def main() -> int:
     try:
         # Here, so that Ctrl-C is met even while they are loaded.
         from local.scenes import play
-        from local.stack import run
+        from local.stack import ALL_STOPPED, run
 
-        return run(lambda progress: 0 if play(progress) else 1)
+        return run(lambda progress: 0 if play(progress) else 1, interrupted=ALL_STOPPED)
     except KeyboardInterrupt:
         return 130
 

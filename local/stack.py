@@ -519,7 +519,10 @@ Stop it all with: make down""")
         progress.line("\nDocker's bridge is not there: for `sam local`, start Docker, then\nmake down and make up.")
 
 
-def run(program: Callable[[Progress], int | None]) -> int:
+ALL_STOPPED = "interrupted: everything is stopped"
+
+
+def run(program: Callable[[Progress], int | None], *, interrupted: str = "interrupted") -> int:
     """Run a program of this machine's stack and return its exit code; whatever ends it is told in one line."""
 
     def shown() -> int:
@@ -528,7 +531,7 @@ def run(program: Callable[[Progress], int | None]) -> int:
             return program(progress) or 0
 
     writes = f"The output, or a file in {STATE.name}/,"
-    return streams.run(shown, interrupted="interrupted: everything is stopped", writes=writes)
+    return streams.run(shown, interrupted=interrupted, writes=writes)
 
 
 @contextmanager
@@ -549,7 +552,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="local.stack", description="The stack on this machine.")
     commands = {"up": up, "down": down, "build": build, "records": records}
     parser.add_argument("command", choices=commands)
-    return run(commands[parser.parse_args().command])
+    command = parser.parse_args().command
+    return run(commands[command], interrupted=ALL_STOPPED if command == "up" else "interrupted")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,15 @@
 """`make credentials`: asks for a VTEX account's appKey and appToken without showing them, and writes the secret."""
 
+import os
+import signal
+import sys
+
+if __name__ == "__main__":
+    # To import the rest takes a moment, in which nothing is done yet that Ctrl-C could interrupt.
+    usual = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
 import getpass
 import re
-import sys
 from collections.abc import Collection
 
 from operations.deployment.stack import Deployment, NotUnderstood, Trouble, from_environment
@@ -75,4 +82,5 @@ def _ask(name: str) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, usual)
     raise SystemExit(main())

@@ -1,8 +1,14 @@
 """`make deploy`: asks the first time, builds, deploys, and says who will be notified and what to do next."""
 
 import os
-import subprocess
+import signal
 import sys
+
+if __name__ == "__main__":
+    # To import the rest takes a moment, in which nothing is done yet that Ctrl-C could interrupt.
+    usual = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -199,4 +205,5 @@ def _sam(*arguments: str) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, usual)
     raise SystemExit(main())
