@@ -180,10 +180,13 @@ class Demo:
         self._expect("the answer to an alert's link", page.status, HTTPStatus.OK)
         day = (datetime.now(SHOP_S_ZONE) + timedelta(days=3)).date()
         done = act(page, act="snooze", until=day.isoformat())
-        self._line(
-            f"\n  Only the till's receipt is there; the tax office has to be asked. Not before {day:%d/%m}, then:\n"
+        self._line()
+        self._paragraph(
+            f"Only the till's receipt is there, and the tax office has to be asked. So not before {day:%d/%m}:"
+            " the page then says"
         )
-        self._framed(done.lines[2:5])
+        self._line()
+        self._framed(done.lines[2:4])
         self._expect("the answer to an act", done.status, HTTPStatus.OK)
         until(lambda: "snoozed" in str(self._watch.ledger_item(case.order_id).get("failures")), "the snooze", PATIENCE)
 
