@@ -1,7 +1,7 @@
 # The one gate: everything that is done to this project is a target here. `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo deploy credentials bench mutants lint format lock clean
+.PHONY: help setup build up down demo deploy credentials bench mutants pictures lint format lock clean
 .PHONY: test test-fast test-stack test-sam
 
 # Lambda's Python. The first of these that is one; `make PYTHON=/path/to/python3.13 …` names another.
@@ -109,6 +109,9 @@ bench: $(DEV) $(TOOLS) ## measure against the limits in six minutes; writes docs
 
 mutants: $(DEV) ## plant faults in the rules, and list those that no test notices (MODULES=verdict: there alone)
 	@$(IN_DEV)poodle $(patsubst %,--only invoicekey/rules/%.py,$(MODULES))
+
+pictures: $(DEV) $(TOOLS) ## take the pictures of the desk anew, from its real pages (chromium is needed)
+	@$(ISOLATED) $(IN_DEV)python -m local.desk_picture
 
 lock: $(LOCK) ## take the newest dependencies that fit: write the requirements files anew, with hashes
 	@for file in $(LOCKED); do echo "lock: $$file.txt"; \

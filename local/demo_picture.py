@@ -47,7 +47,7 @@ def settled(written: str) -> str:
 
 def first_scenes(screen: str) -> str:
     """Return what comes before the records and the e-mails, which would make the picture too long to look at."""
-    return re.split(r"\n[^\n]*6\. The failure queue", screen, maxsplit=1)[0]
+    return re.split(r"\n[^\n]*7\. The failure queue", screen, maxsplit=1)[0]
 
 
 def draw(screen: str) -> str:
