@@ -1,7 +1,7 @@
 """Takes pictures of the desk as a browser shows it: docs/pictures/desk-light.png and desk-dark.png.
 
-`make pictures` runs it, with .venv's Python and a chromium: the stack is deployed into the emulator, orders fail, and the
-links are those of the e-mails that follow.
+`make pictures` runs it, with .venv's Python and a chromium: the stack is deployed into the emulator, orders fail, and
+the links are those of the e-mails that follow.
 """
 
 import base64
