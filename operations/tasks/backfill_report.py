@@ -11,11 +11,11 @@ from rich.text import Text
 from invoicekey.messages import texts
 from invoicekey.messages.alert import Style
 from invoicekey.messages.record import order_url
+from invoicekey.messages.sheet import Cell, Exact, problem, sheet, state
 from invoicekey.rules.verdict import Outcome
 from operations.tasks.backfill import NOT_FOUND, UNREAD, Chosen, Found
 from operations.tasks.backfill_notes import About
 from operations.terminal.plain import as_csv, in_one_cell, line, orders
-from operations.terminal.sheet import Cell, Exact, problem, sheet, state
 
 COLUMNS = ("order", "invoices", "codes", "suggestion", "known", "link")
 SHEET = ("order", "marketplace_order", "account", "invoice", "problem", "code", "suggested_key", "state", "link")

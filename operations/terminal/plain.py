@@ -21,6 +21,7 @@ from rich.text import Text
 
 from invoicekey.delivery.queues import Event
 from invoicekey.messages import texts
+from invoicekey.messages.sheet import cell
 from invoicekey.runtime.errors import Conflict, OutOfTime, RateLimited, RetryLater
 from invoicekey.runtime.telemetry import logger
 from operations.deployment.shop import Shop
@@ -30,7 +31,6 @@ LANGUAGE = "en"
 NOT_SENT = "if that repeats, your AWS identity may not send to it (--profile names another)"
 """What to look at where the hook queue takes nothing."""
 _UNBOUNDED = 10_000
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 class Format(StrEnum):
@@ -145,11 +145,3 @@ def say(console: Console, text: str, *, indent: int = 0, style: str = "", lead: 
 def write(console: Console, text: str) -> None:
     """Print a text as it is: neither wrapped nor coloured."""
     console.out(text, end="" if text.endswith("\n") else "\n", highlight=False)
-
-
-def cell(value: object) -> object:
-    """Disarm what a spreadsheet would take for a formula, and for the end of a cell or a row with a formula behind."""
-    if not isinstance(value, str):
-        return value
-    text = " ".join(value.replace(";", ",").split())
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -91,6 +91,11 @@ class Backlog:
         """Yield the orders that are read again, or those of them that are due; the longest due first."""
         return self._listed(FOLLOWED, _followed, until=_text(due_by) if due_by else "~")
 
+    def next_readings(self) -> dict[OrderRef, datetime]:
+        """Return when each followed order is read next, and no more of them: there may be ten thousand."""
+        items = self._table.listed(FOLLOWED, only=("pk", "list_at"))
+        return dict(readable(items, lambda item: (ref_of(item["pk"]), _time(item["list_at"])), key=itemgetter("pk")))
+
     def postpone(self, order: FollowedOrder, until: datetime) -> None:
         """Let an order not be due again before `until`, unless a check has said otherwise meanwhile.
 
