@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
-from benchmarks import figures, follow_up, functions
+from benchmarks import desk, figures, follow_up, functions
 from benchmarks.figures import Figure
 from benchmarks.runtime import BUILD, PLAIN, Bench, build, child, make_runtime, unwritten
 from local.processes import free_ports
@@ -24,8 +24,9 @@ PARTS: Mapping[str, Part] = {
     "feed": follow_up.measure_feed,
     "recheck": follow_up.measure_recheck,
     "backfill": follow_up.measure_backfill,
+    "desk": desk.measure_list,
 }
-NOTES = (*functions.NOTES, *follow_up.NOTES)
+NOTES = (*functions.NOTES, *follow_up.NOTES, *desk.NOTES)
 
 
 def main() -> None:

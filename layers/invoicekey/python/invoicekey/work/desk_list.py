@@ -102,16 +102,6 @@ class Filters:
         } | changes
         return f"?{urlencode({name: value for name, value in values.items() if value})}"
 
-    def fits(self, glimpse: Glimpse, order_id: str) -> bool:
-        """Say whether an order has the problem, a suggested key, and a number that is sought."""
-        if self.problem and self.problem.value not in glimpse.codes:
-            return False
-        if self.with_key and not glimpse.has_suggestion:
-            return False
-        sought = _folded(self.sought)
-        numbers = (order_id, glimpse.marketplace_order_id or "", *glimpse.invoice_numbers)
-        return not sought or any(sought in _folded(number) for number in numbers)
-
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -362,16 +352,23 @@ def _days(text: str) -> int:
 def _left(items: Iterable[Item], filters: Filters, now: datetime) -> Iterator[Item]:
     """Yield the items that the filters leave; by the time first, for that takes no reading."""
     latest = (now - timedelta(days=filters.days)).astimezone(UTC).isoformat() if filters.days else "~"
-    looks_inside = filters.problem or filters.with_key or filters.sought
-    for item in items:
-        if item["failures_at"] > latest or not _is_in(item, filters.state, now):
-            continue
-        if looks_inside:
-            for glimpse in readable([item], glimpse_of, key=itemgetter("pk")):
-                if filters.fits(glimpse, item["pk"].rpartition("#")[2]):
-                    yield item
-        else:
-            yield item
+    in_time = (item for item in items if item["failures_at"] <= latest and _is_in(item, filters.state, now))
+    if not (filters.problem or filters.with_key or filters.sought):
+        yield from in_time
+        return
+    sought = _folded(filters.sought)
+    glimpses = readable(in_time, lambda item: (item, glimpse_of(item)), key=itemgetter("pk"))
+    yield from (item for item, glimpse in glimpses if _fits(item, glimpse, filters, sought))
+
+
+def _fits(item: Item, glimpse: Glimpse, filters: Filters, sought: str) -> bool:
+    """Say whether an order has the problem, a suggested key, and a number that is sought."""
+    if filters.problem and filters.problem.value not in glimpse.codes:
+        return False
+    if filters.with_key and not glimpse.has_suggestion:
+        return False
+    numbers = (item["pk"].rpartition("#")[2], glimpse.marketplace_order_id or "", *glimpse.invoice_numbers)
+    return not sought or any(sought in _folded(number) for number in numbers)
 
 
 def _is_in(item: Item, state: State, now: datetime) -> bool:
