@@ -169,11 +169,6 @@ class FailureLists:
         """Count a list."""
         return self._table.count(_list(account, state), index=FAILURES, since=_text(since) or "")
 
-    def snoozed(self, account: str, now: datetime) -> dict[OrderRef, datetime]:
-        """Return the orders of which nobody is to be reminded, and until when."""
-        found = map(failure_of, self.items(account, [State.SNOOZED]))
-        return {f.ref: f.snoozed_until for f in found if f.snoozed_until and f.is_snoozed(now)}
-
 
 def _list(account: str, state: State) -> str:
     return f"{state}#{account}"
