@@ -3,9 +3,6 @@
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated
-
-import typer
 
 from invoicekey.delivery.queues import Event
 from invoicekey.ledger.entries import DISMISSED
@@ -16,7 +13,7 @@ from operations.deployment.order_ids import named
 from operations.deployment.shop import Shop
 from operations.deployment.stack import NotUnderstood
 from operations.health.story import archived
-from operations.terminal.cli import IN_THE_WAY, Account, Orders, app, err, out, shop
+from operations.terminal.cli import IN_THE_WAY, err, out
 from operations.terminal.plain import date, plainly, queue, why_not_now
 
 LONGEST_REASON = 200
@@ -25,33 +22,14 @@ SOURCE = "undismiss"
 _TRIES = 3
 
 
-@app.command()
-def dismiss(
-    context: typer.Context,
-    orders: Orders,
-    reason: Annotated[
-        str, typer.Option(metavar="WORDS", help="Why, in a few words. Nobody's name or data, please: it is kept.")
-    ],
-    account: Account = None,
-) -> int:
-    """Set failures aside that were solved elsewhere, as in the marketplace's back office.
-
-    No more reminders; machines are told (resolved, dismissed). It opens again only when its errors change.
-
-    Exit code 0 where all are dismissed, 1 where one could not be; the others are.
-    """
-    of = shop(context)
+def dismiss(of: Shop, orders: list[str], reason: str, account: str | None) -> int:
+    """Set failures aside that were solved elsewhere; return the exit code."""
     why = _checked(reason)
     return _each(of, account, orders, lambda all_, ref: all_.dismiss(ref, why, datetime.now(UTC)), _dismissed)
 
 
-@app.command()
-def undismiss(context: typer.Context, orders: Orders, account: Account = None) -> int:
-    """Take dismissals back: the orders are checked at once, and told anew if they still fail.
-
-    Exit code 0 where all are taken back, 1 where one was not dismissed; the others are.
-    """
-    of = shop(context)
+def undismiss(of: Shop, orders: list[str], account: str | None) -> int:
+    """Take dismissals back; return the exit code."""
     return _each(of, account, orders, lambda all_, ref: all_.undismiss(ref, datetime.now(UTC)), _undismissed)
 
 

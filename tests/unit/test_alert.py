@@ -16,6 +16,7 @@ import pytest
 
 from invoicekey.messages import alert, texts
 from invoicekey.messages.alert import Alert, Style
+from invoicekey.messages.chat import ChatMessage
 from invoicekey.messages.texts import LANGUAGES
 from invoicekey.rules.order import Order
 from invoicekey.rules.verdict import Code, Problem, Severity, Suggestion, SuggestionSource
@@ -760,9 +761,7 @@ def test_a_chat_message_has_the_form_that_amazon_takes(told: Alert) -> None:
     assert message["content"].keys() - {"nextSteps"} == {"textType", "title", "description"}
     assert message["content"]["textType"] == "client-markdown"
     assert message["metadata"].keys() == {"threadId", "summary", "eventType", "additionalContext"}
-    assert message == alert.ChatMessage.model_validate(message).model_dump(
-        by_alias=True, mode="json", exclude_none=True
-    )
+    assert message == ChatMessage.model_validate(message).model_dump(by_alias=True, mode="json", exclude_none=True)
 
 
 @pytest.mark.parametrize("told", ALERTS)

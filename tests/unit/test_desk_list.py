@@ -362,7 +362,7 @@ class TestFilters:
         assert three.post("check", A, query="&".join(f"{n}={v}" for n, v in query.items())).status == 400
 
     @pytest.mark.parametrize(
-        "hostile", ["<script>alert(1)</script>", '" autofocus onfocus="x()', "</title><b>", "{{ 7*7 }}"]
+        "hostile", ["<script>alert(1)</script>", '" autofocus onfocus="x()', "</title><b>", "{{ 77*7777 }}"]
     )
     def test_what_shops_and_visitors_write_is_no_markup(self, shop: ListShop, hostile: str) -> None:
         shop.keep(A, Shown("missing", hostile, has_suggestion=False), marketplace_order_id=hostile)
@@ -371,7 +371,7 @@ class TestFilters:
             assert "<script" not in body
             assert "<b>" not in body
             assert ' onfocus="' not in body
-            assert "49" not in text(answer)
+            assert "598829" not in text(answer)
 
 
 ORDER_IDS = st.integers(1, 40).map(lambda number: f"VVJ-{number}-01")
@@ -582,7 +582,7 @@ class TestCsv:
 
     def test_it_is_a_file_with_a_name(self, answer: Answer, shop: ListShop) -> None:
         assert answer.content_type == "text/csv; charset=utf-8"
-        assert answer.filename == f"invoicekey-luxstore-open-{shop.now:%Y-%m-%d}.csv"
+        assert answer.filename == f"invoicekey-luxstore-open-{shop.day(0)}.csv"
 
     def test_it_holds_all_that_the_filters_leave(self, shop: ListShop) -> None:
         for number in range(ON_A_PAGE + 10):

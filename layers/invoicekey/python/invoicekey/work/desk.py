@@ -103,7 +103,7 @@ class Desk:
         self._now = now
 
     def answer(self, request: Request) -> Answer:
-        """Answer a request: 200, 303, or a page in plain words with 400, 403, 405, 409, 410 or 503."""
+        """Answer a request: 200, 303, or a page in plain words with 400, 403, 405, 409, 410, 500 or 503."""
         try:
             return self._answer(request)
         except ForgedToken:
@@ -117,6 +117,9 @@ class Desk:
         except RetryLater as trouble:
             logger.error("the desk could not answer", extra={"why": trouble.why})
             return self._refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
+        except Exception:  # noqa: BLE001 - somebody waits for an answer, and an alarm hears of it
+            logger.exception("the desk failed")
+            return self._refused(HTTPStatus.INTERNAL_SERVER_ERROR, "failed")
 
     def _answer(self, request: Request) -> Answer:
         now = self._now()
@@ -141,10 +144,10 @@ class Desk:
     def _list(self, account: str, request: Request, now: datetime) -> Answer:
         filters = _filters(request.query)
         if request.query.get("format") == ["csv"]:
-            name = f"invoicekey-{account}-{filters.state}-{now:%Y-%m-%d}.csv"
-            return Answer(
-                HTTPStatus.OK, self._lists.csv(account, filters, now), "text/csv; charset=utf-8", filename=name
-            )
+            today = now.astimezone(ZoneInfo(self._style.timezone)).date()
+            name = f"invoicekey-{account}-{filters.state}-{today}.csv"
+            written = self._lists.csv(account, filters, now)
+            return Answer(HTTPStatus.OK, written, "text/csv; charset=utf-8", filename=name)
         told = self._lists.told(next(iter(request.query.get("done", ())), ""), Tally.of(request.query))
         links = self._links.writer(now)
         # Relative to the list's own address: a page of fifty rows is to weigh little.
@@ -213,7 +216,7 @@ class Desk:
         return Tally(done, len(results) - done, len(chosen) - len(results))
 
     def _look_at_all(self, entries: Sequence[Entry], now: datetime) -> Tally:
-        open_ones = [entry for entry in entries if entry.has_open_failure]
+        open_ones = [entry for entry in entries if desk_order.can_be_checked(entry)]
         to_ask = [one for one in open_ones if not desk_order.is_being_checked(one, now, within=ASKED_ALREADY)]
         events = {one.ref: Event(own_event(one.ref), str(uuid.uuid4()), SOURCE) for one in to_ask}
         taken = self._queue.send(list(events.values())) if events else []
@@ -254,7 +257,7 @@ class Desk:
 
     def _look_again(self, ref: OrderRef, now: datetime) -> ActResult:
         entry = self._ledger.read_one(ref)
-        if not entry.has_open_failure:
+        if not desk_order.can_be_checked(entry):
             return ActResult.NOT_OPEN
         if desk_order.is_being_checked(entry, now, within=ASKED_ALREADY):
             return ActResult.DONE

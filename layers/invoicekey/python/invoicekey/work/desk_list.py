@@ -17,10 +17,10 @@ from invoicekey.ledger.entries import DISMISSED
 from invoicekey.ledger.failures import Failure, FailureLists, Glimpse, Shown, State, failure_of, glimpse_of
 from invoicekey.ledger.lists import Backlog, readable
 from invoicekey.ledger.table import Item
-from invoicekey.messages import alert, record, sheet, texts
+from invoicekey.messages import alert, sheet, texts
+from invoicekey.messages.fields import CloseReason, order_url
 from invoicekey.messages.pages import FaultShown, FiltersShown, ListPage, RowShown, TabShown
 from invoicekey.messages.phrases import PHRASES, REASONS, Words
-from invoicekey.messages.record import CloseReason
 from invoicekey.rules.notification import OrderRef, is_order_id
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Severity
 from invoicekey.work.acts import LONGEST_SNOOZE
@@ -325,7 +325,7 @@ class Lists:
                 "days": ((failure.at if is_over else now) - opened_at) / timedelta(days=1),
                 "next_reading": readings.get(failure.ref),
                 "state": sheet.state(failure.archived or state.value, self._style),
-                "link": record.order_url(failure.ref.account, failure.ref.order_id),
+                "link": order_url(failure.ref.account, failure.ref.order_id),
             }
 
 
