@@ -228,7 +228,8 @@ class Desk:
                 break
             self._note_look(ref, now)
         telemetry.count("desk_act_check", len(asked))
-        logger.info("looks by link", extra={"orders": [ref.order_id for ref in asked]})
+        for ref in asked:
+            logger.info("an act by link", extra={"account": ref.account, "order_id": ref.order_id, "act": "check"})
         left = len(events) - len(asked)
         return Tally(len(open_ones) - left, len(entries) - len(open_ones), left)
 
