@@ -147,7 +147,12 @@ class FakeDynamoDb:
             ]
             page = [self._items[item["pk"]] for item in found[: self.page]]
             is_last = len(found) <= self.page
-            return {"Items": page} | ({} if is_last else {"LastEvaluatedKey": page[-1]})
+            answer: dict[str, Any] = (
+                {"Count": len(page)} if is_last else {"Count": len(page), "LastEvaluatedKey": page[-1]}
+            )
+            if request.get("Select") == "COUNT":
+                return answer
+            return {"Items": [_projected(item, request.get("ProjectionExpression")) for item in page], **answer}
 
     def _called(self, operation: str) -> threading.RLock:
         self.before(operation)
@@ -188,6 +193,14 @@ def _key(kind: str, request: Mapping[str, Any]) -> str:
 
 def _plain(item: Mapping[str, Any]) -> Item:
     return {name: _deserialize(value) for name, value in item.items()}
+
+
+def _projected(item: dict[str, Any], expression: str | None) -> dict[str, Any]:
+    if expression is None:
+        return item
+    names = expression.split(", ")
+    assert not _RESERVED.intersection(names), f"reserved words in {expression!r}"
+    return {name: item[name] for name in names if name in item}
 
 
 def _expect_all_used(request: Mapping[str, Any]) -> None:

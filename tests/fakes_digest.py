@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 
 from invoicekey.delivery.queues import AlertTopic
 from invoicekey.ledger.entries import Deferral, Entry, Ledger, Report
-from invoicekey.ledger.failures import Shown
+from invoicekey.ledger.failures import Episode, Shown
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.table import Table
 from invoicekey.messages.alert import Style
@@ -170,6 +170,7 @@ class DigestShop:
     def __init__(self) -> None:
         self.now = TUESDAY
         self.left = PLENTY
+        self.has_desk = False
         self.dynamodb = LaggingDynamoDb()
         self.topic = FakeTopic()
         self.moments = Moments()
@@ -217,12 +218,20 @@ class DigestShop:
         version = self.ledger.read([ref]).entries[ref].version
         self.ledger.write(Entry(ref, version=version, **given | changes))
 
+    def keep_snoozed(self, order_id: str, until: datetime, account: str = SHOP, **changes: Any) -> None:
+        """Keep an order in the ledger whose failure somebody put off."""
+        self.keep(order_id, account, snoozed_until=until, episodes=(Episode(self.now, ("missing",)),), **changes)
+
     def keep_good(self, order_id: str, account: str = SHOP, **changes: Any) -> None:
         """Keep an order in the ledger with which all is well."""
         good = {"outcome": "ok", "errors_reported": None, "errors": (), "opened_at": None, "recheck_at": None}
         self.keep(order_id, account, **good | changes)
 
     # ---- Runs
+
+    def desk_link(self, account: str) -> str | None:
+        """Return the address of an account's list, where there is a desk."""
+        return f"https://api.example/desk/{account}" if self.has_desk else None
 
     def digests(self, style: Style | None = None, accounts: Sequence[str] = ()) -> Digests:
         """Return the parts as an environment of the function has them."""
@@ -235,6 +244,7 @@ class DigestShop:
             style or Style(),
             LEASE,
             accounts=accounts,
+            desk_link=self.desk_link,
             make_pool=SameThread,
         )
 

@@ -10,11 +10,22 @@ from invoicekey.delivery.queues import AlertTopic
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
+from invoicekey.runtime.desk import DeskLinks
+from invoicekey.runtime.secrets import CachedSecret
 from invoicekey.runtime.settings import DigestSettings
 from invoicekey.runtime.telemetry import log_figures
 from invoicekey.work.digest import Digests, SummaryStates
 
 settings = DigestSettings.read(os.environ)
+
+
+def _desk_links(settings: DigestSettings) -> DeskLinks:
+    if not settings.desk_url:
+        return DeskLinks()
+    secret = CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.desk_secret_arn)
+    return DeskLinks(settings.desk_url, secret)
+
+
 table = Table(aws.client("dynamodb", aws.PATIENT), settings.ledger_table)
 digests = Digests(
     Backlog(table),
@@ -23,6 +34,7 @@ digests = Digests(
     settings.style,
     settings.lease,
     accounts=settings.accounts,
+    desk_link=_desk_links(settings).to,
 )
 
 

@@ -18,6 +18,7 @@ from invoicekey.ledger.lists import readable
 from invoicekey.ledger.table import Item
 from invoicekey.messages import texts
 from invoicekey.messages.fields import order_url, timestamp
+from invoicekey.messages.sheet import HEADINGS, Cell, Exact, problem, sheet, state
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Severity
 from operations.deployment.shop import Shop
@@ -35,7 +36,7 @@ from operations.terminal.plain import (
     show,
     write,
 )
-from operations.terminal.sheet import HEADINGS, Cell, Exact, problem, save, see_that_it_can_be_written, sheet, state
+from operations.terminal.sheet import save, see_that_it_can_be_written
 
 _AT_ONCE = 40
 LOOK_BACK = timedelta(days=90)

@@ -10,11 +10,11 @@ from rich.text import Text
 from invoicekey.messages import texts
 from invoicekey.messages.alert import Style
 from invoicekey.messages.fields import order_url
+from invoicekey.messages.sheet import Cell, Exact, problem, sheet, state
 from invoicekey.rules.verdict import Outcome
 from operations.tasks.backfill import NOT_FOUND, UNREAD, Chosen, Found
 from operations.tasks.backfill_notes import About
 from operations.terminal.plain import BETWEEN, as_csv, in_one_cell, line, orders
-from operations.terminal.sheet import Cell, Exact, problem, sheet, state
 
 COLUMNS = ("order", "invoices", "codes", "suggestion", "known", "link")
 TABLE = COLUMNS[:-1]

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from invoicekey.delivery.queues import Event
 from invoicekey.messages import texts
+from invoicekey.messages.sheet import cell
 from invoicekey.runtime.errors import Conflict, OutOfTime, RateLimited, RetryLater
 from invoicekey.runtime.telemetry import logger
 from operations.deployment.shop import Shop
@@ -31,7 +32,6 @@ NOT_SENT = "if that repeats, your AWS identity may not send to it (--profile nam
 BETWEEN = " | "
 """What stands between several texts in one cell."""
 _UNBOUNDED = 10_000
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 @contextmanager
@@ -165,11 +165,3 @@ def say(console: Console, text: str, *, indent: int = 0, style: str = "", lead: 
 def write(console: Console, text: str) -> None:
     """Print a text as it is: neither wrapped nor coloured."""
     console.out(text, end="" if text.endswith("\n") else "\n", highlight=False)
-
-
-def cell(value: object) -> object:
-    """Disarm what a spreadsheet would take for a formula, and for the end of a cell or a row with a formula behind."""
-    if not isinstance(value, str):
-        return value
-    text = " ".join(value.replace(";", ",").split())
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -88,6 +89,7 @@ def failing() -> Entry:
         errors=(Shown("missing", "643797", has_suggestion=False),),
         opened_at=now,
         recheck_at=now + timedelta(hours=1),
+        marketplace_order_id="975102-01",
         episodes=(Episode(now, ("missing",)),),
         report=Report(1, "invoicekey.order.failing.v1", json.dumps(record), None, now, recorded=True, alerted=True),
     )
@@ -103,6 +105,34 @@ def test_a_link_shows_its_order(stack: Stack) -> None:
 def test_a_scanner_that_asks_for_the_headers_alone_gets_them_alone(stack: Stack) -> None:
     answer = stack.ask("HEAD")
     assert (answer["statusCode"], answer["body"]) == (200, "")
+
+
+def test_a_list_s_link_shows_what_is_open(stack: Stack) -> None:
+    answer = stack.ask(token=list_token(), rawQueryString="q=975102&state=open&page=7")
+    assert answer["statusCode"] == 200
+    assert f"<strong>{REF.order_id}</strong>" in answer["body"]
+    assert "Em aberto <span>1</span>" in answer["body"]
+
+
+def test_a_list_is_a_csv_file_too(stack: Stack) -> None:
+    answer = stack.ask(token=list_token(), rawQueryString="format=csv&problem=missing")
+    assert answer["headers"]["Content-Type"] == "text/csv; charset=utf-8"
+    assert re.fullmatch(
+        r'attachment; filename="invoicekey-luxstore-open-[0-9-]{10}\.csv"', answer["headers"]["Content-Disposition"]
+    )
+    assert answer["body"].splitlines()[1].startswith(f'{REF.order_id};"=""975102-01""";luxstore;')
+
+
+def test_several_of_a_list_are_put_off_by_a_form_and_found_among_those(stack: Stack) -> None:
+    token, until = list_token(), (datetime.now(UTC) + timedelta(days=2)).date()
+    answer = stack.ask("POST", token=token, body=f"act=snooze&until={until}&order={REF.order_id}")
+    assert answer["headers"]["Location"] == f"{token}?state=open&done=snooze&n=1"
+    assert stack.entry.snoozed_until
+    assert REF.order_id in stack.ask(token=token, rawQueryString="state=snoozed")["body"]
+
+
+def list_token() -> str:
+    return Links(ADDRESS, ["a key"]).token(Target(REF.account))
 
 
 @pytest.mark.parametrize("is_base64", [True, False])

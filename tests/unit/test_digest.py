@@ -1,5 +1,6 @@
 """Each alert that was deferred is told in one digest, and each account is reminded of what is open, each once."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -605,6 +606,108 @@ class TestSignOfLife:
         shop.now = datetime.fromisoformat(now)
         assert shop.remind(style=Style(timezone=timezone)) == count
         assert bool(shop.dynamodb.items("told#")) is bool(count)
+
+
+class TestWhatIsSnoozed:
+    def test_nobody_is_reminded_of_it_and_it_is_said_how_many_there_are(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        shop.keep_snoozed(B, shop.now + 2 * DAY)
+        shop.keep_snoozed(C, shop.now + DAY)
+        assert shop.remind() == 1
+        (told,) = shop.topic.published
+        assert told.orders == [A]
+        assert "1 pedido" in told.body
+        assert "Adiados, fora desta lista: 2. O próximo volta em 04/03/2026." in told.body
+
+    def test_from_its_day_on_it_is_on_the_list_again(self, shop: DigestShop) -> None:
+        shop.keep_snoozed(A, shop.now + DAY)
+        shop.now += DAY
+        assert shop.remind() == 1
+        assert shop.told == [[A]]
+        assert "Adiado" not in shop.topic.published[0].body
+
+    def test_where_all_is_snoozed_there_is_no_reminder(self, shop: DigestShop) -> None:
+        shop.keep_snoozed(A, shop.now + DAY)
+        assert shop.remind() == 0
+
+    def test_on_mondays_the_sign_of_life_comes_nevertheless_and_says_so(self, shop: DigestShop) -> None:
+        shop.now = MONDAY_AT_9
+        shop.keep_snoozed(A, shop.now + DAY)
+        assert shop.remind() == 1
+        assert "Adiado, fora dessa lista: 1. Volta em 10/03/2026." in shop.topic.published[0].body
+
+    def test_another_account_s_is_no_concern_of_this_one(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        shop.keep_snoozed(B, shop.now + DAY, OTHER)
+        shop.remind()
+        assert [told.account for told in shop.topic.published] == [SHOP]
+        assert "Adiado" not in shop.topic.published[0].body
+
+    def test_one_that_is_good_by_now_though_the_index_lags_is_not_counted(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        shop.keep_snoozed(B, shop.now + DAY)
+        shop.dynamodb.table.update(f"order#{SHOP}#{B}", "REMOVE opened_at")
+        shop.remind()
+        assert "Adiado" not in shop.topic.published[0].body
+
+    def test_one_that_somebody_corrupted_keeps_no_reminder_from_going_out(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        shop.keep_snoozed(B, shop.now + DAY)
+        shop.dynamodb.table.update(f"order#{SHOP}#{B}", "SET failure = :text", text="not JSON")
+        assert shop.remind() == 1
+        assert set(shop.topic.published[0].orders) == {A, B}
+
+    def test_an_account_without_an_open_failure_is_not_asked_for_its_snoozed_ones(self, shop: DigestShop) -> None:
+        shop.keep_good(A, recheck_at=shop.now + HOUR)
+        shop.backlog.note_accounts([SHOP])
+        shop.dynamodb.calls.clear()
+        shop.remind()
+        assert shop.dynamodb.calls.count("query") == 1
+
+
+class TestTheLinkToTheDesk:
+    LINK = f"https://api.example/desk/{SHOP}"
+
+    @pytest.fixture
+    def shop(self) -> DigestShop:
+        shop = DigestShop()
+        shop.has_desk = True
+        return shop
+
+    def test_a_digest_holds_that_of_its_account_s_list_alone_on_a_line(self, shop: DigestShop) -> None:
+        for order_id in (A, B):
+            shop.hold_back(order_id)
+        shop.tell()
+        (told,) = shop.topic.published
+        assert self.LINK in told.body.splitlines()
+        assert "invoicekey failures" not in told.body
+
+    def test_so_does_a_reminder(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        shop.remind()
+        (told,) = shop.topic.published
+        assert self.LINK in told.body.splitlines()
+        assert "Marque-o como resolvido na página da lista." in told.body
+        assert "invoicekey" not in told.body
+
+    def test_so_does_the_sign_of_life(self, shop: DigestShop) -> None:
+        shop.now = MONDAY_AT_9
+        shop.keep_good(A)
+        shop.backlog.note_accounts([SHOP])
+        shop.remind()
+        assert self.LINK in shop.topic.published[0].body.splitlines()
+
+    def test_a_chat_message_has_it_too(self, shop: DigestShop) -> None:
+        shop.keep(A)
+        shop.remind(style=Style(chat=True))
+        chat = json.loads(json.loads(shop.topic.published[0].entry["Message"])["https"])
+        assert self.LINK in chat["content"]["description"].splitlines()
+
+    def test_without_a_desk_the_texts_lead_to_the_technical_team(self, shop: DigestShop) -> None:
+        shop.has_desk = False
+        shop.keep(A)
+        shop.remind()
+        assert "Peça à equipe técnica: invoicekey dismiss" in shop.topic.published[0].body
 
 
 def test_the_alerts_of_an_account_are_written_side_by_side() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from operations.terminal.sheet import Exact, problem, sheet
+from invoicekey.messages.sheet import Exact, problem, sheet
 from tests.desk import Desk, at_a_desk
 from tests.keys import make_key
 from tests.orders import sale

@@ -475,6 +475,7 @@ def _failure(entry: Entry) -> Item:
             snoozed_until=entry.snoozed_until,
             archived=entry.archived,
             episodes=entry.episodes[-MOST_EPISODES:],
+            report=entry.last_report_number,
         )
     )
 

@@ -19,6 +19,10 @@ MOST_EPISODES = 10
 """So many closed failures of one order are remembered."""
 
 
+_SHOWN = ("pk", "failures_at", "failure")
+"""What is read of an item. The list's name is known."""
+
+
 class State(StrEnum):
     """In which of its account's lists an order stands."""
 
@@ -82,6 +86,8 @@ class Failure:
     """`dismissed` or `expired`."""
     episodes: tuple[Episode, ...] = ()
     """Its failures, the newest last; that of an open order has no end yet."""
+    report: int = 0
+    """The number of its last report: who acts on another one saw something else. 0 where it is not known."""
 
     def is_snoozed(self, now: datetime) -> bool:
         """Say whether nobody is to be reminded of it: its day has not come."""
@@ -96,6 +102,7 @@ def attributes(failure: Failure) -> Item:
         "snoozed_until": _text(failure.snoozed_until),
         "archived": failure.archived,
         "episodes": [_episode_item(episode) for episode in failure.episodes],
+        "report": failure.report,
     }  # fmt: skip
     return {
         "failures": _list(failure.ref.account, failure.state),
@@ -117,6 +124,30 @@ def failure_of(item: Mapping[str, Any]) -> Failure:
         snoozed_until=_moment(shown.get("snoozed_until")),
         archived=shown.get("archived"),
         episodes=tuple(map(_episode_of, shown.get("episodes", ()))),
+        report=int(shown.get("report", 0)),
+    )
+
+
+@dataclass(slots=True)
+class Glimpse:
+    """What lists are narrowed by, read of each of ten thousand items: so it is little, and not frozen."""
+
+    codes: list[str]
+    """Of its errors; of a closed one, of those that it had."""
+    invoice_numbers: list[str]
+    marketplace_order_id: str | None
+    has_suggestion: bool
+
+
+def glimpse_of(item: Mapping[str, Any]) -> Glimpse:
+    """Return the little that an item of the index is looked at for first; raises as `failure_of` does."""
+    shown = json.loads(item["failure"])
+    errors, episodes = shown.get("errors", ()), shown.get("episodes", ())
+    return Glimpse(
+        [code for code, _, _ in errors] or list(episodes[-1][1] if episodes else ()),
+        [number for _, number, _ in errors if number],
+        shown.get("marketplace_order_id"),
+        any(suggestion for _, _, suggestion in errors),
     )
 
 
@@ -129,12 +160,14 @@ class FailureLists:
     def items(self, account: str, states: Sequence[State], since: datetime | None = None) -> Iterator[Item]:
         """Yield the items of some lists, each oldest first, for `failure_of`; `since` leaves out what is older."""
         for state in states:
-            yield from self._table.listed(_list(account, state), index=FAILURES, since=_text(since) or "")
+            name = _list(account, state)
+            for item in self._table.listed(name, index=FAILURES, since=_text(since) or "", only=_SHOWN):
+                item["failures"] = name
+                yield item
 
-    def snoozed(self, account: str, now: datetime) -> set[OrderRef]:
-        """Return the orders of which nobody is to be reminded."""
-        found = map(failure_of, self.items(account, [State.SNOOZED]))
-        return {failure.ref for failure in found if failure.is_snoozed(now)}
+    def count(self, account: str, state: State, since: datetime | None = None) -> int:
+        """Count a list."""
+        return self._table.count(_list(account, state), index=FAILURES, since=_text(since) or "")
 
 
 def _list(account: str, state: State) -> str:

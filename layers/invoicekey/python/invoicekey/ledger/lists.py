@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from operator import itemgetter
 
 from invoicekey.ledger.entries import DEFERRED, FOLLOWED, checked_list, deferred_key, order_key, ref_of, shown
-from invoicekey.ledger.failures import Shown
+from invoicekey.ledger.failures import FailureLists, Shown, State, failure_of
 from invoicekey.ledger.table import Item, Table
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import Code
@@ -90,6 +90,17 @@ class Backlog:
     def followed(self, due_by: datetime | None = None) -> Iterator[FollowedOrder]:
         """Yield the orders that are read again, or those of them that are due; the longest due first."""
         return self._listed(FOLLOWED, _followed, until=_text(due_by) if due_by else "~")
+
+    def next_readings(self) -> dict[OrderRef, datetime]:
+        """Return when each followed order is read next, and no more of them: there may be ten thousand."""
+        items = self._table.listed(FOLLOWED, only=("pk", "list_at"))
+        return dict(readable(items, lambda item: (ref_of(item["pk"]), _time(item["list_at"])), key=itemgetter("pk")))
+
+    def snoozed(self, account: str, now: datetime) -> dict[OrderRef, datetime]:
+        """Return an account's orders of which nobody is to be reminded, and until when."""
+        items = FailureLists(self._table).items(account, [State.SNOOZED])
+        found = readable(items, failure_of, key=itemgetter("pk"))
+        return {one.ref: one.snoozed_until for one in found if one.snoozed_until and one.is_snoozed(now)}
 
     def postpone(self, order: FollowedOrder, until: datetime) -> None:
         """Let an order not be due again before `until`, unless a check has said otherwise meanwhile.

@@ -20,6 +20,7 @@ LISTS, FAILURES = "Lists", "Failures"
 """The indexes. Each holds lists, each list by the time that counts in it (ISO 8601 in UTC)."""
 _KEYS = {LISTS: ("list", "list_at"), FAILURES: ("failures", "failures_at")}
 """The attributes that name a list of an index, and its times."""
+_deserialize = TypeDeserializer().deserialize
 _TRIES_BESIDE_A_TRANSACTION = 3
 _A_TRANSACTION_TAKES_SECONDS = 0.05
 
@@ -77,21 +78,27 @@ class Table:
         """Return a write for `transact`."""
         return "Delete", self._delete(key, condition, values)
 
-    def listed(self, name: str, *, index: str = LISTS, since: str = "", until: str = "~") -> Iterator[Item]:
-        """Yield what a list of an index holds between two times, oldest first. An index lags a moment behind."""
-        list_, at = _KEYS[index]
-        arguments: dict[str, Any] = {
-            "IndexName": index,
-            "KeyConditionExpression": "#list = :list AND #at BETWEEN :since AND :until",
-            "ExpressionAttributeNames": {"#list": list_, "#at": at},
-            "ExpressionAttributeValues": _typed({":list": name, ":since": since or "0", ":until": until}),
-        }
-        while True:
-            answer = self._call("query", TableName=self._name, **arguments)
+    def listed(
+        self, name: str, *, index: str = LISTS, since: str = "", until: str = "~", only: Sequence[str] = ()
+    ) -> Iterator[Item]:
+        """Yield what a list of an index holds between two times, oldest first. An index lags a moment behind.
+
+        `only` names the attributes that are wanted: to read ten thousand items takes as long as there are attributes.
+        """
+        arguments = _query(name, index, since, until) | ({"ProjectionExpression": ", ".join(only)} if only else {})
+        for answer in self._pages(arguments):
             yield from map(_plain, answer["Items"])
-            if "LastEvaluatedKey" not in answer:
-                return
-            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def count(self, name: str, *, index: str = LISTS, since: str = "") -> int:
+        """Count what a list of an index holds since a time; the items stay where they are."""
+        return sum(answer["Count"] for answer in self._pages(_query(name, index, since) | {"Select": "COUNT"}))
+
+    def _pages(self, arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        answer = self._call("query", TableName=self._name, **arguments)
+        yield answer
+        while last := answer.get("LastEvaluatedKey"):
+            answer = self._call("query", TableName=self._name, **arguments, ExclusiveStartKey=last)
+            yield answer
 
     def _put(self, item: Item, condition: str | None, values: Mapping[str, object]) -> dict[str, Any]:
         return {"TableName": self._name, "Item": _typed(item), **_conditions(condition, values)}
@@ -142,6 +149,16 @@ def _meaning(error: ClientError) -> Exception:
     return LedgerUnavailable(f"the ledger refused a transaction: {', '.join(sorted(codes)) or code}")
 
 
+def _query(name: str, index: str, since: str, until: str = "~") -> dict[str, Any]:
+    list_, at = _KEYS[index]
+    return {
+        "IndexName": index,
+        "KeyConditionExpression": "#list = :list AND #at BETWEEN :since AND :until",
+        "ExpressionAttributeNames": {"#list": list_, "#at": at},
+        "ExpressionAttributeValues": _typed({":list": name, ":since": since or "0", ":until": until}),
+    }
+
+
 def _conditions(condition: str | None, values: Mapping[str, object], change: str = "") -> dict[str, Any]:
     """Return the parts of a request that hold a condition and the values; `#name` stands for the attribute `name`."""
     expressions = f"{condition or ''} {change}".replace("(", " ").replace(")", " ").replace(",", " ").replace(".", " ")
@@ -162,5 +179,5 @@ def _typed(item: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _plain(item: Mapping[str, Any]) -> Item:
-    deserializer = TypeDeserializer()
-    return {name: deserializer.deserialize(value) for name, value in item.items()}
+    # Most values are texts, and a list may have ten thousand items.
+    return {name: value["S"] if "S" in value else _deserialize(value) for name, value in item.items()}

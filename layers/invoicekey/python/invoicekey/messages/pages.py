@@ -76,13 +76,99 @@ class OrderPage:
     """What was done just now."""
 
 
+@dataclass(frozen=True, slots=True)
+class TabShown:
+    """A list beside others."""
+
+    label: str
+    count: str
+    address: str
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FaultShown:
+    """What is wrong with an invoice, in a few words."""
+
+    invoice: str
+    what: str
+    suggested_key: str | None = None
+    has_suggestion: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowShown:
+    """An order in a list."""
+
+    order_id: str
+    address: str
+    """Of its own page."""
+    marketplace_order_id: str | None
+    age: str
+    """For how long it has been open; empty where that is over."""
+    notes: Sequence[str]
+    """Since when and why it stands in this list, and that it failed before."""
+    faults: Sequence[FaultShown]
+    more: str
+    """How many further faults there are; empty where there is none."""
+    can_act: bool
+    report: int
+    """The number of the report that is shown; 0 where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class FiltersShown:
+    """What a list is narrowed by: the values of its form, as they are sent."""
+
+    state: str
+    problem: str
+    age: str
+    with_key: bool
+    sought: str
+    problems: Sequence[tuple[str, str]]
+    """The values that there are, and their names."""
+    ages: Sequence[tuple[str, str]]
+    is_narrowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """What an account's list shows; every text is in the reader's language, every address relative to the page's."""
+
+    account: str
+    tabs: Sequence[TabShown]
+    filters: FiltersShown
+    rows: Sequence[RowShown]
+    range: str
+    """Which of how many rows these are; empty where there is none."""
+    none: str
+    """Why there is no row."""
+    previous: str
+    next: str
+    all_address: str
+    csv_address: str
+    acts: Sequence[str]
+    """What may be done with them: check, dismiss, snooze, undo."""
+    reasons: Sequence[tuple[str, str]]
+    first_day: str
+    last_day: str
+    usual_day: str
+    done: Sequence[str] = ()
+    """What was done just now."""
+
+
+def list_page(page: ListPage, words: Words) -> str:
+    """Return an account's list."""
+    return _render("list", words, page=page)
+
+
 def order_page(page: OrderPage, words: Words) -> str:
     """Return an order's page."""
     return _render("order", words, page=page)
 
 
 def notice(words: Words, what: str, *, back: str = "") -> str:
-    """Return a page that says one thing: `over`, `forged`, `unavailable`, `changed` or `senseless`."""
+    """Return a page that says one thing: `over`, `forged`, `unavailable`, `changed`, `senseless` or such."""
     return _render("notice", words, title=words(f"{what}_title"), text=words(what), back=back)
 
 

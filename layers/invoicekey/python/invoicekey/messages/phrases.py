@@ -134,8 +134,117 @@ PHRASES: Mapping[str, Said] = {
     "senseless": Said(
         "Nada foi feito. Volte à página e tente de novo.", "Nothing was done. Go back to the page and try again."
     ),
-    "back": Said("Voltar ao pedido", "Back to the order"),
+    "back": Said("Voltar", "Back"),
+    # ---- The list
+    "list": Said("Pedidos com problema na nota fiscal", "Orders with a problem in their invoices"),
+    "list_by_link": Said(
+        "Quem tem este link pode ver e fazer o que está nesta página. Ele vale por 7 dias; cada lembrete traz um novo.",
+        "Whoever has this link can see and do what is on this page. It works for 7 days; reminders bring new ones.",
+    ),
+    "states": Said("Situação", "State"),
+    "tab_open": Said("Em aberto", "Open"),
+    "tab_snoozed": Said("Adiados", "Put off"),
+    "tab_archived": Said("Arquivados", "Archived"),
+    "tab_closed": Said("Resolvidos", "Resolved"),
+    "search": Said("Pedido, nota ou nº no marketplace", "Order, invoice or marketplace no."),
+    "problem": Said("Problema", "Problem"),
+    "any_problem": Said("todos", "any"),
+    "older_than": Said("Há mais de", "For more than"),
+    "any_age": Said("qualquer tempo", "any time"),
+    "one_day": Said("1 dia", "1 day"),
+    "days": Said("{count} dias", "{count} days"),
+    "with_key": Said("Só com chave sugerida", "With a suggested key only"),
+    "narrow": Said("Filtrar", "Filter"),
+    "all_again": Said("Ver todos", "Show all"),
+    "range": Said("{first}–{last} de {total}", "{first}–{last} of {total}"),
+    "range_closed": Said(
+        "{first}–{last} de {total}, dos últimos 30 dias", "{first}–{last} of {total}, of the last 30 days"
+    ),
+    "pages": Said("Páginas", "Pages"),
+    "previous": Said("Anteriores", "Previous"),
+    "next": Said("Próximos", "Next"),
+    "as_csv": Said("Baixar em CSV", "Download as CSV"),
+    "none_open": Said("Nenhum pedido em aberto: não há nada a fazer.", "No order is open: there is nothing to do."),
+    "none_snoozed": Said("Nenhum pedido está adiado.", "No order is put off."),
+    "none_archived": Said("Nenhum pedido está arquivado.", "No order is archived."),
+    "none_closed": Said(
+        "Nenhum pedido foi resolvido nos últimos 30 dias.", "No order was resolved in the last 30 days."
+    ),
+    "none_like_that": Said("Nenhum pedido com esses filtros.", "No order fits these filters."),
+    "an_order_at": Said("na Casas Bahia: {order}", "at Casas Bahia: {order}"),
+    "open_for": Said("Há {age}", "For {age}"),
+    "since": Said("desde {since}", "since {since}"),
+    "again": Said("De novo: já tinha ficado em ordem.", "Again: it had been in order before."),
+    "until": Said("Adiado até {until}", "Put off until {until}"),
+    "was_dismissed": Said("Dado por resolvido em {at}", "Marked as solved on {at}"),
+    "was_expired": Said(
+        "Não foi corrigido em 30 dias; não é acompanhado desde {at}", "Not fixed in 30 days; not followed since {at}"
+    ),
+    "closed_ok": Said("Em ordem na VTEX desde {at}", "In order in VTEX since {at}"),
+    "closed_canceled": Said("Venda cancelada, visto em {at}", "The sale was canceled, seen on {at}"),
+    "closed_returned": Said("Devolvido, visto em {at}", "Returned, seen on {at}"),
+    "closed_not_invoiced": Said("Não está mais faturado, visto em {at}", "No longer invoiced, seen on {at}"),
+    "closed_not_found": Said("Não existe mais na VTEX, visto em {at}", "No longer in VTEX, seen on {at}"),
+    "closed_otherwise": Said("Resolvido em {at}", "Resolved on {at}"),
+    "was": Said("Era", "It was"),
+    "invoice_briefly": Said("Nota {number}", "Invoice {number}"),
+    "key_unknown": Said("há chave sugerida: veja no pedido", "a key is suggested: see the order"),
+    "choose": Said("Escolher {order}", "Choose {order}"),
+    "choose_all": Said("Todos desta página", "All on this page"),
+    "act_on_chosen": Said("Com os escolhidos", "With those chosen"),
+    "check_chosen": Said("Conferir agora na VTEX", "Look at VTEX now"),
+    "dismiss_chosen": Said("Dar por resolvidos", "Mark as solved"),
+    "snooze_chosen": Said("Lembrar a partir de", "Remind from this day on"),
+    "undo_chosen_snoozed": Said("Voltar aos lembretes", "Back to the reminders"),
+    "undo_chosen_archived": Said("Desfazer: voltar à lista", "Undo: back to the list"),
+    "chosen_hint": Said(
+        "Dados por resolvidos, saem da lista e dos lembretes e voltam só se o problema mudar. Adiados, ficam fora dos "
+        "lembretes até o dia, no máximo 14 dias.",
+        "Marked as solved, they leave the list and the reminders and return only when the problem changes. Put off, "
+        "they are in no reminder until the day, 14 days at the most.",
+    ),
+    "undo_hint_snoozed": Said("Voltam aos lembretes a partir de hoje.", "They are in the reminders again from today."),
+    "undo_hint_archived": Said(
+        "Voltam à lista; nós os verificamos agora e avisamos se ainda houver problema.",
+        "They return to the list; we check them now, and tell you if something is still wrong.",
+    ),
+    "done_list_check": Said(
+        "Pedidos que vamos conferir agora: {count}. O resultado aparece em um ou dois minutos: abra a lista de novo.",
+        "Orders that we look at now: {count}. The result shows in a minute or two: open the list again.",
+    ),
+    "done_list_dismiss": Said("Pronto. Dados por resolvidos: {count}.", "Done. Marked as solved: {count}."),
+    "done_list_snooze": Said("Pronto. Adiados: {count}.", "Done. Put off: {count}."),
+    "done_list_undo": Said("Pronto. Desfeitos: {count}.", "Done. Taken back: {count}."),
+    "not_done": Said(
+        "Nada foi feito com {count}: mudaram enquanto isso. Veja como estão.",
+        "Nothing was done with {count}: they changed meanwhile. See how they stand.",
+    ),
+    "not_tried": Said(
+        "Faltam {count}: agora não deu certo. Espere um minuto, escolha-os e tente de novo.",
+        "Still to do: {count}. That did not work just now. Wait a minute, choose them and try again.",
+    ),
+    "list_lags": Said(
+        "A lista leva alguns segundos para mostrar a mudança.", "The list takes some seconds to show the change."
+    ),
+    "none_chosen_title": Said("Nenhum pedido foi escolhido", "No order was chosen"),
+    "none_chosen": Said(
+        "Nada foi feito. Volte à lista, marque pelo menos um pedido e tente de novo.",
+        "Nothing was done. Go back to the list, tick an order at least, and try again.",
+    ),
+    "all_changed_title": Said("Os pedidos mudaram", "The orders changed"),
+    "all_changed": Said(
+        "Nada foi feito: enquanto isso, mudaram todos os pedidos escolhidos. Abra a lista de novo e veja como estão.",
+        "Nothing was done: every order chosen changed meanwhile. Open the list again and see how they stand.",
+    ),
+    "csv_cut": Said(
+        "A lista não coube toda: faltam {count} linhas. Use os filtros.",
+        "The list did not fit: {count} lines are missing. Use the filters.",
+    ),
 }
+
+
+REASONS = ("portal", "support", "delivered", "canceled", "other")
+"""How a failure was solved elsewhere: what a form offers, `reason_…` in words."""
 
 
 class Words:

@@ -91,8 +91,20 @@ class Week:
     last_checked_at: datetime | None
 
 
-def digest(account: str, deferred: Sequence[DeferredOrder], style: Style) -> Alert:
-    """Write the alerts that were deferred as one; one of them at least."""
+@dataclass(frozen=True, slots=True)
+class Snoozed:
+    """Open failures that somebody put off: they are on no list of what is open."""
+
+    count: int
+    next_at: datetime
+    """When the first of them is on it again."""
+
+
+def digest(account: str, deferred: Sequence[DeferredOrder], style: Style, *, desk_link: str | None = None) -> Alert:
+    """Write the alerts that were deferred as one; one of them at least.
+
+    `desk_link` is here and below the address of the account's list on the desk, where there is one.
+    """
     language = style.language
     failing, expired, resolved = (_of_kind(deferred, kind) for kind in ("failing", "expired", "resolved"))
     since = texts.local(min(order.since for order in deferred), style.timezone)
@@ -120,6 +132,7 @@ def digest(account: str, deferred: Sequence[DeferredOrder], style: Style) -> Ale
         ],
         has_unnamed=len(last_notices) < len(expired),
         list_command=_command(f"failures --account {account}{with_archived} --format csv", style),
+        desk_link=desk_link,
     )
     worst_first = ((texts.DIGEST_FAILING, failing), (texts.DIGEST_EXPIRED, expired), (texts.DIGEST_RESOLVED, resolved))
     headline, count = next((said, len(orders)) for said, orders in worst_first if orders)  # there is room for one
@@ -137,6 +150,8 @@ def reminder(
     since_last: SinceLast | None,
     without_tracking: int,
     style: Style,
+    snoozed: Snoozed | None = None,
+    desk_link: str | None = None,
 ) -> Alert:
     """Write the daily list of what is open, one failure at least.
 
@@ -170,12 +185,16 @@ def reminder(
         without_tracking=without_tracking,
         dismiss_command=_command(f'dismiss {_AN_ORDER.to(language)} --account {account} --reason "{reason}"', style),
         list_command=_command(f"failures --account {account} --format csv", style),
+        **_snoozed(snoozed, style),
+        desk_link=desk_link,
     )
     ways = texts.REMINDER.ways(language, len(failures), what=what.to(language), age=age)
     return _summary(account, "reminder", "error", ways, body, style, codes=codes)
 
 
-def all_well(account: str, week: Week, style: Style) -> Alert:
+def all_well(
+    account: str, week: Week, style: Style, *, snoozed: Snoozed | None = None, desk_link: str | None = None
+) -> Alert:
     """Write the sign of life of a week at whose end nothing is open; where nothing was read, it asks for a look."""
     template, headline, severity = (
         ("all_well", texts.ALL_WELL, "info") if week.checked else ("none_read", texts.NONE_READ, "error")
@@ -187,6 +206,8 @@ def all_well(account: str, week: Week, style: Style) -> Alert:
         checked=week.checked,
         mended=week.mended,
         last_checked_at=local_date(week.last_checked_at, style) if week.last_checked_at else None,
+        **_snoozed(snoozed, style),
+        desk_link=desk_link,
     )
     return _summary(account, "reminder", severity, headline.ways(style.language, week.checked), body, style)
 
@@ -292,6 +313,13 @@ def _within_limits(listed: Sequence[list[str]], most: int) -> list[list[str]]:
 def _apart(listed: Sequence[Sequence[str]]) -> list[str]:
     """Return their lines, with an empty one between two orders."""
     return [line for lines in listed for line in ("", *lines)][1:]
+
+
+def _snoozed(snoozed: Snoozed | None, style: Style) -> dict[str, object]:
+    if snoozed is None:
+        return {"snoozed": 0}
+    back_on = texts.day(texts.local(snoozed.next_at, style.timezone), style.language)
+    return {"snoozed": snoozed.count, "back_on": back_on}
 
 
 def _have_keys(orders: Sequence[DeferredOrder | OpenFailure]) -> bool:

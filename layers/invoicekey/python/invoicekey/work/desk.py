@@ -6,15 +6,16 @@ POST of a form on the page. What is no token of ours never reaches the ledger, a
 
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from http import HTTPStatus
+from itertools import batched
 from zoneinfo import ZoneInfo
 
 from invoicekey.delivery.queues import Event, HookQueue
-from invoicekey.ledger.entries import Ledger
+from invoicekey.ledger.entries import Entry, Ledger
 from invoicekey.messages import pages
 from invoicekey.messages.links import ExpiredToken, ForgedToken, Target
 from invoicekey.messages.phrases import PHRASES, Words
@@ -23,16 +24,19 @@ from invoicekey.runtime import telemetry
 from invoicekey.runtime.desk import DeskLinks
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.telemetry import logger
-from invoicekey.work import desk_order
+from invoicekey.work import desk_list, desk_order
 from invoicekey.work.acts import LONGEST_SNOOZE, ActResult, Acts
+from invoicekey.work.desk_list import Filters, Lists, Tally
 
 SOURCE = "desk"
 """Where the event comes from by which an order is checked."""
 LONGEST_NOTE = 120
-MOST_ORDERS = 100
-"""So many orders of a list at the most are acted on at once."""
+LONGEST_ACT = timedelta(seconds=10)
+"""So long orders of a list are acted on, one after the other; it is said how many are left. Lambda ends after 15."""
 CHECKED_AFTER = timedelta(seconds=1)
 """So long the event of a look stays hidden in the queue: what was asked is noted before the check reads the ledger."""
+AT_ONCE = 40
+"""So many orders the ledger reads in one request."""
 ASKED_ALREADY = timedelta(seconds=60)
 """So long after somebody asked for a look, another one is not queued: it would find the same."""
 
@@ -55,10 +59,16 @@ class Answer:
     body: str = ""
     content_type: str = "text/html; charset=utf-8"
     location: str | None = None
+    filename: str | None = None
+    """Of what is to be kept as a file."""
 
 
 class SenselessForm(Exception):
-    """A form that no page of ours sends."""
+    """A form that no page of ours sends, or filters that none of them has."""
+
+
+class NoneChosen(Exception):
+    """A list's form in which no order is ticked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,8 @@ class Desk:
         queue: HookQueue,
         acts: Acts,
         style: Style,
+        *,
+        lists: Lists,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._links = links
@@ -86,6 +98,7 @@ class Desk:
         self._queue = queue
         self._acts = acts
         self._style = style
+        self._lists = lists
         self._words = Words(style.language)
         self._now = now
 
@@ -99,6 +112,8 @@ class Desk:
             return self._refused(HTTPStatus.GONE, "over")
         except SenselessForm:
             return self._refused(HTTPStatus.BAD_REQUEST, "senseless", back=request.token)
+        except NoneChosen:
+            return self._refused(HTTPStatus.BAD_REQUEST, "none_chosen", back=request.token)
         except RetryLater as trouble:
             logger.error("the desk could not answer", extra={"why": trouble.why})
             return self._refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
@@ -115,7 +130,7 @@ class Desk:
             return Answer(HTTPStatus.METHOD_NOT_ALLOWED)
         telemetry.count("desk_opened")
         if target.order_id is None:
-            raise RetryLater("the list is not there yet")
+            return self._list(target.account, request, now)
         return self._order(OrderRef(target.account, target.order_id), request, now)
 
     # ---- What is shown
@@ -126,6 +141,19 @@ class Desk:
         page = desk_order.page(entry, self._style.language, self._style.timezone, now, done=done)
         return Answer(HTTPStatus.OK, pages.order_page(page, self._words))
 
+    def _list(self, account: str, request: Request, now: datetime) -> Answer:
+        filters = _filters(request.query)
+        if request.query.get("format") == ["csv"]:
+            today = now.astimezone(ZoneInfo(self._style.timezone)).date()
+            name = f"invoicekey-{account}-{filters.state}-{today}.csv"
+            written = self._lists.csv(account, filters, now)
+            return Answer(HTTPStatus.OK, written, "text/csv; charset=utf-8", filename=name)
+        told = self._lists.told(next(iter(request.query.get("done", ())), ""), Tally.of(request.query))
+        links = self._links.writer(now)
+        # Relative to the list's own address: a page of fifty rows is to weigh little.
+        page = self._lists.page(account, filters, now, lambda order_id: links.token(Target(account, order_id)), told)
+        return Answer(HTTPStatus.OK, pages.list_page(page, self._words))
+
     def _refused(self, status: HTTPStatus, why: str, back: str = "") -> Answer:
         telemetry.count(f"desk_refused_{why}")
         return Answer(status, pages.notice(self._words, why, back=back))
@@ -135,7 +163,7 @@ class Desk:
     def _act(self, target: Target, request: Request, now: datetime) -> Answer:
         act = _one(request.form, "act")
         if target.order_id is None:
-            raise SenselessForm
+            return self._act_on_list(act, target.account, request, now)
         match self._done(act, OrderRef(target.account, target.order_id), request.form, now):
             case ActResult.DONE | ActResult.UNSENT:
                 return Answer(HTTPStatus.SEE_OTHER, location=f"{request.token}?done={act}")
@@ -143,6 +171,67 @@ class Desk:
                 return self._refused(HTTPStatus.CONFLICT, "busy", back=request.token)
             case ActResult.NOT_OPEN | ActResult.CHANGED:
                 return self._refused(HTTPStatus.CONFLICT, "changed", back=request.token)
+
+    def _act_on_list(self, act: str, account: str, request: Request, now: datetime) -> Answer:
+        filters, chosen = _filters(request.query), self._chosen(account, request.form)
+        if act == "check":
+            tally = self._look_at_all([entry for entry, _ in chosen], now)
+        else:
+            tally = self._each(act, chosen, request.form, now)
+        if not tally.done:
+            return self._refused(HTTPStatus.CONFLICT, "all_changed", back=request.token)
+        return Answer(HTTPStatus.SEE_OTHER, location=request.token + tally.address(filters, act))
+
+    def _chosen(self, account: str, form: Mapping[str, Sequence[str]]) -> list[tuple[Entry, str]]:
+        """Return the orders that a list's form names as the ledger has them, each with the report that was seen."""
+        try:
+            chosen = desk_list.chosen(account, form)
+        except ValueError:
+            raise SenselessForm from None
+        if not chosen:
+            raise NoneChosen
+        entries: dict[OrderRef, Entry] = {}
+        for some in batched([ref for ref, _ in chosen], AT_ONCE, strict=False):
+            entries |= self._ledger.read(some).entries
+        if any(ref in entries and not entries[ref].version for ref, _ in chosen):
+            raise SenselessForm  # another account's, or nobody's
+        return [(entries[ref], seen) for ref, seen in chosen if ref in entries]
+
+    def _each(
+        self, act: str, chosen: Sequence[tuple[Entry, str]], form: Mapping[str, Sequence[str]], now: datetime
+    ) -> Tally:
+        """Do it to each for itself. Where nothing was done yet, trouble is RetryLater; later it leaves the rest."""
+        results: list[ActResult] = []
+        for entry, seen in chosen:
+            if self._now() - now > LONGEST_ACT:
+                break
+            try:
+                results.append(self._done(act, entry.ref, {**form, "seen": [seen]}, now))
+            except RetryLater as trouble:
+                if not _count_done(results):
+                    raise
+                logger.error("the desk left orders of a list as they are", extra={"why": trouble.why})
+                break
+        done = _count_done(results)
+        return Tally(done, len(results) - done, len(chosen) - len(results))
+
+    def _look_at_all(self, entries: Sequence[Entry], now: datetime) -> Tally:
+        open_ones = [entry for entry in entries if desk_order.can_be_checked(entry)]
+        to_ask = [one for one in open_ones if not desk_order.is_being_checked(one, now, within=ASKED_ALREADY)]
+        events = {one.ref: Event(own_event(one.ref), str(uuid.uuid4()), SOURCE) for one in to_ask}
+        taken = self._queue.send(list(events.values())) if events else []
+        if events and not taken:
+            raise RetryLater("the hook queue did not take the events")
+        asked = [ref for ref, event in events.items() if event in taken]
+        for ref in asked:
+            if self._now() - now > LONGEST_ACT:
+                break
+            self._note_look(ref, now)
+        telemetry.count("desk_act_check", len(asked))
+        for ref in asked:
+            logger.info("an act by link", extra={"account": ref.account, "order_id": ref.order_id, "act": "check"})
+        left = len(events) - len(asked)
+        return Tally(len(open_ones) - left, len(entries) - len(open_ones), left)
 
     def _done(self, act: str, ref: OrderRef, form: Mapping[str, Sequence[str]], now: datetime) -> ActResult:
         """Do what is asked of an order; that it is so already is as good: people click twice, and act side by side."""
@@ -174,10 +263,13 @@ class Desk:
         if desk_order.is_being_checked(entry, now, within=ASKED_ALREADY):
             return ActResult.DONE
         self._queue_check(ref)
+        self._note_look(ref, now)
+        return ActResult.DONE
+
+    def _note_look(self, ref: OrderRef, now: datetime) -> None:
         # The check is on its way, whatever comes of the note: a check under way may be writing the order just now.
         with suppress(RetryLater):
             self._acts.note(ref, desk_order.LOOK, now)
-        return ActResult.DONE
 
     def _queue_check(self, ref: OrderRef) -> None:
         if not self._queue.send([Event(own_event(ref), str(uuid.uuid4()), SOURCE)]):
@@ -214,6 +306,17 @@ class Desk:
             with suppress(RetryLater):  # it is due by now: the next re-check brings it
                 self._queue_check(ref)
         return result
+
+
+def _filters(query: Mapping[str, Sequence[str]]) -> Filters:
+    try:
+        return Filters.of(query)
+    except ValueError:
+        raise SenselessForm from None
+
+
+def _count_done(results: Iterable[ActResult]) -> int:
+    return sum(result in {ActResult.DONE, ActResult.UNSENT} for result in results)
 
 
 def _one(form: Mapping[str, Sequence[str]], name: str, default: str | None = None) -> str:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from invoicekey.ledger.entries import DISMISSED, EXPIRED, Entry
 from invoicekey.messages import alert, fields, texts
 from invoicekey.messages.pages import MomentShown, OrderPage, ProblemShown
-from invoicekey.messages.phrases import Words
+from invoicekey.messages.phrases import REASONS, Words
 from invoicekey.rules.verdict import Code, Problem, Severity
 from invoicekey.work import episodes
 from invoicekey.work.acts import LONGEST_SNOOZE
@@ -20,7 +20,6 @@ USUAL_SNOOZE = timedelta(days=3)
 WAITED_FOR = timedelta(minutes=2)
 """So long the page says that the order is being looked at."""
 LATE = timedelta(seconds=45)
-_REASONS = ("portal", "support", "delivered", "canceled", "other")
 _ACT = re.compile(r"(look asked for|dismissed|snoozed|snooze ended|taken back) by (a person|link)(?:( until .+|: .*))?")
 
 
@@ -48,7 +47,7 @@ def page(entry: Entry, language: str, timezone: str, now: datetime, *, done: str
         can_check=can_be_checked(entry),
         undo_hint=_undo_hint(entry, words, now),
         report=entry.last_report_number,
-        reasons=[(name, words(f"reason_{name}")) for name in _REASONS],
+        reasons=[(name, words(f"reason_{name}")) for name in REASONS],
         first_day=(today + timedelta(days=1)).isoformat(),
         last_day=(today + LONGEST_SNOOZE).isoformat(),
         usual_day=(today + USUAL_SNOOZE).isoformat(),

@@ -24,6 +24,7 @@ from invoicekey.ledger.lists import Backlog, CheckedOrder, DeferredAlert, Follow
 from invoicekey.ledger.table import Table
 from invoicekey.messages import summary
 from invoicekey.messages.alert import Alert, Style
+from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import Code
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import Conflict, OutOfTime, RetryLater
@@ -161,14 +162,17 @@ class Digests:
         lease: timedelta,
         *,
         accounts: Iterable[str] = (),
+        desk_link: Callable[[str], str | None] = lambda _account: None,
         make_pool: Callable[[], Executor] = _ten_threads,
     ) -> None:
+        """`desk_link` returns the address of an account's list on the desk, where the stack has one."""
         self._backlog = backlog
         self._states = states
         self._topic = topic
         self._style = style
         self._lease = lease
         self._served = sorted(accounts)
+        self._desk_link = desk_link
         self._pool = make_pool()
 
     def send_digests(
@@ -267,7 +271,8 @@ class Digests:
         alone = self._backlog.text_of(assigned[0]) if len(assigned) == 1 else None
         if alone is not None:
             return alone
-        return self._entry(summary.digest(account, [_as_deferred(alert) for alert in assigned], self._style))
+        orders = [_as_deferred(alert) for alert in assigned]
+        return self._entry(summary.digest(account, orders, self._style, desk_link=self._desk_link(account)))
 
     def _drop_sent(self, account: str, run: _Run) -> int:
         for alerts in batched(run.sent.get(account, ()), AT_ONCE, strict=False):
@@ -318,20 +323,32 @@ class Digests:
     def _reminder(
         self, account: str, orders: Sequence[FollowedOrder], last_at: datetime | None, due: Due, run: _Run
     ) -> Alert | None:
-        open_ones = [order for order in orders if order.is_open]
+        snoozed = self._snoozed(account, orders, run.now)
+        wanted = [order for order in orders if order.ref not in snoozed]
+        open_ones = [order for order in wanted if order.is_open]
         failures = list(readable(open_ones, _as_listed, key=lambda order: order_key(order.ref)))
+        put_off = summary.Snoozed(len(snoozed), min(snoozed.values())) if snoozed else None
         if failures:
             return summary.reminder(
                 account,
                 failures,
                 now=run.now,
-                since_last=self._since(last_at, account, orders) if last_at else None,
+                since_last=self._since(last_at, account, wanted) if last_at else None,
                 without_tracking=sum(order.is_good for order in orders),
                 style=self._style,
+                snoozed=put_off,
+                desk_link=self._desk_link(account),
             )
         if open_ones or due.at.astimezone(ZoneInfo(self._style.timezone)).weekday() != MONDAY:
             return None
-        return summary.all_well(account, self._week(account, orders, run.now), self._style)
+        week, link = self._week(account, orders, run.now), self._desk_link(account)
+        return summary.all_well(account, week, self._style, snoozed=put_off, desk_link=link)
+
+    def _snoozed(self, account: str, orders: Iterable[FollowedOrder], now: datetime) -> dict[OrderRef, datetime]:
+        """Return until when its open failures are put off: those of the index that are still among these."""
+        open_ones = {order.ref for order in orders if order.is_open}
+        snoozed = self._backlog.snoozed(account, now) if open_ones else {}
+        return {ref: until for ref, until in snoozed.items() if ref in open_ones}
 
     def _since(self, last_at: datetime, account: str, followed: Sequence[FollowedOrder]) -> summary.SinceLast:
         opened = sum(order.is_open and _is_since(last_at, order.opened_at) for order in followed)
