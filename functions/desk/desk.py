@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from invoicekey.delivery.queues import HookQueue, Outlets
 from invoicekey.ledger.entries import Ledger
+from invoicekey.ledger.failures import FailureLists
 from invoicekey.ledger.table import Table
 from invoicekey.messages import pages
 from invoicekey.runtime import aws
@@ -17,6 +18,7 @@ from invoicekey.runtime.settings import DeskSettings
 from invoicekey.runtime.telemetry import log_figures
 from invoicekey.work.acts import Acts
 from invoicekey.work.desk import CHECKED_AFTER, Answer, Desk, Request, Style
+from invoicekey.work.figures import WeeklyFigures
 
 settings = DeskSettings.read(os.environ)
 
@@ -31,7 +33,8 @@ HEADERS = {
 
 def build(settings: DeskSettings) -> Desk:
     """Put the parts together."""
-    ledger = Ledger(Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table))
+    table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
+    ledger = Ledger(table)
     outlets = Outlets(
         sqs=lambda: aws.client("sqs", aws.QUICK),
         sns=lambda: aws.client("sns", aws.QUICK),
@@ -46,6 +49,7 @@ def build(settings: DeskSettings) -> Desk:
         HookQueue(aws.client("sqs", aws.QUICK), settings.hook_queue_url, delay=CHECKED_AFTER),
         Acts(ledger, outlets, settings.lease, settings.language, by="link"),
         Style(settings.language, settings.timezone),
+        figures=WeeklyFigures(FailureLists(table), settings.timezone),
     )
 
 

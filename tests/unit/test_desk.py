@@ -11,6 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from invoicekey.delivery.queues import HookQueue
 from invoicekey.ledger.entries import DISMISSED, EXPIRED, Entry
+from invoicekey.ledger.failures import FailureLists
 from invoicekey.ledger.schedule import FOLLOWED_FOR
 from invoicekey.messages import pages
 from invoicekey.messages.links import Links, Target
@@ -20,6 +21,7 @@ from invoicekey.runtime.secrets import CachedSecret
 from invoicekey.runtime.telemetry import METRICS
 from invoicekey.work.acts import Acts
 from invoicekey.work.desk import ASKED_ALREADY, Answer, Desk, Request, Style
+from invoicekey.work.figures import WeeklyFigures
 from tests.fakes import FakeSecretsManager
 from tests.fakes_outside import LEASE, ORDER_ID, REF, Outside, unreachable
 from tests.orders import KEY, cnova_order, sale
@@ -58,7 +60,8 @@ class Shop:
         ledger = self.outside.ledger
         acts = Acts(ledger, self.outside.outlets, LEASE, language, by="link")
         style = Style(language, "America/Sao_Paulo")
-        self.desk = Desk(links, ledger, self.queue, acts, style, now=lambda: self.outside.time.now)
+        figures = WeeklyFigures(FailureLists(ledger.dynamodb.table), style.timezone)
+        self.desk = Desk(links, ledger, self.queue, acts, style, figures=figures, now=lambda: self.outside.time.now)
         self.token = Links(ADDRESS, ["a key"]).token(Target(REF.account, ORDER_ID))
 
     def check(self, document: dict[str, Any] | None = None) -> None:

@@ -23,8 +23,9 @@ from invoicekey.runtime import telemetry
 from invoicekey.runtime.desk import DeskLinks
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.telemetry import logger
-from invoicekey.work import desk_order
+from invoicekey.work import desk_figures, desk_order
 from invoicekey.work.acts import LONGEST_SNOOZE, ActResult, Acts
+from invoicekey.work.figures import WeeklyFigures
 
 SOURCE = "desk"
 """Where the event comes from by which an order is checked."""
@@ -79,6 +80,8 @@ class Desk:
         queue: HookQueue,
         acts: Acts,
         style: Style,
+        *,
+        figures: WeeklyFigures,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._links = links
@@ -86,6 +89,7 @@ class Desk:
         self._queue = queue
         self._acts = acts
         self._style = style
+        self._figures = figures
         self._words = Words(style.language)
         self._now = now
 
@@ -114,6 +118,8 @@ class Desk:
         if request.method not in {"GET", "HEAD"}:
             return Answer(HTTPStatus.METHOD_NOT_ALLOWED)
         telemetry.count("desk_opened")
+        if target.order_id is None and request.query.get("view") == ["figures"]:
+            return self._weeks(target.account, now)
         if target.order_id is None:
             raise RetryLater("the list is not there yet")
         return self._order(OrderRef(target.account, target.order_id), request, now)
@@ -125,6 +131,10 @@ class Desk:
         done = next(iter(request.query.get("done", ())), "")
         page = desk_order.page(entry, self._style.language, self._style.timezone, now, done=done)
         return Answer(HTTPStatus.OK, pages.order_page(page, self._words))
+
+    def _weeks(self, account: str, now: datetime) -> Answer:
+        shown = desk_figures.shown(self._figures.of(account, now), self._style.language)
+        return Answer(HTTPStatus.OK, pages.figures_page(account, shown, self._words))
 
     def _refused(self, status: HTTPStatus, why: str, back: str = "") -> Answer:
         telemetry.count(f"desk_refused_{why}")

@@ -1,7 +1,7 @@
 """The desk's figures as its page shows them: a few numbers, two charts, and everything as tables."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 
 from validate_docbr import CNPJ, CPF
 
@@ -27,7 +27,7 @@ class _Page:
         self._figures = figures
         self._weeks = figures.weeks
         self._words = words
-        self._days = [_day(week.monday, words.language) for week in self._weeks]
+        self._days = [texts.day_and_month(week.monday, words.language) for week in self._weeks]
 
     def shown(self) -> FiguresShown:
         has_any = any(week.opened or week.closed or week.open_at_end for week in self._weeks)
@@ -156,7 +156,3 @@ class _Page:
 def _together(shares: Sequence[Share]) -> Share:
     weeks = zip(*(share.opened for share in shares), strict=True)
     return Share(tuple(map(sum, weeks)), sum(share.still_open for share in shares))
-
-
-def _day(monday: date, language: str) -> str:
-    return f"{monday.day} {monday:%b}" if language == "en" else f"{monday:%d/%m}"

@@ -28,6 +28,7 @@ from invoicekey.rules.verdict import Code
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import Conflict, OutOfTime, RetryLater
 from invoicekey.runtime.telemetry import logger
+from invoicekey.work.figures import WeeklyFigures
 
 PARALLEL = 10
 AT_ONCE = 200
@@ -160,6 +161,7 @@ class Digests:
         style: Style,
         lease: timedelta,
         *,
+        figures: WeeklyFigures,
         accounts: Iterable[str] = (),
         make_pool: Callable[[], Executor] = _ten_threads,
     ) -> None:
@@ -168,6 +170,7 @@ class Digests:
         self._topic = topic
         self._style = style
         self._lease = lease
+        self._figures = figures
         self._served = sorted(accounts)
         self._pool = make_pool()
 
@@ -320,6 +323,7 @@ class Digests:
     ) -> Alert | None:
         open_ones = [order for order in orders if order.is_open]
         failures = list(readable(open_ones, _as_listed, key=lambda order: order_key(order.ref)))
+        is_monday = due.at.astimezone(ZoneInfo(self._style.timezone)).weekday() == MONDAY
         if failures:
             return summary.reminder(
                 account,
@@ -327,9 +331,10 @@ class Digests:
                 now=run.now,
                 since_last=self._since(last_at, account, orders) if last_at else None,
                 without_tracking=sum(order.is_good for order in orders),
+                last_week=self._last_week(account, run.now) if is_monday else None,
                 style=self._style,
             )
-        if open_ones or due.at.astimezone(ZoneInfo(self._style.timezone)).weekday() != MONDAY:
+        if open_ones or not is_monday:
             return None
         return summary.all_well(account, self._week(account, orders, run.now), self._style)
 
@@ -339,10 +344,14 @@ class Digests:
 
     def _week(self, account: str, followed: Sequence[FollowedOrder], now: datetime) -> summary.Week:
         begin = now - _WEEK
-        checked = list(self._backlog.checked(account, begin))
-        orders: list[CheckedOrder | FollowedOrder] = [*checked, *followed]
+        orders: list[CheckedOrder | FollowedOrder] = [*self._backlog.checked(account, begin), *followed]
         moments = [order.checked_at for order in orders if order.checked_at >= begin]
-        return summary.Week(len(moments), _mended(checked, followed, begin), max(moments, default=None))
+        return summary.Week(len(moments), max(moments, default=None), self._last_week(account, now))
+
+    def _last_week(self, account: str, now: datetime) -> summary.WeekOfFailures:
+        """Return the figures of the week that ended last, by the shop's clocks, as the desk shows them."""
+        week = self._figures.of(account, now, weeks=2).weeks[0]
+        return summary.WeekOfFailures(week.monday, week.opened, week.mended, week.time_to_mend)
 
     # ---- The steps of both
 
