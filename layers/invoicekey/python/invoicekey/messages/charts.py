@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from itertools import cycle
 
 WIDTH, HEIGHT = 336, 168
-_LEFT, _TOP, _BOTTOM, _RIGHT = 30, 8, 22, 12
-"""Room for the numbers beside the lines, and for the labels below: the last one is wider than its bars."""
+_TOP, _BOTTOM, _RIGHT = 8, 22, 12
+"""Room around the bars, for the labels below: the last one is wider than its bars."""
+_DIGIT, _BESIDE_DIGITS = 7, 12
+"""Room at the left, for the numbers of the lines."""
 _MOST_LINES, _MOST_LABELS = 4, 6
 _GAP = 0.25
 """Of a group's width, between it and the next."""
@@ -46,7 +48,8 @@ class Chart:
     lines: Sequence[Mark]
     """From the bottom up: the first one is the base."""
     labels: Sequence[Mark]
-    left: int = _LEFT
+    left: int
+    """Where the lines begin."""
     width: int = WIDTH
     height: int = HEIGHT
 
@@ -56,26 +59,28 @@ def bars(labels: Sequence[str], series: Sequence[tuple[str, Sequence[int]]]) -> 
     highest = max((max(numbers, default=0) for _, numbers in series), default=0)
     step = _step(highest)
     steps = max(1, -(-highest // step))
-    room, group = HEIGHT - _TOP - _BOTTOM, (WIDTH - _LEFT - _RIGHT) / max(1, len(labels))
+    left = _BESIDE_DIGITS + _DIGIT * len(str(step * steps))
+    room, group = HEIGHT - _TOP - _BOTTOM, (WIDTH - left - _RIGHT) / max(1, len(labels))
     return Chart(
-        bars=list(_bars(labels, series, room / (step * steps), group)),
+        bars=list(_bars(labels, series, left, room / (step * steps), group)),
         lines=[Mark(_round(_TOP + room * (1 - n / steps)), f"{step * n}") for n in range(steps + 1)],
         labels=[
-            Mark(_round(_LEFT + group * (number + 0.5)), label)
+            Mark(_round(left + group * (number + 0.5)), label)
             for number, label in enumerate(labels)
             if not (len(labels) - 1 - number) % -(-len(labels) // _MOST_LABELS)
         ],
+        left=left,
     )
 
 
 def _bars(
-    labels: Sequence[str], series: Sequence[tuple[str, Sequence[int]]], unit: float, group: float
+    labels: Sequence[str], series: Sequence[tuple[str, Sequence[int]]], left: int, unit: float, group: float
 ) -> Iterator[Bar]:
     width = group * (1 - _GAP) / max(1, len(series))
     for number, label in enumerate(labels):
         for place, (name, numbers) in enumerate(series):
             height = numbers[number] * unit
-            x, y = _LEFT + group * (number + _GAP / 2) + width * place, HEIGHT - _BOTTOM - height
+            x, y = left + group * (number + _GAP / 2) + width * place, HEIGHT - _BOTTOM - height
             told = f"{label}: {name} {numbers[number]}"
             yield Bar(place, _round(x), _round(y), _round(width), _round(height), told)
 
