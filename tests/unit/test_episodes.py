@@ -238,6 +238,7 @@ class TestTakingADismissalBack:
         check(outside, GOOD, after=DAY)
         assert episode(outside) == Episode(NOON, ("malformed",), (OURS,), 1, 1, NOON + 2 * DAY, "ok")
         assert (listed(outside).state, listed(outside).errors) == (State.CLOSED, ())
+        assert outside.ledger.entries[REF].mended_at == NOON + 2 * DAY
 
     @pytest.mark.parametrize(
         ("document", "reason"),

@@ -110,6 +110,20 @@ class TestReading:
         keep(dynamodb, "VVJ-9-01", State.OPEN, episode(NOW - DAY), account="othershop")
         assert read(dynamodb).weeks[-2].opened == len(State)
 
+    def test_an_order_whose_failure_ends_while_the_lists_are_read_counts_once(self) -> None:
+        dynamodb = FakeDynamoDb()
+        keep(dynamodb, "VVJ-1-01", State.OPEN, episode(NOW - DAY))
+        queries = iter(State)
+
+        def ends_before_the_last_list_is_read(_: str) -> None:
+            if next(queries) is State.CLOSED:
+                dynamodb.before = lambda operation: None
+                keep(dynamodb, "VVJ-1-01", State.CLOSED, episode(NOW - DAY, NOW))
+
+        dynamodb.before = ends_before_the_last_list_is_read
+        found = read(dynamodb)
+        assert (found.weeks[-2].opened, found.weeks[-1].mended, found.weeks[-1].open_at_end) == (1, 1, 0)
+
     def test_an_item_that_somebody_corrupted_is_left_out(self) -> None:
         dynamodb = FakeDynamoDb()
         keep(dynamodb, "VVJ-1-01", State.OPEN, episode(NOW))

@@ -406,7 +406,11 @@ def _still_failing(entry: Entry, verdict: Verdict) -> Entry:
 
 
 def _ended_unreported(entry: Entry, before: Entry, verdict: Verdict) -> Entry:
-    return episodes.ended_unreported(entry, before, verdict.outcome, _keys(verdict), _checked(before))
+    """Return an entry without a failure whose episode ends, where a dismissal of it was taken back."""
+    now = _checked(before)
+    ended = episodes.ended_unreported(entry, before, verdict.outcome, _keys(verdict), now)
+    is_mended = verdict.outcome is Outcome.OK and ended.episodes != before.episodes
+    return replace(ended, mended_at=now) if is_mended else ended
 
 
 def _keys(verdict: Verdict) -> list[str]:

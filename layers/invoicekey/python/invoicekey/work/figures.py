@@ -5,7 +5,7 @@ No counter is kept, so none can be wrong: docs/architecture/desk-figures.md.
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from operator import itemgetter
@@ -82,9 +82,11 @@ class WeeklyFigures:
     def of(self, account: str, now: datetime, weeks: int = WEEKS) -> Figures:
         """Return the figures of the last weeks, the current one with them."""
         begin = _Calendar(now, weeks, self._zone).begins[0]
-        return figures(self._failures(account, begin), now, self._zone, weeks)
+        # An order whose failure ends between two readings is in both lists: what is read last is newer.
+        failures = {failure.ref: failure for failure in self._failures(account, begin)}
+        return figures(failures.values(), now, self._zone, weeks)
 
-    def _failures(self, account: str, since: datetime) -> Iterable[Failure]:
+    def _failures(self, account: str, since: datetime) -> Iterator[Failure]:
         # Whose last failure ended before has none that reaches into these weeks.
         for states, begin in ((_STILL_OPEN, None), (_ENDED, since)):
             yield from readable(self._lists.items(account, states, begin), failure_of, key=itemgetter("pk"))
