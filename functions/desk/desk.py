@@ -18,7 +18,6 @@ from invoicekey.runtime.settings import DeskSettings
 from invoicekey.runtime.telemetry import log_figures
 from invoicekey.work.acts import Acts
 from invoicekey.work.desk import CHECKED_AFTER, Answer, Desk, Request, Style
-from invoicekey.work.figures import WeeklyFigures
 
 settings = DeskSettings.read(os.environ)
 
@@ -49,7 +48,7 @@ def build(settings: DeskSettings) -> Desk:
         HookQueue(aws.client("sqs", aws.QUICK), settings.hook_queue_url, delay=CHECKED_AFTER),
         Acts(ledger, outlets, settings.lease, settings.language, by="link"),
         Style(settings.language, settings.timezone),
-        figures=WeeklyFigures(FailureLists(table), settings.timezone),
+        failures=FailureLists(table),
     )
 
 

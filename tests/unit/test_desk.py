@@ -21,7 +21,6 @@ from invoicekey.runtime.secrets import CachedSecret
 from invoicekey.runtime.telemetry import METRICS
 from invoicekey.work.acts import Acts
 from invoicekey.work.desk import ASKED_ALREADY, Answer, Desk, Request, Style
-from invoicekey.work.figures import WeeklyFigures
 from tests.fakes import FakeSecretsManager
 from tests.fakes_outside import LEASE, ORDER_ID, REF, Outside, unreachable
 from tests.orders import KEY, cnova_order, sale
@@ -60,8 +59,8 @@ class Shop:
         ledger = self.outside.ledger
         acts = Acts(ledger, self.outside.outlets, LEASE, language, by="link")
         style = Style(language, "America/Sao_Paulo")
-        figures = WeeklyFigures(FailureLists(ledger.dynamodb.table), style.timezone)
-        self.desk = Desk(links, ledger, self.queue, acts, style, figures=figures, now=lambda: self.outside.time.now)
+        failures = FailureLists(ledger.dynamodb.table)
+        self.desk = Desk(links, ledger, self.queue, acts, style, failures=failures, now=lambda: self.outside.time.now)
         self.token = Links(ADDRESS, ["a key"]).token(Target(REF.account, ORDER_ID))
 
     def check(self, document: dict[str, Any] | None = None) -> None:

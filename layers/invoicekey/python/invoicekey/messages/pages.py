@@ -12,11 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoicekey.messages.charts import Chart
 from invoicekey.messages.phrases import Words
 
 if TYPE_CHECKING:
     import jinja2
+
+    from invoicekey.messages.charts import Chart
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -95,7 +96,7 @@ class ChartShown:
     title: str
     told: str
     """What it shows, for who does not see it."""
-    chart: Chart
+    chart: "Chart"
     legend: Sequence[str]
     """The names of its series; empty where there is one alone."""
     table: TableShown

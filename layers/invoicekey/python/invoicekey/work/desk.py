@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from invoicekey.delivery.queues import Event, HookQueue
 from invoicekey.ledger.entries import Ledger
+from invoicekey.ledger.failures import FailureLists
 from invoicekey.messages import pages
 from invoicekey.messages.links import ExpiredToken, ForgedToken, Target
 from invoicekey.messages.phrases import PHRASES, Words
@@ -23,9 +24,8 @@ from invoicekey.runtime import telemetry
 from invoicekey.runtime.desk import DeskLinks
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.telemetry import logger
-from invoicekey.work import desk_figures, desk_order
+from invoicekey.work import desk_order
 from invoicekey.work.acts import LONGEST_SNOOZE, ActResult, Acts
-from invoicekey.work.figures import WeeklyFigures
 
 SOURCE = "desk"
 """Where the event comes from by which an order is checked."""
@@ -81,7 +81,7 @@ class Desk:
         acts: Acts,
         style: Style,
         *,
-        figures: WeeklyFigures,
+        failures: FailureLists,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._links = links
@@ -89,7 +89,7 @@ class Desk:
         self._queue = queue
         self._acts = acts
         self._style = style
-        self._figures = figures
+        self._failures = failures
         self._words = Words(style.language)
         self._now = now
 
@@ -133,7 +133,11 @@ class Desk:
         return Answer(HTTPStatus.OK, pages.order_page(page, self._words))
 
     def _weeks(self, account: str, now: datetime) -> Answer:
-        shown = desk_figures.shown(self._figures.of(account, now), self._style.language)
+        # Few answers need them, and they would cost every cold start 10 ms.
+        from invoicekey.work import desk_figures, figures
+
+        found = figures.WeeklyFigures(self._failures, self._style.timezone).of(account, now)
+        shown = desk_figures.shown(found, self._style.language)
         return Answer(HTTPStatus.OK, pages.figures_page(account, shown, self._words))
 
     def _refused(self, status: HTTPStatus, why: str, back: str = "") -> Answer:
