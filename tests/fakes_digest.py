@@ -21,12 +21,13 @@ from botocore.exceptions import ClientError
 
 from invoicekey.delivery.queues import AlertTopic
 from invoicekey.ledger.entries import Deferral, Entry, Ledger, Report
-from invoicekey.ledger.failures import Episode, Shown
+from invoicekey.ledger.failures import Episode, FailureLists, Shown
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.table import Table
 from invoicekey.messages.alert import Style
 from invoicekey.rules.notification import OrderRef
 from invoicekey.work.digest import Digests, SummaryStates
+from invoicekey.work.figures import WeeklyFigures
 from tests.fake_dynamodb import FakeDynamoDb
 from tests.fakes_outside import Crash, SameThread
 
@@ -237,12 +238,14 @@ class DigestShop:
         """Return the parts as an environment of the function has them."""
         table = Table(cast("DynamoDBClient", _Watched(self.dynamodb, self.moments)), "ledger")
         topic = AlertTopic(cast("SNSClient", _Watched(self.topic, self.moments)), "arn:topic")
+        style = style or Style()
         return Digests(
             Backlog(table),
             SummaryStates(table),
             topic,
-            style or Style(),
+            style,
             LEASE,
+            figures=WeeklyFigures(FailureLists(table), style.timezone),
             accounts=accounts,
             desk_link=self.desk_link,
             make_pool=SameThread,

@@ -35,7 +35,7 @@ HEADERS = {
 def build(settings: DeskSettings) -> Desk:
     """Put the parts together."""
     table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
-    ledger = Ledger(table)
+    ledger, failures = Ledger(table), FailureLists(table)
     outlets = Outlets(
         sqs=lambda: aws.client("sqs", aws.QUICK),
         sns=lambda: aws.client("sns", aws.QUICK),
@@ -50,7 +50,8 @@ def build(settings: DeskSettings) -> Desk:
         HookQueue(aws.client("sqs", aws.QUICK), settings.hook_queue_url, delay=CHECKED_AFTER),
         Acts(ledger, outlets, settings.lease, settings.language, by="link"),
         Style(settings.language, settings.timezone),
-        lists=Lists(FailureLists(table), Backlog(table), settings.language, settings.timezone),
+        lists=Lists(failures, Backlog(table), settings.language, settings.timezone),
+        failures=failures,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invoicekey.delivery.queues import AlertTopic
+from invoicekey.ledger.failures import FailureLists
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
@@ -15,6 +16,7 @@ from invoicekey.runtime.secrets import CachedSecret
 from invoicekey.runtime.settings import DigestSettings
 from invoicekey.runtime.telemetry import log_figures
 from invoicekey.work.digest import Digests, SummaryStates
+from invoicekey.work.figures import WeeklyFigures
 
 settings = DigestSettings.read(os.environ)
 
@@ -33,6 +35,7 @@ digests = Digests(
     AlertTopic(aws.client("sns", aws.PATIENT), settings.alert_topic_arn),
     settings.style,
     settings.lease,
+    figures=WeeklyFigures(FailureLists(table), settings.style.timezone),
     accounts=settings.accounts,
     desk_link=_desk_links(settings).to,
 )

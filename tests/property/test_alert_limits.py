@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from invoicekey.messages import alert, summary, texts
 from invoicekey.messages.alert import Alert, Style
 from invoicekey.messages.chat import ChatMessage
-from invoicekey.messages.summary import DeferredOrder, Fault, OpenFailure, SinceLast, Week
+from invoicekey.messages.summary import DeferredOrder, Fault, OpenFailure, SinceLast, Week, WeekOfFailures
 from invoicekey.rules.notification import is_order_id
 from invoicekey.rules.order import Order
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Problem, Severity, Suggestion, SuggestionSource
@@ -42,6 +42,14 @@ styles = st.builds(
     Style, st.sampled_from(texts.LANGUAGES), st.sampled_from(["America/Sao_Paulo", "America/Rio_Branco"]), stack=stacks,
 )  # fmt: skip
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+
+weeks_of_failures = st.builds(
+    WeekOfFailures,
+    moments.map(datetime.date),
+    st.integers(0, 10_000),
+    st.integers(0, 10_000),
+    st.none() | st.timedeltas(timedelta(0), timedelta(400)),
+)
 
 
 @st.composite
@@ -117,6 +125,7 @@ def reminders(draw: st.DrawFn) -> Alert:
         now=draw(moments),
         since_last=draw(st.none() | st.builds(SinceLast, moments, counts, counts)),
         without_tracking=draw(counts),
+        last_week=draw(st.none() | weeks_of_failures),
         style=draw(styles),
     )
 
@@ -124,7 +133,7 @@ def reminders(draw: st.DrawFn) -> Alert:
 failures = errors | st.sampled_from(sorted(NOT_ON_ITS_WAY))
 faults = st.builds(Fault, failures, numbers, st.none() | st.just(KEY), st.booleans())
 times = st.sampled_from([1, 2, 7, 1_000])
-weeks = st.builds(Week, st.integers(0, 10_000), st.integers(0, 10_000), st.none() | moments)
+weeks = st.builds(Week, st.integers(0, 10_000), st.none() | moments, weeks_of_failures)
 summaries = st.one_of(
     digests(),
     reminders(),

@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
-from invoicekey.messages.links import Links
+from invoicekey.messages.links import Links, Target
 from local.processes import LOOPBACK
 from local.stack import LocalStack
 from local.watch import Json, Watch, until
@@ -177,6 +177,21 @@ def test_of_two_people_at_one_order_the_second_one_learns_what_the_first_one_did
     see_that_anybody_can_use(second)
     second.get_by_role("link", name="Voltar ao pedido").click()
     expect(second.get_by_text("Dado por resolvido em")).to_be_visible()
+
+
+@needs_browser
+def test_the_figures_of_an_account_can_be_used_by_anybody(
+    shop: Shop, stack: LocalStack, watch: Watch, page: Page
+) -> None:
+    _, link = failing(shop, watch)
+    stored = stack.client("secretsmanager").get_secret_value(SecretId=stack.outputs["DeskSecretArn"])
+    of_list = Links("", [json.loads(stored["SecretString"])["current"]]).token(Target(AT_DESK))
+    page.goto(f"{link.rpartition('/')[0]}/{of_list}?view=figures")
+    expect(page.get_by_role("heading", name="Números das últimas 12 semanas")).to_be_visible()
+    expect(page.get_by_role("img", name="Abertos e encerrados por semana")).to_be_visible()
+    page.get_by_text("Ver os números em tabela").first.click()
+    expect(page.get_by_role("cell").first).to_be_visible()
+    see_that_anybody_can_use(page)
 
 
 def test_a_scanner_that_opens_a_link_again_and_again_changes_nothing(

@@ -61,9 +61,11 @@ class Shop:
         ledger = self.outside.ledger
         acts = Acts(ledger, self.outside.outlets, LEASE, language, by="link")
         style = Style(language, "America/Sao_Paulo")
-        table = self.outside.ledger.dynamodb.table
-        lists = Lists(FailureLists(table), Backlog(table), language, style.timezone)
-        self.desk = Desk(links, ledger, self.queue, acts, style, lists=lists, now=lambda: self.outside.time.now)
+        failures = FailureLists(ledger.dynamodb.table)
+        lists = Lists(failures, Backlog(ledger.dynamodb.table), language, style.timezone)
+        self.desk = Desk(
+            links, ledger, self.queue, acts, style, lists=lists, failures=failures, now=lambda: self.outside.time.now
+        )
         self.token = Links(ADDRESS, ["a key"]).token(Target(REF.account, ORDER_ID))
 
     def check(self, document: dict[str, Any] | None = None) -> None:

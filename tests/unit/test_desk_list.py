@@ -75,6 +75,7 @@ class ListShop:
             Acts(self.ledger, self.outlets, LEASE, language, by="link"),
             Style(language, "America/Sao_Paulo"),
             lists=Lists(FailureLists(table), Backlog(table), language, "America/Sao_Paulo"),
+            failures=FailureLists(table),
             now=lambda: self.now,
         )
         self.token = Links(ADDRESS, ["a key"]).token(Target(ACCOUNT))

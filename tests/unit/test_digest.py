@@ -12,13 +12,14 @@ import pytest
 
 from invoicekey.delivery.queues import AlertTopic, alert_entry
 from invoicekey.ledger.entries import DISMISSED, EXPIRED
-from invoicekey.ledger.failures import Shown
+from invoicekey.ledger.failures import Episode, FailureLists, Shown
 from invoicekey.messages import summary
 from invoicekey.messages.alert import Alert, Style
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.work import digest
 from invoicekey.work.digest import DROPPING_SECONDS, MOST_SENT, SENDING_SECONDS, WANTED_FOR, Digests, SummaryStates
+from invoicekey.work.figures import WeeklyFigures
 from tests.fakes_digest import LEASE, MINUTE, OTHER, PLENTY, SHOP, TUESDAY, DigestShop, at, die, fail, when
 from tests.fakes_outside import Crash
 
@@ -564,17 +565,39 @@ class TestSignOfLife:
         shop.backlog.note_accounts([SHOP, OTHER])
         shop.now = MONDAY_AT_9
         shop.keep(A, account=OTHER)
-        shop.keep_good(B, mended_at=shop.now - DAY)
-        shop.keep_good(C, recheck_at=shop.now + DAY, checked_at=shop.now - HOUR, mended_at=shop.now - HOUR)
-        long_ago: dict[str, Any] = {"checked_at": shop.now - 8 * DAY, "mended_at": shop.now - 8 * DAY}
+        shop.keep_good(B)
+        shop.keep_good(C, recheck_at=shop.now + DAY, checked_at=shop.now - HOUR)
+        long_ago: dict[str, Any] = {"checked_at": shop.now - 8 * DAY}
         shop.keep_good("VVJ-4-01", **long_ago)
         shop.keep_good("VVJ-5-01", **long_ago, recheck_at=shop.now + DAY)
         assert shop.remind() == 2
         well, other = shop.topic.published
         assert (well.account, well.severity) == (SHOP, "info")
         assert well.subject == "luxstore: tudo em dia - 2 pedidos Casas Bahia verificados em 7 dias"
-        assert "2 foram corrigidos" in well.body
         assert (other.account, other.severity) == (OTHER, "error")
+
+    def test_it_has_the_figures_of_the_week_that_ended_by_the_shop_s_clocks(self, shop: DigestShop) -> None:
+        shop.backlog.note_accounts([SHOP])
+        shop.now = MONDAY_AT_9
+        midnight = datetime(2026, 3, 9, 3, tzinfo=UTC)
+        for order_id, opened_at, closed_at in (
+            (A, midnight - 9 * DAY, midnight - 7 * DAY - SECOND),
+            (B, midnight - 8 * DAY, midnight - 7 * DAY),
+            (C, midnight - SECOND, midnight),
+        ):
+            shop.keep_good(order_id, episodes=(Episode(opened_at, ("missing",), closed_at=closed_at, reason="ok"),))
+        shop.remind()
+        (well,) = shop.topic.published
+        assert "De 02/03 a 08/03: 1 pedido novo com problema, 1 corrigido (em 1 dia)." in well.body.splitlines()
+
+    @pytest.mark.parametrize(("day", "has_figures"), [(0, True), (1, False)])
+    def test_on_mondays_the_reminder_has_them_too(self, shop: DigestShop, day: int, has_figures: bool) -> None:
+        shop.now = MONDAY_AT_9 + day * DAY
+        shop.backlog.note_accounts([SHOP])
+        shop.keep(A, episodes=(Episode(MONDAY_AT_9 - 2 * DAY, ("missing",)),))
+        shop.remind()
+        (reminder,) = shop.topic.published
+        assert ("De 02/03 a 08/03: 1 pedido novo com problema, nenhum corrigido." in reminder.body) is has_figures
 
     def test_a_week_in_which_nothing_was_read_is_told_too(self, shop: DigestShop) -> None:
         shop.backlog.note_accounts([SHOP])
@@ -717,7 +740,8 @@ def test_the_alerts_of_an_account_are_written_side_by_side() -> None:
     shop.hold_back(B)
     topic: Any = shop.topic
     table = shop.dynamodb.table
-    digests = Digests(shop.backlog, SummaryStates(table), AlertTopic(topic, "arn"), Style(), LEASE)
+    figures = WeeklyFigures(FailureLists(table), "UTC")
+    digests = Digests(shop.backlog, SummaryStates(table), AlertTopic(topic, "arn"), Style(), LEASE, figures=figures)
     assert digests.send_digests(lambda: PLENTY) == 1
     assert digests.send_reminders(lambda: PLENTY) == 0
     assert not shop.held

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from moto import mock_aws
 from invoicekey.delivery.queues import AlertTopic, alert_entry
 from invoicekey.messages import alert, summary
 from invoicekey.messages.alert import Alert, Style
-from invoicekey.messages.summary import DeferredOrder, Fault, OpenFailure, Week
+from invoicekey.messages.summary import DeferredOrder, Fault, OpenFailure, Week, WeekOfFailures
 from invoicekey.rules.order import Order
 from invoicekey.rules.verdict import Code, Problem
 
@@ -32,6 +32,8 @@ TRANSLATIONS = sorted((ROOT / "docs").glob("*/subscribing.md"))
 POLICIES = policies(SUBSCRIBING)
 
 # ---- What is sent, as the code makes it
+
+LAST_WEEK = WeekOfFailures(date(2026, 2, 23), 5, 4, timedelta(hours=3))
 
 ACCOUNT, OTHER_ACCOUNT, TEST_ACCOUNT = "luxstore", "luxoutlet", "luxstoretest"
 KEY = "35260311222333000181550010006437971732194052"
@@ -83,8 +85,8 @@ SENT: Mapping[str, Alert] = {
     "digest: resolved alone": digest("resolved"),
     "reminder: no key": reminder(Code.MISSING),
     "reminder: another issuer's key": reminder(Code.ISSUER_MISMATCH),
-    "reminder: all is well": summary.all_well(ACCOUNT, Week(143, 4, NOW), STYLE),
-    "reminder: no order was read": summary.all_well(ACCOUNT, Week(0, 0, None), STYLE),
+    "reminder: all is well": summary.all_well(ACCOUNT, Week(143, NOW, LAST_WEEK), STYLE),
+    "reminder: no order was read": summary.all_well(ACCOUNT, Week(0, None, LAST_WEEK), STYLE),
     "test": summary.trial(ACCOUNT, STYLE),
 }
 

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from invoicekey.delivery.queues import alert_entry
 from invoicekey.messages import summary
 from invoicekey.messages.alert import Alert, Style
 from invoicekey.messages.chat import ChatMessage
-from invoicekey.messages.summary import DeferredOrder, Fault, OpenFailure, SinceLast, Snoozed, Week
+from invoicekey.messages.summary import DeferredOrder, Fault, OpenFailure, SinceLast, Snoozed, Week, WeekOfFailures
 from invoicekey.messages.texts import LANGUAGES
 from invoicekey.rules.verdict import Code
 
@@ -35,7 +35,11 @@ DESK = (
 )
 NEXT_AT = datetime(2026, 3, 12, 3, 0, tzinfo=UTC)
 LINK = "https://luxstore.myvtex.com/admin/orders/"
-WEEK = Week(checked=143, mended=4, last_checked_at=datetime(2026, 3, 9, 20, 42, tzinfo=UTC))
+LAST_WEEK = WeekOfFailures(date(2026, 3, 2), opened=5, mended=4, time_to_mend=timedelta(days=1, hours=4))
+QUIET_WEEK = WeekOfFailures(date(2026, 3, 2), opened=0, mended=0, time_to_mend=None)
+ONE_FIXED = WeekOfFailures(date(2026, 3, 2), opened=0, mended=1, time_to_mend=timedelta(minutes=25))
+NONE_READ = Week(0, None, QUIET_WEEK)
+WEEK = Week(143, datetime(2026, 3, 9, 20, 42, tzinfo=UTC), LAST_WEEK)
 SINCE_LAST = SinceLast(datetime(2026, 3, 9, 12, 5, tzinfo=UTC), opened=9, resolved=14)
 
 
@@ -107,11 +111,19 @@ def remind(
     style: Style = PT,
     since_last: SinceLast | None = SINCE_LAST,
     tracking: int = 3,
+    last_week: WeekOfFailures | None = None,
     **desk: Any,
 ) -> Alert:
     return summary.reminder(
-        ACCOUNT, failures, now=NOW, since_last=since_last, without_tracking=tracking, style=style, **desk
-    )  # fmt: skip
+        ACCOUNT,
+        failures,
+        now=NOW,
+        since_last=since_last,
+        without_tracking=tracking,
+        last_week=last_week,
+        style=style,
+        **desk,
+    )
 
 
 def stale(failures: Sequence[OpenFailure]) -> list[OpenFailure]:
@@ -171,13 +183,15 @@ def golden_cases(style: Style) -> dict[str, Alert]:
         "reminder-some-not-read": remind([*stale(OPEN[:3]), *OPEN[3:]], style),
         "reminder-none-read": remind(stale(OPEN), replace(style, stack="invoicekey-dev")),
         "reminder-one-not-read": remind(stale([a_failure()]), style),
+        "reminder-monday": remind(OPEN[:3], style, last_week=LAST_WEEK),
         "reminder-tracking": remind(WITHOUT_TRACKING, style, SinceLast(SINCE_LAST.at, opened=0, resolved=1), 0),
         "all_well": summary.all_well(ACCOUNT, WEEK, style),
         "all_well-desk": summary.all_well(ACCOUNT, WEEK, style, snoozed=Snoozed(3, NEXT_AT), desk_link=DESK),
-        "all_well-one": summary.all_well(ACCOUNT, Week(1, 1, WEEK.last_checked_at), style),
-        "all_well-none-read": summary.all_well(ACCOUNT, Week(0, 0, None), style),
+        "all_well-one": summary.all_well(ACCOUNT, Week(1, WEEK.last_checked_at, ONE_FIXED), style),
+        "all_well-quiet": summary.all_well(ACCOUNT, Week(143, WEEK.last_checked_at, QUIET_WEEK), style),
+        "all_well-none-read": summary.all_well(ACCOUNT, NONE_READ, style),
         "all_well-none-read-for-long": summary.all_well(
-            ACCOUNT, Week(0, 0, datetime(2026, 2, 20, 20, 42, tzinfo=UTC)), style
+            ACCOUNT, Week(0, datetime(2026, 2, 20, 20, 42, tzinfo=UTC), QUIET_WEEK), style
         ),
         "trial": summary.trial(ACCOUNT, style),
     }
@@ -276,7 +290,7 @@ def test_the_longest_account_keeps_what_it_is_about(language: str) -> None:
             LONGEST_ACCOUNT, [a_failure()] * 10_000, now=NOW, since_last=None, without_tracking=0, style=style
         ),
         summary.all_well(LONGEST_ACCOUNT, replace(WEEK, checked=10_000), style),
-        summary.all_well(LONGEST_ACCOUNT, Week(0, 0, None), style),
+        summary.all_well(LONGEST_ACCOUNT, NONE_READ, style),
         summary.trial(LONGEST_ACCOUNT, style),
     ]
 
@@ -622,25 +636,35 @@ def test_a_week_without_failures_is_no_alarm() -> None:
     assert told.attributes == {"type": "reminder", "account": ACCOUNT, "severity": "info"}
 
 
-@pytest.mark.parametrize(
-    ("checked", "mended", "told"),
-    [
-        (143, 4, "verificamos 143 pedidos deste canal; 4 foram corrigidos depois de um aviso nosso."),
-        (143, 1, "verificamos 143 pedidos deste canal; 1 foi corrigido depois de um aviso nosso."),
-        (143, 0, "verificamos 143 pedidos deste canal."),
-        (1, 1, "verificamos 1 pedido deste canal, corrigido depois de um aviso nosso."),
-        (1, 0, "verificamos 1 pedido deste canal."),
-    ],
-)
-def test_a_week_is_counted(checked: int, mended: int, told: str) -> None:
-    body = summary.all_well(ACCOUNT, Week(checked, mended, None), PT).body
+@pytest.mark.parametrize(("checked", "told"), [(143, "143 pedidos"), (1, "1 pedido")])
+def test_what_was_read_in_a_week_is_counted(checked: int, told: str) -> None:
+    body = summary.all_well(ACCOUNT, Week(checked, None, QUIET_WEEK), PT).body
 
-    assert f"Nos últimos 7 dias {told}" in lines(body)
+    assert f"Nos últimos 7 dias verificamos {told} deste canal." in lines(body)
     assert "última verificação" not in body
 
 
+@pytest.mark.parametrize(
+    ("opened", "mended", "told"),
+    [
+        (5, 4, "De 02/03 a 08/03: 5 pedidos novos com problema, 4 corrigidos (metade em até 1 dia 4 h)."),
+        (1, 1, "De 02/03 a 08/03: 1 pedido novo com problema, 1 corrigido (em 1 dia 4 h)."),
+        (0, 2, "De 02/03 a 08/03: nenhum pedido novo com problema, 2 corrigidos (metade em até 1 dia 4 h)."),
+        (3, 0, "De 02/03 a 08/03: 3 pedidos novos com problema, nenhum corrigido."),
+    ],
+)
+def test_the_figures_of_the_week_before_are_one_line(opened: int, mended: int, told: str) -> None:
+    week = replace(LAST_WEEK, opened=opened, mended=mended)
+
+    assert told in lines(summary.all_well(ACCOUNT, replace(WEEK, failures=week), PT).body)
+
+
+def test_a_week_in_which_nothing_failed_has_no_figures() -> None:
+    assert "02/03" not in summary.all_well(ACCOUNT, replace(WEEK, failures=QUIET_WEEK), PT).body
+
+
 def test_a_week_in_which_nothing_was_read_is_asked_about() -> None:
-    told = summary.all_well(ACCOUNT, Week(0, 0, None), PT)
+    told = summary.all_well(ACCOUNT, NONE_READ, PT)
 
     assert told.subject == "luxstore: nenhum pedido Casas Bahia verificado em 7 dias, confira"
     assert "tudo em dia" not in told.body

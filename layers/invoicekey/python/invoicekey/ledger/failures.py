@@ -15,8 +15,8 @@ from typing import Any
 from invoicekey.ledger.table import FAILURES, Item, Table
 from invoicekey.rules.notification import OrderRef
 
-MOST_EPISODES = 10
-"""So many closed failures of one order are remembered."""
+MOST_EPISODES = 30
+"""So many failures of one order are remembered: the figures of twelve weeks are exact for who fails every third day."""
 
 
 _SHOWN = ("pk", "failures_at", "failure")
@@ -59,11 +59,11 @@ class Episode:
 
     opened_at: datetime
     codes: tuple[str, ...]
-    """Of its errors, each once."""
+    """Of the errors that it has had, each once, those that it began with first."""
     issuers: tuple[Issuer, ...] = ()
-    """Of its invoices, by the key that was there at its end, or else by the one suggested."""
+    """Of its invoices, by their keys when it was mended; until then by the keys suggested, or those that are there."""
     suggested: int = 0
-    """For so many invoices a key was suggested."""
+    """For so many invoices that were mended a key had been suggested."""
     suggested_rightly: int = 0
     """So many of them got that very key."""
     closed_at: datetime | None = None

@@ -17,6 +17,8 @@ from invoicekey.messages.phrases import Words
 if TYPE_CHECKING:
     import jinja2
 
+    from invoicekey.messages.charts import Chart
+
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -160,6 +162,44 @@ class ListPage:
 def list_page(page: ListPage, words: Words) -> str:
     """Return an account's list."""
     return _render("list", words, page=page)
+
+
+@dataclass(frozen=True, slots=True)
+class TableShown:
+    """A table of numbers."""
+
+    caption: str
+    headings: Sequence[str]
+    """Of its columns, that of the rows' names first."""
+    rows: Sequence[tuple[str, Sequence[str]]]
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChartShown:
+    """A chart, and its numbers as a table."""
+
+    title: str
+    told: str
+    """What it shows, for who does not see it."""
+    chart: "Chart"
+    legend: Sequence[str]
+    """The names of its series; empty where there is one alone."""
+    table: TableShown
+
+
+@dataclass(frozen=True, slots=True)
+class FiguresShown:
+    """An account's figures; all empty where nothing failed."""
+
+    facts: Sequence[tuple[str, str]] = ()
+    charts: Sequence[ChartShown] = ()
+    tables: Sequence[TableShown] = ()
+
+
+def figures_page(account: str, figures: FiguresShown, words: Words) -> str:
+    """Return the page of an account's figures."""
+    return _render("figures_page", words, account=account, figures=figures)
 
 
 def order_page(page: OrderPage, words: Words) -> str:

@@ -240,6 +240,64 @@ PHRASES: Mapping[str, Said] = {
         "A lista não coube toda: faltam {count} linhas. Use os filtros.",
         "The list did not fit: {count} lines are missing. Use the filters.",
     ),
+    # ---- The figures
+    "figures": Said("Números", "Figures"),
+    "figures_title": Said("Números das últimas 12 semanas", "Figures of the last 12 weeks"),
+    "to_list": Said("Lista", "List"),
+    "views": Said("Páginas desta loja", "Pages of this shop"),
+    "no_figures": Said(
+        "Nenhum problema em 12 semanas: ainda não há números.", "No problem in 12 weeks: there are no figures yet."
+    ),
+    "open_now": Said("Em aberto agora", "Open now"),
+    "opened_in_weeks": Said("Abertos em {count} semanas", "Opened in {count} weeks"),
+    "mended_in_weeks": Said("Corrigidos em {count} semanas", "Fixed in {count} weeks"),
+    "time_to_mend": Said("Tempo até a correção (mediana)", "Time to the fix (median)"),
+    "suggested_rightly": Said("Chaves sugeridas que estavam certas", "Suggested keys that were right"),
+    "right_of": Said("{right} de {all}", "{right} of {all}"),
+    "opened_and_closed": Said("Abertos e encerrados por semana", "Opened and closed by week"),
+    "opened_and_closed_told": Said(
+        "Duas barras por semana. Nesta semana, até agora: abertos {opened}, encerrados {closed}. A tabela abaixo tem "
+        "todos os números.",
+        "Two bars a week. This week so far: opened {opened}, closed {closed}. The table below has all the numbers.",
+    ),
+    "open_at_end": Said("Em aberto no fim de cada semana", "Still open at each week's end"),
+    "open_at_end_told": Said(
+        "Uma barra por semana. Agora: {count}. A tabela abaixo tem todos os números.",
+        "One bar a week. Now: {count}. The table below has all the numbers.",
+    ),
+    "numbers": Said("Ver os números em tabela", "Show the numbers as a table"),
+    "week_of": Said("Semana de", "Week of"),
+    "week_so_far": Said("{day}, até agora", "{day}, so far"),
+    "figure_opened": Said("Abertos", "Opened"),
+    "figure_closed": Said("Encerrados", "Closed"),
+    "figure_open": Said("Em aberto", "Open"),
+    "figure_mended": Said("Corrigidos", "Fixed"),
+    "of_these_mended": Said("Corrigidos na VTEX", "Fixed in VTEX"),
+    "of_these_dismissed": Said("Dados por resolvidos", "Marked as solved"),
+    "of_these_expired": Said("Não corrigidos em 30 dias", "Not fixed in 30 days"),
+    "of_these_otherwise": Said("Cancelados, devolvidos e outros", "Canceled, returned and others"),
+    "figure_suggested": Said("Tinham chave sugerida", "Had a suggested key"),
+    "figure_right": Said("Era a chave certa", "It was the right key"),
+    "figure_total": Said("Total", "Total"),
+    "mended_by_week": Said("Corrigidos na VTEX por semana", "Fixed in VTEX by week"),
+    "mended_by_week_hint": Said(
+        "A mediana é o tempo em que metade já estava corrigida. As chaves são contadas por nota.",
+        "The median is the time within which half of them were fixed. Keys are counted by invoice.",
+    ),
+    "by_problem": Said("Abertos por problema", "Opened by problem"),
+    "by_problem_hint": Said(
+        "Um pedido com dois problemas conta nos dois.", "An order with two problems is counted with both."
+    ),
+    "problem_heading": Said("Pedidos", "Orders"),
+    "by_issuer": Said("Abertos por emitente e série", "Opened by issuer and series"),
+    "by_issuer_hint": Said(
+        "O emitente e a série fazem parte da chave: mostram que filial ou sistema manda chaves erradas.",
+        "Issuer and series are part of the key: they show which branch or system sends wrong keys.",
+    ),
+    "issuer_heading": Said("Emitente e série", "Issuer and series"),
+    "issuer": Said("{tax_id}, série {series}", "{tax_id}, series {series}"),
+    "issuer_unknown": Said("Ainda desconhecido: não há chave", "Not known yet: there is no key"),
+    "other_issuers": Said("Outros ({count})", "Others ({count})"),
 }
 
 

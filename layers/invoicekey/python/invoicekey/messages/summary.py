@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import batched
 
 from invoicekey.messages import fields, texts
@@ -82,13 +82,24 @@ class SinceLast:
 
 
 @dataclass(frozen=True, slots=True)
+class WeekOfFailures:
+    """How many failures there were from a Monday to the Sunday after it."""
+
+    monday: date
+    opened: int
+    mended: int
+    """Closed as ok."""
+    time_to_mend: timedelta | None
+    """The median of those mended; None where none was."""
+
+
+@dataclass(frozen=True, slots=True)
 class Week:
     """What was read in seven days."""
 
     checked: int
-    mended: int
-    """Failures that were told and closed as ok."""
     last_checked_at: datetime | None
+    failures: WeekOfFailures
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +160,15 @@ def reminder(
     now: datetime,
     since_last: SinceLast | None,
     without_tracking: int,
+    last_week: WeekOfFailures | None = None,
     style: Style,
     snoozed: Snoozed | None = None,
     desk_link: str | None = None,
 ) -> Alert:
     """Write the daily list of what is open, one failure at least.
 
-    `without_tracking` counts the orders with good keys that lack their tracking number or carrier.
+    `without_tracking` counts the orders with good keys that lack their tracking number or carrier. `last_week` is told
+    where it is given.
     """
     language = style.language
     oldest_first = sorted(failures, key=lambda failure: (failure.opened_at, failure.order_id))
@@ -183,6 +196,7 @@ def reminder(
         since_last=since_last,
         since=local_date(since_last.at, style) if since_last else None,
         without_tracking=without_tracking,
+        last_week=_told_of_week(last_week, language) if last_week else "",
         dismiss_command=_command(f'dismiss {_AN_ORDER.to(language)} --account {account} --reason "{reason}"', style),
         list_command=_command(f"failures --account {account} --format csv", style),
         **_snoozed(snoozed, style),
@@ -204,7 +218,7 @@ def all_well(
         style,
         account=account,
         checked=week.checked,
-        mended=week.mended,
+        last_week=_told_of_week(week.failures, style.language),
         last_checked_at=local_date(week.last_checked_at, style) if week.last_checked_at else None,
         **_snoozed(snoozed, style),
         desk_link=desk_link,
@@ -329,6 +343,14 @@ def _have_keys(orders: Sequence[DeferredOrder | OpenFailure]) -> bool:
 def _readings(moments: Sequence[datetime], style: Style) -> str:
     first, last = (texts.local(moment, style.timezone) for moment in (min(moments), max(moments)))
     return texts.readings(first, last, style.language)
+
+
+def _told_of_week(week: WeekOfFailures, language: str) -> str:
+    """Say what became of a week in one line; nothing where nothing happened in it."""
+    if not (week.opened or week.mended):
+        return ""
+    first, last = (texts.day_and_month(day, language) for day in (week.monday, week.monday + timedelta(days=6)))
+    return texts.week(first, last, opened=week.opened, mended=week.mended, within=week.time_to_mend, language=language)
 
 
 def _command(arguments: str, style: Style) -> str:

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from datetime import date as date_
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -391,6 +392,13 @@ _WITHIN_A_DAY = Said("{first} {last} de {day}", "on {day}, between {first} and {
 _BETWEEN = Said("entre {first} e {last}", "between {first} and {last}")
 _FROM_TO = Said("de {first} até {last}", "from {first} to {last}")
 _BLANK = Said(" (· = espaço)", " (· = a blank)")
+_WEEK = Said("De {first} a {last}: {opened}{mended}.", "{first} to {last}: {opened}{mended}.")
+_NONE_NEW = Said("nenhum pedido novo com problema", "no new order with a problem")
+_ONE_NEW = Said("1 pedido novo com problema", "1 new order with a problem")
+_NEW = Said("{count} pedidos novos com problema", "{count} new orders with a problem")
+_ONE_FIXED = Said(", 1 corrigido (em {within})", ", 1 fixed (within {within})")
+_FIXED = Said(", {count} corrigidos (metade em até {within})", ", {count} fixed (half of them within {within})")
+_NONE_FIXED = Said(", nenhum corrigido", ", none fixed")
 _ENGLISH_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -678,6 +686,19 @@ def day(when: datetime, language: str) -> str:
     if language == "en":
         return f"{when.day} {_ENGLISH_MONTHS[when.month - 1]} {when.year}"
     return f"{when:%d/%m/%Y}"
+
+
+def day_and_month(when: date_, language: str) -> str:
+    """Write a day without its year: `03/03`, or `3 Mar`."""
+    return f"{when.day} {_ENGLISH_MONTHS[when.month - 1]}" if language == "en" else f"{when:%d/%m}"
+
+
+def week(first: str, last: str, *, opened: int, mended: int, within: timedelta | None, language: str) -> str:
+    """Write how many orders failed from the first day to the last, and how many were fixed within which median time."""
+    new = {0: _NONE_NEW, 1: _ONE_NEW}.get(opened, _NEW).to(language).format(count=opened)
+    fixed = {0: _NONE_FIXED, 1: _ONE_FIXED}.get(mended, _FIXED).to(language)
+    told = fixed.format(count=mended, within=duration(within or timedelta(), language))
+    return _WEEK.to(language).format(first=first, last=last, opened=new, mended=told)
 
 
 def _unformatted(word: str) -> str:

@@ -138,7 +138,6 @@ class Acts:
         return replace(
             episodes.reopened(entry.with_act(now, f"taken back by {self._by}: followed again")),
             errors_reported=None,
-            errors=(),
             archived=None,
             archived_why=None,
             opened_at=None,

@@ -199,7 +199,8 @@ class OrderCheck:
             return CheckResult()
         _expect_time_to_report(clock)
         if not entry.has_open_failure:
-            self._ledger.write(replace(entry, recheck_at=None))
+            let_go = replace(entry, recheck_at=None)
+            self._ledger.write(episodes.ended_unreported(let_go, entry, EXPIRED, (), now))
             return CheckResult()
         problems = problems_as_reported(entry) if entry.outcome == Outcome.FAILING else ()
         expired = self._expire(entry, order_as_reported(entry), Verdict(Outcome.FAILING, problems), now)
@@ -213,7 +214,8 @@ class OrderCheck:
             return replace(closed, verdict=None, dead=DeadLetterReason.NOT_FOUND)
         if _checked(entry) < grace_end:
             return CheckResult(wait_until=grace_end)
-        self._pass_over(before, replace(entry, recheck_at=None))
+        let_go = replace(entry, recheck_at=None)
+        self._pass_over(before, episodes.ended_unreported(let_go, entry, CloseReason.NOT_FOUND, (), _checked(entry)))
         return CheckResult(dead=DeadLetterReason.NOT_FOUND)
 
     def _conclude(self, before: Entry, entry: Entry, order: Order, given: Circumstances, clock: Clock) -> CheckResult:
@@ -255,9 +257,9 @@ class OrderCheck:
             case Outcome.FAILING | Outcome.OTHER_MARKETPLACE if _is_over(entry):
                 return self._expire(entry, order, verdict, _checked(entry))
             case Outcome.CANCELED | Outcome.RETURNED | Outcome.NOT_INVOICED | Outcome.OTHER_MARKETPLACE:
-                self._pass_over(before, episodes.ended_unreported(_followed_on(entry), verdict, _checked(entry)))
+                self._pass_over(before, _ended_unreported(_followed_on(entry), entry, verdict))
             case Outcome.OK:
-                self._ledger.write(episodes.ended_unreported(_settled(entry, verdict), verdict, _checked(entry)))
+                self._ledger.write(_ended_unreported(_settled(entry, verdict), entry, verdict))
             case Outcome.FAILING:  # pragma: no branch - mypy sees that there is no other outcome
                 self._ledger.write(replace(_still_failing(entry, verdict), errors=_shown(verdict)))
         return CheckResult(verdict)
@@ -311,10 +313,8 @@ class OrderCheck:
                 opened_at=entry.opened_at or now, now=now, style=self._rules.style, desk_link=self._desk_link(entry),
             )  # fmt: skip
         mended_at = now if reason is CloseReason.OK else entry.mended_at
-        keys = [key for _, key in verdict.keys] if reason is CloseReason.OK else []
         closed = replace(
-            episodes.closed(_settled(entry, verdict), entry, reason, keys, now),
-            mended_at=mended_at,
+            episodes.closed(_settled(entry, verdict), entry, reason, _keys(verdict), now), mended_at=mended_at
         )
         return self._report(closed, ResolvedRecord, order, verdict, notice, now=now, reason=reason)
 
@@ -403,6 +403,18 @@ def _still_failing(entry: Entry, verdict: Verdict) -> Entry:
     if not entry.has_open_failure:
         return followed
     return episodes.opened(followed, verdict, entry.opened_at or _checked(entry))
+
+
+def _ended_unreported(entry: Entry, before: Entry, verdict: Verdict) -> Entry:
+    """Return an entry without a failure whose episode ends, where a dismissal of it was taken back."""
+    now = _checked(before)
+    ended = episodes.ended_unreported(entry, before, verdict.outcome, _keys(verdict), now)
+    is_mended = verdict.outcome is Outcome.OK and ended.episodes != before.episodes
+    return replace(ended, mended_at=now) if is_mended else ended
+
+
+def _keys(verdict: Verdict) -> list[str]:
+    return [key for _, key in verdict.keys]
 
 
 def _shown(verdict: Verdict) -> tuple[Shown, ...]:

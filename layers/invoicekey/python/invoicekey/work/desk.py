@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from invoicekey.delivery.queues import Event, HookQueue
 from invoicekey.ledger.entries import Entry, Ledger
+from invoicekey.ledger.failures import FailureLists
 from invoicekey.messages import pages
 from invoicekey.messages.links import ExpiredToken, ForgedToken, Target
 from invoicekey.messages.phrases import PHRASES, Words
@@ -91,6 +92,7 @@ class Desk:
         style: Style,
         *,
         lists: Lists,
+        failures: FailureLists,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._links = links
@@ -99,6 +101,7 @@ class Desk:
         self._acts = acts
         self._style = style
         self._lists = lists
+        self._failures = failures
         self._words = Words(style.language)
         self._now = now
 
@@ -129,6 +132,8 @@ class Desk:
         if request.method not in {"GET", "HEAD"}:
             return Answer(HTTPStatus.METHOD_NOT_ALLOWED)
         telemetry.count("desk_opened")
+        if target.order_id is None and request.query.get("view") == ["figures"]:
+            return self._weeks(target.account, now)
         if target.order_id is None:
             return self._list(target.account, request, now)
         return self._order(OrderRef(target.account, target.order_id), request, now)
@@ -153,6 +158,14 @@ class Desk:
         # Relative to the list's own address: a page of fifty rows is to weigh little.
         page = self._lists.page(account, filters, now, lambda order_id: links.token(Target(account, order_id)), told)
         return Answer(HTTPStatus.OK, pages.list_page(page, self._words))
+
+    def _weeks(self, account: str, now: datetime) -> Answer:
+        # Few answers need them, and they would cost every cold start 10 ms.
+        from invoicekey.work import desk_figures, figures
+
+        found = figures.WeeklyFigures(self._failures, self._style.timezone).of(account, now)
+        shown = desk_figures.shown(found, self._style.language)
+        return Answer(HTTPStatus.OK, pages.figures_page(account, shown, self._words))
 
     def _refused(self, status: HTTPStatus, why: str, back: str = "") -> Answer:
         telemetry.count(f"desk_refused_{why}")

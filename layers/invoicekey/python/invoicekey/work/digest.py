@@ -29,6 +29,7 @@ from invoicekey.rules.verdict import Code
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import Conflict, OutOfTime, RetryLater
 from invoicekey.runtime.telemetry import logger
+from invoicekey.work.figures import WeeklyFigures
 
 PARALLEL = 10
 AT_ONCE = 200
@@ -161,6 +162,7 @@ class Digests:
         style: Style,
         lease: timedelta,
         *,
+        figures: WeeklyFigures,
         accounts: Iterable[str] = (),
         desk_link: Callable[[str], str | None] = lambda _account: None,
         make_pool: Callable[[], Executor] = _ten_threads,
@@ -171,6 +173,7 @@ class Digests:
         self._topic = topic
         self._style = style
         self._lease = lease
+        self._figures = figures
         self._served = sorted(accounts)
         self._desk_link = desk_link
         self._pool = make_pool()
@@ -328,6 +331,7 @@ class Digests:
         open_ones = [order for order in wanted if order.is_open]
         failures = list(readable(open_ones, _as_listed, key=lambda order: order_key(order.ref)))
         put_off = summary.Snoozed(len(snoozed), min(snoozed.values())) if snoozed else None
+        is_monday = due.at.astimezone(ZoneInfo(self._style.timezone)).weekday() == MONDAY
         if failures:
             return summary.reminder(
                 account,
@@ -335,11 +339,12 @@ class Digests:
                 now=run.now,
                 since_last=self._since(last_at, account, wanted) if last_at else None,
                 without_tracking=sum(order.is_good for order in orders),
+                last_week=self._last_week(account, run.now) if is_monday else None,
                 style=self._style,
                 snoozed=put_off,
                 desk_link=self._desk_link(account),
             )
-        if open_ones or due.at.astimezone(ZoneInfo(self._style.timezone)).weekday() != MONDAY:
+        if open_ones or not is_monday:
             return None
         week, link = self._week(account, orders, run.now), self._desk_link(account)
         return summary.all_well(account, week, self._style, snoozed=put_off, desk_link=link)
@@ -356,10 +361,14 @@ class Digests:
 
     def _week(self, account: str, followed: Sequence[FollowedOrder], now: datetime) -> summary.Week:
         begin = now - _WEEK
-        checked = list(self._backlog.checked(account, begin))
-        orders: list[CheckedOrder | FollowedOrder] = [*checked, *followed]
+        orders: list[CheckedOrder | FollowedOrder] = [*self._backlog.checked(account, begin), *followed]
         moments = [order.checked_at for order in orders if order.checked_at >= begin]
-        return summary.Week(len(moments), _mended(checked, followed, begin), max(moments, default=None))
+        return summary.Week(len(moments), max(moments, default=None), self._last_week(account, now))
+
+    def _last_week(self, account: str, now: datetime) -> summary.WeekOfFailures:
+        """Return the figures of the week that ended last, by the shop's clocks, as the desk shows them."""
+        week = self._figures.of(account, now, weeks=2).weeks[0]
+        return summary.WeekOfFailures(week.monday, week.opened, week.mended, week.time_to_mend)
 
     # ---- The steps of both
 
