@@ -33,6 +33,14 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "dismiss": ("dismiss", "Set failures aside that were solved elsewhere, as in the marketplace's back office."),
     "undismiss": ("dismiss", "Take dismissals back: the orders are checked at once, and told anew if they still fail."),
+    "snooze": (
+        "snooze",
+        "Leave open failures out of digests and reminders until a day, at most 14 days ahead.",
+    ),
+    "desk": (
+        "desk",
+        "Print a link to an account's list of failures, or to an order's page. It needs no sign-in: mind who gets it.",
+    ),
     "redrive": (
         "redrive",
         "List the dead letters; with --yes send them back for another check: all but malformed ones, or those named.",
@@ -42,7 +50,7 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
         "Read all invoiced CNova orders of a period at VTEX, and list those that are failing. It only lists.",
     ),
     "hook": ("hook", "See, install or remove VTEX's order hook, and the feed behind it."),
-    "secrets": ("secrets", "Change the secret that VTEX's hook carries."),
+    "secrets": ("secrets", "Change the secret that VTEX's hook carries, or the key that signs links to the desk."),
     "alerts": ("alerts", "See whether alerts arrive."),
     "alarms": ("alarms", "See whether alarms reach anybody."),
 }

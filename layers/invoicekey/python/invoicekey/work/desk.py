@@ -105,7 +105,7 @@ class Desk:
 
     def _answer(self, request: Request) -> Answer:
         now = self._now()
-        target = self._links.writer(now).read(request.token, now)
+        target = self._links.read(request.token, now)
         if request.method == "POST":
             return self._act(target, request, now)
         if request.method not in {"GET", "HEAD"}:
