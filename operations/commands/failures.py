@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import batched
 from operator import itemgetter
@@ -14,8 +14,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from invoicekey.ledger.entries import FOLLOWED, Entry, checked_list, ref_of, shown
-from invoicekey.ledger.failures import Shown
+from invoicekey.ledger.entries import DISMISSED, EXPIRED, FOLLOWED, Entry, checked_list, ref_of, shown
+from invoicekey.ledger.failures import FailureLists, Shown, State, failure_of
 from invoicekey.ledger.lists import readable
 from invoicekey.ledger.table import Item
 from invoicekey.messages import texts
@@ -24,6 +24,7 @@ from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Severity
 from operations.deployment.shop import Shop
 from operations.deployment.stack import NotUnderstood
+from operations.health.story import day
 from operations.terminal.cli import FAILING, app, err, out, shop
 from operations.terminal.plain import (
     LANGUAGE,
@@ -44,9 +45,13 @@ from operations.terminal.sheet import HEADINGS, Cell, Exact, problem, save, see_
 _AT_ONCE = 40
 LOOK_BACK = timedelta(days=90)
 """So far back `--all` looks for failures that are archived: they closed no list, and are found by their last check."""
-OPEN = "open"
+OPEN, SNOOZED = State.OPEN.value, State.SNOOZED.value
+_STATES = (OPEN, SNOOZED, EXPIRED, DISMISSED)
 SHEET = tuple(HEADINGS)
-COLUMNS = ("account", "order", "opened", "age", "codes", "invoices", "suggestion", "next_reading", "link")
+COLUMNS = (
+    "account", "order", "opened", "age", "codes", "invoices", "suggestion", "next_reading", "link", "state",
+    "snoozed_until",
+)  # fmt: skip
 _ERRORS = [code for code in Code if code.severity is Severity.ERROR or code in NOT_ON_ITS_WAY]
 """The codes that can make an order failing; the last two by TrackingGraceHours alone."""
 _DISPENSABLE = ("opened", "suggestion", "next")
@@ -64,7 +69,8 @@ class Failure:
     errors: tuple[Shown, ...]
     next_reading: datetime | None
     state: str = OPEN
-    """Or why it is archived: dismissed, expired."""
+    """Or snoozed; or why it is archived: dismissed, expired."""
+    snoozed_until: datetime | None = None
 
     @property
     def codes(self) -> list[str]:
@@ -94,6 +100,8 @@ def failures(
 ) -> int:
     """List the open failures, oldest first. The list lags a moment behind.
 
+    Snoozed ones are open too: nobody is reminded of them before their day.
+
     Exit code 0 where none is open, 3 where one that is listed is.
     """
     of = shop(context)
@@ -104,7 +112,7 @@ def failures(
             see_that_it_can_be_written(csv)
         name = of.account(account) if account else None
         with err.status("reading the ledger"):
-            there = list(_found(of, name, now, everything=everything))
+            there = _with_snoozes(of, list(_found(of, name, now, everything=everything)), now)
         found = [one for one in there if one.opened_at <= oldest and (not codes or codes.intersection(one.codes))]
         found.sort(key=lambda one: (one.opened_at, one.ref.order_id))
         _write(of, found, form, now, everything=everything)
@@ -113,7 +121,7 @@ def failures(
             err.print(f"The same for spreadsheets: {csv}", markup=False)
         if not found:
             err.print(_none(len(there), name, everything=everything))
-    return FAILING if any(one.state == OPEN for one in found) else 0
+    return FAILING if any(one.state in {OPEN, SNOOZED} for one in found) else 0
 
 
 def _found(of: Shop, account: str | None, now: datetime, *, everything: bool) -> Iterator[Failure]:
@@ -147,6 +155,19 @@ def _failure(item: Item) -> Failure:
     )
 
 
+def _with_snoozes(of: Shop, found: list[Failure], now: datetime) -> list[Failure]:
+    """Say of those that are snoozed until when; the list that they were found in does not know."""
+    lists, until = FailureLists(of.table), dict[OrderRef, datetime]()
+    for account in {one.ref.account for one in found if one.state == OPEN}:
+        for snoozed in readable(lists.items(account, [State.SNOOZED]), failure_of, key=itemgetter("pk")):
+            if snoozed.is_snoozed(now) and snoozed.snoozed_until:
+                until[snoozed.ref] = snoozed.snoozed_until
+    return [
+        replace(one, state=SNOOZED, snoozed_until=until[one.ref]) if one.state == OPEN and one.ref in until else one
+        for one in found
+    ]
+
+
 def _codes(named: Iterable[str]) -> set[str]:
     codes = {name.strip().casefold() for name in named}
     if odd := codes - set(_ERRORS):
@@ -166,7 +187,7 @@ def _write(of: Shop, found: list[Failure], form: Format, now: datetime, *, every
     if form is Format.JSON:
         write(out, as_json([_as_json(one, now) for one in found]))
     elif form is Format.CSV:
-        write(out, as_csv((*COLUMNS, "state") if everything else COLUMNS, [_row(one, now) for one in found]))
+        write(out, as_csv(COLUMNS, [_row(one, now) for one in found]))
     elif found:
         show(out, _table(of, found, now, everything=everything))
     if found and form is Format.TABLE:
@@ -186,7 +207,7 @@ def _none(number: int, account: str | None, *, everything: bool) -> str:
 
 def _sum(of: Shop, found: list[Failure]) -> str:
     states = [one.state for one in found]
-    told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states, reverse=True)))
+    told = ", ".join(f"{states.count(state)} {state}" for state in _STATES if state in states)
     return f"{told}. Why: {of.command('check ORDER')}. All that happened to one: {of.command('explain ORDER')}."
 
 
@@ -203,6 +224,7 @@ def _row(failure: Failure, now: datetime) -> dict[str, Any]:
         "next_reading": timestamp(failure.next_reading) if failure.next_reading else "",
         "link": order_url(failure.ref.account, failure.ref.order_id),
         "state": failure.state,
+        "snoozed_until": timestamp(failure.snoozed_until) if failure.snoozed_until else "",
     }
 
 
@@ -230,6 +252,7 @@ def _sheet_row(of: Shop, failure: Failure, error: Shown, reported: Mapping[str, 
         "days": (now - failure.opened_at) / timedelta(days=1),
         "next_reading": failure.next_reading,
         "state": state(failure.state, of.style),
+        "snoozed_until": failure.snoozed_until,
         "link": order_url(failure.ref.account, failure.ref.order_id),
     }
 
@@ -253,14 +276,17 @@ def _as_json(failure: Failure, now: datetime) -> dict[str, Any]:
         "invoices": [error.invoice_number for error in failure.errors],
         "suggestion": failure.has_suggestion,
         "next_reading": row["next_reading"] or None,
+        "snoozed_until": row["snoozed_until"] or None,
     }
 
 
 def _table(of: Shop, found: list[Failure], now: datetime, *, everything: bool) -> Table:
     """Draw them, with as many columns as the terminal has room for."""
+    has_snoozed = any(one.state == SNOOZED for one in found)
     columns = {
         "account": len({one.ref.account for one in found}) > 1, "order": True, "opened": True, "age": True,
-        "problem": True, "invoice": True, "suggestion": True, "next": True, "state": everything,
+        "problem": True, "invoice": True, "suggestion": True, "next": True,
+        "state": everything or has_snoozed, "snoozed until": has_snoozed,
         "link": not out.is_terminal,
     }  # fmt: skip
     names = [name for name, is_there in columns.items() if is_there]
@@ -294,6 +320,7 @@ def _cells(of: Shop, failure: Failure, now: datetime) -> dict[str, Text]:
         "suggestion": "yes" if failure.has_suggestion else "no",
         "next": _next(of, failure.next_reading, now),
         "state": failure.state,
+        "snoozed until": day(failure.snoozed_until, of.style.timezone) if failure.snoozed_until else "",
         "link": url,
     }
     cells = {name: Text(text) for name, text in told.items()}

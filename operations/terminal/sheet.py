@@ -33,10 +33,12 @@ HEADINGS: Mapping[str, Said] = {
     "days": Said("Dias em aberto", "Days open"),
     "next_reading": Said("Próxima leitura", "Next reading"),
     "state": Said("Situação", "State"),
+    "snoozed_until": Said("Adiado até", "Snoozed until"),
     "link": Said("Link", "Link"),
 }
 STATES: Mapping[str, Said] = {
     "open": Said("em aberto", "open"),
+    "snoozed": Said("adiado", "snoozed"),
     "dismissed": Said("dispensado", "dismissed"),
     "expired": Said("expirado", "expired"),
     "": Said("ainda não acompanhado", "not followed yet"),
