@@ -30,7 +30,9 @@ CODE := layers/invoicekey/python functions local operations tests benchmarks exa
 LOCKED := layers/dependencies/requirements requirements/dev requirements/tools requirements/checkov requirements/lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { line = sprintf("make %-11s", $$1); number = split($$2, words, " "); \
+	for (i = 1; i <= number; i++) { if (length(line " " words[i]) > 80) { print line; line = sprintf("%16s", "") } \
+	line = line " " words[i] } print line }' $(firstword $(MAKEFILE_LIST))
 
 # ---- See it work
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "pictures" / "demo.svg"
-WIDTH = 118
+WIDTH = 104
 _FONT = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 _READ_BYTES = 65_536
 

@@ -2,12 +2,17 @@
 
 AWS authorizes the batch calls of SQS and SNS as their single ones; ministack asks for actions that AWS does not have.
 And it takes this machine's plain http for an insecure way in, which the queues' and topics' policies refuse.
+
+It sends no e-mail, SMS or chat message. What such subscribers would get is put into a queue, where somebody made one.
 """
 
 from typing import Any
 
 import ministack.app
 from ministack.core import iam_evaluator
+from ministack.services import sns
+
+from local.stack import MAILBOX
 
 _SINGLE_ACTION = {
     "sqs:SendMessageBatch": "sqs:SendMessage",
@@ -18,6 +23,7 @@ _SINGLE_ACTION = {
 
 _enforce = iam_evaluator.enforce
 _pin_request_origin = ministack.app.pin_request_origin
+_fan_out = sns._fanout
 
 
 def _enforce_as_aws_does(access_key_id: str, iam_action: str, *arguments: Any, **named: Any) -> Any:
@@ -28,10 +34,22 @@ def _pin_as_tls(source_ip: str, _secure_transport: bool) -> None:
     _pin_request_origin(source_ip, secure_transport=True)
 
 
+def _fan_out_in_every_form(
+    topic: str, message_id: str, message: str, subject: str, structure: str = "", attributes: Any = None, **named: Any
+) -> None:
+    """Deliver a message, and to the mailbox of its account, where there is one, with all the forms that it has."""
+    _fan_out(topic, message_id, message, subject, structure, attributes, **named)
+    mailbox = ":".join([*topic.replace(":sns:", ":sqs:").split(":")[:-1], MAILBOX])
+    if structure == "json" and sns._sqs._queue_by_arn(mailbox):
+        whole = sns._build_envelope(topic, message_id, message, subject, attributes or {}, False)
+        sns._deliver_to_sqs(mailbox, whole, False, message, topic_arn=topic)
+
+
 def main() -> None:
     """Run the emulator; its settings are ministack's environment variables."""
     iam_evaluator.enforce = _enforce_as_aws_does
     ministack.app.pin_request_origin = _pin_as_tls
+    sns._fanout = _fan_out_in_every_form
     ministack.app.main()
 
 

@@ -2,7 +2,9 @@
 
 import io
 import os
+import shutil
 import sys
+import textwrap
 import threading
 import time
 from types import TracebackType
@@ -10,6 +12,17 @@ from typing import Self, TextIO
 
 _TICK = 0.1
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+def columns() -> int:
+    """Return how wide texts may be: as the terminal, up to 104 columns."""
+    return min(104, shutil.get_terminal_size((104, 24)).columns)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return a text's lines, those that are too long continued on the next; no word is cut."""
+    lines = [textwrap.wrap(line, width, break_on_hyphens=False, break_long_words=False) for line in text.splitlines()]
+    return [part for parts in lines for part in parts or [""]]
 
 
 class Progress:
@@ -34,7 +47,7 @@ class Progress:
         """Begin a step."""
         self.end()
         if self.is_terminal:
-            self._begin(step, last="\n")
+            self._begin(_in_a_line(step), last="\n")
         else:
             self._write(f"{time.strftime('%H:%M:%S')}  {step}\n")
 
@@ -42,7 +55,7 @@ class Progress:
         """Begin a step that leaves no line behind, and shows on a terminal alone; or go on with it."""
         if self.is_terminal and step != self._step:
             self.end()
-            self._begin(step, last="\r\x1b[K")
+            self._begin(_in_a_line(step), last="\r\x1b[K")
 
     def end(self) -> None:
         """End the step that is being done, if there is one."""
@@ -79,3 +92,8 @@ class Progress:
     def _write(self, text: str) -> None:
         self._output.write(text)
         self._output.flush()
+
+
+def _in_a_line(step: str) -> str:
+    """Return as much of a step as fits beside its seconds: on two lines it could not be written over."""
+    return textwrap.shorten(step, columns() - len("123.4 s  "), placeholder=" …")

@@ -4,15 +4,15 @@ Every case is one of the tables in local/events.py, and what is seen is held to 
 """
 
 import json
-import shutil
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 
 from local import events, processes
 from local.events import BY_NAME, HOOKS, ORDERS, UNKNOWN_ORDER_ID, OrderCase
-from local.progress import Progress
+from local.progress import Progress, columns, wrapped
 from local.stack import ROOT, STATE, LocalStack
 from local.watch import Email, Json, TooLate, Watch, until
 
@@ -27,7 +27,10 @@ PARAMETERS = {
     "AlertBurst": "100",  # every alert is to be seen; otherwise the sixth within 15 minutes would wait for a digest
 }
 FAILING = [case for case in ORDERS if case.outcome_after_grace == "failing"]
-_WIDTH = min(100, shutil.get_terminal_size((104, 24)).columns - 4)
+_COLUMNS = columns()
+_WIDTH = _COLUMNS - 4
+_OUTCOME_AT = 58
+"""Where the outcome stands in the orders' table: eighty columns have room for all of it."""
 _COLOURS = {"ok": "green", "failing": "yellow", "waiting": "cyan"}
 
 
@@ -35,7 +38,8 @@ def play(progress: Progress) -> bool:
     """Start a stack, play every scene, stop everything; say whether all of it came out as expected."""
     began = time.monotonic()
     emulator_port, vtex_port = processes.free_ports(2)
-    progress.line("invoicekey on this machine: the real template.yaml, an emulated AWS, a simulated VTEX\n")
+    what = "invoicekey on this machine: the real template.yaml, emulated AWS, simulated VTEX"
+    progress.line("\n".join([*wrapped(what, _COLUMNS), ""]))
     with LocalStack(emulator_port, vtex_port, HOME, PARAMETERS, say=progress) as stack:
         demo = Demo(stack, progress)
         demo.play()
@@ -70,7 +74,7 @@ class Demo:
         if self._deviations:
             self._title("Something came out otherwise than expected")
             for deviation in self._deviations:
-                self._line(self._styled(f"  {deviation}", "red"))
+                self._paragraph(deviation, "red")
             self._line(f"\n  The logs are in {HOME.relative_to(ROOT)}. Everything is stopped.")
             return False
         self._title("All of it came out as expected")
@@ -83,8 +87,11 @@ class Demo:
             " VTEX does not know is kept as a dead letter. Nobody without the secret got anything in."
         )
         self._line(f"\n  It took {seconds:.0f} s. Everything is stopped again.")
-        self._line("\n  Next: make up     keeps this very stack running, to replay events by hand and with SAM")
-        self._line("        docs/replaying.md shows how; docs/deploying.md, how to deploy it to AWS")
+        self._line()
+        self._paragraph(
+            "Next: make up keeps this very stack running, to replay events by hand and with SAM (docs/replaying.md)."
+            " docs/deploying.md shows how to deploy it to AWS."
+        )
         return True
 
     # ---- The scenes
@@ -100,21 +107,25 @@ class Demo:
             status = self._stack.post_hook(case.body.encode(), headers)
             self._line(f"  {case.says:38}{status}")
             self._expect(f"the answer to {case.says}", status, case.status)
-        self._line("  None of it goes any further: what is let in is authentic, well formed, and to be checked.")
+        self._paragraph("None of it goes any further: what is let in is authentic, well formed, and to be checked.")
 
     def _check_the_orders(self) -> None:
-        self._title("2. Orders are invoiced: VTEX posts a hook for each, and the checker reads it at VTEX")
+        self._title("2. Orders are invoiced: VTEX posts a hook for each; the checker reads the order")
         rows = Rows(self._watch, self._progress)
         self._progress(f"posting {len(ORDERS) + 1} hook calls")
-        for case in ORDERS:
-            rows.add(case.order_id, case, self._post(case))
-        rows.add(UNKNOWN_ORDER_ID, None, self._stack.post_hook(_encoded(events.notification(UNKNOWN_ORDER_ID))))
-        self._heading(f"\n  {'order':20} {'what VTEX holds':40} {'hook':4} {'outcome':32} reported")
+        answers = [self._post(case) for case in ORDERS]
+        answers.append(self._stack.post_hook(_encoded(events.notification(UNKNOWN_ORDER_ID))))
+        self._expect("the answers to the hook calls", set(answers), {HTTPStatus.OK})
+        rows.expect({case.order_id: case for case in ORDERS} | {UNKNOWN_ORDER_ID: None})
+        self._line()
+        self._heading(_row("order", "what VTEX holds", "outcome"))
         try:
             until(rows.show, "every order's end", PATIENCE)
         except TooLate:
             rows.give_up()
         self._deviations += rows.deviations
+        if not self._deviations:
+            self._paragraph("Each call was answered 200. Each order that is failing has its record and its alert.")
         self._expect("the number of queued events", len(self._watch.queued()), len(ORDERS) + 1)
 
     def _post_again(self) -> None:
@@ -130,12 +141,12 @@ class Demo:
 
     def _mend(self) -> None:
         case = BY_NAME["key-missing"]
-        self._title("4. Somebody puts the key into the order. VTEX says nothing of it, so the stack looks by itself")
-        self._progress(f"mending {case.order_id} at VTEX, and letting RecheckFailuresFunction look")
+        self._title("4. Somebody mends the order. VTEX says nothing of it: the stack looks by itself")
+        self._progress(f"mending {case.order_id} at VTEX; RecheckFailuresFunction looks")
         self._stack.vtex("POST", "invoice-key", {"order_id": case.order_id, "invoice_key": events.RIGHT_KEY})
         queued = self._stack.invoke("RecheckFailuresFunction", {"all": True})["queued"]
-        self._line(
-            f"  By its schedule an order is read again 15 minutes after its alert; told to, it queued all {queued} now."
+        self._paragraph(
+            f"By its schedule an order is read again 15 minutes after its alert; told to, it queued all {queued} now."
         )
         self._expect("the number of open failures that are read again", queued, len(FAILING))
         self._wait(
@@ -147,7 +158,8 @@ class Demo:
         self._expect(
             f"the ledger's outcome of {case.order_id}", (item["outcome"], "errors_told" in item), ("ok", False)
         )
-        self._line(f"  {case.order_id} has its key now: its failure is closed, and who was alerted is notified:\n")
+        self._paragraph(f"{case.order_id} has its key now: its failure is closed, and who was alerted is notified:")
+        self._line()
         self._frame(self._watch.emails(case.order_id)[-1])
 
     def _remind(self) -> None:
@@ -167,7 +179,8 @@ class Demo:
         self._heading("\n  The others:")
         for record in records:
             if record not in whole:
-                self._line(f"  {record['subject']:20} {record['type']:30} {_in_a_line(record['data'])}")
+                kind = record["type"].split(".")[2]
+                self._line(_hanging(f"{record['subject']:20} {kind:9}", _in_a_line(record["data"])))
         seen = sorted((record["subject"], record["type"]) for record in records)
         self._expect("the records", seen, _expected_reports())
 
@@ -184,7 +197,7 @@ class Demo:
         self._heading("\n  The subjects of the others:")
         for email in emails:
             if [email] not in whole:
-                self._line(f"  {email.subject}")
+                self._line(_hanging("", email.subject))
         self._expect("the number of alerts", len(emails), len(_expected_reports()))
 
     # ---- What the scenes are made of
@@ -207,20 +220,22 @@ class Demo:
             self._deviations.append(f"{what}: expected {expected}, but it is {seen}")
 
     def _title(self, text: str) -> None:
-        self._line(f"\n{self._styled(text, 'bold')}\n")
+        self._line()
+        for line in wrapped(text, _COLUMNS):
+            self._line(self._styled(line, "bold"))
+        self._line()
 
     def _heading(self, text: str) -> None:
         self._line(self._styled(text, "dim"))
 
-    def _paragraph(self, text: str) -> None:
-        self._line(textwrap.fill(text, _WIDTH, initial_indent="  ", subsequent_indent="  "))
+    def _paragraph(self, text: str, *styles: str) -> None:
+        for line in wrapped(text, _WIDTH):
+            self._line(f"  {self._styled(line, *styles) if styles else line}")
 
     def _frame(self, email: Email) -> None:
-        lines = [f"Subject: {email.subject}", "", *email.text.splitlines()]
         self._line(f"  ┌{'─' * _WIDTH}")
-        for line in lines:
-            for part in textwrap.wrap(line, _WIDTH, break_on_hyphens=False) or [""]:
-                self._line(f"  │ {part}".rstrip())
+        for line in wrapped(f"Subject: {email.subject}\n\n{email.text}", _WIDTH):
+            self._line(f"  │ {line}".rstrip())
         self._line(f"  └{'─' * _WIDTH}")
 
 
@@ -230,30 +245,29 @@ class Rows:
     def __init__(self, watch: Watch, progress: Progress) -> None:
         self._watch, self._progress = watch, progress
         self._pending: dict[str, OrderCase | None] = {}
-        self._answers: dict[str, int] = {}
         self._waiting: set[str] = set()
         self.deviations: list[str] = []
 
-    def add(self, order_id: str, case: OrderCase | None, answer: int) -> None:
-        """Expect an order to come out as its case says; None is an order that VTEX does not know."""
-        self._pending[order_id] = case
-        self._answers[order_id] = answer
+    def expect(self, orders: Mapping[str, OrderCase | None]) -> None:
+        """Expect orders to come out as their cases say; None is an order that VTEX does not know."""
+        self._pending.update(orders)
 
     def show(self) -> bool:
         """Look once, and show what is new; say whether everything is known."""
-        checks = {check["order_id"]: check for check in self._watch.checks() if "outcome" in check}
+        decided = [check for check in self._watch.checks() if "outcome" in check]
+        last = {check["order_id"]: check for check in decided}
+        waited = {check["order_id"]: check for check in decided if check["outcome"] == "waiting"}
         told = Counter(record["subject"] for record in self._watch.records())
         told.update(email.order_id for email in self._watch.emails(kind="failing"))
         dead = {letter.body["OrderId"]: letter.attributes["reason"] for letter in self._watch.dead_letters()}
         for order_id, case in list(self._pending.items()):
-            check = checks.get(order_id)
             if case is None and order_id in dead:
                 self._end(order_id, "unknown to VTEX", f"dead letter: {dead[order_id]}", dead[order_id] == "not_found")
-            elif case and check and check["outcome"] == "waiting" and order_id not in self._waiting:
+            if case and order_id in waited and order_id not in self._waiting:
                 self._waiting.add(order_id)
-                self._line(order_id, case.holds, _came_to(check), "")
-            elif case and check and check["outcome"] != "waiting":
-                self._judge(case, check, told[order_id])
+                self._line(order_id, case.holds, _came_to(waited[order_id]))
+            if case and last.get(order_id, {}).get("outcome", "waiting") != "waiting":
+                self._judge(case, last[order_id], told[order_id])
         if self._pending:
             left = len(self._pending)
             self._progress.passing(f"{left} order{'s' if left > 1 else ''} to go")
@@ -269,25 +283,37 @@ class Rows:
             return
         seen = (check["outcome"], check["problems"], check["is_suspect"])
         is_right = seen == (case.outcome_after_grace, case.codes, case.is_suspect)
-        self._end(case.order_id, case.holds, _came_to(check), is_right, "record, alert" if is_failing else "")
+        self._end(case.order_id, case.holds, _came_to(check), is_right)
 
-    def _end(self, order_id: str, holds: str, came_to: str, is_right: bool, told: str = "") -> None:
+    def _end(self, order_id: str, holds: str, came_to: str, is_right: bool) -> None:
         del self._pending[order_id]
-        self._line(order_id, holds, came_to, told)
+        self._line(order_id, holds, came_to)
         if not is_right:
             self.deviations.append(f"{order_id} ({holds}) came to: {came_to}")
 
-    def _line(self, order_id: str, holds: str, came_to: str, told: str) -> None:
-        colour = _COLOURS.get(came_to.partition(":")[0], "dim")
-        outcome = self._progress.styled(f"{came_to:32}", colour)
-        self._progress.line(f"  {order_id:20} {holds:40} {self._answers[order_id]:<4} {outcome} {told}".rstrip())
+    def _line(self, order_id: str, holds: str, came_to: str) -> None:
+        row, colour = _row(order_id, holds, came_to), _COLOURS.get(came_to.partition(":")[0], "dim")
+        self._progress.line(row[:_OUTCOME_AT] + self._progress.styled(row[_OUTCOME_AT:], colour))
+
+
+def _row(order: str, holds: str, outcome: str) -> str:
+    """Write a row of the orders' table; few ids are longer than a CNova order's, and what those hold is short."""
+    return _hanging(f"{order:13} {holds}".ljust(_OUTCOME_AT - 3), outcome)
+
+
+def _hanging(begin: str, text: str) -> str:
+    """Write a text behind what the line begins with; what has no room there goes on below itself."""
+    lead = f"  {begin} " if begin else "  "
+    lines = wrapped(text, max(20, _COLUMNS - len(lead)))
+    return lead + f"\n{' ' * len(lead)}".join(lines)
 
 
 def _came_to(check: Json) -> str:
     """Say in a few words what a check came to."""
     outcome, codes = str(check["outcome"]), ", ".join(check["problems"])
     if outcome == "ok" and codes:
-        return f"ok: {len(check['problems'])} warnings"
+        number = len(check["problems"])
+        return f"ok: {number} warning{'' if number == 1 else 's'}"
     suspect = ": a suspect" if check["is_suspect"] else ""
     return outcome + suspect + (f": {codes}" if codes else "")
 

@@ -31,6 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".venv-tools" / "bin"
 STATE = ROOT / ".stack"
 STACK_NAME = "invoicekey-local"
+MAILBOX = "what-subscribers-get"
+"""A queue: the emulator puts there what people would get by e-mail, SMS and chat."""
 API_ID = "10ca1000"
 REGION = "us-east-1"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
@@ -40,9 +42,10 @@ DOCKER_BRIDGE = "172.17.0.1"
 ARCHITECTURE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 """Of this machine: the functions run on it."""
 VTEX_CREDENTIALS = {"app_key": "vtexappkey-luxstore-LOCAL", "app_token": "a-token-for-this-machine-only"}
-PARAMETERS = {**events.PARAMETERS, "RetryBaseSeconds": "2", "InvoiceGraceSeconds": "60"}
-"""Those of `up`: patience enough to see an order wait, and little enough to see what comes of it."""
+PARAMETERS = {**events.PARAMETERS, "RetryBaseSeconds": "2", "InvoiceGraceSeconds": "60", "ChatAlerts": "yes"}
+"""Those of `up`: patience enough to see an order wait, and little enough to see what comes of it; chat is shown too."""
 
+_BUCKET = "deployments"
 _START_SECONDS = 30
 _LONGEST_RUN = 900
 """Lambda lets no function run longer, in seconds."""
@@ -112,17 +115,25 @@ class LocalStack:
     def deploy(self) -> None:
         """Build the template and deploy it, and put the secrets where it expects them."""
         self.say("building functions and layers (sam build)")
-        build = self.home / "build"
-        self._sam("build", "--build-dir", str(build), "--cached", "--cache-dir", str(self.home / "cache"))
+        parameters = {
+            "Architecture": ARCHITECTURE,
+            "AwsEndpointUrl": self.endpoint,
+            "VtexBaseUrl": self.vtex_url + "/{account}",
+            **self.parameters,
+        }
+        cached = ("--cached", "--cache-dir", str(self.home / "cache"))
+        build = self._build(ROOT / "template.yaml", "build", parameters, *cached)
         self.say("deploying template.yaml into the emulator (sam deploy)")
-        bucket = "deployments"
-        self.client("s3").create_bucket(Bucket=bucket)
-        self._sam(
-            "deploy", "--template-file", str(build / "template.yaml"), "--stack-name", STACK_NAME,
-            "--s3-bucket", bucket, "--region", REGION, "--capabilities", "CAPABILITY_IAM",
-            "--no-confirm-changeset", "--no-progressbar", "--tags", f"ms-custom-id={API_ID}",
-        )  # fmt: skip
+        self.client("s3").create_bucket(Bucket=_BUCKET)
+        self._deploy(build, STACK_NAME, parameters, "--tags", f"ms-custom-id={API_ID}")
         self._keep_secrets()
+
+    def deploy_beside(self, template: Path, name: str, parameters: Mapping[str, str]) -> dict[str, str]:
+        """Build and deploy another template into the same emulator, and return the outputs of its stack."""
+        # With a cache, sam would keep dependencies under the project's root, and clear away there what others keep.
+        build = self._build(template, f"{name}/build", parameters, "--no-cached")
+        self._deploy(build, name, parameters)
+        return self._outputs_of(name)
 
     def stop(self) -> None:
         """Stop what was started, and remove what it left."""
@@ -159,8 +170,7 @@ class LocalStack:
     @cached_property
     def outputs(self) -> dict[str, str]:
         """Return the outputs of the deployed stack."""
-        (stack,) = self.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
-        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        return self._outputs_of(STACK_NAME)
 
     def post_hook(self, body: bytes, headers: Mapping[str, str] | None = None) -> int:
         """Post a hook call to the HTTP API as VTEX does, and return the status of the answer."""
@@ -260,18 +270,28 @@ class LocalStack:
                 raise StackError(f"{module} did not start; its log is {os.path.relpath(log)}")
             time.sleep(0.05)
 
-    def _sam(self, command: str, *arguments: str) -> None:
+    def _outputs_of(self, name: str) -> dict[str, str]:
+        (stack,) = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    def _build(self, template: Path, folder: str, parameters: Mapping[str, str], *more: str) -> Path:
+        """Build a template into a folder of `home`; return the template that is to be deployed."""
+        build = self.home / folder
+        self._sam("build", parameters, "--template-file", str(template), "--build-dir", str(build), *more)
+        return build / "template.yaml"
+
+    def _deploy(self, template: Path, name: str, parameters: Mapping[str, str], *more: str) -> None:
+        self._sam(
+            "deploy", parameters, "--template-file", str(template), "--stack-name", name, "--s3-bucket", _BUCKET,
+            "--region", REGION, "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar", *more,
+        )  # fmt: skip
+
+    def _sam(self, command: str, parameters: Mapping[str, str], *arguments: str) -> None:
         environment = {
             **self._environment(),
             "AWS_ENDPOINT_URL": self.endpoint,
             "SAM_CLI_TELEMETRY": "0",
             "SAM_CLI_POLL_DELAY": "0.2",
-        }
-        parameters = {
-            "Architecture": ARCHITECTURE,
-            "AwsEndpointUrl": self.endpoint,
-            "VtexBaseUrl": self.vtex_url + "/{account}",
-            **self.parameters,
         }
         overrides = [f"{name}={value}" for name, value in parameters.items()]
         log = self.home / f"sam-{command}.log"
@@ -312,7 +332,7 @@ def up(progress: Progress) -> None:
         stack.deploy()
         orders = [json.loads(path.read_bytes()) for path in sorted((events.EVENTS / "orders").glob("*.json"))]
         stack.vtex("PUT", "orders", orders)
-        _open_an_inbox(stack)
+        _open_the_mailbox(stack)
     except BaseException:
         stack.stop()
         _RUNNING.unlink(missing_ok=True)
@@ -321,11 +341,12 @@ def up(progress: Progress) -> None:
     _tell_what_next(stack, progress)
 
 
-def _open_an_inbox(stack: LocalStack) -> None:
-    """Subscribe a queue to the alerts, for `local.play mail` to show."""
-    from local.watch import Watch
+def _open_the_mailbox(stack: LocalStack) -> None:
+    """Keep what people get from now on, for `local.play mail` to show; and let somebody be subscribed to the alerts."""
+    from local.watch import Mailbox, Watch
 
     Watch(stack)
+    Mailbox(stack)
 
 
 def down(progress: Progress) -> None:
@@ -338,14 +359,19 @@ def down(progress: Progress) -> None:
 def records(progress: Progress) -> None:
     """Show what lies in the failure queue and in the dead-letter queue, and leave it there."""
     stack = standing_stack(silent)
-    if not processes.is_listening(stack.emulator_port):
-        raise StackError("The stack is not up: make up starts it.")
+    see_that_it_is_up(stack)
     for name in ("FailureQueueUrl", "HookDeadLetterQueueUrl"):
         messages = stack.messages(stack.outputs[name])
         progress.line(f"{name.removesuffix('Url')}: {len(messages) or 'empty'}")
         for message in messages:
             attributes = {key: value["StringValue"] for key, value in message["MessageAttributes"].items()}
             progress.line(f"\n{json.dumps(attributes)}\n{_indented(message['Body'])}")
+
+
+def see_that_it_is_up(stack: LocalStack) -> None:
+    """Raise StackError where the stack of `up` does not run."""
+    if not processes.is_listening(stack.emulator_port):
+        raise StackError("The stack is not up: make up starts it.")
 
 
 def standing_stack(say: Callable[[str], None]) -> LocalStack:
@@ -378,38 +404,47 @@ def _indented(body: str) -> str:
 
 
 def _tell_what_next(stack: LocalStack, progress: Progress) -> None:
-    event = json.dumps({
-        "OrderId": events.BY_NAME["key-missing"].order_id, "State": "invoiced", "Origin": {"Account": events.ACCOUNT}
-    })  # fmt: skip
-    keys = " ".join(f"{name}={value}" for name, value in KEYS.items())
-    built_for = "" if ARCHITECTURE == "arm64" else f" --parameter-overrides Architecture={ARCHITECTURE}"
+    order_id = events.BY_NAME["key-missing"].order_id
+    keys = " \\\n    ".join(f"{name}={value}" for name, value in KEYS.items())
+    built_for = "" if ARCHITECTURE == "arm64" else f" \\\n    --parameter-overrides Architecture={ARCHITECTURE}"
     hook_url = stack.outputs["HookUrl"]
     progress.line(f"""
-Hooks go to {hook_url}; the orders of events/orders are at the VTEX simulator.
+Hooks go to
+  {hook_url}
+and the orders of events/orders are at the VTEX simulator.
 
 Post a hook, and see what came of it:
-  curl -i {hook_url} -H 'X-Hook-Secret: {stack.hook_secret}' \\
-    -d '{event}'
+  curl -i {hook_url} \\
+    -H 'X-Hook-Secret: {stack.hook_secret}' \\
+    -d '{{"OrderId": "{order_id}", "State": "invoiced",
+         "Origin": {{"Account": "{events.ACCOUNT}"}}}}'
   .venv-tools/bin/python -m local.stack records
 
-Read the mail that it brought, put the key in as somebody does in VTEX's Admin, and see the failure close:
+Read the e-mail, SMS and chat message that it brought, put the key in as
+somebody does in VTEX's Admin, and see the failure close:
   .venv-tools/bin/python -m local.play mail
-  .venv-tools/bin/python -m local.play mend {events.BY_NAME["key-missing"].order_id}
+  .venv-tools/bin/python -m local.play mend {order_id}
 
 See it as an operator does, after make setup:
-  export AWS_ENDPOINT_URL={stack.endpoint} {keys}
+  export AWS_ENDPOINT_URL={stack.endpoint} \\
+    {keys}
   .venv/bin/invoicekey failures --stack {STACK_NAME}
 
+Or as a program that reads the failure queue, with the same settings (docs/consuming.md):
+  FAILURE_QUEUE_URL={stack.outputs["FailureQueueUrl"]} .venv/bin/python examples/consumer/plain.py
+
 Run a function by itself, or the API, with Docker:
-  export PATH="$PWD/.venv-tools/bin:$PATH" {keys}
+  export PATH="$PWD/.venv-tools/bin:$PATH" \\
+    {keys}
   sam build{built_for}
   sam local invoke CheckInvoiceFunction -e events/checks/key-missing.json{built_for}
   sam local invoke ReceiveHookFunction -e events/hooks/invoiced.json{built_for}
   sam local start-api{built_for}
 
-The log of the functions is {os.path.relpath(stack.home / "emulator.log")}. Stop it all with: make down""")
+The log of the functions is {os.path.relpath(stack.home / "emulator.log")}.
+Stop it all with: make down""")
     if not stack.bridge and sys.platform == "linux":
-        progress.line("\nDocker's bridge is not there: for `sam local`, start Docker, then make down and make up.")
+        progress.line("\nDocker's bridge is not there: for `sam local`, start Docker, then\nmake down and make up.")
 
 
 def main() -> int:

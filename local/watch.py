@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from local import events
-from local.stack import STACK_NAME, LocalStack
+from local.stack import MAILBOX, STACK_NAME, LocalStack
 
 type Json = dict[str, Any]
 
@@ -52,6 +53,63 @@ class Email:
         return self.subject.partition(":")[0]
 
 
+@dataclass(frozen=True)
+class Told:
+    """A message to people as they get it: by e-mail, by SMS, and in a chat where the stack writes that form."""
+
+    at: datetime
+    kind: str
+    """The attribute `type`: failing, resolved, reminder, …"""
+    subject: str
+    email: str
+    sms: str
+    chat: Json | None
+    """The custom notification that Amazon Q Developer takes."""
+
+
+def queue_for(topic: str, name: str, stack: LocalStack) -> tuple[str, str]:
+    """Make a queue that takes what a topic sends, and return its address and its ARN."""
+    sqs = stack.client("sqs")
+    url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn: str = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    allowed = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    return url, arn
+
+
+class Mailbox:
+    """What people get by the alert topic from now on; the emulator sends no e-mail, and puts it here."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self._stack = stack
+        self._url, _ = queue_for(stack.outputs["AlertTopicArn"], MAILBOX, stack)
+
+    def told(self) -> list[Told]:
+        """List the messages, the oldest first."""
+        return sorted(
+            (_told(json.loads(one["Body"])) for one in self._stack.messages(self._url)), key=lambda one: one.at
+        )
+
+
+def _told(letter: Json) -> Told:
+    forms = json.loads(letter["Message"])
+    return Told(
+        at=datetime.fromisoformat(letter["Timestamp"]),
+        kind=letter["MessageAttributes"]["type"]["Value"],
+        subject=letter["Subject"],
+        email=forms["email"],
+        sms=forms["sms"],
+        chat=json.loads(forms["https"]) if "https" in forms else None,
+    )
+
+
 class Watch:
     """Looks at a stack. It subscribes to the alerts when it is made, and takes nothing from the stack's own queues."""
 
@@ -63,18 +121,8 @@ class Watch:
 
     def subscribe(self, output: str) -> str:
         """Subscribe a new queue to the topic of one of the stack's outputs, and return its address."""
-        topic, sqs = self._stack.outputs[output], self._stack.client("sqs")
-        url: str = sqs.create_queue(QueueName=f"a-subscriber-of-{output}")["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        allowed = {
-            "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": arn,
-            "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
-        sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+        topic = self._stack.outputs[output]
+        url, arn = queue_for(topic, f"a-subscriber-of-{output}", self._stack)
         self._stack.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
         return url
 

@@ -29,7 +29,7 @@ from invoicekey.rules.notification import OrderRef, own_event
 from invoicekey.work.batch import BatchCheck
 from invoicekey.work.check import Clock, OrderCheck, Rules
 from local.vtex_simulator import VtexSimulator
-from operations.commands import backfill, check, desk, dismiss, explain, failures, redrive, snooze
+from operations import command_line
 from operations.deployment.shop import Shop
 from operations.deployment.stack import Deployment
 from operations.terminal import cli
@@ -37,8 +37,8 @@ from tests.ledger_table import make_ledger_table
 from tests.orders import cnova_order
 from tests.record_topic import record_topic
 
-COMMANDS = (backfill, check, desk, dismiss, explain, failures, redrive, snooze)
-"""To import a command is to add it to the command line."""
+COMMANDS = command_line
+"""To import it is to add the commands to the app."""
 ACCOUNT, REGION = "luxstore", "us-east-1"
 CREDENTIALS = {"app_key": "vtexappkey-of-ours", "app_token": "token-that-is-never-shown"}
 DESK_URL, DESK_KEY = "https://api.example/desk/", "the-key-of-the-desk"

@@ -22,7 +22,7 @@ from moto import mock_aws
 
 from invoicekey.ledger.registrations import RegistrationState, RegistrationStates
 from local.vtex_simulator import VtexSimulator
-from operations.commands import alarms, alerts, doctor, hook, secrets, setup
+from operations import command_line
 from operations.deployment.shop import Shop
 from operations.deployment.stack import Deployment
 from operations.deployment.template import version
@@ -31,8 +31,8 @@ from tests.desk import CHECKER, DESK_KEY, REGION, Said, make_client
 from tests.ledger_table import make_ledger_table
 from tests.record_topic import record_topic
 
-COMMANDS = (alarms, alerts, doctor, hook, secrets, setup)
-"""To import a command is to add it to the command line."""
+COMMANDS = command_line
+"""To import it is to add the commands to the app."""
 ACCOUNT, APP_KEY, APP_TOKEN = "luxstore", "key-of-ours", "token-of-ours"
 KEYS = {"app_key": APP_KEY, "app_token": APP_TOKEN}
 CURRENT, PREVIOUS = "the-current-secret", "the-previous-secret"

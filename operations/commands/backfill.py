@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import batched
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -26,50 +25,29 @@ from operations.tasks.backfill import Backfill, Chosen, transport
 from operations.tasks.backfill_notes import About, Notes
 from operations.tasks.backfill_report import Result
 from operations.tasks.judging import claims_of
-from operations.terminal.cli import FAILING, IN_THE_WAY, INTERRUPTED, app, err, out, shop
+from operations.terminal.cli import FAILING, IN_THE_WAY, INTERRUPTED, Format, err, out
 from operations.terminal.period import Period, period
-from operations.terminal.plain import NOT_SENT, Format, as_json, orders, plainly, queue, say, show, write
+from operations.terminal.plain import NOT_SENT, as_json, orders, plainly, queue, say, show, write
 from operations.terminal.sheet import save, see_that_it_can_be_written
 
 SOURCE = "backfill"
 _AT_ONCE = 40
 
 
-@app.command()
 def backfill(
-    context: typer.Context,
+    of: Shop,
     *,
-    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day: 2026-10-01.")] = None,
-    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day, counted in.")] = None,
-    account: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The VTEX account, where there are several.")
-    ] = None,
-    open_: Annotated[bool, typer.Option("--open", help="Queue the failing ones: the stack checks and tells them.")] = (
-        False
-    ),
-    form: Annotated[Format, typer.Option("--format", help="Table (and a CSV file), or plain CSV or JSON.")] = (
-        Format.TABLE
-    ),
-    csv: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file for spreadsheets that is written beside the list.")
-    ] = None,
-    pace: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Requests a minute; else a twentieth of the stack's.")
-    ] = None,
-    every_affiliate: Annotated[
-        bool, typer.Option("--every-affiliate", help="Read other affiliates' orders too: some name CNova's app alone.")
-    ] = False,
-    state: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where its progress is kept until it is done.")
-    ] = None,
+    first: str | None,
+    last: str | None,
+    account: str | None,
+    open_: bool,
+    form: Format,
+    csv: Path | None,
+    pace: int | None,
+    every_affiliate: bool,
+    state: Path | None,
 ) -> int:
-    """Read all invoiced CNova orders of a period at VTEX, and list those that are failing. It only lists.
-
-    Interrupted, the same command goes on where it stopped; what was read more than a day before is read anew.
-
-    Exit code 0 where none is failing, 3 where some are, 1 where some could not be read.
-    """
-    of = shop(context)
+    """List what is failing of a period's orders; return the exit code."""
     with plainly():
         days = period(first, last, of.style.timezone, datetime.now(UTC))
         about = _about(of, of.account(account), days)
@@ -229,7 +207,7 @@ def _tell(of: Shop, result: Result, about: About, form: Format, path: Path | Non
     elif form is Format.CSV:
         write(out, backfill_report.csv(result, about.account))
     elif result.failing:
-        show(out, backfill_report.table(result, about.account))
+        show(out, backfill_report.TABLE, backfill_report.cells(result, about.account))
         path = path or _usual_csv(about)
     if path:
         save(path, backfill_report.spreadsheet(result, about.account, of.style))

@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Annotated
-
-import typer
 
 from invoicekey.messages import texts
-from invoicekey.messages.record import order_url
+from invoicekey.messages.fields import order_url
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import Outcome
 from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, RateLimited, RetryLater
@@ -18,7 +15,7 @@ from operations.health.story import archived
 from operations.tasks import check as checking
 from operations.tasks.check import Invoice, Mark, Rule
 from operations.tasks.judging import Judged, Judging, claims_of, why_cnova
-from operations.terminal.cli import FAILING, IN_THE_WAY, Account, Orders, app, err, out, shop
+from operations.terminal.cli import FAILING, IN_THE_WAY, err, out
 from operations.terminal.plain import LANGUAGE, as_json, date, line, plainly, say, why_not_now, write
 
 _MARKS: Mapping[Mark, tuple[str, str]] = {
@@ -40,18 +37,8 @@ type Found = Judged | str
 """What came of an order: the judgement, or why there is none."""
 
 
-@app.command()
-def check(
-    context: typer.Context,
-    orders: Orders,
-    account: Account = None,
-    json: Annotated[bool, typer.Option("--json", help="For machines: a list, one object an order.")] = False,
-) -> int:
-    """Read orders at VTEX and judge them now, rule by rule. It only looks: nothing is written, nobody is told.
-
-    Exit code 0 where none is failing, 3 where one is, 1 where one could not be read.
-    """
-    of = shop(context)
+def check(of: Shop, orders: list[str], account: str | None, json: bool) -> int:
+    """Read orders at VTEX and judge them now; return the exit code."""
     with plainly():
         found = _judge(of, named(of, account, orders))
         if json:

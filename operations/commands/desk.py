@@ -1,40 +1,23 @@
 """`invoicekey desk`: a link to the page where failures are seen and dealt with, for whoever lost the e-mail."""
 
 from datetime import UTC, datetime
-from typing import Annotated
-
-import typer
 
 from invoicekey.messages.links import Links, Target
 from invoicekey.runtime.desk import keys
 from operations.deployment.order_ids import named
 from operations.deployment.shop import DESK_SECRET, Shop
 from operations.deployment.stack import Trouble
-from operations.terminal.cli import Account, app, err, out, shop
-from operations.terminal.plain import date, plainly
+from operations.terminal.cli import err, out
+from operations.terminal.plain import date, plainly, write
 
 
-@app.command()
-def desk(
-    context: typer.Context,
-    order: Annotated[
-        str | None,
-        typer.Argument(metavar="ORDER", help="One order's page: its id, the marketplace's number, or its link."),
-    ] = None,
-    account: Account = None,
-) -> int:
-    """Print a link to an account's list of failures, or to an order's page. It needs no sign-in: mind who gets it.
-
-    The list's works for 7 days, an order's for 30.
-
-    Exit code 0 where there is a link, 1 where this stack has no desk, or has never seen the order.
-    """
-    of = shop(context)
+def desk(of: Shop, order: str | None, account: str | None) -> int:
+    """Print a link to an account's list, or to an order's page; return the exit code."""
     with plainly():
         target = _order(of, account, order) if order is not None else Target(of.account(account))
         now = datetime.now(UTC)
         link = _links(of, now).to(target)
-    out.print(link, markup=False)
+    write(out, link)  # whole, however narrow the terminal is: it is to be copied
     what = f"page of the order {target.order_id}" if target.order_id else f"list of the account {target.account}"
     err.print(
         f"The {what}; the link works until {date(now + target.lasts, of)}. Whoever has it can see and do what is on "

@@ -2,9 +2,6 @@
 
 import uuid
 from datetime import UTC, datetime
-from typing import Annotated
-
-import typer
 
 from invoicekey.delivery.queues import Event
 from invoicekey.rules.notification import OrderRef, own_event
@@ -12,7 +9,6 @@ from invoicekey.work.acts import ActResult
 from operations.deployment.shop import Shop
 from operations.deployment.stack import NotUnderstood
 from operations.tasks.acting import each, no, standing, yes
-from operations.terminal.cli import Account, Orders, app, shop
 from operations.terminal.plain import queue
 
 LONGEST_REASON = 200
@@ -20,33 +16,14 @@ SOURCE = "undismiss"
 """Where the event comes from by which an order is checked again."""
 
 
-@app.command()
-def dismiss(
-    context: typer.Context,
-    orders: Orders,
-    reason: Annotated[
-        str, typer.Option(metavar="WORDS", help="Why, in a few words. Nobody's name or data, please: it is kept.")
-    ],
-    account: Account = None,
-) -> int:
-    """Set failures aside that were solved elsewhere, as in the marketplace's back office.
-
-    No more reminders; machines are told (resolved, dismissed). It opens again only when its errors change.
-
-    Exit code 0 where all are dismissed, 1 where one could not be; the others are.
-    """
-    of = shop(context)
+def dismiss(of: Shop, orders: list[str], reason: str, account: str | None) -> int:
+    """Set failures aside that were solved elsewhere; return the exit code."""
     why = _checked(reason)
     return each(of, account, orders, lambda acts, ref: acts.dismiss(ref, why, datetime.now(UTC)), _dismissed)
 
 
-@app.command()
-def undismiss(context: typer.Context, orders: Orders, account: Account = None) -> int:
-    """Take dismissals back: the orders are checked at once, and told anew if they still fail.
-
-    Exit code 0 where all are taken back, 1 where one was not dismissed; the others are.
-    """
-    of = shop(context)
+def undismiss(of: Shop, orders: list[str], account: str | None) -> int:
+    """Take dismissals back; return the exit code."""
     return each(of, account, orders, lambda acts, ref: acts.undismiss(ref, datetime.now(UTC)), _undismissed)
 
 

@@ -2,32 +2,20 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated
-
-import typer
 
 from operations.deployment.shop import Shop
 from operations.deployment.stack import Trouble
 from operations.health.account import AccountHealth
 from operations.health.local_stack import fitted
 from operations.health.stack import StackHealth
-from operations.terminal.cli import app, err, out, shop
+from operations.terminal.cli import err, out
 from operations.terminal.findings import Section, as_json, exit_code, show, worst
 from operations.terminal.plain import as_json as written
 from operations.terminal.plain import plainly, write
 
 
-@app.command()
-def doctor(
-    context: typer.Context,
-    account: Annotated[str | None, typer.Option(metavar="NAME", help="One VTEX account alone; else all.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="For machines: one object a finding.")] = False,
-) -> int:
-    """Look at everything that has to be well: each line has a tick, or what to do. Nothing is changed.
-
-    Exit code 0 where all is well, 3 where something is to be done, 1 where something could not be looked at.
-    """
-    of = shop(context)
+def doctor(of: Shop, account: str | None, json: bool) -> int:
+    """Look at everything that has to be well; return the exit code."""
     if out.is_terminal and not json:
         out.print(f"[bold]{of.deployment.stack}[/] in {of.deployment.region}")
     with plainly():

@@ -3,13 +3,10 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Annotated
-
-import typer
 
 from invoicekey.ledger.entries import CORRUPT, Entry
 from invoicekey.ledger.lists import DeferredAlert
-from invoicekey.messages.record import order_url
+from invoicekey.messages.fields import order_url
 from invoicekey.rules.notification import OrderRef
 from operations.deployment.order_ids import named
 from operations.deployment.shop import Shop
@@ -17,29 +14,14 @@ from operations.deployment.stack import Trouble
 from operations.health import story
 from operations.health.story import Dead, LogLine
 from operations.tasks.redrive import DeadLetters
-from operations.terminal.cli import FAILING, IN_THE_WAY, Account, Order, app, err, out, shop
+from operations.terminal.cli import FAILING, IN_THE_WAY, err, out
 from operations.terminal.plain import date, plainly, say
 
 LOGS = ("ReceiveHookLogs", "DrainFeedLogs", "CheckInvoiceLogs")
-DAYS = 30
-"""So long the functions' logs are kept."""
 
 
-@app.command()
-def explain(
-    context: typer.Context,
-    order: Order,
-    account: Account = None,
-    days: Annotated[
-        int, typer.Option(min=1, max=400, metavar="N", help="So many days the logs are searched back.")
-    ] = DAYS,
-) -> int:
-    """Tell an order's story: received, read, judged, reported, notified, re-checked. Nothing is asked of VTEX.
-
-    Exit code 0 where nothing is to be done, 3 where it is failing or a dead letter, 1 where nobody here knows the
-    order, or where its logs or the dead letters could not be read.
-    """
-    of = shop(context)
+def explain(of: Shop, order: str, account: str | None, days: int) -> int:
+    """Tell an order's story; return the exit code."""
     with plainly():
         # An account without credentials has a story too.
         (one,) = named(of, account, [order], in_any_account=True)

@@ -2,16 +2,14 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import batched
 from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from rich.table import Table
 from rich.text import Text
 
 from invoicekey.ledger.entries import DISMISSED, EXPIRED, FOLLOWED, Entry, checked_list, ref_of, shown
@@ -19,16 +17,15 @@ from invoicekey.ledger.failures import FailureLists, Shown, State, failure_of
 from invoicekey.ledger.lists import readable
 from invoicekey.ledger.table import Item
 from invoicekey.messages import texts
-from invoicekey.messages.record import order_url, timestamp
+from invoicekey.messages.fields import order_url, timestamp
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Severity
 from operations.deployment.shop import Shop
 from operations.deployment.stack import NotUnderstood
 from operations.health.story import day
-from operations.terminal.cli import FAILING, app, err, out, shop
+from operations.terminal.cli import FAILING, Format, err, out
 from operations.terminal.plain import (
     LANGUAGE,
-    Format,
     as_csv,
     as_json,
     date,
@@ -37,7 +34,6 @@ from operations.terminal.plain import (
     plainly,
     short_age,
     show,
-    width,
     write,
 )
 from operations.terminal.sheet import HEADINGS, Cell, Exact, problem, save, see_that_it_can_be_written, sheet, state
@@ -54,8 +50,8 @@ COLUMNS = (
 )  # fmt: skip
 _ERRORS = [code for code in Code if code.severity is Severity.ERROR or code in NOT_ON_ITS_WAY]
 """The codes that can make an order failing; the last two by TrackingGraceHours alone."""
-_DISPENSABLE = ("opened", "suggestion", "next")
-"""The columns that are left out, one after the other, where the terminal is too narrow for all."""
+_DISPENSABLE = ("opened", "next", "suggestion")
+"""The columns that are left out, one after the other, where the terminal has no room for all."""
 _SPAN = re.compile(r"([0-9]{1,5}) ?(m|min|h|d|w)")
 _UNITS = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -83,28 +79,17 @@ class Failure:
         return any(error.has_suggestion for error in self.errors)
 
 
-@app.command()
 def failures(
-    context: typer.Context,
+    of: Shop,
     *,
-    account: Annotated[str | None, typer.Option(metavar="NAME", help="Those of one VTEX account alone.")] = None,
-    code: Annotated[
-        list[str] | None, typer.Option(metavar="CODE", help="Those with this problem code; may be repeated.")
-    ] = None,
-    older_than: Annotated[str | None, typer.Option(metavar="SPAN", help="Those open for longer: 2d, 12h, 30m.")] = None,
-    form: Annotated[Format, typer.Option("--format", help="Table, or plain CSV or JSON.")] = Format.TABLE,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write them to a file for spreadsheets too.")] = None,
-    everything: Annotated[
-        bool, typer.Option("--all", help="Those too that were dismissed or expired, if checked within 90 days.")
-    ] = False,
+    account: str | None,
+    code: list[str] | None,
+    older_than: str | None,
+    form: Format,
+    csv: Path | None,
+    everything: bool,
 ) -> int:
-    """List the open failures, oldest first. The list lags a moment behind.
-
-    Snoozed ones are open too: nobody is reminded of them before their day.
-
-    Exit code 0 where none is open, 3 where one that is listed is.
-    """
-    of = shop(context)
+    """List the failures that are wanted, oldest first; return the exit code."""
     codes, now = _codes(code or []), datetime.now(UTC)
     oldest = now - _span(older_than) if older_than else now
     with plainly():
@@ -189,7 +174,7 @@ def _write(of: Shop, found: list[Failure], form: Format, now: datetime, *, every
     elif form is Format.CSV:
         write(out, as_csv(COLUMNS, [_row(one, now) for one in found]))
     elif found:
-        show(out, _table(of, found, now, everything=everything))
+        _show(of, found, now, everything=everything)
     if found and form is Format.TABLE:
         err.print(_sum(of, found), markup=False)
 
@@ -280,32 +265,18 @@ def _as_json(failure: Failure, now: datetime) -> dict[str, Any]:
     }
 
 
-def _table(of: Shop, found: list[Failure], now: datetime, *, everything: bool) -> Table:
-    """Draw them, with as many columns as the terminal has room for."""
+def _show(of: Shop, found: list[Failure], now: datetime, *, everything: bool) -> None:
     has_snoozed = any(one.state == SNOOZED for one in found)
     columns = {
-        "account": len({one.ref.account for one in found}) > 1, "order": True, "opened": True, "age": True,
+        "order": True, "account": len({one.ref.account for one in found}) > 1, "opened": True, "age": True,
         "problem": True, "invoice": True, "suggestion": True, "next": True,
-        "state": everything or has_snoozed, "snoozed until": has_snoozed,
-        "link": not out.is_terminal,
+        "state": everything or has_snoozed, "snoozed until": has_snoozed, "link": not out.is_terminal,
     }  # fmt: skip
     names = [name for name, is_there in columns.items() if is_there]
-    rows = [_cells(of, one, now) for one in found]
-    table = _drawn(names, rows)
-    for name in _DISPENSABLE if out.is_terminal else ():
-        if width(out, table) > out.width:
-            names.remove(name)
-            table = _drawn(names, rows)
-    return table
-
-
-def _drawn(names: Sequence[str], rows: Iterable[Mapping[str, Text]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(row[name] for name in names))
-    return table
+    if left_out := show(out, names, [_cells(of, one, now) for one in found], _DISPENSABLE):
+        err.print(
+            f"Left out for want of room: {', '.join(left_out)}. A wider window shows them, and so does --csv FILE."
+        )
 
 
 def _cells(of: Shop, failure: Failure, now: datetime) -> dict[str, Text]:
@@ -313,7 +284,7 @@ def _cells(of: Shop, failure: Failure, now: datetime) -> dict[str, Text]:
     numbers = dict.fromkeys(line(error.invoice_number) for error in failure.errors)
     told = {
         "account": failure.ref.account,
-        "opened": date(failure.opened_at, of),
+        "opened": _short(of, failure.opened_at, now) if out.is_terminal else date(failure.opened_at, of),
         "age": short_age(now - failure.opened_at),
         "problem": "\n".join(failure.codes) or "-",
         "invoice": "\n".join(numbers) or "-",
@@ -330,7 +301,12 @@ def _cells(of: Shop, failure: Failure, now: datetime) -> dict[str, Text]:
 def _next(of: Shop, moment: datetime | None, now: datetime) -> str:
     if moment is None:
         return "no more"
-    if moment <= now:
-        return "due now"
+    return "due now" if moment <= now else _short(of, moment, now)
+
+
+def _short(of: Shop, moment: datetime, now: datetime) -> str:
+    """Write a moment on the shop's clocks, without what is today's: `14:27`, `3 Mar 11:54`, `28 Dec 2025`."""
     local, today = (texts.local(when, of.style.timezone) for when in (moment, now))
-    return texts.time(local, LANGUAGE) if local.date() == today.date() else f"{local.day} {local:%b %H:%M}"
+    if local.date() == today.date():
+        return texts.time(local, LANGUAGE)
+    return f"{local.day} {local:%b %H:%M}" if local.year == today.year else f"{local.day} {local:%b %Y}"

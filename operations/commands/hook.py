@@ -10,7 +10,7 @@ from operations.deployment.stack import Trouble
 from operations.deployment.visit import visiting
 from operations.health.registration import InDoubt, Registration, findings
 from operations.terminal import consent
-from operations.terminal.cli import app, can_ask, err, out, shop
+from operations.terminal.cli import can_ask, err, out
 from operations.terminal.findings import Finding, Section, exit_code, looked, show
 from operations.terminal.plain import plainly, say
 
@@ -21,20 +21,9 @@ ThoughNotShown = typer.Option(
     "--though-not-shown", help="Also where VTEX does not show what is there: you know that it is no other system's."
 )
 
-hook = typer.Typer(no_args_is_help=True, help="See, install or remove VTEX's order hook, and the feed behind it.")
-app.add_typer(hook, name="hook")
 
-
-@hook.command()
-def status(
-    context: typer.Context,
-    account: Annotated[str | None, typer.Option(metavar="NAME", help="One VTEX account alone; else all.")] = None,
-) -> int:
-    """Say how hook and feed stand at VTEX beside what the stack declares.
-
-    Exit code 0 where all is as declared, 3 where something is not, 1 where VTEX gave no answer.
-    """
-    of = shop(context)
+def status(of: Shop, account: str | None) -> int:
+    """Say how hook and feed stand at VTEX; return the exit code."""
     accounts = [of.account(account)] if account or not of.accounts else of.accounts
     with plainly(), visiting(of, accounts) as vtex, err.status("asking VTEX"):
         sections = [_standing(of, Registration(of, vtex), name) for name in accounts]
@@ -42,25 +31,8 @@ def status(
     return exit_code(sections)
 
 
-@hook.command()
-def install(
-    context: typer.Context,
-    account: Account = None,
-    instead_of: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST", help="The host that the hook points at now, where you have decided to overwrite it."
-        ),
-    ] = None,
-    though_not_shown: Annotated[bool, ThoughNotShown] = False,
-) -> int:
-    """Register hook and feed at VTEX; safe to repeat, and VTEX pings the address anew.
-
-    Another system's hook or feed is not overwritten; where VTEX does not show whether there is one, it asks you.
-
-    Exit code 0 where both are there, 3 where the feed was left alone, 1 where nothing was changed.
-    """
-    of = shop(context)
+def install(of: Shop, account: str | None, instead_of: str | None, though_not_shown: bool) -> int:
+    """Register hook and feed at VTEX; return the exit code."""
     name = of.account(account)
     with plainly():
         done = install_at_vtex(of, name, instead_of, though_not_shown=though_not_shown)
@@ -94,22 +66,10 @@ def _asked_where_in_doubt(act: Callable[[bool], list[Finding]], what: str, *, su
     return act(True)
 
 
-@hook.command()
-def remove(
-    context: typer.Context,
-    account: Account = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    though_not_shown: Annotated[bool, ThoughNotShown] = False,
-) -> int:
-    """Remove hook and feed from VTEX: before the stack is deleted, or to give the appKey to another system.
-
-    Another system's hook or feed is never removed; where VTEX does not show whether there is one, it asks you.
-
-    Exit code 0 where neither is left, 1 where nothing was changed.
-    """
+def remove(of: Shop, account: str | None, yes: bool, though_not_shown: bool) -> int:
+    """Remove hook and feed from VTEX; return the exit code."""
     if not yes and not can_ask():
         raise Trouble("It asks first: in a script say --yes. Nothing was changed.")
-    of = shop(context)
     name = of.account(account)
     if not yes:
         say(

@@ -1,7 +1,6 @@
 """`invoicekey recheck`: orders checked now by the stack, and closed or told anew while one watches."""
 
 from collections.abc import Iterable
-from typing import Annotated
 
 import typer
 
@@ -17,35 +16,15 @@ from operations.health.story import archived, errors
 from operations.tasks import recheck as rechecking
 from operations.tasks.judging import Judged, Judging, claims_of
 from operations.tasks.recheck import Ended
-from operations.terminal.cli import FAILING, IN_THE_WAY, INTERRUPTED, Account, app, err, out, shop
+from operations.terminal.cli import FAILING, IN_THE_WAY, INTERRUPTED, err, out
 from operations.terminal.plain import NOT_SENT, date, plainly, queue, say, why_not_now
 from operations.terminal.plain import orders as number_of
 
 
-@app.command()
-def recheck(
-    context: typer.Context,
-    orders: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="ORDER", help="The order's id, the marketplace's number, or the order's link; any number."
-        ),
-    ] = None,
-    account: Account = None,
-    everything: Annotated[bool, typer.Option("--all", help="All open failures, instead of those named.")] = False,
-    wait: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="So long the results are waited for.")
-    ] = rechecking.SECONDS,
-) -> int:
-    """Have the stack check orders now: what is right by now is closed, what fails is told as usual.
-
-    It watches until the ledger shows what came of each. Interrupted, the checks go on.
-
-    Exit code 0 where none is failing, 3 where one is, 1 where no result came in time, or one could not be checked.
-    """
+def recheck(of: Shop, orders: list[str] | None, account: str | None, everything: bool, wait: float) -> int:
+    """Have the stack check orders, and watch what comes of it; return the exit code."""
     if bool(orders) == everything:
         raise NotUnderstood("Say which orders: invoicekey recheck ORDER…, or --all for all open failures.")
-    of = shop(context)
     with plainly():
         watch = Watch(of)
         if everything:

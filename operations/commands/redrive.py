@@ -2,13 +2,11 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from invoicekey.rules.notification import OrderRef
@@ -19,12 +17,11 @@ from operations.deployment.stack import NotUnderstood, Trouble
 from operations.health import story
 from operations.tasks import records as undelivered
 from operations.tasks.redrive import NO_REASON, Choice, DeadLetter, DeadLetters, Redrive, Tally, count
-from operations.terminal.cli import FAILING, IN_THE_WAY, INTERRUPTED, Account, app, err, out, shop
+from operations.terminal.cli import FAILING, IN_THE_WAY, INTERRUPTED, err, out
 from operations.terminal.findings import Section, to_do
 from operations.terminal.findings import show as show_findings
 from operations.terminal.plain import NOT_SENT, date, plainly, short_age, show
 
-MOST_A_SECOND = 100
 NEVER_BY_ITSELF = frozenset({DeadLetterReason.MALFORMED})
 """They can never succeed, so they are moved only when they are named."""
 REASONS = (*DeadLetterReason, NO_REASON)
@@ -42,37 +39,21 @@ _REMEDIES: Mapping[str, tuple[str, ...]] = {
 }
 """What to do about each reason, one step after the other."""
 _MOST_SHOWN = 50
+_COLUMNS = ("order", "account", "reason", "age", "since")
 
 
-@app.command()
 def redrive(
-    context: typer.Context,
+    of: Shop,
     *,
-    orders: Annotated[
-        list[str] | None, typer.Argument(metavar="ORDER", help="Those about these orders alone; else all.")
-    ] = None,
-    account: Account = None,
-    reason: Annotated[
-        list[str] | None,
-        typer.Option(metavar="REASON", help=f"Of this reason alone ({', '.join(REASONS)}); may be repeated."),
-    ] = None,
-    rate: Annotated[int, typer.Option(metavar="N", min=1, max=MOST_A_SECOND, help="So many messages a second.")] = 5,
-    discard: Annotated[
-        bool, typer.Option("--discard", help="Delete those named, for good, instead of sending them back.")
-    ] = False,
-    records: Annotated[
-        bool, typer.Option("--records", help="Records that SNS could not deliver, back to the failure queue, instead.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without it they are listed, and nothing is done.")] = False,
+    orders: list[str] | None,
+    account: str | None,
+    reason: list[str] | None,
+    rate: int,
+    discard: bool,
+    records: bool,
+    yes: bool,
 ) -> int:
-    """List the dead letters; with --yes send them back for another check: all but malformed ones, or those named.
-
-    Nothing is told twice by it: the ledger knows what was told.
-
-    Exit code 0 where there are none, or all went back, 3 where dead letters are left to deal with, 1 where the hook
-    queue did not take some.
-    """
-    of = shop(context)
+    """List dead letters, send them back, or delete them; return the exit code."""
     if records:
         if orders or account or reason or discard:
             raise NotUnderstood("--records moves all undelivered records: say nothing else but --yes.")
@@ -174,7 +155,8 @@ def _tell(of: Shop, tally: Tally, choice: Choice, typed: str) -> None:
         err.print("There are no dead letters.")
         return
     listed = [letter for letter in tally.letters if choice.is_about(letter)]
-    show(out, _table(of, listed))
+    now, oldest = datetime.now(UTC), sorted(listed, key=lambda one: one.sent_at)[:_MOST_SHOWN]
+    show(out, _COLUMNS, [_cells(of, letter, now) for letter in oldest])
     if len(listed) > _MOST_SHOWN:
         err.print(f"The oldest {_MOST_SHOWN} of {len(listed):,} are shown.")
     numbers = Counter(letter.reason for letter in listed)
@@ -191,16 +173,10 @@ def _tell(of: Shop, tally: Tally, choice: Choice, typed: str) -> None:
         err.print("None of the dead letters is about that.")
 
 
-def _table(of: Shop, letters: Iterable[DeadLetter]) -> Table:
-    now = datetime.now(UTC)
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("order", "account", "reason", "age", "since"):
-        table.add_column(name, no_wrap=name in {"reason", "age"}, overflow="fold")
-    for letter in sorted(letters, key=lambda one: one.sent_at)[:_MOST_SHOWN]:
-        order, account = (letter.ref.order_id, letter.ref.account) if letter.ref else ("-", "-")
-        cells = (order, account, letter.reason, short_age(now - letter.sent_at), date(letter.sent_at, of))
-        table.add_row(*map(Text, cells))
-    return table
+def _cells(of: Shop, letter: DeadLetter, now: datetime) -> dict[str, Text]:
+    order, account = (letter.ref.order_id, letter.ref.account) if letter.ref else ("-", "-")
+    cells = (order, account, letter.reason, short_age(now - letter.sent_at), date(letter.sent_at, of))
+    return dict(zip(_COLUMNS, map(Text, cells), strict=True))
 
 
 def _meaning(reason: str) -> str:

@@ -1,56 +1,25 @@
 """`invoicekey secrets`: the secret that VTEX's hook carries, and the key that signs the links to the desk."""
 
 from datetime import UTC, datetime
-from typing import Annotated
-
-import typer
 
 from operations.deployment.shop import Shop
 from operations.deployment.stack import NotUnderstood, Trouble
 from operations.tasks.rotation import DeskRotation, Rotation
 from operations.terminal import consent
-from operations.terminal.cli import IN_THE_WAY, app, can_ask, err, out, shop
+from operations.terminal.cli import IN_THE_WAY, can_ask, err, out
 from operations.terminal.findings import Section, exit_code, show
 from operations.terminal.plain import plainly
 
-secrets = typer.Typer(
-    no_args_is_help=True,
-    help="Change the secret that VTEX's hook carries, or the key that signs links to the desk.",
-)
-app.add_typer(secrets, name="secrets")
 
-
-@secrets.callback()
-def among() -> None:
-    """Let `rotate` be a command of its own, though it is the only one."""
-
-
-@secrets.command()
-def rotate(
-    context: typer.Context,
-    *,
-    guard: Annotated[bool, typer.Option(help="Give VTEX the new secret at once, by running the stack's guard.")] = True,
-    force: Annotated[bool, typer.Option("--force", help="Also where VTEX still sends the secret before.")] = False,
-    desk: Annotated[
-        bool, typer.Option("--desk", help="A new key for the links to the desk, instead of the hook's secret.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --desk: do not ask, though older links end.")] = False,
-) -> int:
-    """Make a new secret for the hook; the one before it is accepted until the next rotation.
-
-    No secret is shown. Refused while VTEX still sends the one that would no longer be accepted. With --desk it is the
-    key that signs links: those already sent work on, up to 30 days.
-
-    Exit code 0 where no call is refused, 3 where VTEX may send what is no longer accepted, or where the guard failed, 1
-    where it was not done.
-    """
+def rotate(of: Shop, *, guard: bool, force: bool, desk: bool, yes: bool) -> int:
+    """Make a new secret for the hook, or with `desk` a new key for the links; return the exit code."""
     if desk:
         if force or not guard:
             raise NotUnderstood("--desk changes nothing at VTEX: --force and --no-guard are about the hook's secret.")
-        return _rotate_desk(shop(context), yes=yes)
+        return _rotate_desk(of, yes=yes)
     if yes:
         raise NotUnderstood("--yes is about --desk; a rotation of the hook's secret has --force.")
-    rotation = Rotation(shop(context))
+    rotation = Rotation(of)
     with plainly(), err.status("rotating"):
         rotation.see_what_is_dropped(force=force)
         done = [rotation.write()]

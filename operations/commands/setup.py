@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
 
 import typer
 
@@ -18,7 +17,7 @@ from operations.health.account import AccountHealth
 from operations.health.affiliates import last_week
 from operations.health.topics import send_tests
 from operations.terminal import consent
-from operations.terminal.cli import FAILING, INTERRUPTED, app, can_ask, err, out, shop
+from operations.terminal.cli import FAILING, INTERRUPTED, can_ask, err, out
 from operations.terminal.findings import Finding, Section, State, note, show, to_do, unknown, well, worst
 from operations.terminal.plain import plainly
 
@@ -45,22 +44,11 @@ class Step:
     outcome: Outcome = Outcome.NOT_DONE
 
 
-@app.command()
-def setup(
-    context: typer.Context,
-    account: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The VTEX account; asked for where it is left out.")
-    ] = None,
-) -> int:
-    """Take a shop into operation, step by step: credentials, a look at its orders, hook, test alert, doctor.
-
-    Each step asks first, may be skipped and may be repeated.
-
-    Exit code 0 where nothing is left to do, 3 where something is, 130 where it was interrupted.
-    """
+def setup(of: Shop, account: str | None) -> int:
+    """Take a shop into operation, step by step; return the exit code."""
     if not can_ask():
         raise Trouble("setup asks questions and needs a terminal; in a script, use the single commands.")
-    steps = Steps(shop(context), credentials.checked_account(account) if account else None)
+    steps = Steps(of, credentials.checked_account(account) if account else None)
     try:
         with plainly():
             steps.take()

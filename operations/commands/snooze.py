@@ -2,10 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated
 from zoneinfo import ZoneInfo
-
-import typer
 
 from invoicekey.messages import texts
 from invoicekey.rules.notification import OrderRef
@@ -14,7 +11,6 @@ from operations.deployment.shop import Shop
 from operations.deployment.stack import NotUnderstood
 from operations.health.story import day as day_told
 from operations.tasks.acting import each, no, standing, yes
-from operations.terminal.cli import Account, Orders, app, shop
 
 _DAYS = LONGEST_SNOOZE.days
 _DAY = re.compile(r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})")
@@ -22,29 +18,10 @@ _DAY_IN_BRAZIL = re.compile(r"(?P<day>\d{1,2})/(?P<month>\d{1,2})(?:/(?P<year>\d
 _TRY_AGAIN = "the stack is writing to it at this moment. Try again in a minute."
 
 
-@app.command()
-def snooze(
-    context: typer.Context,
-    orders: Orders,
-    *,
-    until: Annotated[
-        str | None, typer.Option(metavar="DAY", help="The day of the next reminder, such as 2026-12-04 or 04/12.")
-    ] = None,
-    days: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=_DAYS, help="The same as so many days from today.")
-    ] = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Take it back: they are in the reminders again.")] = False,
-    account: Account = None,
-) -> int:
-    """Leave open failures out of digests and reminders until a day, at most 14 days ahead.
-
-    They are re-checked as ever: what is put right is closed, and what fails otherwise is told at once.
-
-    Exit code 0 where all are snoozed, 1 where one could not be; the others are.
-    """
+def snooze(of: Shop, orders: list[str], *, until: str | None, days: int | None, undo: bool, account: str | None) -> int:
+    """Leave open failures out of digests and reminders until a day, or take that back; return the exit code."""
     if [until is not None, days is not None, undo].count(True) != 1:
         raise NotUnderstood("Say until when: --until 2026-12-04, or --days 3; or take it back: --undo.")
-    of = shop(context)
     if undo:
         return each(of, account, orders, lambda acts, ref: acts.wake(ref, datetime.now(UTC)), _woken)
     timezone = of.style.timezone

@@ -12,7 +12,7 @@ from invoicekey.ledger.entries import Entry, Report
 from invoicekey.ledger.failures import Episode, Shown
 from invoicekey.ledger.lists import DeferredAlert
 from invoicekey.messages import texts
-from invoicekey.messages.record import CloseReason, RecordType
+from invoicekey.messages.fields import CloseReason, RecordType
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import Outcome
 from operations.terminal.plain import line

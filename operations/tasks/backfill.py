@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, Self
 
 from invoicekey.ledger.entries import Entry
-from invoicekey.messages import record
+from invoicekey.messages import fields
 from invoicekey.rules.notification import OrderRef, is_order_id
 from invoicekey.rules.policy import Policy
 from invoicekey.rules.verdict import Code, Outcome, Problem
@@ -306,7 +306,7 @@ class FoundProblem:
         suggestion = problem.suggestion
         return cls(
             problem.code,
-            record.shown(problem.invoice_number),
+            fields.shown(problem.invoice_number),
             suggestion.key if suggestion else None,
             suggestion.source if suggestion else None,
             (problem.reused_in or order_id) if problem.code is Code.REUSED else None,
@@ -339,8 +339,8 @@ class Found:
             verdict.outcome,
             tuple(FoundProblem.of(error, order_id) for error in errors),
             tuple(map(digest_of, verdict.own_keys)),
-            suspect=record.shown(judged.order.affiliate_id) if verdict.is_suspect else None,
-            marketplace_order_id=record.shown(judged.order.marketplace_order_id) if judged.is_failing else None,
+            suspect=fields.shown(judged.order.affiliate_id) if verdict.is_suspect else None,
+            marketplace_order_id=fields.shown(judged.order.marketplace_order_id) if judged.is_failing else None,
         )
 
     @classmethod

@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from invoicekey.messages import texts
 from invoicekey.messages.alert import Style
-from invoicekey.messages.record import order_url
+from invoicekey.messages.fields import order_url
 from invoicekey.rules.verdict import Outcome
 from operations.tasks.backfill import NOT_FOUND, UNREAD, Chosen, Found
 from operations.tasks.backfill_notes import About
-from operations.terminal.plain import as_csv, in_one_cell, line, orders
+from operations.terminal.plain import BETWEEN, as_csv, in_one_cell, line, orders
 from operations.terminal.sheet import Cell, Exact, problem, sheet, state
 
 COLUMNS = ("order", "invoices", "codes", "suggestion", "known", "link")
+TABLE = COLUMNS[:-1]
 SHEET = ("order", "marketplace_order", "account", "invoice", "problem", "code", "suggested_key", "state", "link")
 _MOST_AFFILIATES = 5
 _OUTCOMES: Mapping[str, str] = {
@@ -136,17 +136,16 @@ def document(result: Result, about: About) -> dict[str, Any]:
     }
 
 
-def table(result: Result, account: str) -> Table:
-    """Draw the failing ones."""
-    drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in COLUMNS[:-1]:
-        drawn.add_column(name, overflow="fold")
-    for one in result.failing:
-        row = _row(one, result, account)
-        order = Text(one.order_id, style=f"link {row['link']}")
-        cells = (row[name] or "-" for name in COLUMNS[1:-1])
-        drawn.add_row(order, *map(Text, cells))
-    return drawn
+def cells(result: Result, account: str) -> list[dict[str, Text]]:
+    """Return the failing ones as cells of a table with the columns of TABLE."""
+    rows = [_row(one, result, account) for one in result.failing]
+    return [
+        {
+            **{name: Text(row[name].replace(BETWEEN, "\n") or "-") for name in TABLE},
+            "order": Text(row["order"], style=f"link {row['link']}"),
+        }
+        for row in rows
+    ]
 
 
 def _row(found: Found, result: Result, account: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from invoicekey.messages import record, texts
+from invoicekey.messages import fields, texts
 from invoicekey.rules import access_key
 from invoicekey.rules.access_key import MODELS, AccessKey, KeyFault
 from invoicekey.rules.order import Package
@@ -100,7 +100,7 @@ def _invoice(sale: Package, judged: Judged, policy: Policy) -> Invoice:
         if (problem.invoice_number, problem.key_as_it_came) == (sale.invoice_number, sale.invoice_key)
     }
     rules = tuple(_rules(sale, problems, policy))
-    return Invoice(sale.invoice_number, record.shown(sale.invoice_key), rules, tuple(problems.values()))
+    return Invoice(sale.invoice_number, fields.shown(sale.invoice_key), rules, tuple(problems.values()))
 
 
 def _rules(sale: Package, problems: Mapping[Code, Problem], policy: Policy) -> Iterator[Rule]:
@@ -146,7 +146,7 @@ def shown_key(value: object) -> str:
     """Return a key as it came, between quotation marks where it is none, for a terminal."""
     if access_key.parse(value) is not None:
         return str(value)
-    return texts.quoted(record.shown(value) or "", LANGUAGE)
+    return texts.quoted(fields.shown(value) or "", LANGUAGE)
 
 
 def sentence(problem: Problem, order_id: str) -> str:
@@ -161,18 +161,18 @@ def document(judged: Judged, policy: Policy) -> dict[str, Any]:
         "account": judged.ref.account,
         "order_id": order_id,
         "outcome": verdict.outcome,
-        "order_status": record.shown(judged.order.status),
-        "affiliate_id": record.shown(judged.order.affiliate_id),
-        "invoiced_at": record.shown(judged.order.invoiced_date),
-        "heard_at": record.timestamp(judged.given.first_seen_at),
-        "waiting_until": record.timestamp(verdict.wait_until) if verdict.wait_until else None,
+        "order_status": fields.shown(judged.order.status),
+        "affiliate_id": fields.shown(judged.order.affiliate_id),
+        "invoiced_at": fields.shown(judged.order.invoiced_date),
+        "heard_at": fields.timestamp(judged.given.first_seen_at),
+        "waiting_until": fields.timestamp(verdict.wait_until) if verdict.wait_until else None,
         "marketplace": why_cnova(judged, policy),
         "is_suspect": verdict.is_suspect,
         "has_open_failure": judged.entry.has_open_failure,
         "set_aside": judged.entry.archived,
         "problems": [_problem(problem, order_id) for problem in verdict.problems],
         "invoices": [_as_json(invoice) for invoice in invoices(judged, policy)],
-        "link": record.order_url(judged.ref.account, order_id),
+        "link": fields.order_url(judged.ref.account, order_id),
     }
 
 
@@ -181,8 +181,8 @@ def _problem(problem: Problem, order_id: str) -> dict[str, Any]:
     return {
         "code": problem.code,
         "severity": problem.severity,
-        "invoice_number": record.shown(problem.invoice_number),
-        "invoice_key": record.shown(problem.key_as_it_came),
+        "invoice_number": fields.shown(problem.invoice_number),
+        "invoice_key": fields.shown(problem.key_as_it_came),
         "suggested_key": suggestion.key if suggestion else None,
         "suggested_from": suggestion.source if suggestion else None,
         "reused_in": (problem.reused_in or order_id) if problem.code is Code.REUSED else None,
@@ -192,7 +192,7 @@ def _problem(problem: Problem, order_id: str) -> dict[str, Any]:
 
 def _as_json(invoice: Invoice) -> dict[str, Any]:
     return {
-        "invoice_number": record.shown(invoice.number),
+        "invoice_number": fields.shown(invoice.number),
         "invoice_key": invoice.key,
         "rules": [{"rule": rule.name, "result": rule.mark, "found": rule.found or None} for rule in invoice.rules],
     }

@@ -1,21 +1,20 @@
-"""The operators' command line: one file a command, put together here.
+"""The operators' command line: what every command has in common. The commands are those of operations/command_line.py.
 
 Exit codes, of every command (docs/operating.md#exit-codes): 0 done, and nothing is left to do; 1 something is in the
 way, or could not be looked at; 2 what was typed was not understood, and nothing was done; 3 what was asked about is
 failing, or something is left to do; 130 interrupted. Where both 1 and 3 hold, it is 3.
 """
 
-import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from invoicekey.runtime.errors import RetryLater
 from operations.deployment.trouble import DEFAULT_STACK, NotUnderstood, Trouble
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from operations.deployment.shop import Shop
 
 IN_THE_WAY, NOT_UNDERSTOOD, FAILING, INTERRUPTED = 1, 2, 3, 130
+HELP = ["-h", "--help"]
 GENERAL = ("--stack", "--profile", "--region")
 
 _AN_ID = "The order's id, the marketplace's number, or the order's link in the Admin"
@@ -32,51 +32,23 @@ Orders = Annotated[list[str], typer.Argument(metavar="ORDER", help=f"{_AN_ID}; o
 Account = Annotated[str | None, typer.Option(metavar="NAME", help="The VTEX account, where there are several.")]
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
-    """A command that is imported when it is typed."""
+class Format(StrEnum):
+    """How a list is written."""
 
-    module: str
-    sentence: str
-    """The first sentence of its help."""
-
-
-later: dict[str, Later] = {}
-"""The commands by name, in the order in which they are listed."""
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
 
 
 class Commands(TyperGroup):
-    """The commands; to list them, none is imported."""
-
-    def __init__(self, **settings: Any) -> None:
-        """Take those that can be imported, by name and sentence alone."""
-        super().__init__(**settings)
-        self._imported = dict(self.commands)
-        stubs = {name: TyperCommand(name=name, help=one.sentence) for name, one in later.items()}
-        self.commands = {**stubs, **self._imported}
-        self._is_listing = False
+    """The commands, whose help flows to the terminal's width: its lines end where those of a docstring do."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command, imported by now; while they are listed, its name and sentence."""
-        if cmd_name in later and cmd_name not in self._imported and not self._is_listing:
-            importlib.import_module(later[cmd_name].module)
-            self._imported = dict(typer.main.get_group(app).commands)
-            return _flowing(self._imported[cmd_name])
-        found = super().get_command(ctx, cmd_name)
-        return found and _flowing(found)
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help."""
-        self._is_listing = True
-        super().format_help(ctx, formatter)
-        self._is_listing = False
-
-
-def _flowing(command: Any) -> Any:
-    """Let the help flow to the terminal's width: its lines end where those of a docstring do."""
-    for one in (command, *getattr(command, "commands", {}).values()):
-        one.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in (one.help or "").split("\n\n"))
-    return command
+        """Return a command."""
+        command = super().get_command(ctx, cmd_name)
+        for one in (command, *getattr(command, "commands", {}).values()) if command else ():
+            one.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in (one.help or "").split("\n\n"))
+        return command
 
 
 def _placeholder(parameter: TyperOption | TyperArgument, _: object) -> str:
@@ -94,12 +66,22 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": HELP},
     help="Watches that every CNova order invoiced at VTEX carries a good NF-e access key. This is for its operators.",
 )
+
+
+class Screen(Console):
+    """Wraps at blanks on a terminal, which itself would cut words; elsewhere a line stays a line, to be searched."""
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
+        """Print as rich does."""
+        super().print(*objects, soft_wrap=not self.is_terminal if soft_wrap is None else soft_wrap, **options)
+
+
 # Without emoji: the `:secret:` of an ARN is no picture.
-out = Console(highlight=False, soft_wrap=True, emoji=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+out = Screen(highlight=False, emoji=False)
+err = Screen(stderr=True, highlight=False, emoji=False)
 
 
 def _tell_version(is_asked: bool) -> None:
@@ -144,11 +126,9 @@ def can_ask() -> bool:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit code; whatever is in the way is told in one line."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a tick where there is only Latin-1
+    _replace_what_cannot_be_shown()
     try:
-        code = app(_general_first(arguments), prog_name="invoicekey", standalone_mode=False)
+        code = 0 if _helps(arguments) else app(_general_first(arguments), prog_name="invoicekey", standalone_mode=False)
     except typer.TyperException as misunderstood:
         _tell_usage(misunderstood)
         return int(misunderstood.exit_code)
@@ -163,6 +143,30 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         return _refused_by_the_system(error)
     return code if isinstance(code, int) else 0
+
+
+def _replace_what_cannot_be_shown() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a tick where there is only Latin-1
+
+
+def _helps(arguments: Sequence[str]) -> bool:
+    """Show the help of the command that is named, where nothing else is typed; say whether it was.
+
+    Typer would first read the general options, and what it reads with takes as long to load as all the rest.
+    """
+    *words, last = arguments or [""]
+    if last not in HELP:
+        return False
+    context = typer.Context(typer.main.get_command(app), info_name=app.info.name, help_option_names=HELP)
+    for word in words:
+        group: Any = context.command
+        if not isinstance(group, TyperGroup) or not (command := group.get_command(context, word)):
+            return False
+        context = typer.Context(command, info_name=word, parent=context)
+    context.command.get_help(context)
+    return True
 
 
 def _tell_usage(misunderstood: Any) -> None:

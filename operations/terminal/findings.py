@@ -124,7 +124,7 @@ def show(console: Console, *sections: Section) -> None:
             continue
         if section.title:
             console.print(f"\n[bold]{escape(section.title)}[/]")
-        console.print(_grid(section.findings), soft_wrap=False)
+        console.print(_grid(section.findings))
 
 
 def _grid(findings: Sequence[Finding]) -> Table:

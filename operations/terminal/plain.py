@@ -11,7 +11,6 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from rich.console import Console
@@ -29,16 +28,10 @@ from operations.deployment.stack import Trouble, remedy
 LANGUAGE = "en"
 NOT_SENT = "if that repeats, your AWS identity may not send to it (--profile names another)"
 """What to look at where the hook queue takes nothing."""
+BETWEEN = " | "
+"""What stands between several texts in one cell."""
 _UNBOUNDED = 10_000
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
-
-
-class Format(StrEnum):
-    """How a list is written."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
 
 
 @contextmanager
@@ -98,7 +91,7 @@ def line(text: str | None, longest: int = texts.LONGEST_NUMBER) -> str:
 
 def in_one_cell(several: Iterable[str]) -> str:
     """Write several texts as one, and not with `;`: there Excel splits a row in countries that write 1,5."""
-    return " | ".join(several)
+    return BETWEEN.join(several)
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
@@ -115,17 +108,39 @@ def as_json(document: Any) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def show(console: Console, table: Table) -> None:
-    """Print a table to the terminal's width; where there is no terminal, as wide as it is."""
-    if console.is_terminal:
-        console.print(table, soft_wrap=False)
-    else:
-        Console(file=console.file, width=_UNBOUNDED, color_system=None, highlight=False, emoji=False).print(table)
+def show(
+    console: Console, columns: Sequence[str], rows: Sequence[Mapping[str, Text]], dispensable: Sequence[str] = ()
+) -> list[str]:
+    """Print rows as a table, and return which columns a narrow terminal has no room for.
+
+    No cell is wrapped or cut. Where that takes too much room, the dispensable columns are left out, one after the
+    other; where even that does not help, each row has lines of its own with all of it.
+    """
+    if not console.is_terminal:
+        plain = Console(file=console.file, width=_UNBOUNDED, color_system=None, highlight=False, emoji=False)
+        plain.print(_table(columns, rows))
+        return []
+    for number in range(len(dispensable) + 1):
+        left_out = dispensable[:number]
+        table = _table([name for name in columns if name not in left_out], rows)
+        if console.measure(table, options=console.options.update_width(_UNBOUNDED)).maximum <= console.width:
+            console.print(table)
+            return [name for name in columns if name in left_out]
+    for row in rows:
+        first, *others = (Text(", ").join(row[name].split("\n")) for name in columns)
+        console.print(first, style="bold")
+        told = [Text(f"{name} ") + cell for name, cell in zip(columns[1:], others, strict=True)]
+        console.print(Padding(Text("; ").join(told), (0, 0, 0, 2), expand=False))
+    return []
 
 
-def width(console: Console, table: Table) -> int:
-    """Return how many columns a table takes that is neither wrapped nor cut."""
-    return console.measure(table, options=console.options.update_width(_UNBOUNDED)).maximum
+def _table(columns: Sequence[str], rows: Iterable[Mapping[str, Text]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        table.add_row(*(row[name] for name in columns))
+    return table
 
 
 def say(console: Console, text: str, *, indent: int = 0, style: str = "", lead: str = "") -> None:
@@ -133,13 +148,18 @@ def say(console: Console, text: str, *, indent: int = 0, style: str = "", lead: 
     if not console.is_terminal:
         console.print(f"{' ' * indent}{lead}{text}".rstrip(), markup=False)
         return
+    longest = max(map(len, text.split()), default=0)
+    if lead and indent + len(lead) + longest > console.width:  # a key as long as a line: below its lead, and whole
+        say(console, lead.rstrip(), indent=indent, style=style)
+        say(console, text, indent=indent + 2, style=style)
+        return
     told: Text | Table = Text(text, style=style)
     if lead:
         told = Table.grid()
         told.add_column(no_wrap=True)
         told.add_column(overflow="fold")
         told.add_row(Text(lead, style=style), Text(text, style=style))
-    console.print(Padding(told, (0, 0, 0, indent), expand=False), soft_wrap=False)
+    console.print(Padding(told, (0, 0, 0, indent), expand=False))
 
 
 def write(console: Console, text: str) -> None:

@@ -23,9 +23,9 @@ from invoicekey.ledger.entries import (
     KeyTaken,
     Ledger,
     Report,
-    Shown,
     checked_list,
 )
+from invoicekey.ledger.failures import Shown
 from invoicekey.ledger.table import Table, TransactionRefused
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.policy import AlertQuota

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from invoicekey.messages import alert, summary, texts
-from invoicekey.messages.alert import Alert, ChatMessage, Style
+from invoicekey.messages.alert import Alert, Style
+from invoicekey.messages.chat import ChatMessage
 from invoicekey.messages.links import LONGEST_TOKEN
 from invoicekey.messages.summary import DeferredOrder, Fault, OpenFailure, SinceLast, Week
 from invoicekey.rules.notification import is_order_id

@@ -20,6 +20,7 @@ PARAMETERS = {
     "RetryBaseSeconds": "1",
     "InvoiceGraceSeconds": "12",
     "AlertBurst": str(ALERT_BURST),
+    "ChatAlerts": "yes",
 }
 
 

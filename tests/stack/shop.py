@@ -9,9 +9,9 @@ from local import events
 from local.stack import LocalStack
 from local.watch import Json
 
-STORM, FED, GUARDED = "stormshop", "feedshop", "guardshop"
-"""Accounts with a storm, a feed and a stolen hook of their own."""
-WITH_CREDENTIALS = (events.ACCOUNT, "downshop", "quietshop", STORM, FED, GUARDED)
+STORM, FED, GUARDED, AT_DESK = "stormshop", "feedshop", "guardshop", "deskshop"
+"""Accounts with a storm, a feed, a stolen hook and a desk of their own."""
+WITH_CREDENTIALS = (events.ACCOUNT, "downshop", "quietshop", STORM, FED, GUARDED, AT_DESK)
 """VTEX's faults and back-offs are an account's: a test that makes some has its own."""
 STRANGER = "strangershop"
 """An account whose events are taken and whose credentials are missing."""

@@ -1,6 +1,7 @@
 """`make demo`, as a person runs it, but without a terminal."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.events import ORDERS
+from local.scenes import FAILING
 from local.stack import ROOT, TOOLS
 from local.watch import until
 
@@ -19,7 +21,8 @@ pytestmark = pytest.mark.stack
 def demo() -> Iterator[subprocess.Popen[str]]:
     command = [str(TOOLS / "python"), "-m", "local.demo"]
     running = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        command, cwd=ROOT, env={**os.environ, "COLUMNS": "80"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         preexec_fn=hear_ctrl_c,  # noqa: PLW1509 - it takes no lock
     )  # fmt: skip
     with running:
@@ -40,6 +43,12 @@ def test_the_demo_shows_every_order_a_record_and_an_alert(demo: subprocess.Popen
     assert '"type": "invoicekey.order.failing.v1"' in told
     assert "Subject: " in told
     assert "\x1b" not in told
+    assert max(map(len, told.splitlines())) <= 80
+    assert words(*(case.holds for case in ORDERS), *(code for case in FAILING for code in case.codes)) <= words(told)
+
+
+def words(*texts: str) -> set[str]:
+    return {word for text in texts for word in re.split(r"[\s,]+", text)}
 
 
 def test_an_interrupted_demo_leaves_nothing_running(demo: subprocess.Popen[str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from local import events
 from local.stack import LocalStack
-from local.watch import Json, Watch, until
+from local.watch import Json, Mailbox, Watch, until
 from tests.keys import make_key
 from tests.stack.conftest import ALERT_BURST
 from tests.stack.shop import FED, GUARDED, STORM, Shop, app_key
@@ -46,6 +46,19 @@ def test_a_failure_that_is_mended_closes_by_itself_and_is_told(shop: Shop, stack
     records = sorted(told(watch, order_id, times=2), key=lambda record: record["data"]["report"])
     assert [record["type"] for record in records] == [FAILING, RESOLVED]
     assert len(stack.vtex("GET", f"requests?order_id={order_id}")["requests"]) == 2
+
+
+def test_the_mailbox_of_make_up_has_what_comes_by_each_channel(shop: Shop, stack: LocalStack, watch: Watch) -> None:
+    mailbox, order_id = Mailbox(stack), shop.invoice()
+    shop.notify(order_id)
+
+    (alert,) = until(lambda: [one for one in mailbox.told() if order_id in one.subject], "the alert")
+
+    (email,) = watch.emails(order_id)
+    assert (alert.kind, alert.subject, alert.email) == ("failing", email.subject, email.text)
+    assert order_id in alert.sms
+    assert alert.chat
+    assert order_id in alert.chat["content"]["title"]
 
 
 def test_what_is_not_due_is_not_read_again(shop: Shop, stack: LocalStack, watch: Watch) -> None:

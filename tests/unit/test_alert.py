@@ -16,6 +16,7 @@ import pytest
 
 from invoicekey.messages import alert, texts
 from invoicekey.messages.alert import Alert, Style
+from invoicekey.messages.chat import ChatMessage
 from invoicekey.messages.texts import LANGUAGES
 from invoicekey.rules.order import Order
 from invoicekey.rules.verdict import Code, Problem, Severity, Suggestion, SuggestionSource
@@ -224,7 +225,7 @@ def golden_cases() -> dict[str, dict[str, Alert]]:
 
 def _with_link_or_again(style: Style, many: list[tuple[str | None, str]]) -> dict[str, Alert]:
     """Return alerts with a link to the desk, and of orders that fail again, the longest among them."""
-    again = {"mended_at": MENDED, "desk_link": LINK}
+    again: dict[str, Any] = {"mended_at": MENDED, "desk_link": LINK}
     returned = an_order(invoices=0, returns=1)
     consumer_receipt = [wrong_model("65"), missing("643798"), *WARNINGS]
     return {
@@ -829,9 +830,7 @@ def test_a_chat_message_has_the_form_that_amazon_takes(told: Alert) -> None:
     assert message["content"].keys() - {"nextSteps"} == {"textType", "title", "description"}
     assert message["content"]["textType"] == "client-markdown"
     assert message["metadata"].keys() == {"threadId", "summary", "eventType", "additionalContext"}
-    assert message == alert.ChatMessage.model_validate(message).model_dump(
-        by_alias=True, mode="json", exclude_none=True
-    )
+    assert message == ChatMessage.model_validate(message).model_dump(by_alias=True, mode="json", exclude_none=True)
 
 
 @pytest.mark.parametrize("told", ALERTS)

@@ -20,8 +20,8 @@ from invoicekey.ledger.entries import (
     Entry,
     KeyTaken,
     Report,
-    Shown,
 )
+from invoicekey.ledger.failures import Shown
 from invoicekey.ledger.schedule import FOLLOWED_FOR
 from invoicekey.messages.alert import Style
 from invoicekey.rules.notification import OrderRef, own_event

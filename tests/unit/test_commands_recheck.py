@@ -9,7 +9,6 @@ import pytest
 
 from invoicekey.rules.notification import OrderRef
 from local.vtex_simulator import Fault
-from operations.commands import recheck as command
 from operations.tasks import recheck as task
 from tests.desk import ACCOUNT, Desk, at_a_desk
 from tests.keys import make_key
@@ -17,7 +16,6 @@ from tests.orders import sale
 
 AGO = datetime.now(UTC) - timedelta(hours=5)
 GOOD, BAD = sale("1", make_key(number=1)), sale("1", None)
-COMMANDS = (command,)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import pytest
 
 from invoicekey.ledger.entries import Entry
 from invoicekey.rules.notification import OrderRef
+from invoicekey.work.acts import LONGEST_SNOOZE
+from operations.command_line import MOST_DAYS
 from operations.commands.snooze import _read
 from tests.desk import Desk, at_a_desk
 from tests.orders import sale
@@ -119,3 +121,7 @@ def test_an_order_that_is_dismissed_is_no_longer_snoozed(desk: Desk) -> None:
 def test_what_is_snoozed_still_fails(desk: Desk) -> None:
     desk.run("snooze VVJ-1-01 --days 1")
     assert desk.run("failures").code == 3
+
+
+def test_the_help_s_longest_time_is_the_longest_that_is_done() -> None:
+    assert LONGEST_SNOOZE.days == MOST_DAYS

@@ -10,12 +10,14 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from invoicekey.delivery.queues import HookQueue
-from invoicekey.ledger.entries import DISMISSED, Entry
+from invoicekey.ledger.entries import DISMISSED, EXPIRED, Entry
+from invoicekey.ledger.schedule import FOLLOWED_FOR
 from invoicekey.messages import pages
 from invoicekey.messages.links import Links, Target
 from invoicekey.runtime.desk import DeskLinks
 from invoicekey.runtime.errors import Conflict
 from invoicekey.runtime.secrets import CachedSecret
+from invoicekey.runtime.telemetry import METRICS
 from invoicekey.work.acts import Acts
 from invoicekey.work.desk import ASKED_ALREADY, Answer, Desk, Request, Style
 from tests.fakes import FakeSecretsManager
@@ -162,8 +164,22 @@ class TestLookingAgain:
         shop.check(GOOD)
         shown = text(shop.get(done="check"))
         assert "Em ordem na VTEX" in shown
-        assert "Conferido agora." in shown
+        assert "Conferido agora: está em ordem." in shown
         assert "data-checking" not in re.sub(r"<script.*?</script>", "", shop.get().body, flags=re.S)
+
+    def test_it_says_so_too_where_the_problem_is_still_there(self, shop: Shop) -> None:
+        shop.post("check")
+        shop.outside.time.advance(SECOND)
+        shop.check()
+        assert "Conferido agora: o problema continua na VTEX." in text(shop.get(done="check"))
+
+    def test_one_that_is_not_followed_any_longer_can_be_looked_at(self, shop: Shop) -> None:
+        shop.outside.time.advance(FOLLOWED_FOR)
+        shop.check()
+        assert shop.entry.archived == EXPIRED
+        shop.token = Links(ADDRESS, ["a key"]).token(Target(REF.account, ORDER_ID))
+        shop.outside.time.advance(-FOLLOWED_FOR + SECOND)
+        assert shop.post("check").status == HTTPStatus.SEE_OTHER
 
     def test_asked_twice_it_is_queued_once(self, shop: Shop) -> None:
         assert [shop.post("check").status for _ in range(3)] == [HTTPStatus.SEE_OTHER] * 3
@@ -358,6 +374,15 @@ class TestTokens:
     def test_without_secrets_manager_the_page_says_that_it_is_away(self, shop: Shop) -> None:
         shop.secrets.trouble = EndpointConnectionError(endpoint_url="https://aws.example")
         assert shop.get().status == HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class TestFaultsOfOurs:
+    def test_whoever_waits_gets_a_page_and_operations_hear_of_it(self, shop: Shop) -> None:
+        shop.outside.steps.before("read", ZeroDivisionError("a fault"), times=None)
+        answer = shop.get()
+        assert answer.status == HTTPStatus.INTERNAL_SERVER_ERROR
+        assert "Algo falhou aqui" in text(answer)
+        assert "desk_refused_failed" in METRICS
 
 
 class TestLogs:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from operations.commands import doctor
 from operations.health.local_stack import ANEW, fitted
 from operations.terminal.findings import Section, State, identifier, note, to_do, well
 from tests.operated import Operated, operated
@@ -17,7 +16,6 @@ IDS = [
     "orders_of_seven_days", "cnovaaffiliateids", "vtex",
 ]  # fmt: skip
 """A program knows a finding by these. One may be added; none changes its name."""
-COMMANDS = (doctor,)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 Whether what they say is true no machine can tell; that what they point at is there, this one does.
 """
 
+import json
 import re
 import subprocess
 import tomllib
@@ -15,14 +16,18 @@ from typing import Any
 import pytest
 import typer
 
+from invoicekey.rules.verdict import Code
 from local.stack import ARCHITECTURE
-from operations.commands import import_all
+from operations import command_line
 from operations.terminal.cli import app
 from tests.unit.test_template import ROOT, template
 
-import_all()  # which adds the commands to the app
+COMMANDS = command_line
+"""To import it is to add the commands to the app."""
 
-DOCUMENTS = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md")])
+DOCUMENTS = sorted([
+    *ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")
+])  # fmt: skip
 PARTS = "Alarm|Function|Queue|Topic|Table|Secret|Schedule|Schedules|Email|Seconds|Hours|Minutes|Statuses|Accounts|Ids"
 METRICS = "hook|feed|check|alert|report|vtex|recheck|guard|digest|reminder|configuration|topic|cnova|dead_letter|oldest"
 
@@ -145,7 +150,9 @@ def test_replaying_finds_this_machine_s_architecture_by_itself() -> None:
 
 @every_document
 def test_what_looks_like_a_name_of_the_template_is_one(document: Path) -> None:
-    names = {name for section in ("Parameters", "Resources", "Outputs") for name in template()[section]}
+    templates = [template(), *([template(near)] if (near := document.parent / "template.yaml").is_file() else [])]
+    sections = ("Parameters", "Resources", "Outputs")
+    names = {name for one in templates for section in sections for name in one[section]}
     looks = {word for word in words_of(document) if re.fullmatch(rf"(?:[A-Z][a-z]+)+(?:{PARTS})", word)}
 
     assert looks - names == set()
@@ -239,7 +246,28 @@ def test_the_word_of_the_field_is_a_term_of_its_own(word: str) -> None:
 def test_the_consumer_that_is_shown_is_the_one_that_is_run() -> None:
     (shown,) = re.findall(r"^```python\n(.*?)^```$", text_of(ROOT / "docs" / "consuming.md"), re.MULTILINE | re.DOTALL)
 
-    assert shown == (ROOT / "examples" / "consumer.py").read_text(encoding="utf-8")
+    assert shown == (ROOT / "examples" / "consumer" / "plain.py").read_text(encoding="utf-8")
+
+
+def rows_of_codes() -> dict[str, str]:
+    """Return the severity of each code that docs/consuming.md explains."""
+    rows = re.findall(r"^\| (`[^|]+) \| (error|warning) \|", text_of(ROOT / "docs" / "consuming.md"), re.MULTILINE)
+    return {code: severity for codes, severity in rows for code in re.findall(r"`(\w+)`", codes)}
+
+
+def test_the_codes_that_are_explained_are_all_there_are() -> None:
+    assert rows_of_codes() == {code.value: code.severity.value for code in Code}
+
+
+@pytest.mark.parametrize("kind", ["failing", "resolved", "expired"])
+def test_the_fields_of_which_it_is_said_are_those_that_may_be_null(kind: str) -> None:
+    (said,) = re.findall(
+        r"^- \*\*Nulls\.\*\*(.*?)^- ", text_of(ROOT / "docs" / "consuming.md"), re.MULTILINE | re.DOTALL
+    )
+    schema = json.loads(text_of(ROOT / "docs" / "schemas" / f"{kind}.v1.schema.json"))
+    fields = [field for part in (schema, *schema["$defs"].values()) for field in part.get("properties", {}).items()]
+
+    assert set(re.findall(r"`(\w+)`", said)) == {name for name, it in fields if {"type": "null"} in it.get("anyOf", [])}
 
 
 def test_what_is_replayed_is_a_function_and_a_sample_of_its_kind() -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import typer
 
-from operations.commands import COMMANDS, import_all
+from operations import command_line
+from operations.commands import redrive
 from operations.terminal import cli
 from tests.desk import Desk, at_a_desk
 from tests.orders import sale
@@ -20,8 +21,6 @@ from tests.orders import sale
 ROOT = Path(__file__).parents[2]
 HEAVY = {"boto3", "botocore", "httpx", "pydantic", "yaml", "rich.progress", "aws_lambda_powertools"}
 PYTHON = re.compile(r"<\w|\b(?:str|int|float|bool|list\[|Path|TEXT|INTEGER|FLOAT|BOOLEAN)\b|None\b")
-
-import_all()
 
 
 def every_command(group: Any = None, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -77,19 +76,22 @@ def test_help_fits_the_terminal_and_flows(desk: Desk, words: Any, command: Any) 
 def test_the_command_alone_says_what_there_is(desk: Desk) -> None:
     said = desk.run([])
     assert said.code == 2
-    for name in COMMANDS:
+    for name in typer.main.get_group(cli.app).commands:
         assert name in said.out
 
 
-def test_the_sentences_of_the_list_are_those_of_the_commands() -> None:
-    commands = typer.main.get_group(cli.app).commands
-    said = {name: " ".join((command.help or "").split("\n\n")[0].split()) for name, command in commands.items()}
-    assert {name: one.sentence for name, one in COMMANDS.items()} == said
+def test_the_help_of_redrive_names_every_reason() -> None:
+    assert command_line.REASONS == redrive.REASONS
+
+
+def test_help_among_other_words_is_help_too(desk: Desk) -> None:
+    said = desk.run("check VVJ-1-01 --account luxstore --help")
+    assert (said.code, said.out.split()[:3]) == (0, ["Usage:", "invoicekey", "check"])
 
 
 def loaded_by(*arguments: str) -> set[str]:
     """Return which heavy modules a command imports, in a process of its own."""
-    code = f"import sys, operations.__main__ as main; main.cli.run({list(arguments)}); print(*sys.modules)"
+    code = f"import sys, operations.__main__ as main; main.cli.run({list(arguments)}); print('', *sys.modules)"
     path = os.pathsep.join(map(str, (ROOT, ROOT / "layers" / "invoicekey" / "python")))
     told = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True, check=True
@@ -97,13 +99,22 @@ def loaded_by(*arguments: str) -> set[str]:
     return HEAVY & set(told.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], []])
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], [], ["hook", "--help"]])
 def test_what_is_heavy_is_not_imported_to_list_the_commands(arguments: list[str]) -> None:
     assert loaded_by(*arguments) == set()
 
 
-def test_a_command_that_is_not_there_is_guessed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "later", dict(COMMANDS))
+@each_command
+def test_nor_is_it_for_the_help_of_a_command(words: Any, command: Any) -> None:
+    assert loaded_by(*words, "--help") == set()
+
+
+@pytest.mark.parametrize("arguments", [["--stack", "other", "check", "--help"], ["check", "VVJ-1-01", "-h"]])
+def test_help_among_other_words_needs_no_client(arguments: list[str]) -> None:
+    assert loaded_by(*arguments) <= {"pydantic"}  # with which Typer reads the other words
+
+
+def test_a_command_that_is_not_there_is_guessed(desk: Desk) -> None:
     said = desk.run("chek")
     assert said.code == 2
     assert "check" in said.err

@@ -11,8 +11,9 @@ from typing import Any, cast
 import jsonschema
 import pytest
 
-from invoicekey.messages import record
-from invoicekey.messages.record import CloseReason, ExpiredRecord, FailingRecord, RecordType, ResolvedRecord
+from invoicekey.messages import fields, record
+from invoicekey.messages.fields import CloseReason, RecordType
+from invoicekey.messages.record import ExpiredRecord, FailingRecord, ResolvedRecord
 from invoicekey.rules.order import Order
 from invoicekey.rules.verdict import Code, Problem, Severity, Suggestion, SuggestionSource
 from local import schemas
@@ -28,6 +29,7 @@ NO_TRACKING = Problem(Code.TRACKING_MISSING, "643797", KEY)
 CUT = "x" * 63 + "…"
 
 MOST_BYTES = 250_000
+NAMES = ("failing", "resolved", "expired")
 
 
 def failing(*problems: Problem, order: dict[str, Any] | None = None, **changes: Any) -> FailingRecord:
@@ -69,6 +71,16 @@ def validator(name: str) -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(document)
 
 
+def definitions_of(name: str) -> list[dict[str, Any]]:
+    return list(cast("dict[str, Any]", validator(name).schema)["$defs"].values())
+
+
+def fields_of(name: str) -> list[tuple[str, dict[str, Any]]]:
+    """The fields of a type of record, at whatever depth, each with its schema."""
+    schema = cast("dict[str, Any]", validator(name).schema)
+    return [field for part in (schema, *definitions_of(name)) for field in part.get("properties", {}).items()]
+
+
 class TestTheCommittedSchemas:
     def test_are_those_of_the_code(self) -> None:
         for path, text in schemas.files().items():
@@ -79,7 +91,7 @@ class TestTheCommittedSchemas:
     def test_are_all_that_lies_there(self) -> None:
         assert set(SCHEMAS.rglob("*.json")) == set(schemas.files())
 
-    @pytest.mark.parametrize("name", ["failing", "resolved", "expired"])
+    @pytest.mark.parametrize("name", NAMES)
     def test_are_schemas_of_2020_12_that_name_their_type(self, name: str) -> None:
         document = cast("dict[str, Any]", validator(name).schema)
         event_type = f"invoicekey.order.{name}.v1"
@@ -88,7 +100,7 @@ class TestTheCommittedSchemas:
         assert document["title"] == event_type
         assert document["properties"]["type"]["const"] == event_type
 
-    @pytest.mark.parametrize("name", ["failing", "resolved", "expired"])
+    @pytest.mark.parametrize("name", NAMES)
     def test_have_an_example_that_is_valid(self, name: str) -> None:
         validator(name).validate(json.loads((SCHEMAS / "examples" / f"{name}.v1.json").read_text("utf-8")))
 
@@ -97,6 +109,33 @@ class TestTheCommittedSchemas:
         for part in parts(document):
             part["added"] = "in a later release"
         validator("failing").validate(document)
+
+    def test_let_a_code_be_added(self) -> None:
+        document = sent(failing())
+        document["data"]["problems"][0]["code"] = "of_a_later_version"
+        validator("failing").validate(document)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_describe_every_field(self, name: str) -> None:
+        assert [field for field, told in fields_of(name) if not told.get("description", "").endswith(".")] == []
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_say_of_every_field_that_may_be_null_when_it_is(self, name: str) -> None:
+        may_be_null = [(field, told) for field, told in fields_of(name) if {"type": "null"} in told.get("anyOf", [])]
+        assert may_be_null
+        assert [field for field, told in may_be_null if " Null w" not in told["description"]] == []
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_describe_every_value_that_a_field_may_have(self, name: str) -> None:
+        enumerations = [part for part in definitions_of(name) if "properties" not in part]
+        assert {"Code", "Severity", "SuggestionSource"} <= {one["title"] for one in enumerations}
+        values = [value for one in enumerations for value in one.get("oneOf", []) + one.get("anyOf", [])]
+        assert [value for value in values if not value["description"].endswith(".")] == []
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_say_what_is_a_time_and_what_an_address(self, name: str) -> None:
+        formats = {field: told["format"] for field, told in fields_of(name) if "format" in told}
+        assert formats == {"time": "date-time", "first_seen_at": "date-time", "source": "uri", "order": "uri"}
 
     @pytest.mark.parametrize("place", range(4))
     def test_let_no_field_be_taken_away(self, place: int) -> None:
@@ -231,7 +270,7 @@ class TestTimes:
         ],
     )
     def test_are_in_utc_to_the_second(self, moment: datetime, text: str) -> None:
-        assert record.timestamp(moment) == text
+        assert fields.timestamp(moment) == text
         assert failing(now=moment).time == text
         assert failing(first_seen_at=moment).data.first_seen_at == text
 
@@ -273,12 +312,12 @@ class TestAFieldAsItIsShown:
         ],
     )
     def test_is_text_of_64_characters_at_the_most(self, value: object, text: str | None) -> None:
-        assert record.shown(value) == text
+        assert fields.shown(value) == text
         assert failing(Problem(Code.MALFORMED, None, value)).data.problems[0].invoice_key == text
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
     def test_is_text_though_it_is_no_number(self, value: float) -> None:
-        assert record.shown(value) in {"NaN", "Infinity", "-Infinity"}
+        assert fields.shown(value) in {"NaN", "Infinity", "-Infinity"}
 
     @pytest.mark.parametrize(("number", "text"), [("x" * 65, CUT), ("<NFe>", "(xml)"), (None, None)])
     def test_may_be_the_invoices_number(self, number: str | None, text: str | None) -> None:
@@ -434,4 +473,4 @@ class TestTypes:
         assert list(SuggestionSource) == ["cleaned", "embedded_invoice", "invoice_url", "invoice_number"]
 
     def test_links_lead_to_vtexs_admin(self) -> None:
-        assert record.order_url("luxstore", "VVJ-1-01") == "https://luxstore.myvtex.com/admin/orders/VVJ-1-01"
+        assert fields.order_url("luxstore", "VVJ-1-01") == "https://luxstore.myvtex.com/admin/orders/VVJ-1-01"

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from invoicekey.delivery.queues import alert_entry
-from invoicekey.messages import alert, summary
+from invoicekey.messages import summary
 from invoicekey.messages.alert import Alert, Style
+from invoicekey.messages.chat import ChatMessage
 from invoicekey.messages.summary import DeferredOrder, Fault, OpenFailure, SinceLast, Week
 from invoicekey.messages.texts import LANGUAGES
 from invoicekey.rules.verdict import Code
@@ -237,7 +238,7 @@ def test_a_summary_is_a_chat_message_in_the_thread_of_its_type(told: Alert) -> N
 
     assert message["metadata"]["threadId"] == told.thread == f"{ACCOUNT}:{told.attributes['type']}"
     assert message["content"]["title"].startswith(f"{ACCOUNT}: ")
-    alert.ChatMessage.model_validate(message)
+    ChatMessage.model_validate(message)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

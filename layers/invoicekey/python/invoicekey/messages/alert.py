@@ -6,20 +6,16 @@ is wrong with them. The bodies are the templates beside this module.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
-
-from invoicekey.messages import record, texts
+from invoicekey.messages import fields, texts
+from invoicekey.messages.fields import OrderShown
 from invoicekey.rules import access_key
-from invoicekey.rules.order import Order
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Problem, Severity
 
 if TYPE_CHECKING:
@@ -28,9 +24,6 @@ if TYPE_CHECKING:
 LONGEST_SUBJECT = 99
 LONGEST_SMS = 140
 LONGEST_ORDER_ID_SHOWN = 40
-LONGEST_CHAT_TITLE = 250
-LONGEST_CHAT_TEXT = 2_900
-"""Amazon documents no limit; a block of text in Slack has 3,000 characters at the most."""
 MOST_KEYS = 3
 MOST_LINES = 18
 """An e-mail's: it is read on a phone, between other things."""
@@ -93,50 +86,22 @@ class Alert:
         """Return the document to publish with MessageStructure json; with `chat`, a chat message is in it."""
         told = {"default": self.body, "email": self.body, "sms": self.sms}
         if chat:
-            told["https"] = chat_message(self).model_dump_json(by_alias=True, exclude_none=True)
+            from invoicekey.messages.chat import chat_message  # its models are heavy, and few topics have a chat
+
+            message = chat_message(
+                title=self.title,
+                body=self.body,
+                thread=self.thread,
+                attributes=self.attributes,
+                order_id=self.order_id,
+            )
+            told["https"] = message.model_dump_json(by_alias=True, exclude_none=True)
         return json.dumps(told, ensure_ascii=False)
-
-
-ChatText = Annotated[str, Field(min_length=1, max_length=LONGEST_CHAT_TEXT)]
-
-
-class _Chat(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="forbid", frozen=True)
-
-
-class ChatContent(_Chat):
-    """What is shown. Foreign text in it has no markup, and nothing in it is a link but bare addresses."""
-
-    text_type: Literal["client-markdown"] = "client-markdown"
-    title: Annotated[str, Field(min_length=1, max_length=LONGEST_CHAT_TITLE)]
-    description: ChatText
-    next_steps: tuple[ChatText, ...] | None = None
-
-
-class ChatMetadata(_Chat):
-    """What chat messages are sorted by, and what a custom action's button is given."""
-
-    thread_id: str
-    summary: ChatText
-    event_type: str
-    additional_context: dict[str, str]
-
-
-class ChatMessage(_Chat):
-    """A custom notification of Amazon Q Developer in chat applications, the https form of an SNS message.
-
-    https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
-    """
-
-    version: Literal["1.0"] = "1.0"
-    source: Literal["custom"] = "custom"
-    content: ChatContent
-    metadata: ChatMetadata
 
 
 def failing(
     account: str,
-    order: Order,
+    order: OrderShown,
     problems: Sequence[Problem],
     style: Style,
     *,
@@ -164,7 +129,7 @@ def _template(first: Problem) -> str:
     return _TEMPLATES.get(first.code, _GENERAL)
 
 
-def _failing_values(account: str, order: Order, problems: Sequence[Problem], style: Style) -> dict[str, object]:
+def _failing_values(account: str, order: OrderShown, problems: Sequence[Problem], style: Style) -> dict[str, object]:
     """Return what the templates of a failing order are filled in with."""
     first, language = _errors(problems)[0], style.language
     invoiced_at = texts.moment(order.invoiced_date)
@@ -187,7 +152,7 @@ def _failing_values(account: str, order: Order, problems: Sequence[Problem], sty
     }
 
 
-def guidance(account: str, order: Order, problems: Sequence[Problem], style: Style) -> tuple[list[str], str]:
+def guidance(account: str, order: OrderShown, problems: Sequence[Problem], style: Style) -> tuple[list[str], str]:
     """Return the steps of the alert about an order that fails, less the key that it offers, and what not to do."""
     first = _errors(problems)[0]
     template = _templates().get_template(f"{style.language}/{_template(first)}.txt.j2")
@@ -195,7 +160,7 @@ def guidance(account: str, order: Order, problems: Sequence[Problem], style: Sty
     values = {**_failing_values(account, order, problems, style), **alone}
     context = template.new_context({**values, "to_do": texts.TO_DO.to(style.language)})
     told = "".join(template.root_render_func(context))
-    return _steps_apart(told)[1], _block(context, "warning")
+    return texts.steps_apart(told)[1], _block(context, "warning")
 
 
 def _block(context: "jinja2.runtime.Context", block: str) -> str:
@@ -204,7 +169,7 @@ def _block(context: "jinja2.runtime.Context", block: str) -> str:
 
 def resolved(
     account: str,
-    order: Order,
+    order: OrderShown,
     keys: Sequence[tuple[str | None, str]],
     warnings: Sequence[Problem],
     *,
@@ -235,7 +200,7 @@ def resolved(
 
 def expired(
     account: str,
-    order: Order,
+    order: OrderShown,
     problems: Sequence[Problem],
     *,
     opened_at: datetime,
@@ -259,24 +224,6 @@ def expired(
     headlines = [texts.EXPIRED_HEADLINE.to(language).format(age=age), texts.EXPIRED_BRIEFLY.to(language)]
     sms = sms_ways(headlines, texts.SMS_NOT_FOLLOWED.to(language), texts.SMS_GO_ON.to(language))
     return _about(order, headlines, body, sms, attributes_of("expired", account, "error", _codes(problems)))
-
-
-def chat_message(told: Alert) -> ChatMessage:
-    """Return an alert as a chat message: what the e-mail says, its numbered steps apart."""
-    description, steps = _steps_apart(told.body)
-    context = {name: value if isinstance(value, str) else ",".join(value) for name, value in told.attributes.items()}
-    about = {"order_id": told.order_id} if told.order_id else {}
-    return ChatMessage(
-        content=ChatContent(
-            title=texts.without_markup(told.title), description=description, next_steps=tuple(steps) or None
-        ),
-        metadata=ChatMetadata(
-            thread_id=told.thread,
-            summary=texts.without_markup(told.body.split("\n", 1)[0]),
-            event_type=str(told.attributes["type"]),
-            additional_context=context | about,
-        ),
-    )
 
 
 def first_that_fits(about: str, ways: Sequence[str], longest: int) -> str:
@@ -316,7 +263,7 @@ def local_date(moment: datetime, style: Style) -> str:
 
 
 def _about(
-    order: Order, headlines: Sequence[str], body: str, sms: Sequence[str], attributes: dict[str, str | list[str]]
+    order: OrderShown, headlines: Sequence[str], body: str, sms: Sequence[str], attributes: dict[str, str | list[str]]
 ) -> Alert:
     full = headlines[0]
     return Alert(
@@ -329,7 +276,7 @@ def _about(
     )
 
 
-def _id(order: Order) -> str:
+def _id(order: OrderShown) -> str:
     return str(order.order_id)
 
 
@@ -341,16 +288,16 @@ def _codes(problems: Sequence[Problem]) -> list[Code]:
     return [problem.code for problem in problems]
 
 
-def _whereabouts(account: str, order: Order) -> dict[str, object]:
+def _whereabouts(account: str, order: OrderShown) -> dict[str, object]:
     return {
         "account": account,
         "order_id": _id(order),
         "marketplace_order_id": texts.plain(order.marketplace_order_id, LONGEST_ORDER_ID_SHOWN),
-        "order_url": record.order_url(account, _id(order)),
+        "order_url": fields.order_url(account, _id(order)),
     }
 
 
-def _what_is_wrong(order: Order, problems: Sequence[Problem], language: str) -> dict[str, object]:
+def _what_is_wrong(order: OrderShown, problems: Sequence[Problem], language: str) -> dict[str, object]:
     first, *others = _errors(problems)
     lacks_courier = Code.COURIER_MISSING in _lacking(first, problems)
     return {
@@ -390,7 +337,7 @@ def _value(problem: Problem, language: str) -> str | None:
     value = problem.key_as_it_came
     if problem.code in _WITHOUT_VALUE or isinstance(value, bool):
         return None
-    return texts.quoted(record.shown(value) or "", language) if isinstance(value, str | int | float) else None
+    return texts.quoted(fields.shown(value) or "", language) if isinstance(value, str | int | float) else None
 
 
 def _is_the_same_pair(first: Problem, other: Problem) -> bool:
@@ -398,7 +345,7 @@ def _is_the_same_pair(first: Problem, other: Problem) -> bool:
     return first.reused_on is not None and first.reused_on == other.invoice_number and other.code is Code.REUSED
 
 
-def _watch(order: Order, problems: Sequence[Problem], language: str, *, with_consequence: bool = True) -> str:
+def _watch(order: OrderShown, problems: Sequence[Problem], language: str, *, with_consequence: bool = True) -> str:
     warnings = [problem for problem in problems if problem.severity is Severity.WARNING]
     with_numbers = len(order.sale_invoices) > 1
     return texts.watch(warnings, language, with_numbers=with_numbers, with_consequence=with_consequence)
@@ -411,40 +358,6 @@ def _headlines(problem: Problem, language: str, *, at_vtex: bool = False) -> lis
         texts.headline(problem.code, told_number, language, reused_in=told_order, at_vtex=at_vtex)
         for told_number, told_order in ((number, other), (None, other), (None, None))
     ]
-
-
-_STEP = re.compile(r"\d\. ")
-
-
-def _steps_apart(body: str) -> tuple[str, list[str]]:
-    """Split a body into what it tells and its numbered steps; a step that offers a key is told, with the key."""
-    told: list[str] = []
-    steps: list[str] = []
-    for paragraph in texts.without_markup(body).split("\n\n"):
-        heading, *lines = paragraph.split("\n")
-        if heading not in texts.TO_DO:
-            told.append("\n".join(map(_key_to_copy, [heading, *lines])))
-            continue
-        for line in lines:
-            if _STEP.match(line):
-                steps.append(_STEP.sub("", line, count=1))
-            elif line.startswith(" "):
-                steps[-1] += f" {line.strip()}"
-            else:
-                told.append(f"{steps.pop()}\n{_key_to_copy(line)}")
-    return _cut("\n\n".join(told)), steps
-
-
-def _key_to_copy(line: str) -> str:
-    """Set a line that is a key as code, as which it is copied with a click."""
-    return f"`{line}`" if access_key.parse(line) else line
-
-
-def _cut(text: str) -> str:
-    """Keep the whole lines that fit into a chat message."""
-    if len(text) <= LONGEST_CHAT_TEXT:
-        return text
-    return text[: LONGEST_CHAT_TEXT - 1].rsplit("\n", 1)[0] + "\n…"
 
 
 @cache

@@ -60,6 +60,7 @@ class OrderPage:
     steps: Sequence[str]
     cautions: Sequence[str]
     can_act: bool
+    can_check: bool
     undo_hint: str
     """What an undo would do; empty where there is nothing to undo."""
     report: int

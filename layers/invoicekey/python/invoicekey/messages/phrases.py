@@ -83,7 +83,10 @@ PHRASES: Mapping[str, Said] = {
         "A VTEX ainda não respondeu. Continuamos tentando; não é preciso clicar de novo.",
         "VTEX has not answered yet. We keep trying; there is no need to click again.",
     ),
-    "done_check": Said("Conferido agora.", "Checked just now."),
+    "done_check": Said("Conferido agora: está em ordem.", "Checked just now: it is in order."),
+    "done_check_failing": Said(
+        "Conferido agora: o problema continua na VTEX.", "Checked just now: the problem is still there in VTEX."
+    ),
     "done_dismiss": Said("Pronto: dado por resolvido.", "Done: marked as solved."),
     "done_snooze": Said("Pronto: adiado.", "Done: put off."),
     "done_undo": Said("Pronto: desfeito.", "Done: taken back."),
@@ -111,6 +114,11 @@ PHRASES: Mapping[str, Said] = {
     "unavailable_title": Said("Agora não deu certo", "That did not work just now"),
     "unavailable": Said(
         "Nada foi feito. Espere um minuto e tente de novo.", "Nothing was done. Wait a minute and try again."
+    ),
+    "failed_title": Said("Algo falhou aqui", "Something failed here"),
+    "failed": Said(
+        "A equipe técnica foi avisada. Abra o link do e-mail de novo e veja como o pedido está.",
+        "The technical team has been told. Open the link of the e-mail again and see how the order stands.",
     ),
     "changed_title": Said("O pedido mudou", "The order changed"),
     "changed": Said(

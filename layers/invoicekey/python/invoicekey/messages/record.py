@@ -1,48 +1,40 @@
 """What is sent to machines: CloudEvents 1.0 in JSON, one record an event in an order's life.
 
-The models here are the contract of the failure queue; docs/schemas holds their JSON Schemas. A field may be added; none
+The models here are the contract of the failure queue; docs/schemas holds their JSON Schemas. The text under each field
+is its description there: local/schemas.py reads it in the source, the functions never do. A field may be added; none
 changes its meaning without a new version of the type.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from invoicekey.messages import texts
-from invoicekey.rules import markup
-from invoicekey.rules.order import Order
+from invoicekey.messages.fields import (
+    FIELD_LENGTH,
+    CloseReason,
+    OrderShown,
+    RecordType,
+    order_url,
+    shown,
+    timestamp,
+)
 from invoicekey.rules.verdict import Code, Problem, Severity, SuggestionSource
 
-FIELD_LENGTH = 64
 MOST_PROBLEMS = 200
 """So many at the most stand in one record, errors first, for SQS takes 256 KiB; `problems_found` counts them all."""
 
 
-class RecordType(StrEnum):
-    """What happened to an order."""
-
-    FAILING = "invoicekey.order.failing.v1"
-    RESOLVED = "invoicekey.order.resolved.v1"
-    EXPIRED = "invoicekey.order.expired.v1"
-
-
-class CloseReason(StrEnum):
-    """Why a failure is closed."""
-
-    OK = "ok"
-    CANCELED = "canceled"
-    RETURNED = "returned"
-    NOT_INVOICED = "not_invoiced"
-    NOT_FOUND = "not_found"
-    DISMISSED = "dismissed"
-
-
-ShortText = Annotated[str, Field(max_length=FIELD_LENGTH)]
+# What is extra is for the schemas alone: what is written here keeps to it by itself.
+_SHOWN = {"description": "Cut to 64 characters, the last of them …; (xml), (list) or (object) where the field is one."}
+ShortText = Annotated[str, Field(max_length=FIELD_LENGTH, json_schema_extra=_SHOWN)]
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Address = Annotated[str, Field(json_schema_extra={"format": "uri"})]
+Account = Annotated[str, Field(json_schema_extra={"pattern": "^[a-z0-9][a-z0-9-]{0,62}$"})]
+GoodKey = Annotated[str, Field(json_schema_extra={"pattern": "^[0-9]{6}[A-Z0-9]{12}[0-9]{26}$"})]
 
 
 class _Model(BaseModel):
@@ -53,39 +45,60 @@ class ProblemEntry(_Model):
     """One problem of one invoice, as machines see it."""
 
     code: Code
+    """What is wrong. Codes may be added."""
     severity: Severity
+    """Go by this, not by the code: with the setting TrackingGraceHours, tracking_missing and courier_missing become
+    errors."""
     invoice_number: ShortText | None
+    """The sale invoice's number as text, as it stands at VTEX. Null where VTEX has none, and with no_invoice."""
     invoice_key: ShortText | None
-    suggested_key: str | None
+    """The invoice's key field as text, as it stands at VTEX, whatever that is. Null where VTEX has none, and with
+    no_invoice."""
+    suggested_key: GoodKey | None
+    """A valid key that was found for this invoice, for a person to look at. Null where none was found."""
     suggested_from: SuggestionSource | None
+    """Where the suggested key was found. Null where there is none."""
     reused_in: str | None
-    """With `reused`: the order that carries the key as well."""
+    """With reused, the order that carries the key as well: another one, or this one, where two of its invoices have the
+    same key. Null with every other code."""
     message: str
-    """For people, in AlertLanguage."""
+    """The problem in a sentence for people, in the language of the setting AlertLanguage. It may be worded anew at any
+    time."""
 
 
 class Links(_Model):
     """Where a person goes on."""
 
-    order: str
+    order: Address
+    """The order in VTEX's Admin."""
 
 
 class Data(_Model):
     """The order, as far as it was read, and what is wrong with it."""
 
     report: int = Field(ge=1)
-    """Only grows for an order: consumers keep the highest."""
-    account: str
+    """The report's number. Only grows for an order: consumers keep the highest."""
+    account: Account
+    """The VTEX account."""
     order_id: str
+    """VTEX's id of the order. It belongs to its account: another account may have the same."""
     marketplace_order_id: ShortText | None
+    """The marketplace's id of the order. Null where VTEX has none."""
     affiliate_id: ShortText | None
+    """The affiliate id by which VTEX knows the marketplace. Null where VTEX has none."""
     order_status: ShortText | None
+    """The order's status as VTEX writes it. Null where VTEX has none."""
     invoiced_at: ShortText | None
-    """As VTEX writes it."""
-    first_seen_at: str
-    problems: tuple[ProblemEntry, ...]
-    problems_found: int
+    """When the order was invoiced, as VTEX writes it: mostly RFC 3339, with seven digits of a second. Null where VTEX
+    has none."""
+    first_seen_at: Moment
+    """When this system first heard of the order: RFC 3339 in UTC, to the second."""
+    problems: tuple[ProblemEntry, ...] = Field(max_length=MOST_PROBLEMS)
+    """What is wrong, errors first; at most 200. An invoice has one error at most, and any number of warnings."""
+    problems_found: int = Field(ge=0)
+    """How many problems there are: more than stand in the record, where there are more than 200."""
     links: Links
+    """Where a person goes on."""
 
 
 class FailingData(Data):
@@ -96,6 +109,7 @@ class ResolvedData(Data):
     """Data of invoicekey.order.resolved.v1: `problems` holds warnings alone."""
 
     reason: CloseReason
+    """Why the failure is closed."""
 
 
 class ExpiredData(Data):
@@ -104,33 +118,44 @@ class ExpiredData(Data):
 
 class _Record(_Model):
     specversion: Literal["1.0"] = "1.0"
+    """The version of CloudEvents."""
     id: str = Field(pattern="^[0-9a-f]{64}$")
     """SHA-256 of account, order, type and report number: the same for the same report, however often it is sent."""
-    source: str
+    source: Address
+    """The VTEX account, as its address."""
     subject: str
-    time: str
+    """VTEX's id of the order, as data.order_id."""
+    time: Moment
+    """When the report was written: RFC 3339 in UTC, to the second."""
     datacontenttype: Literal["application/json"] = "application/json"
+    """What `data` is."""
 
 
 class FailingRecord(_Record):
     """An order began to fail, or fails otherwise than was reported."""
 
     type: Literal[RecordType.FAILING] = RecordType.FAILING
+    """What happened, with the version of what the fields mean."""
     data: FailingData
+    """The order, as far as it was read, and what is wrong with it."""
 
 
 class ResolvedRecord(_Record):
     """A failure that was reported is closed."""
 
     type: Literal[RecordType.RESOLVED] = RecordType.RESOLVED
+    """What happened, with the version of what the fields mean."""
     data: ResolvedData
+    """The order, as far as it was read, and what is wrong with it."""
 
 
 class ExpiredRecord(_Record):
     """A failure that was reported did not close in thirty days, and is not followed any longer."""
 
     type: Literal[RecordType.EXPIRED] = RecordType.EXPIRED
+    """What happened, with the version of what the fields mean."""
     data: ExpiredData
+    """The order, as far as it was read, and what is wrong with it."""
 
 
 type Record = FailingRecord | ResolvedRecord | ExpiredRecord
@@ -139,7 +164,7 @@ type Record = FailingRecord | ResolvedRecord | ExpiredRecord
 def write[R: _Record](
     kind: type[R],
     account: str,
-    order: Order,
+    order: OrderShown,
     problems: Iterable[Problem],
     *,
     report: int,
@@ -172,34 +197,6 @@ def write[R: _Record](
         "time": timestamp(now),
     }
     return kind.model_validate(envelope | {"data": data})
-
-
-def as_sqs_takes_it(sent: Record) -> str:
-    """Return a record as JSON, with the two characters escaped that are JSON as they are, and that SQS refuses."""
-    return sent.model_dump_json().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
-
-
-def order_url(account: str, order_id: str) -> str:
-    """Return the address of the order in VTEX's Admin."""
-    return f"https://{account}.myvtex.com/admin/orders/{order_id}"
-
-
-def timestamp(moment: datetime) -> str:
-    """Return a moment as RFC 3339 in UTC, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def shown(value: object) -> str | None:
-    """Return a field as text, cut to 64 characters with `…`; XML in any wrapping, objects and lists are not shown."""
-    if value is None:
-        return None
-    if isinstance(value, dict | list):
-        return "(object)" if isinstance(value, dict) else "(list)"
-    text = value if isinstance(value, str) else json.dumps(value)
-    text = text.encode("utf-8", "replace").decode()
-    if markup.is_markup(text):
-        return "(xml)"
-    return text if len(text) <= FIELD_LENGTH else text[: FIELD_LENGTH - 1] + "…"
 
 
 def _entry(problem: Problem, order_id: str, language: str) -> ProblemEntry:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import batched
 
-from invoicekey.messages import record, texts
+from invoicekey.messages import fields, texts
 from invoicekey.messages.alert import (
     LONGEST_SMS,
     LONGEST_SUBJECT,
@@ -265,7 +265,7 @@ def _listed(account: str, order: DeferredOrder | OpenFailure, language: str, *be
         lines += [texts.ALSO.to(language) + more, *key]
     if others[texts.MOST_OTHERS :]:
         lines.append(texts.and_more(len(others) - texts.MOST_OTHERS, language))
-    return [*lines, record.order_url(account, order.order_id)]
+    return [*lines, fields.order_url(account, order.order_id)]
 
 
 def _fault_lines(fault: Fault, language: str, *before: str) -> list[str]:

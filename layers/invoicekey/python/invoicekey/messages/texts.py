@@ -29,6 +29,7 @@ MOST_OTHERS = 3
 """So many further problems stand in an alert; how many more there are is told."""
 MOST_NUMBERS = 2
 _YEARS = range(2000, 2200)
+_STEP = re.compile(r"\d\. ")
 
 
 class Said(NamedTuple):
@@ -501,6 +502,25 @@ def without_markup(text: str) -> str:
     return re.sub(r"\S+", lambda word: word[0] if "://" in word[0] else _unformatted(word[0]), text)
 
 
+def steps_apart(body: str) -> tuple[str, list[str]]:
+    """Split a body into what it tells and its numbered steps; a step that offers a key is told, with the key."""
+    told: list[str] = []
+    steps: list[str] = []
+    for paragraph in without_markup(body).split("\n\n"):
+        heading, *lines = paragraph.split("\n")
+        if heading not in TO_DO:
+            told.append("\n".join(map(_key_to_copy, [heading, *lines])))
+            continue
+        for line in lines:
+            if _STEP.match(line):
+                steps.append(_STEP.sub("", line, count=1))
+            elif line.startswith(" "):
+                steps[-1] += f" {line.strip()}"
+            else:
+                told.append(f"{steps.pop()}\n{_key_to_copy(line)}")
+    return "\n\n".join(told), steps
+
+
 def ascii_only(text: str) -> str:
     """Fold a text to characters that cost one place in a text message (GSM 03.38 without its extension)."""
     return " ".join(re.sub(r"[^ -~]|[\[\]{}~^|\\`]", " ", _folded(text)).split())
@@ -701,3 +721,8 @@ def _visible(character: str) -> str:
 
 def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _key_to_copy(line: str) -> str:
+    """Set a line that is a key as code, as which it is copied with a click."""
+    return f"`{line}`" if access_key.parse(line) else line

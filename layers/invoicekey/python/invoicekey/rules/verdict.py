@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from invoicekey.rules import access_key
 from invoicekey.rules.access_key import AccessKey
-from invoicekey.rules.order import Order, Package
 from invoicekey.rules.policy import Policy
+
+if TYPE_CHECKING:
+    from invoicekey.rules.order import Order, Package
 
 CANCELED_STATUSES = frozenset({"canceled", "cancel", "canceling", "request-cancel", "cancellation-requested"})
 CNOVA_APP = "viavarejo"
@@ -49,30 +51,50 @@ class Severity(StrEnum):
     """Errors make an order failing; warnings ride along."""
 
     ERROR = "error"
+    """It makes the order failing."""
     WARNING = "warning"
+    """It rides along, and never makes an order failing."""
 
 
 class Code(StrEnum):
     """What can be wrong with an invoice."""
 
     MISSING = "missing"
+    """The invoice has no key."""
     MALFORMED = "malformed"
+    """The key field does not have the form of a key: 44 characters and nothing else."""
     INVALID_CHECK_DIGIT = "invalid_check_digit"
+    """The key's check digit is wrong: mostly a digit was mistyped."""
     INVALID_STATE = "invalid_state"
+    """The key does not begin with a state's code."""
     INVALID_YEAR = "invalid_year"
+    """The key's year is before 2006 or in the future."""
     INVALID_MONTH = "invalid_month"
+    """The key's month is not 01 to 12."""
     INVALID_TAX_ID = "invalid_tax_id"
+    """The issuer's CNPJ or CPF in the key is not a valid one."""
     WRONG_MODEL = "wrong_model"
+    """The key is of another kind of document than an NF-e (model 55)."""
     INVALID_NUMBER = "invalid_number"
+    """The invoice number in the key is zero."""
     INVALID_EMISSION_TYPE = "invalid_emission_type"
+    """The key's emission type is not one of the tax office's."""
     ISSUER_MISMATCH = "issuer_mismatch"
+    """The key is of another issuer than the setting SellerTaxIds has."""
     REUSED = "reused"
+    """Another invoice carries the same key."""
     NO_INVOICE = "no_invoice"
+    """The order is invoiced, and has no sale invoice."""
     NUMBER_MISMATCH = "number_mismatch"
+    """The invoice number in the key is another than the invoice's."""
     ISSUE_DATE_MISMATCH = "issue_date_mismatch"
+    """The key's month is more than a month away from the invoice's date."""
     TRACKING_MISSING = "tracking_missing"
+    """The invoice has no tracking number."""
     COURIER_MISSING = "courier_missing"
+    """The invoice has no courier."""
     UNSAFE_NUMBER = "unsafe_number"
+    """The invoice number has a blank or a slash in it: VTEX then fails to take tracking."""
 
     @property
     def severity(self) -> Severity:
@@ -89,9 +111,13 @@ class SuggestionSource(StrEnum):
     """Where a likely key was found."""
 
     CLEANED = "cleaned"
+    """In the key field itself, among other characters."""
     EMBEDDED_INVOICE = "embedded_invoice"
+    """In the NF-e's XML, which the invoice holds."""
     INVOICE_URL = "invoice_url"
+    """In the invoice's address."""
     INVOICE_NUMBER = "invoice_number"
+    """In the field of the invoice number."""
 
 
 class Suggestion(NamedTuple):
@@ -166,7 +192,7 @@ class Verdict:
         return tuple(problem for problem in self.problems if problem.severity is Severity.WARNING)
 
 
-def judge(order: Order, policy: Policy, given: Circumstances) -> Verdict:
+def judge(order: "Order", policy: Policy, given: Circumstances) -> Verdict:
     """Judge one order as it was read. The first row that fits is the outcome (contract, "Outcomes of a check")."""
     status = (order.status or "").casefold()
     sales = order.sale_invoices
@@ -203,14 +229,14 @@ def _without_invoice(status: str, policy: Policy, given: Circumstances) -> Verdi
     return Verdict(Outcome.FAILING, problems)
 
 
-def _is_cnova(order: Order, policy: Policy, account: str) -> bool:
+def _is_cnova(order: "Order", policy: Policy, account: str) -> bool:
     affiliate = (order.affiliate_id or "").casefold()
     if affiliate and not policy.affiliate_ids.isdisjoint({affiliate, f"{account}:{affiliate}"}):
         return True
     return any(CNOVA_APP in app.casefold() for app in order.custom_app_ids)
 
 
-def _smells_of_cnova(order: Order) -> bool:
+def _smells_of_cnova(order: "Order") -> bool:
     return any(CNOVA_NAMES.search(_plain_letters(told)) for told in order.marketplace_addresses)
 
 
@@ -219,7 +245,7 @@ def _plain_letters(text: str) -> str:
     return unicodedata.normalize("NFKD", unquote(text)).encode("ascii", "ignore").decode().casefold()
 
 
-def _all_came_back(order: Order) -> bool:
+def _all_came_back(order: "Order") -> bool:
     """Say whether the returns' values add up to the sale invoices'.
 
     A sale of unknown value never came back, and a return of unknown value brings nothing back. A sale of 0 is one of
@@ -230,7 +256,7 @@ def _all_came_back(order: Order) -> bool:
     return all(sold) and sum(returned) >= sum(sold)
 
 
-def _problems(sales: Sequence[Package], policy: Policy, given: Circumstances) -> Iterator[Problem]:
+def _problems(sales: "Sequence[Package]", policy: Policy, given: Circumstances) -> Iterator[Problem]:
     """Yield, invoice by invoice, its one error where it has one, then its warnings."""
     year, numbers = given.now.year, _numbers_by_key(sales)
     is_overdue = policy.tracking_grace is not None and given.now >= given.first_seen_at + policy.tracking_grace
@@ -256,7 +282,7 @@ def _problems(sales: Sequence[Package], policy: Policy, given: Circumstances) ->
             yield Problem(warning, sale.invoice_number, sale.invoice_key, is_overdue=becomes_error)
 
 
-def _own_keys(sales: Sequence[Package], problems: Sequence[Problem], given: Circumstances) -> Iterator[str]:
+def _own_keys(sales: "Sequence[Package]", problems: Sequence[Problem], given: Circumstances) -> Iterator[str]:
     """Yield each key once that is sound, and this order's own."""
     faulty = {
         str(p.key_as_it_came) for p in problems if p.code.severity is Severity.ERROR and p.code is not Code.REUSED
@@ -274,7 +300,7 @@ def _overdue_at(problems: Sequence[Problem], policy: Policy, given: Circumstance
 _KEY_IS_SOUND = (None, Code.ISSUER_MISMATCH, Code.REUSED)
 
 
-def _error(sale: Package, key: AccessKey | None, policy: Policy, year: int, *, is_reused: bool) -> Code | None:
+def _error(sale: "Package", key: AccessKey | None, policy: Policy, year: int, *, is_reused: bool) -> Code | None:
     value = sale.invoice_key
     if value is None or (isinstance(value, str) and not value.strip()):
         return Code.MISSING
@@ -291,7 +317,7 @@ def _is_sellers_own(key: AccessKey, policy: Policy) -> bool:
     return not policy.seller_tax_ids or key.series in TAX_OFFICE_SERIES or key.tax_id in policy.seller_tax_ids
 
 
-def _numbers_by_key(sales: Sequence[Package]) -> dict[str, dict[str, str]]:
+def _numbers_by_key(sales: "Sequence[Package]") -> dict[str, dict[str, str]]:
     """Gather under each key the numbers of the sale invoices that carry it, by the invoice that each number names."""
     numbers: dict[str, dict[str, str]] = {}
     for sale in sales:
@@ -313,7 +339,7 @@ def _invoice_named(number: str, key_text: str) -> str:
     return own if bare.startswith(own) and not bare[len(own) :][:1].isdigit() else bare
 
 
-def _other_number_of_its_key(sale: Package, numbers: dict[str, dict[str, str]]) -> str | None:
+def _other_number_of_its_key(sale: "Package", numbers: dict[str, dict[str, str]]) -> str | None:
     """Return the number of a sale invoice of the order that has the same key and names another invoice."""
     if not isinstance(sale.invoice_key, str) or not sale.invoice_number:
         return None
@@ -326,7 +352,7 @@ def _plain_number(number: str | None) -> int | None:
     return int(number) if number is not None and re.fullmatch(r"[0-9]{1,9}", number) else None
 
 
-def _warnings(sale: Package, key: AccessKey | None) -> Iterator[Code]:
+def _warnings(sale: "Package", key: AccessKey | None) -> Iterator[Code]:
     if key is not None:
         if _plain_number(sale.invoice_number) not in (None, key.number):
             yield Code.NUMBER_MISMATCH
@@ -347,7 +373,7 @@ def _is_unsafe(number: object) -> bool:
     return isinstance(number, str) and any(character.isspace() or character == "/" for character in number)
 
 
-def _suggest(sale: Package, policy: Policy, year: int) -> Suggestion | None:
+def _suggest(sale: "Package", policy: Policy, year: int) -> Suggestion | None:
     """Look for a likely key: the field cleaned, then the NF-e XML, the address and the invoice number (contract).
 
     The key of a note that an XML of the invoice says is cancelled, or no sale's, is offered from nowhere.

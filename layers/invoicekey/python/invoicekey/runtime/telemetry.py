@@ -26,6 +26,7 @@ METRICS = SHARES | {
     "configuration_restored",
     "credentials_refused",
     "cnova_suspect",
+    "desk_refused_failed",
     "digest_postponed",
     "feed_failed",
     "feed_time_up",

@@ -13,8 +13,7 @@ from enum import StrEnum
 
 from invoicekey.delivery.queues import Outlets
 from invoicekey.ledger.entries import DISMISSED, Entry, Ledger
-from invoicekey.messages import record
-from invoicekey.messages.record import CloseReason, ResolvedRecord
+from invoicekey.messages.fields import CloseReason
 from invoicekey.rules.notification import OrderRef
 from invoicekey.runtime.errors import Conflict, RetryLater
 from invoicekey.work import episodes
@@ -116,8 +115,10 @@ class Acts:
             return ActResult.NOT_OPEN
         if entry.report and not entry.report.is_delivered:
             return ActResult.BUSY
+        from invoicekey.messages import record  # its models are heavy, and only this needs them
+
         sent = record.write(
-            ResolvedRecord, entry.ref.account, order_as_reported(entry), (), reason=CloseReason.DISMISSED,
+            record.ResolvedRecord, entry.ref.account, order_as_reported(entry), (), reason=CloseReason.DISMISSED,
             report=entry.last_report_number + 1, first_seen_at=entry.first_seen_at or now, now=now,
             language=self._language,
         )  # fmt: skip

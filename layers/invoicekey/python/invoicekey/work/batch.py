@@ -15,7 +15,7 @@ from typing import Any
 
 from invoicekey.delivery.queues import FEED, RECHECK, Message, Outlets
 from invoicekey.ledger.entries import CORRUPT, Deferral, Entry, Ledger, Snapshot
-from invoicekey.messages.record import RecordType
+from invoicekey.messages.fields import RecordType
 from invoicekey.rules.notification import (
     AccountRefused,
     ForeignOrderId,

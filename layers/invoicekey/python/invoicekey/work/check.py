@@ -14,8 +14,9 @@ from invoicekey.delivery.queues import alert_entry
 from invoicekey.ledger.entries import DISMISSED, EXPIRED, MOST_CLAIMS, Claim, Entry, KeyTaken, Ledger, Report
 from invoicekey.ledger.failures import Shown
 from invoicekey.ledger.schedule import FOLLOWED_FOR, next_reading
-from invoicekey.messages import alert, record
-from invoicekey.messages.record import CloseReason, ExpiredRecord, FailingRecord, ResolvedRecord
+from invoicekey.messages import alert, fields, record
+from invoicekey.messages.fields import CloseReason, OrderShown
+from invoicekey.messages.record import ExpiredRecord, FailingRecord, ResolvedRecord
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.order import Order
 from invoicekey.rules.policy import Policy
@@ -283,13 +284,13 @@ class OrderCheck:
             archived_why=None,
             opened_at=with_episode.episodes[-1].opened_at,
             snoozed_until=None,
-            marketplace_order_id=record.shown(order.marketplace_order_id),
+            marketplace_order_id=fields.shown(order.marketplace_order_id),
             followed_from=now,
             recheck_at=next_reading(now, now),
         )
         return self._report(opened, FailingRecord, order, verdict, notice, now=now)
 
-    def _expire(self, entry: Entry, order: Order, verdict: Verdict, now: datetime) -> CheckResult:
+    def _expire(self, entry: Entry, order: OrderShown, verdict: Verdict, now: datetime) -> CheckResult:
         """Let a failure expire, with one last alert; with none where by now the settings say that it is not ours."""
         notice = None
         if verdict.errors:
@@ -322,7 +323,7 @@ class OrderCheck:
         self,
         entry: Entry,
         kind: type[record.Record],
-        order: Order,
+        order: OrderShown,
         verdict: Verdict,
         notice: alert.Alert | None,
         *,
@@ -409,7 +410,7 @@ def _shown(verdict: Verdict) -> tuple[Shown, ...]:
     return tuple(
         Shown(
             error.code,
-            record.shown(error.invoice_number),
+            fields.shown(error.invoice_number),
             has_suggestion=error.suggestion is not None,
             suggested_key=error.suggestion.key if error.suggestion else None,
         )

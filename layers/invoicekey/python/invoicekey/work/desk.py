@@ -90,7 +90,7 @@ class Desk:
         self._now = now
 
     def answer(self, request: Request) -> Answer:
-        """Answer a request: 200, 303, or a page in plain words with 400, 403, 405, 409, 410 or 503."""
+        """Answer a request: 200, 303, or a page in plain words with 400, 403, 405, 409, 410, 500 or 503."""
         try:
             return self._answer(request)
         except ForgedToken:
@@ -102,6 +102,9 @@ class Desk:
         except RetryLater as trouble:
             logger.error("the desk could not answer", extra={"why": trouble.why})
             return self._refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
+        except Exception:  # noqa: BLE001 - somebody waits for an answer, and an alarm hears of it
+            logger.exception("the desk failed")
+            return self._refused(HTTPStatus.INTERNAL_SERVER_ERROR, "failed")
 
     def _answer(self, request: Request) -> Answer:
         now = self._now()
@@ -166,7 +169,7 @@ class Desk:
 
     def _look_again(self, ref: OrderRef, now: datetime) -> ActResult:
         entry = self._ledger.read_one(ref)
-        if not entry.has_open_failure:
+        if not desk_order.can_be_checked(entry):
             return ActResult.NOT_OPEN
         if desk_order.is_being_checked(entry, now, within=ASKED_ALREADY):
             return ActResult.DONE

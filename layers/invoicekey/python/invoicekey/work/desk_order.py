@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from invoicekey.ledger.entries import DISMISSED, EXPIRED, Entry
-from invoicekey.messages import alert, record, texts
+from invoicekey.messages import alert, fields, texts
 from invoicekey.messages.pages import MomentShown, OrderPage, ProblemShown
 from invoicekey.messages.phrases import Words
 from invoicekey.rules.verdict import Code, Problem, Severity
@@ -36,7 +36,7 @@ def page(entry: Entry, language: str, timezone: str, now: datetime, *, done: str
         account=entry.ref.account,
         order_id=entry.ref.order_id,
         marketplace_order_id=texts.plain(order.marketplace_order_id, alert.LONGEST_ORDER_ID_SHOWN),
-        order_url=record.order_url(entry.ref.account, entry.ref.order_id),
+        order_url=fields.order_url(entry.ref.account, entry.ref.order_id),
         kind=_kind(entry, now),
         state=_state(entry, words, style, now),
         checked_at=entry.checked_at.isoformat() if entry.checked_at else "",
@@ -45,6 +45,7 @@ def page(entry: Entry, language: str, timezone: str, now: datetime, *, done: str
         steps=steps,
         cautions=[caution] if caution else [],
         can_act=entry.has_open_failure,
+        can_check=can_be_checked(entry),
         undo_hint=_undo_hint(entry, words, now),
         report=entry.last_report_number,
         reasons=[(name, words(f"reason_{name}")) for name in _REASONS],
@@ -54,8 +55,22 @@ def page(entry: Entry, language: str, timezone: str, now: datetime, *, done: str
         story=list(_story(entry, words, style)),
         is_checking=is_checking,
         is_late=is_checking and asked_at is not None and now - asked_at > LATE,
-        done="" if is_checking or not is_so_already(done, entry, now) else words(f"done_{done}"),
+        done="" if is_checking else _done(done, entry, words, now),
     )
+
+
+def can_be_checked(entry: Entry) -> bool:
+    """Say whether a look at VTEX may bring news: also of one that is not followed any longer."""
+    return entry.has_open_failure or entry.archived == EXPIRED
+
+
+def _done(act: str, entry: Entry, words: Words, now: datetime) -> str:
+    """Say what was done; nothing where the order does not stand so."""
+    if not is_so_already(act, entry, now):
+        return ""
+    if act == "check":
+        return words.done_check_failing if _is_failing(entry) else words.done_check
+    return words(f"done_{act}")
 
 
 def is_so_already(act: str, entry: Entry, now: datetime) -> bool:
@@ -146,7 +161,7 @@ def _problem(problem: Problem, entry: Entry, language: str) -> ProblemShown:
     return ProblemShown(
         message=texts.problem_message(problem, entry.ref.order_id, language),
         invoice_number=texts.number_shown(problem.invoice_number),
-        invoice_key=record.shown(problem.key_as_it_came),
+        invoice_key=fields.shown(problem.key_as_it_came),
         shows_key=problem.code is not Code.NO_INVOICE,
         is_warning=problem.severity is Severity.WARNING,
         suggested_key=suggestion.key if suggestion else None,

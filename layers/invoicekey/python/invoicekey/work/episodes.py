@@ -6,7 +6,7 @@ from datetime import datetime
 
 from invoicekey.ledger.entries import EXPIRED, Entry
 from invoicekey.ledger.failures import Episode, Issuer
-from invoicekey.messages.record import CloseReason
+from invoicekey.messages.fields import CloseReason
 from invoicekey.rules import access_key
 from invoicekey.rules.verdict import Problem, Verdict
 

@@ -2,31 +2,49 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoicekey.ledger.entries import Entry, Report
-from invoicekey.messages import record
-from invoicekey.rules.order import Order
+from invoicekey.messages.fields import as_sqs_takes_it
 from invoicekey.rules.verdict import Code, Problem, Suggestion, SuggestionSource
 
+if TYPE_CHECKING:
+    from invoicekey.messages.record import Record
+    from invoicekey.rules.order import Package
 
-def pending(entry: Entry, sent: record.Record, message: str | None, lease_until: datetime) -> Report:
+
+@dataclass(frozen=True, slots=True)
+class ReportedOrder:
+    """An order as its last record has it."""
+
+    order_id: str | None
+    marketplace_order_id: str | None = None
+    affiliate_id: str | None = None
+    status: str | None = None
+    invoiced_date: str | None = None
+    sale_invoices: "tuple[Package, ...]" = ()
+    """None: a record holds no invoice but what is wrong with it."""
+    returns: "tuple[Package, ...]" = ()
+
+
+def pending(entry: Entry, sent: "Record", message: str | None, lease_until: datetime) -> Report:
     """Return a report that is to be delivered: a record, and an alert's message where people are to hear of it."""
     return Report(
         number=sent.data.report,
         type=sent.type,
-        record=record.as_sqs_takes_it(sent),
+        record=as_sqs_takes_it(sent.model_dump_json()),
         alert=message,
         lease_until=lease_until,
         alerted=message is None and not entry.is_in_digests,  # else there may be older news to be called off
     )
 
 
-def order_as_reported(entry: Entry) -> Order:
+def order_as_reported(entry: Entry) -> ReportedOrder:
     """Return the order as its last record has it; it is not read at VTEX for this."""
     reported = _reported(entry)
-    return Order(
+    return ReportedOrder(
         order_id=entry.ref.order_id,
         marketplace_order_id=reported.get("marketplace_order_id"),
         affiliate_id=reported.get("affiliate_id"),

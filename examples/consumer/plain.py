@@ -20,8 +20,7 @@ def handle(record: dict[str, Any]) -> None:
     print(record["id"], record["type"], record["subject"], *codes, flush=True)
 
 
-def main() -> None:
-    """Read for ever."""
+if __name__ == "__main__":
     sqs, queue = boto3.client("sqs"), os.environ["FAILURE_QUEUE_URL"]
     notes = sqlite3.connect(os.environ.get("NOTES", "consumer.sqlite3"))
     notes.execute(TABLE)
@@ -33,11 +32,6 @@ def main() -> None:
                 with notes:  # handled and noted, or neither
                     if notes.execute(NOTE, record["data"]).rowcount:
                         handle(record)
-            except Exception:
-                logging.exception("not handled, and so not deleted: SQS brings it again")
-            else:
                 sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-
-
-if __name__ == "__main__":
-    main()
+            except Exception:
+                logging.exception("not handled or not deleted: SQS brings it again")
