@@ -49,8 +49,8 @@ up: $(TOOLS) ## start the emulator and deploy the stack into it
 down: $(TOOLS) ## stop the emulator
 	@$(ISOLATED) $(IN_TOOLS)python -m local.stack down
 
-build: $(TOOLS) ## build functions and layers into .aws-sam
-	@$(ISOLATED) $(IN_TOOLS)sam build
+build: $(TOOLS) ## build functions and layers, where make demo and make up take them
+	@$(ISOLATED) $(IN_TOOLS)python -m local.stack build
 
 # ---- Run it on AWS: with the AWS CLI's profiles and regions (AWS_PROFILE, AWS_REGION); STACK names another stack
 
@@ -117,7 +117,7 @@ lock: $(LOCK) ## take the newest dependencies that fit: write the requirements f
 	--output-file $$file.txt $$file.in || exit 1; done
 
 clean: ## remove environments, builds and caches (`make down` first)
-	rm -rf .venv .venv-tools .venv-checkov .venv-lock .aws-sam .poodle-temp .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-tools .venv-checkov .venv-lock .aws-sam .stack/builds .poodle-temp .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # ---- The environments (--no-compile: Python compiles what it comes to use, which is far less than all)
 

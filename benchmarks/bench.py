@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
-from benchmarks import figures, follow_up, functions
+from benchmarks import desk_page, figures, follow_up, functions
 from benchmarks.figures import Figure
 from benchmarks.runtime import BUILD, PLAIN, Bench, build, child, make_runtime, unwritten
 from local.processes import free_ports
@@ -21,11 +21,12 @@ type Part = Callable[[Bench], list[Figure]]
 PARTS: Mapping[str, Part] = {
     "starts": functions.measure_starts,
     "batches": functions.measure_batches,
+    "desk": desk_page.measure_page,
     "feed": follow_up.measure_feed,
     "recheck": follow_up.measure_recheck,
     "backfill": follow_up.measure_backfill,
 }
-NOTES = (*functions.NOTES, *follow_up.NOTES)
+NOTES = (*functions.NOTES, *desk_page.NOTES, *follow_up.NOTES)
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ LEDGER = "ledger"
 HOOK_QUEUE = "hooks"
 SECRETS = {
     "hook": {"current": "secret-of-the-benchmark", "previous": ""},
+    "desk": {"current": "secret-of-the-benchmark"},
     "vtex": {"luxstore": {"app_key": "key", "app_token": "token"}},
 }
 OUTPUTS = {"LedgerTableName": LEDGER, "VtexCredentialsSecretArn": "vtex", "HookSecretArn": "hook"}

@@ -11,20 +11,11 @@ def main() -> int:
     """Run the demo and return its exit code."""
     try:
         # Here, so that Ctrl-C is met even while they are loaded.
-        from local import processes
-        from local.progress import Progress
         from local.scenes import play
-        from local.stack import StackError
+        from local.stack import ALL_STOPPED, run
 
-        processes.end_on_signals()
-        try:
-            with Progress() as progress:
-                return 0 if play(progress) else 1
-        except StackError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+        return run(lambda progress: 0 if play(progress) else 1, interrupted=ALL_STOPPED)
     except KeyboardInterrupt:
-        print("\ninterrupted: everything is stopped", file=sys.stderr)
         return 130
 
 

@@ -4,13 +4,19 @@
 .venv-tools/bin/python -m local.play mend VVJ-975102-01
 """
 
+import os
+import signal
+import sys
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # while the rest is imported, as in local.stack
+
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 
-from local.progress import columns, wrapped
-from local.stack import LocalStack, StackError, see_that_it_is_up, silent, standing_stack
+from local.progress import Progress, columns, wrapped
+from local.stack import LocalStack, StackError, run, see_that_it_is_up, silent, standing_stack
 from local.watch import Json, Mailbox, Told, Watch
 
 _ISSUED_BY = "35261111222333000181"
@@ -71,15 +77,15 @@ def main() -> int:
     commands.add_parser("mail", help="show what came by e-mail, SMS and chat")
     commands.add_parser("mend", help="put the right keys into an order").add_argument("order", metavar="ORDER")
     given = parser.parse_args()
-    stack = standing_stack(silent)
-    try:
+
+    def play(progress: Progress) -> int:
+        stack = standing_stack(silent)
         see_that_it_is_up(stack)
         for line in mail(Mailbox(stack).told()) if given.command == "mail" else mend(stack, Watch(stack), given.order):
-            print(line)
-    except (StackError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+            progress.line(line)
+        return 0
+
+    return run(play)
 
 
 if __name__ == "__main__":

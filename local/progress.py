@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -84,10 +85,11 @@ class Progress:
 
     def _tick(self, step: str, last: str, ended: threading.Event) -> None:
         began, is_over = time.monotonic(), False
-        while not is_over:
-            self._write(f"\r{time.monotonic() - began:5.1f} s  {step}")
-            is_over = ended.wait(_TICK)
-        self._write(f"\r{time.monotonic() - began:5.1f} s  {step}{last}")
+        with suppress(OSError):  # a terminal that is gone is met by what is written next, where somebody handles it
+            while not is_over:
+                self._write(f"\r{time.monotonic() - began:5.1f} s  {step}")
+                is_over = ended.wait(_TICK)
+            self._write(f"\r{time.monotonic() - began:5.1f} s  {step}{last}")
 
     def _write(self, text: str) -> None:
         self._output.write(text)

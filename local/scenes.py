@@ -7,12 +7,15 @@ import json
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from http import HTTPStatus
+from zoneinfo import ZoneInfo
 
 from local import events, processes
 from local.events import BY_NAME, HOOKS, ORDERS, UNKNOWN_ORDER_ID, OrderCase
 from local.progress import Progress, columns, wrapped
+from local.reader import act, link_in, open_link
 from local.stack import ROOT, STATE, LocalStack
 from local.watch import Email, Json, TooLate, Watch, until
 
@@ -26,6 +29,7 @@ PARAMETERS = {
     "InvoiceGraceSeconds": str(GRACE_SECONDS),
     "AlertBurst": "100",  # every alert is to be seen; otherwise the sixth within 15 minutes would wait for a digest
 }
+SHOP_S_ZONE = ZoneInfo("America/Sao_Paulo")
 FAILING = [case for case in ORDERS if case.outcome_after_grace == "failing"]
 _COLUMNS = columns()
 _WIDTH = _COLUMNS - 4
@@ -65,6 +69,7 @@ class Demo:
         self._check_the_orders()
         self._post_again()
         self._mend()
+        self._open_the_link()
         self._remind()
         self._show_records()
         self._show_emails()
@@ -149,9 +154,11 @@ class Demo:
             f"By its schedule an order is read again 15 minutes after its alert; told to, it queued all {queued} now."
         )
         self._expect("the number of open failures that are read again", queued, len(FAILING))
-        self._wait(
-            lambda: len(self._watch.records(case.order_id)) > 1 and len(self._watch.emails(case.order_id)) > 1, "it"
-        )
+        if not self._wait(
+            lambda: len(self._watch.records(case.order_id)) > 1 and len(self._watch.emails(case.order_id)) > 1,
+            f"record and alert that {case.order_id} is resolved",
+        ):
+            return
         kinds = [record["type"] for record in self._watch.records(case.order_id)]
         self._expect(f"the records of {case.order_id}", kinds[-1], "invoicekey.order.resolved.v1")
         item = self._watch.ledger_item(case.order_id)
@@ -162,8 +169,29 @@ class Demo:
         self._line()
         self._frame(self._watch.emails(case.order_id)[-1])
 
+    def _open_the_link(self) -> None:
+        case = BY_NAME["key-of-an-nfce"]
+        self._title("5. Whoever got an alert opens its link: no account, no password, on any telephone")
+        link = link_in(self._watch.emails(case.order_id)[0].text)
+        self._progress(f"opening the link of {case.order_id}")
+        page = open_link(link)
+        self._line(f"  {link[: link.index('/desk/') + 12]}…\n")
+        self._framed(page.lines[1:5] + ["…"] + [f"[ {button} ]" for button in page.buttons])
+        self._expect("the answer to an alert's link", page.status, HTTPStatus.OK)
+        day = (datetime.now(SHOP_S_ZONE) + timedelta(days=3)).date()
+        done = act(page, act="snooze", until=day.isoformat())
+        self._line()
+        self._paragraph(
+            f"Only the till's receipt is there, and the tax office has to be asked. So not before {day:%d/%m}:"
+            " the page then says"
+        )
+        self._line()
+        self._framed(done.lines[2:4])
+        self._expect("the answer to an act", done.status, HTTPStatus.OK)
+        until(lambda: "snoozed" in str(self._watch.ledger_item(case.order_id).get("failures")), "the snooze", PATIENCE)
+
     def _remind(self) -> None:
-        self._title("5. On working days at nine: what is still open, the oldest first")
+        self._title("6. On working days at nine: what is still open, the oldest first")
         self._progress("letting SendDigestFunction remind")
         self._stack.invoke("SendDigestFunction", {"reminder": True})
         reminders = until(lambda: self._watch.emails(kind="reminder"), "the reminder", PATIENCE)
@@ -173,7 +201,7 @@ class Demo:
     def _show_records(self) -> None:
         records = self._watch.records()
         whole = self._watch.records(BY_NAME["key-missing"].order_id)[:1]
-        self._title(f"6. The failure queue: {len(records)} records for machines, as they lie in SQS. One of them:")
+        self._title(f"7. The failure queue: {len(records)} records for machines, as they lie in SQS. One of them:")
         for record in whole:
             self._line(textwrap.indent(json.dumps(record, indent=2, ensure_ascii=False), "  "))
         self._heading("\n  The others:")
@@ -187,7 +215,7 @@ class Demo:
     def _show_emails(self) -> None:
         emails = [*self._watch.emails(kind="failing"), *self._watch.emails(kind="resolved")]
         self._title(
-            f"7. The alert topic: {len(emails)} alerts for people, in Portuguese unless set otherwise. Two of them:"
+            f"8. The alert topic: {len(emails)} alerts for people, in Portuguese unless set otherwise. Two of them:"
         )
         whole = [
             self._watch.emails(BY_NAME[name].order_id)[:1] for name in ("key-with-nfe-prefix-and-spaces", "key-missing")
@@ -209,11 +237,12 @@ class Demo:
         """Count the events that led to checks: those of one batch are one check."""
         return sum(len(check["correlation_ids"]) for check in self._watch.checks(case.order_id))
 
-    def _wait(self, look: Callable[[], bool], what: str) -> None:
+    def _wait(self, look: Callable[[], bool], what: str) -> bool:
         try:
-            until(look, what, PATIENCE)
+            return until(look, what, PATIENCE)
         except TooLate as late:
             self._deviations.append(str(late))
+            return False
 
     def _expect(self, what: str, seen: object, expected: object) -> None:
         if seen != expected:
@@ -233,8 +262,11 @@ class Demo:
             self._line(f"  {self._styled(line, *styles) if styles else line}")
 
     def _frame(self, email: Email) -> None:
+        self._framed([f"Subject: {email.subject}", "", *email.text.split("\n")])
+
+    def _framed(self, lines: Sequence[str]) -> None:
         self._line(f"  ┌{'─' * _WIDTH}")
-        for line in wrapped(f"Subject: {email.subject}\n\n{email.text}", _WIDTH):
+        for line in wrapped("\n".join(lines), _WIDTH):
             self._line(f"  │ {line}".rstrip())
         self._line(f"  └{'─' * _WIDTH}")
 

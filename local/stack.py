@@ -1,31 +1,43 @@
 """The stack on this machine: the emulator, the VTEX simulator, and the real template deployed between them.
 
-`python -m local.stack up` leaves it running for replays by hand, `down` stops it, and `records` shows what its queues
-hold. The demo and the tests use `LocalStack` as a context manager, on ports of their own. Everything listens on
-127.0.0.1; where Docker's bridge exists `up` listens there too, for that is what the containers of `sam local` reach.
+`python -m local.stack up` leaves it running for replays by hand, `down` stops it, `build` only builds, and `records`
+shows what its queues hold. The demo and the tests use `LocalStack` as a context manager, on ports of their own.
+Everything listens on 127.0.0.1; where Docker's bridge exists `up` listens there too, for that is what the containers
+of `sam local` reach.
 """
 
-import argparse
-import fcntl
-import json
 import os
+import signal
+import sys
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # To import the rest takes a moment, in which nothing is done yet that Ctrl-C could interrupt.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+import argparse
+import json
 import platform
+import re
 import shutil
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from textwrap import shorten
+from typing import Any
 
 from local import events, processes
+from local.builds import Builds
+from local.lock import Lock
 from local.processes import LOOPBACK
 from local.progress import Progress
+from operations.deployment.trouble import Trouble
+from operations.terminal import streams
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".venv-tools" / "bin"
@@ -52,8 +64,8 @@ _LONGEST_RUN = 900
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
 
-class StackError(Exception):
-    """The stack could not be brought up; the message says what to look at."""
+class StackError(Trouble):
+    """The stack could not be brought up, or gives no answer; the message says what to look at."""
 
 
 def silent(_: str) -> None:
@@ -64,7 +76,7 @@ def silent(_: str) -> None:
 class LocalStack:
     """An emulator and a VTEX simulator, started as child processes, and the template deployed into the emulator.
 
-    `home` keeps logs and builds; what else is put there is removed at the end. With `bridge`, both can be reached at
+    `home` keeps the logs; what else is put there is removed at the end. With `bridge`, both can be reached at
     that address too. Without `hook_secret` it is the one that the stack generates.
     """
 
@@ -76,7 +88,8 @@ class LocalStack:
     bridge: str | None = None
     hook_secret: str = ""
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    _lock: IO[str] | None = None
+    build: Path = field(default=Path(), init=False)
+    """The folder that holds the built template, once it is deployed."""
 
     def __enter__(self) -> "LocalStack":
         try:
@@ -92,13 +105,13 @@ class LocalStack:
 
     def start(self) -> None:
         """Start the emulator and the simulator."""
-        if not (TOOLS / "sam").exists():
-            raise StackError(f"{TOOLS.relative_to(ROOT)} is not set up; `make setup` does it")
+        _check_tools()
+        if not self.lock.take():
+            home, who = os.path.relpath(self.home), self.lock.holder()
+            raise StackError(f"Another one is running in {home} ({who}): wait until it ends, or end it.")
         for port in (self.emulator_port, self.vtex_port):
             if processes.is_listening(port):
-                raise StackError(f"port {port} is in use by another program; stop that one first")
-        self.home.mkdir(parents=True, exist_ok=True)
-        self._claim_home()
+                raise StackError(f"Port {port} is in use by another program: stop that one first.")
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir()
         self.say("starting the emulator (ministack) and the VTEX simulator")
@@ -114,25 +127,27 @@ class LocalStack:
 
     def deploy(self) -> None:
         """Build the template and deploy it, and put the secrets where it expects them."""
-        self.say("building functions and layers (sam build)")
+        self.build = BUILDS.newest(self.say)
+        self.say("deploying template.yaml into the emulator (sam deploy)")
+        self.client("s3").create_bucket(Bucket=_BUCKET)
         parameters = {
             "Architecture": ARCHITECTURE,
             "AwsEndpointUrl": self.endpoint,
             "VtexBaseUrl": self.vtex_url + "/{account}",
             **self.parameters,
         }
-        cached = ("--cached", "--cache-dir", str(self.home / "cache"))
-        build = self._build(ROOT / "template.yaml", "build", parameters, *cached)
-        self.say("deploying template.yaml into the emulator (sam deploy)")
-        self.client("s3").create_bucket(Bucket=_BUCKET)
-        self._deploy(build, STACK_NAME, parameters, "--tags", f"ms-custom-id={API_ID}")
+        self._deploy(self.build / "template.yaml", STACK_NAME, parameters, "--tags", f"ms-custom-id={API_ID}")
         self._keep_secrets()
 
     def deploy_beside(self, template: Path, name: str, parameters: Mapping[str, str]) -> dict[str, str]:
         """Build and deploy another template into the same emulator, and return the outputs of its stack."""
+        build = self.home / name / "build"
         # With a cache, sam would keep dependencies under the project's root, and clear away there what others keep.
-        build = self._build(template, f"{name}/build", parameters, "--no-cached")
-        self._deploy(build, name, parameters)
+        _sam(
+            "build", "--template-file", str(template), "--build-dir", str(build), "--no-cached",
+            parameters=parameters, environment=_isolated(self._temporary), log=self.home / "sam-build.log",
+        )  # fmt: skip
+        self._deploy(build / "template.yaml", name, parameters)
         return self._outputs_of(name)
 
     def stop(self) -> None:
@@ -140,9 +155,14 @@ class LocalStack:
         with processes.uninterrupted():
             processes.stop([child.pid for child in self.children.values()])
             self.children.clear()
-            if self._lock:
+            if self.lock.is_held:
                 shutil.rmtree(self._temporary, ignore_errors=True)
-                self._lock.close()
+                self.lock.release()
+
+    @cached_property
+    def lock(self) -> Lock:
+        """Return the lock of its home: nobody else starts, deploys or stops a stack there meanwhile."""
+        return Lock(self.home / "lock")
 
     # ---- What callers ask of a running stack
 
@@ -216,34 +236,9 @@ class LocalStack:
 
     # ---- Steps
 
-    def _claim_home(self) -> None:
-        lock = (self.home / "lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            raise StackError(f"another one is running in {os.path.relpath(self.home)}; wait until it ends") from None
-        self._lock = lock
-
     @property
     def _temporary(self) -> Path:
         return self.home / "tmp"
-
-    def _environment(self) -> dict[str, str]:
-        """Return an environment without anybody's AWS account, and with no proxy between us."""
-        own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        return {
-            **own,
-            **KEYS,
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_PROXY": f"{LOOPBACK},localhost",
-            "no_proxy": f"{LOOPBACK},localhost",
-            "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONUNBUFFERED": "1",
-            "TMPDIR": str(self._temporary),
-        }
 
     def _start(self, module: str, *arguments: str, port: int, host: str = LOOPBACK) -> None:
         name = module.rpartition(".")[2]
@@ -262,44 +257,25 @@ class LocalStack:
         }
         command = [str(TOOLS / "python"), "-m", module, *arguments]
         with processes.uninterrupted():
-            child = processes.start(command, log=log, environment={**self._environment(), **settings}, home=ROOT)
+            child = processes.start(command, log=log, environment={**_isolated(self._temporary), **settings}, home=ROOT)
             self.children[module] = child
         end = time.monotonic() + _START_SECONDS
         while not processes.is_listening(port, host):
             if child.poll() is not None or time.monotonic() > end:
-                raise StackError(f"{module} did not start; its log is {os.path.relpath(log)}")
+                raise StackError(f"{module} did not start: {_last_words(log)} (the log is {os.path.relpath(log)})")
             time.sleep(0.05)
 
     def _outputs_of(self, name: str) -> dict[str, str]:
         (stack,) = self.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
-    def _build(self, template: Path, folder: str, parameters: Mapping[str, str], *more: str) -> Path:
-        """Build a template into a folder of `home`; return the template that is to be deployed."""
-        build = self.home / folder
-        self._sam("build", parameters, "--template-file", str(template), "--build-dir", str(build), *more)
-        return build / "template.yaml"
-
     def _deploy(self, template: Path, name: str, parameters: Mapping[str, str], *more: str) -> None:
-        self._sam(
-            "deploy", parameters, "--template-file", str(template), "--stack-name", name, "--s3-bucket", _BUCKET,
+        environment = {**_isolated(self._temporary), "AWS_ENDPOINT_URL": self.endpoint, "SAM_CLI_POLL_DELAY": "0.2"}
+        _sam(
+            "deploy", "--template-file", str(template), "--stack-name", name, "--s3-bucket", _BUCKET,
             "--region", REGION, "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar", *more,
+            parameters=parameters, environment=environment, log=self.home / "sam-deploy.log",
         )  # fmt: skip
-
-    def _sam(self, command: str, parameters: Mapping[str, str], *arguments: str) -> None:
-        environment = {
-            **self._environment(),
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "SAM_CLI_TELEMETRY": "0",
-            "SAM_CLI_POLL_DELAY": "0.2",
-        }
-        overrides = [f"{name}={value}" for name, value in parameters.items()]
-        log = self.home / f"sam-{command}.log"
-        # A profile that samconfig.toml does not have: what stands there is for AWS, and for `sam local`.
-        line = [str(TOOLS / "sam"), command, *arguments, "--config-env", "here", "--parameter-overrides", *overrides]
-        if processes.run(line, log=log, environment=environment, home=ROOT):
-            last = "\n".join(log.read_text(errors="replace").strip().splitlines()[-15:])
-            raise StackError(f"sam {command} failed, {os.path.relpath(log)} ends so:\n{last}")
 
     def _keep_secrets(self) -> None:
         secrets = self.client("secretsmanager")
@@ -312,16 +288,77 @@ class LocalStack:
             self.hook_secret = json.loads(secrets.get_secret_value(SecretId=hook)["SecretString"])["current"]
 
 
+# ---- sam, and the builds that all stacks share
+
+
+def _isolated(temporary: Path) -> dict[str, str]:
+    """Return an environment without anybody's AWS account, and with no proxy between us."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {
+        **own,
+        **KEYS,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": f"{LOOPBACK},localhost",
+        "no_proxy": f"{LOOPBACK},localhost",
+        "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONUNBUFFERED": "1",
+        "SAM_CLI_TELEMETRY": "0",
+        "TMPDIR": str(temporary),
+    }
+
+
+def _sam(
+    command: str, *arguments: str, parameters: Mapping[str, str], environment: Mapping[str, str], log: Path
+) -> None:
+    overrides = [f"{name}={value}" for name, value in parameters.items()]
+    # A profile that samconfig.toml does not have: what stands there is for AWS, and for `sam local`.
+    line = [str(TOOLS / "sam"), command, *arguments, "--config-env", "here", "--parameter-overrides", *overrides]
+    if processes.run(line, log=log, environment=environment, home=ROOT):
+        raise StackError(f"sam {command} failed: {_last_words(log)} (the log is {os.path.relpath(log)})")
+
+
+def _last_words(log: Path) -> str:
+    """Return the last line of a log that names an error, else its last one; of what the system refused, its words."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"(\w*Error|ERROR)\b", line)]
+    last = (errors or lines or ["it said nothing"])[-1]
+    refused = re.search(r"\[Errno \d+\] ([^:'\"]+)", last)
+    return refused[1] if refused else shorten(last, 200, placeholder=" …")
+
+
+def _check_tools() -> None:
+    if not (TOOLS / "sam").exists():
+        raise StackError(f"{TOOLS.relative_to(ROOT)} is not set up: make setup does it.")
+
+
+def _sam_build(draft: Path) -> None:
+    temporary = draft / "tmp"
+    temporary.mkdir()
+    _sam(
+        "build", "--build-dir", str(draft / "artifacts"), "--cached", "--cache-dir", str(draft / "cache"),
+        parameters={"Architecture": ARCHITECTURE}, environment=_isolated(temporary), log=draft.parent / "sam-build.log",
+    )  # fmt: skip
+    shutil.rmtree(temporary)
+
+
+BUILDS = Builds(ROOT, STATE / "builds", ARCHITECTURE, _sam_build)
+
+
 # ---- The stack that is left running
 
 HOME = STATE / "up"
-_RUNNING = HOME / "running.json"
+_RUNNING, _DEPLOYED = HOME / "running.json", HOME / "deployed"
+_LONGEST_END = 30
+"""So many seconds `make up` may take to stop what it has started."""
 
 
 def up(progress: Progress) -> None:
     """Start the stack and leave it running; where it is up already, say so."""
     stack = standing_stack(progress)
-    if _noted() and all(processes.is_running(pid, module) for module, pid in _noted().items()):
+    stack.lock.wait(progress, "another make up is deploying")
+    if _is_up():
         progress.line("The stack is up already.")
         _tell_what_next(stack, progress)
         return
@@ -333,12 +370,18 @@ def up(progress: Progress) -> None:
         orders = [json.loads(path.read_bytes()) for path in sorted((events.EVENTS / "orders").glob("*.json"))]
         stack.vtex("PUT", "orders", orders)
         _open_the_mailbox(stack)
+        progress.end()
+        _DEPLOYED.touch()
     except BaseException:
         stack.stop()
         _RUNNING.unlink(missing_ok=True)
         raise
-    progress.end()
     _tell_what_next(stack, progress)
+
+
+def _is_up() -> bool:
+    noted = _noted()
+    return _DEPLOYED.exists() and bool(noted) and all(processes.is_running(pid, name) for name, pid in noted.items())
 
 
 def _open_the_mailbox(stack: LocalStack) -> None:
@@ -350,10 +393,33 @@ def _open_the_mailbox(stack: LocalStack) -> None:
 
 
 def down(progress: Progress) -> None:
-    """Stop the stack that `up` left running."""
+    """Stop the stack that `up` left running, or is about to."""
+    stack = standing_stack(silent)
+    has_ended = _end_whoever_deploys(stack.lock)
     stopped = _stop_noted()
     shutil.rmtree(HOME / "tmp", ignore_errors=True)
-    progress.line("The stack is stopped." if stopped else "The stack was not up.")
+    progress.line("The stack is stopped." if stopped or has_ended else "The stack was not up.")
+
+
+def _end_whoever_deploys(lock: Lock) -> bool:
+    """Take the lock; who holds it is told to end, and stops what it has started. Say whether there was somebody."""
+    told, end = set(), time.monotonic() + _LONGEST_END
+    while not lock.take():
+        pid = lock.holder_pid()
+        if pid and pid not in told and processes.is_running(pid, "local.stack"):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            told.add(pid)
+        if time.monotonic() > end:
+            raise StackError(f"make up ({lock.holder()}) has not ended in {_LONGEST_END} s: kill -9 {pid} ends it.")
+        time.sleep(0.05)
+    return bool(told)
+
+
+def build(progress: Progress) -> None:
+    """Build what `up` deploys, and say where it lies."""
+    _check_tools()
+    progress.line(f"built for this machine ({ARCHITECTURE}): {os.path.relpath(BUILDS.newest(progress))}")
 
 
 def records(progress: Progress) -> None:
@@ -393,7 +459,8 @@ def _stop_noted() -> bool:
     """Stop what was noted and still runs; a note may be older than this machine's last start."""
     running = [pid for module, pid in _noted().items() if processes.is_running(pid, module)]
     processes.stop(running)
-    _RUNNING.unlink(missing_ok=True)
+    for note in (_DEPLOYED, _RUNNING):
+        note.unlink(missing_ok=True)
     return bool(running)
 
 
@@ -404,6 +471,8 @@ def _indented(body: str) -> str:
 
 
 def _tell_what_next(stack: LocalStack, progress: Progress) -> None:
+    from local.reader import list_link
+
     order_id = events.BY_NAME["key-missing"].order_id
     keys = " \\\n    ".join(f"{name}={value}" for name, value in KEYS.items())
     built_for = "" if ARCHITECTURE == "arm64" else f" \\\n    --parameter-overrides Architecture={ARCHITECTURE}"
@@ -424,6 +493,9 @@ Read the e-mail, SMS and chat message that it brought, put the key in as
 somebody does in VTEX's Admin, and see the failure close:
   .venv-tools/bin/python -m local.play mail
   .venv-tools/bin/python -m local.play mend {order_id}
+
+See and do there what whoever gets the alerts can (in a browser, for seven days):
+  {list_link(stack, events.ACCOUNT)}
 
 See it as an operator does, after make setup:
   export AWS_ENDPOINT_URL={stack.endpoint} \\
@@ -447,23 +519,41 @@ Stop it all with: make down""")
         progress.line("\nDocker's bridge is not there: for `sam local`, start Docker, then\nmake down and make up.")
 
 
+ALL_STOPPED = "interrupted: everything is stopped"
+
+
+def run(program: Callable[[Progress], int | None], *, interrupted: str = "interrupted") -> int:
+    """Run a program of this machine's stack and return its exit code; whatever ends it is told in one line."""
+
+    def shown() -> int:
+        processes.end_on_signals()
+        with Progress() as progress, _answering():
+            return program(progress) or 0
+
+    writes = f"The output, or a file in {STATE.name}/,"
+    return streams.run(shown, interrupted=interrupted, writes=writes)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Say in one line that the emulator or the simulator gives no answer, as when it was stopped meanwhile."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError, ResponseParserError, ConnectionResetError, urllib.error.URLError) as error:
+        why = " ".join(str(error).split())
+        raise StackError(f"The stack does not answer as expected: {why} Make it anew: make down, make up.") from None
+
+
 def main() -> int:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(prog="local.stack", description="The stack on this machine.")
-    commands = {"up": up, "down": down, "records": records}
+    commands = {"up": up, "down": down, "build": build, "records": records}
     parser.add_argument("command", choices=commands)
-    command = commands[parser.parse_args().command]
-    processes.end_on_signals()
-    try:
-        with Progress() as progress:
-            command(progress)
-    except StackError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted: everything is stopped", file=sys.stderr)
-        return 130
-    return 0
+    command = parser.parse_args().command
+    return run(commands[command], interrupted=ALL_STOPPED if command == "up" else "interrupted")
 
 
 if __name__ == "__main__":

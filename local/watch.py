@@ -10,14 +10,14 @@ from functools import cached_property
 from typing import Any
 
 from local import events
-from local.stack import MAILBOX, STACK_NAME, LocalStack
+from local.stack import MAILBOX, STACK_NAME, LocalStack, StackError
 
 type Json = dict[str, Any]
 
 _PAUSE = 0.1
 
 
-class TooLate(AssertionError):
+class TooLate(StackError, AssertionError):
     """What was waited for did not come in time."""
 
 

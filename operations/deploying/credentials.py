@@ -1,11 +1,19 @@
 """`make credentials`: asks for a VTEX account's appKey and appToken without showing them, and writes the secret."""
 
+import os
+import signal
+import sys
+
+if __name__ == "__main__":
+    # To import the rest takes a moment, in which nothing is done yet that Ctrl-C could interrupt.
+    usual = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
 import getpass
 import re
-import sys
 from collections.abc import Collection
 
 from operations.deployment.stack import Deployment, NotUnderstood, Trouble, from_environment
+from operations.terminal import streams
 
 VTEX_SECRET = "VtexCredentialsSecretArn"
 _TRIES = 3
@@ -14,14 +22,14 @@ _ACCOUNT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 def main() -> int:
     """Ask, write, say what is next."""
+    return streams.run(_keep_and_tell, interrupted="\nNothing was changed.")
+
+
+def _keep_and_tell() -> int:
     try:
         account = keep(from_environment())
-    except Trouble as trouble:
-        print(trouble, file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, EOFError):
-        print("\nNothing was changed.", file=sys.stderr)
-        return 130
+    except EOFError:
+        raise KeyboardInterrupt from None  # Ctrl-D
     print(f"The credentials of {account} are kept. The functions take them up within five minutes; if these replace")
     print("others, revoke those at VTEX after that (of an appKey that stays the same, the old token alone).")
     return 0
@@ -74,4 +82,5 @@ def _ask(name: str) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, usual)
     raise SystemExit(main())

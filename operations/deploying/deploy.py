@@ -1,8 +1,14 @@
 """`make deploy`: asks the first time, builds, deploys, and says who will be notified and what to do next."""
 
 import os
-import subprocess
+import signal
 import sys
+
+if __name__ == "__main__":
+    # To import the rest takes a moment, in which nothing is done yet that Ctrl-C could interrupt.
+    usual = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,25 +27,22 @@ from operations.deploying.questions import ask_settings, ask_to_go_on
 from operations.deploying.standing import Stack, make_ready
 from operations.deployment.stack import DEFAULT_STACK, Deployment, Hearing, Trouble, explained, from_environment
 from operations.deployment.template import ROOT
+from operations.terminal import streams
 
 DEFAULT_ARCHITECTURE = "arm64"
 """The template's."""
-INTERRUPTED = 130
 
 
 def main() -> int:
     """Deploy the profile that ENV names: dev (the default) or production."""
+    return streams.run(_deploy_and_tell, interrupted="\nInterrupted. What CloudFormation had begun, it goes on with.")
+
+
+def _deploy_and_tell() -> int:
     profile = os.environ.get("ENV") or "dev"
-    try:
-        deployment = deploy(profile)
-        print(f"\nDeployed: {deployment.stack} in {deployment.region}\n")
-        print(next_steps(deployment, profile))
-    except Trouble as trouble:
-        print(trouble, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted. What CloudFormation had begun, it goes on with.", file=sys.stderr)
-        return INTERRUPTED
+    deployment = deploy(profile)
+    print(f"\nDeployed: {deployment.stack} in {deployment.region}\n")
+    print(next_steps(deployment, profile))
     return 0
 
 
@@ -202,4 +205,5 @@ def _sam(*arguments: str) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, usual)
     raise SystemExit(main())

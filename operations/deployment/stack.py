@@ -16,6 +16,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from operations.deployment.trouble import DEFAULT_STACK as DEFAULT_STACK  # noqa: PLC0414 - for those who need both
 from operations.deployment.trouble import NotUnderstood as NotUnderstood  # noqa: PLC0414 - for those who need both
@@ -196,6 +197,9 @@ def explained(what: str | None = None, reasons: Mapping[str, str] | None = None)
         how = remedy(code)
         why = (reasons or {}).get(code) or (f"{answer}: {how}" if how else answer)
         raise Trouble(f"{said}{why}.") from None
+    except ResponseParserError:
+        there = os.environ.get("AWS_ENDPOINT_URL", "AWS's address")
+        raise Trouble(f"{said}what answers at {there} is not AWS, nor an emulator of it (AWS_ENDPOINT_URL).") from None
     except BotoCoreError as error:
         why = " ".join(str(error).split()).rstrip(".")
         if how := remedy(type(error).__name__):

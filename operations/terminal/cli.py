@@ -6,7 +6,6 @@ failing, or something is left to do; 130 interrupted. Where both 1 and 3 hold, i
 """
 
 import io
-import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -18,11 +17,12 @@ from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from invoicekey.runtime.errors import RetryLater
 from operations.deployment.trouble import DEFAULT_STACK, NotUnderstood, Trouble
+from operations.terminal import streams
 
 if TYPE_CHECKING:
     from operations.deployment.shop import Shop
 
-IN_THE_WAY, NOT_UNDERSTOOD, FAILING, INTERRUPTED = 1, 2, 3, 130
+IN_THE_WAY, NOT_UNDERSTOOD, FAILING, INTERRUPTED = streams.IN_THE_WAY, 2, 3, streams.INTERRUPTED
 HELP = ["-h", "--help"]
 GENERAL = ("--stack", "--profile", "--region")
 
@@ -129,6 +129,7 @@ def run(arguments: Sequence[str]) -> int:
     _replace_what_cannot_be_shown()
     try:
         code = 0 if _helps(arguments) else app(_general_first(arguments), prog_name="invoicekey", standalone_mode=False)
+        sys.stdout.flush()
     except typer.TyperException as misunderstood:
         _tell_usage(misunderstood)
         return int(misunderstood.exit_code)
@@ -141,7 +142,7 @@ def run(arguments: Sequence[str]) -> int:
         err.print("\ninterrupted")
         return INTERRUPTED
     except OSError as error:
-        return _refused_by_the_system(error)
+        return _in_the_way(said) if (said := streams.refused(error)) else IN_THE_WAY
     return code if isinstance(code, int) else 0
 
 
@@ -174,15 +175,6 @@ def _tell_usage(misunderstood: Any) -> None:
     if isinstance(said := getattr(misunderstood, "message", None), str):
         misunderstood.message = said.replace("Value error, ", "").replace("Input should", "it should")
     misunderstood.show()
-
-
-def _refused_by_the_system(error: OSError) -> int:
-    """Tell it, as of a full disk; what could not be written is not tried again at the end."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return _in_the_way(f"{error.filename or 'The output'} cannot be read or written: {error.strerror or error}.")
 
 
 def _in_the_way(what: str) -> int:

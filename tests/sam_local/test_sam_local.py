@@ -59,7 +59,7 @@ def settings(stack: LocalStack) -> list[str]:
     own_variables = stack.home / "sam-env.json"
     own_variables.write_text(variables)
     return [
-        "--template-file", str(stack.home / "build" / "template.yaml"),
+        "--template-file", str(stack.build / "template.yaml"),
         "--config-file", str(ROOT / "samconfig.toml"),
         "--env-vars", str(own_variables),
         "--parameter-overrides", f"Architecture={ARCHITECTURE}",

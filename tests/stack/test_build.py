@@ -35,7 +35,7 @@ print(json.dumps(compiled))
 
 @pytest.fixture(scope="module")
 def build(stack: LocalStack) -> Path:
-    return stack.home / "build"
+    return stack.build
 
 
 def place_on_lambda(build: Path, source: Path) -> str:

@@ -53,7 +53,7 @@ def words(*texts: str) -> set[str]:
 
 def test_an_interrupted_demo_leaves_nothing_running(demo: subprocess.Popen[str]) -> None:
     assert demo.stdout
-    while "sam build" not in demo.stdout.readline():
+    while "sam deploy" not in demo.stdout.readline():
         pass
 
     demo.send_signal(signal.SIGINT)
