@@ -14,6 +14,8 @@ from operations.terminal.cli import Account, Format, Order, Orders, app, shop
 REASONS = ("malformed", "not_found", "gave_up", "no_credentials", "none")
 """Why something may be a dead letter."""
 MOST_A_SECOND = 100
+MOST_DAYS = 14
+"""So long a failure may be snoozed."""
 LOG_DAYS = 30
 """So long the functions' logs are kept."""
 HISTORY_SECONDS, RESULT_SECONDS = 60.0, 120.0
@@ -79,6 +81,8 @@ def failures(
     ] = False,
 ) -> int:
     """List the open failures, oldest first. The list lags a moment behind.
+
+    Snoozed ones are open too: nobody is reminded of them before their day.
 
     Exit code 0 where none is open, 3 where one that is listed is.
     """
@@ -179,6 +183,51 @@ def undismiss(context: typer.Context, orders: Orders, account: Account = None) -
     from operations.commands import dismiss as command
 
     return command.undismiss(shop(context), orders, account)
+
+
+@app.command()
+def snooze(
+    context: typer.Context,
+    orders: Orders,
+    *,
+    until: Annotated[
+        str | None, typer.Option(metavar="DAY", help="The day of the next reminder, such as 2026-12-04 or 04/12.")
+    ] = None,
+    days: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=MOST_DAYS, help="The same as so many days from today.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take it back: they are in the reminders again.")] = False,
+    account: Account = None,
+) -> int:
+    """Leave open failures out of digests and reminders until a day, at most 14 days ahead.
+
+    They are re-checked as ever: what is put right is closed, and what fails otherwise is told at once.
+
+    Exit code 0 where all are snoozed, 1 where one could not be; the others are.
+    """
+    from operations.commands import snooze as command
+
+    return command.snooze(shop(context), orders, until=until, days=days, undo=undo, account=account)
+
+
+@app.command()
+def desk(
+    context: typer.Context,
+    order: Annotated[
+        str | None,
+        typer.Argument(metavar="ORDER", help="One order's page: its id, the marketplace's number, or its link."),
+    ] = None,
+    account: Account = None,
+) -> int:
+    """Print a link to an account's list of failures, or to an order's page. It needs no sign-in: mind who gets it.
+
+    The list's works for 7 days, an order's for 30.
+
+    Exit code 0 where there is a link, 1 where this stack has no desk, or has never seen the order.
+    """
+    from operations.commands import desk as command
+
+    return command.desk(shop(context), order, account)
 
 
 @app.command()
@@ -330,7 +379,9 @@ def remove(
     return command.remove(shop(context), account, yes, though_not_shown)
 
 
-secrets = typer.Typer(no_args_is_help=True, help="Change the secret that VTEX's hook carries.")
+secrets = typer.Typer(
+    no_args_is_help=True, help="Change the secret that VTEX's hook carries, or the key that signs links to the desk."
+)
 app.add_typer(secrets, name="secrets")
 
 
@@ -342,18 +393,25 @@ def among() -> None:
 @secrets.command()
 def rotate(
     context: typer.Context,
+    *,
     guard: Annotated[bool, typer.Option(help="Give VTEX the new secret at once, by running the stack's guard.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Also where VTEX still sends the secret before.")] = False,
+    desk: Annotated[
+        bool, typer.Option("--desk", help="A new key for the links to the desk, instead of the hook's secret.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --desk: do not ask, though older links end.")] = False,
 ) -> int:
     """Make a new secret for the hook; the one before it is accepted until the next rotation.
 
-    No secret is shown. Refused while VTEX still sends the one that would no longer be accepted.
+    No secret is shown. Refused while VTEX still sends the one that would no longer be accepted. With --desk it is the
+    key that signs links: those already sent work on, up to 30 days.
 
-    Exit code 0 where no call is refused, 3 where VTEX may send what is no longer accepted, or where the guard failed.
+    Exit code 0 where no call is refused, 3 where VTEX may send what is no longer accepted, or where the guard failed, 1
+    where it was not done.
     """
     from operations.commands import secrets as command
 
-    return command.rotate(shop(context), guard, force)
+    return command.rotate(shop(context), guard=guard, force=force, desk=desk, yes=yes)
 
 
 alerts = typer.Typer(no_args_is_help=True, help="See whether alerts arrive.")

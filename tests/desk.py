@@ -41,6 +41,7 @@ COMMANDS = command_line
 """To import it is to add the commands to the app."""
 ACCOUNT, REGION = "luxstore", "us-east-1"
 CREDENTIALS = {"app_key": "vtexappkey-of-ours", "app_token": "token-that-is-never-shown"}
+DESK_URL, DESK_KEY = "https://api.example/desk/", "the-key-of-the-desk"
 _STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x1b]*\x1b\\\\|[^\r\n]*\r(?!\n)")
 CHECKER = {
     "VTEX_REQUESTS_PER_MINUTE": "60000",
@@ -57,6 +58,8 @@ CHECKER = {
     "INVOICE_GRACE_SECONDS": "600",
     "KEY_GRACE_SECONDS": "0",
     "TRACKING_GRACE_HOURS": "0",
+    "DESK_URL": DESK_URL,
+    "DESK_SECRET_ARN": "arn:desk",
 }
 """What of the checker's environment is the same in every test."""
 
@@ -208,6 +211,7 @@ def at_a_desk(**settings: str) -> Iterator[Desk]:
         secrets: dict[str, dict[str, Any]] = {
             "VtexCredentialsSecretArn": {ACCOUNT: CREDENTIALS},
             "HookSecretArn": {"current": "s", "previous": ""},
+            "DeskSecretArn": {"current": DESK_KEY},
         }
         yield Desk(vtex, FakeDeployment(outputs, secrets), _environment(outputs, vtex, settings))
 
@@ -237,6 +241,7 @@ def _outputs() -> dict[str, str]:
         "LedgerTableName": "ledger",
         "VtexCredentialsSecretArn": "arn:credentials",
         "HookSecretArn": "arn:hook",
+        "DeskSecretArn": "arn:desk",
     }
 
 

@@ -27,7 +27,7 @@ from operations.deployment.shop import Shop
 from operations.deployment.stack import Deployment
 from operations.deployment.template import version
 from operations.terminal import cli
-from tests.desk import CHECKER, REGION, Said, make_client
+from tests.desk import CHECKER, DESK_KEY, REGION, Said, make_client
 from tests.ledger_table import make_ledger_table
 from tests.record_topic import record_topic
 
@@ -99,7 +99,7 @@ class Operated:
         with redirect_stdout(out), redirect_stderr(err):
             code = cli.run(arguments)
         self.said = Said(code, out.getvalue(), err.getvalue())
-        assert not [secret for secret in (APP_KEY, APP_TOKEN, CURRENT, PREVIOUS) if secret in self.said.all]
+        assert not [secret for secret in (APP_KEY, APP_TOKEN, CURRENT, PREVIOUS, DESK_KEY) if secret in self.said.all]
         return code
 
     def secret(self, output: str) -> Json:
@@ -241,6 +241,7 @@ def _resources(deployment: Deployment, hook_url: str) -> dict[str, str]:
     secret_of = {
         "HookSecretArn": {"current": CURRENT, "previous": ""},
         "VtexCredentialsSecretArn": {ACCOUNT: KEYS},
+        "DeskSecretArn": {"current": DESK_KEY},
     }
     queues = {
         name: sqs.create_queue(QueueName=name)["QueueUrl"]

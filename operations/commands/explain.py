@@ -91,7 +91,7 @@ def _tell(of: Shop, entry: Entry, deferred: DeferredAlert | None, dead: list[Dea
     say(out, order_url(ref.account, ref.order_id))
     out.print()
     day = ""
-    for moment in story.moments(entry, lines):
+    for moment in story.moments(entry, lines, timezone):
         today = story.day(moment.at, timezone)
         if today != day:
             say(out, f"{today} ({timezone})" if not day else today, style="bold")

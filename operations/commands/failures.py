@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import batched
 from operator import itemgetter
@@ -12,8 +12,8 @@ from typing import Any
 
 from rich.text import Text
 
-from invoicekey.ledger.entries import FOLLOWED, Entry, checked_list, ref_of, shown
-from invoicekey.ledger.failures import Shown
+from invoicekey.ledger.entries import DISMISSED, EXPIRED, FOLLOWED, Entry, checked_list, ref_of, shown
+from invoicekey.ledger.failures import FailureLists, Shown, State, failure_of
 from invoicekey.ledger.lists import readable
 from invoicekey.ledger.table import Item
 from invoicekey.messages import texts
@@ -23,6 +23,7 @@ from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Severity
 from operations.deployment.shop import Shop
 from operations.deployment.stack import NotUnderstood
+from operations.health.story import day
 from operations.terminal.cli import FAILING, Format, err, out
 from operations.terminal.plain import (
     LANGUAGE,
@@ -41,9 +42,13 @@ from operations.terminal.sheet import save, see_that_it_can_be_written
 _AT_ONCE = 40
 LOOK_BACK = timedelta(days=90)
 """So far back `--all` looks for failures that are archived: they closed no list, and are found by their last check."""
-OPEN = "open"
+OPEN, SNOOZED = State.OPEN.value, State.SNOOZED.value
+_STATES = (OPEN, SNOOZED, EXPIRED, DISMISSED)
 SHEET = tuple(HEADINGS)
-COLUMNS = ("account", "order", "opened", "age", "codes", "invoices", "suggestion", "next_reading", "link")
+COLUMNS = (
+    "account", "order", "opened", "age", "codes", "invoices", "suggestion", "next_reading", "link", "state",
+    "snoozed_until",
+)  # fmt: skip
 _ERRORS = [code for code in Code if code.severity is Severity.ERROR or code in NOT_ON_ITS_WAY]
 """The codes that can make an order failing; the last two by TrackingGraceHours alone."""
 _DISPENSABLE = ("opened", "next", "suggestion")
@@ -61,7 +66,8 @@ class Failure:
     errors: tuple[Shown, ...]
     next_reading: datetime | None
     state: str = OPEN
-    """Or why it is archived: dismissed, expired."""
+    """Or snoozed; or why it is archived: dismissed, expired."""
+    snoozed_until: datetime | None = None
 
     @property
     def codes(self) -> list[str]:
@@ -92,7 +98,7 @@ def failures(
             see_that_it_can_be_written(csv)
         name = of.account(account) if account else None
         with err.status("reading the ledger"):
-            there = list(_found(of, name, now, everything=everything))
+            there = _with_snoozes(of, list(_found(of, name, now, everything=everything)), now)
         found = [one for one in there if one.opened_at <= oldest and (not codes or codes.intersection(one.codes))]
         found.sort(key=lambda one: (one.opened_at, one.ref.order_id))
         _write(of, found, form, now, everything=everything)
@@ -101,7 +107,7 @@ def failures(
             err.print(f"The same for spreadsheets: {csv}", markup=False)
         if not found:
             err.print(_none(len(there), name, everything=everything))
-    return FAILING if any(one.state == OPEN for one in found) else 0
+    return FAILING if any(one.state in {OPEN, SNOOZED} for one in found) else 0
 
 
 def _found(of: Shop, account: str | None, now: datetime, *, everything: bool) -> Iterator[Failure]:
@@ -135,6 +141,19 @@ def _failure(item: Item) -> Failure:
     )
 
 
+def _with_snoozes(of: Shop, found: list[Failure], now: datetime) -> list[Failure]:
+    """Say of those that are snoozed until when; the list that they were found in does not know."""
+    lists, until = FailureLists(of.table), dict[OrderRef, datetime]()
+    for account in {one.ref.account for one in found if one.state == OPEN}:
+        for snoozed in readable(lists.items(account, [State.SNOOZED]), failure_of, key=itemgetter("pk")):
+            if snoozed.is_snoozed(now) and snoozed.snoozed_until:
+                until[snoozed.ref] = snoozed.snoozed_until
+    return [
+        replace(one, state=SNOOZED, snoozed_until=until[one.ref]) if one.state == OPEN and one.ref in until else one
+        for one in found
+    ]
+
+
 def _codes(named: Iterable[str]) -> set[str]:
     codes = {name.strip().casefold() for name in named}
     if odd := codes - set(_ERRORS):
@@ -154,7 +173,7 @@ def _write(of: Shop, found: list[Failure], form: Format, now: datetime, *, every
     if form is Format.JSON:
         write(out, as_json([_as_json(one, now) for one in found]))
     elif form is Format.CSV:
-        write(out, as_csv((*COLUMNS, "state") if everything else COLUMNS, [_row(one, now) for one in found]))
+        write(out, as_csv(COLUMNS, [_row(one, now) for one in found]))
     elif found:
         _show(of, found, now, everything=everything)
     if found and form is Format.TABLE:
@@ -174,7 +193,7 @@ def _none(number: int, account: str | None, *, everything: bool) -> str:
 
 def _sum(of: Shop, found: list[Failure]) -> str:
     states = [one.state for one in found]
-    told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states, reverse=True)))
+    told = ", ".join(f"{states.count(state)} {state}" for state in _STATES if state in states)
     return f"{told}. Why: {of.command('check ORDER')}. All that happened to one: {of.command('explain ORDER')}."
 
 
@@ -191,6 +210,7 @@ def _row(failure: Failure, now: datetime) -> dict[str, Any]:
         "next_reading": timestamp(failure.next_reading) if failure.next_reading else "",
         "link": order_url(failure.ref.account, failure.ref.order_id),
         "state": failure.state,
+        "snoozed_until": timestamp(failure.snoozed_until) if failure.snoozed_until else "",
     }
 
 
@@ -218,6 +238,7 @@ def _sheet_row(of: Shop, failure: Failure, error: Shown, reported: Mapping[str, 
         "days": (now - failure.opened_at) / timedelta(days=1),
         "next_reading": failure.next_reading,
         "state": state(failure.state, of.style),
+        "snoozed_until": failure.snoozed_until,
         "link": order_url(failure.ref.account, failure.ref.order_id),
     }
 
@@ -241,14 +262,16 @@ def _as_json(failure: Failure, now: datetime) -> dict[str, Any]:
         "invoices": [error.invoice_number for error in failure.errors],
         "suggestion": failure.has_suggestion,
         "next_reading": row["next_reading"] or None,
+        "snoozed_until": row["snoozed_until"] or None,
     }
 
 
 def _show(of: Shop, found: list[Failure], now: datetime, *, everything: bool) -> None:
+    has_snoozed = any(one.state == SNOOZED for one in found)
     columns = {
         "order": True, "account": len({one.ref.account for one in found}) > 1, "opened": True, "age": True,
-        "problem": True, "invoice": True, "suggestion": True, "next": True, "state": everything,
-        "link": not out.is_terminal,
+        "problem": True, "invoice": True, "suggestion": True, "next": True,
+        "state": everything or has_snoozed, "snoozed until": has_snoozed, "link": not out.is_terminal,
     }  # fmt: skip
     names = [name for name, is_there in columns.items() if is_there]
     if left_out := show(out, names, [_cells(of, one, now) for one in found], _DISPENSABLE):
@@ -269,6 +292,7 @@ def _cells(of: Shop, failure: Failure, now: datetime) -> dict[str, Text]:
         "suggestion": "yes" if failure.has_suggestion else "no",
         "next": _next(of, failure.next_reading, now),
         "state": failure.state,
+        "snoozed until": day(failure.snoozed_until, of.style.timezone) if failure.snoozed_until else "",
         "link": url,
     }
     cells = {name: Text(text) for name, text in told.items()}

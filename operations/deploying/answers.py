@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from invoicekey.runtime.settings import (
     CheckerSettings,
+    DeskSettings,
     DigestSettings,
     DrainSettings,
     GuardSettings,
@@ -50,6 +51,7 @@ READ_BY: Mapping[str, type[Settings]] = {
     "DrainFeedFunction": DrainSettings,
     "GuardHookFunction": GuardSettings,
     "SendDigestFunction": DigestSettings,
+    "DeskFunction": DeskSettings,
 }
 
 

@@ -25,7 +25,7 @@ from invoicekey.work.rounds import accounts_served
 from operations.deployment.stack import Deployment, NotUnderstood, Trouble, explained
 from operations.deployment.template import version
 
-VTEX_SECRET, HOOK_SECRET = "VtexCredentialsSecretArn", "HookSecretArn"
+VTEX_SECRET, HOOK_SECRET, DESK_SECRET = "VtexCredentialsSecretArn", "HookSecretArn", "DeskSecretArn"
 TO_START = 20
 """So many seconds a function may take to start, and its answer to come, beside its own timeout."""
 
@@ -70,6 +70,16 @@ class Shop:
     def style(self) -> Style:
         """Return how the shop wants its texts."""
         return self.settings.style
+
+    @property
+    def desk_url(self) -> str:
+        """Return where the desk is, with `/desk/` at its end; raises Trouble where this stack has none."""
+        if not self.settings.desk_url:
+            raise Trouble(
+                f"The stack {self.deployment.stack} has no desk: DeskLinks=no, or it is of a version before the desk. "
+                "With make deploy it gets one, unless DeskLinks is no."
+            )
+        return self.settings.desk_url
 
     @cached_property
     def requests_per_minute(self) -> int:

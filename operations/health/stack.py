@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import Any
 
 from invoicekey.messages import texts
-from invoicekey.runtime.errors import CredentialsRefused
+from invoicekey.runtime.desk import keys
+from invoicekey.runtime.errors import CredentialsRefused, RetryLater
 from invoicekey.runtime.secrets import hook_secrets, vtex_credentials
-from operations.deployment.shop import HOOK_SECRET, Shop
+from operations.deployment.shop import DESK_SECRET, HOOK_SECRET, Shop
 from operations.deployment.stack import time_in
 from operations.deployment.template import version
 from operations.health.alarms import failed_actions, telling
@@ -50,7 +51,12 @@ class StackHealth:
             ("the clock", lambda: clock_findings("AWS", self._skew)),
         )
         yield _section("Who is notified", *((what, self._listeners(topic)) for what, topic in _TOPICS))
-        yield _section("Secrets", ("the hook's secret", self._hook_secret), ("VTEX's credentials", self._credentials))
+        yield _section(
+            "Secrets",
+            ("the hook's secret", self._hook_secret),
+            ("the desk's key", self._desk_key),
+            ("VTEX's credentials", self._credentials),
+        )
         yield _section(
             "Queues",
             ("the hook queue", self._hook_queue),
@@ -153,6 +159,23 @@ class StackHealth:
             yield well(f"the hook's secret is there{', and the one before it is accepted too' if before else ''}")
         else:
             yield to_do("the hook's current secret is empty: no hook is accepted", self._shop.command("secrets rotate"))
+
+    def _desk_key(self) -> Iterator[Finding]:
+        if not self._shop.settings.desk_url:
+            yield note("there is no desk, and no link in alerts: DeskLinks=no")
+            return
+        secret = self._shop.deployment.read_secret(DESK_SECRET)
+        try:
+            before = len(keys(secret, self._now)) > 1
+        except RetryLater:
+            how = self._shop.command("secrets rotate --desk")
+            yield to_do("the desk's key is empty: alerts go out without a link, and no link works", how)
+            return
+        until = f", and the key before it is accepted until {self._previous_until(secret)}" if before else ""
+        yield well(f"links to the desk are signed{until}; to see it: {self._shop.command('desk')}")
+
+    def _previous_until(self, secret: dict[str, Any]) -> str:
+        return date(datetime.fromisoformat(secret["previous_until"]), self._shop)
 
     def _credentials(self) -> Iterator[Finding]:
         kept, served = self._shop.credentials, self._shop.guard_settings.vtex.accounts

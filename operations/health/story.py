@@ -1,6 +1,7 @@
 """An order's story: what the ledger holds of it, and what the functions logged about it, in plain words."""
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -8,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from invoicekey.ledger.entries import Entry, Report
-from invoicekey.ledger.failures import Shown
+from invoicekey.ledger.failures import Episode, Shown
 from invoicekey.ledger.lists import DeferredAlert
 from invoicekey.messages import texts
 from invoicekey.messages.fields import CloseReason, RecordType
 from invoicekey.rules.notification import OrderRef
+from invoicekey.rules.verdict import Outcome
 from operations.terminal.plain import line
 
 CHECKED, QUEUED, FROM_FEED = "order checked", "hook queued", "feed event queued"
@@ -42,6 +44,17 @@ _BROUGHT_BY: Mapping[str, str] = {
     "desk": "the desk",
 }
 """What brings an order in, by the source of its message."""
+_ENDS: Mapping[str, str] = {
+    CloseReason.OK: "the key was right",
+    CloseReason.CANCELED: "the order was canceled",
+    CloseReason.RETURNED: "the order was returned",
+    CloseReason.NOT_INVOICED: "the order is no longer invoiced",
+    CloseReason.NOT_FOUND: "VTEX no longer knows the order",
+    Outcome.OTHER_MARKETPLACE: "by CnovaAffiliateIds it is no order of CNova",
+}
+"""Why a failure was closed, by the reason that its episode keeps; a dismissal or an expiry is told as itself."""
+_BY_LINK = re.compile(r"(look asked for|dismissed|snoozed|snooze ended|taken back) by (link|a person)")
+_UNTIL = re.compile(r"(snoozed by .+ until )(\S+)")
 
 type Date = Callable[[datetime], str]
 
@@ -87,14 +100,14 @@ class Moment:
     what: str
 
 
-def moments(entry: Entry, lines: Collection[LogLine]) -> list[Moment]:
+def moments(entry: Entry, lines: Collection[LogLine], timezone: str) -> list[Moment]:
     """Return what happened, in the order of events: of what both tell, what the functions logged."""
     logged = [Moment(line.at, _told(line)) for line in sorted(lines, key=lambda line: line.at)]
     queued = [line.at for line in lines if line.message in {QUEUED, FROM_FEED}]
     checks = [line.at for line in lines if line.message == CHECKED]
     heard = [] if _are_near(entry.first_seen_at, queued) else list(_first_seen(entry, lines))
     # In this order where two are of the same moment.
-    return sorted([*heard, *logged, *_of_ledger(entry, checks)], key=lambda moment: moment.at)
+    return sorted([*heard, *logged, *_of_ledger(entry, checks, timezone)], key=lambda moment: moment.at)
 
 
 def _are_near(moment: datetime | None, others: Collection[datetime]) -> bool:
@@ -113,17 +126,39 @@ def _is_soon(moment: datetime, later: datetime) -> bool:
     return moment <= later < moment + _SOON
 
 
-def _of_ledger(entry: Entry, checks: Collection[datetime]) -> Iterator[Moment]:
+def _of_ledger(entry: Entry, checks: Collection[datetime], timezone: str) -> Iterator[Moment]:
     if entry.checked_at and not _are_near(entry.checked_at, checks):
         yield Moment(entry.checked_at, f"read at VTEX and judged: {entry.outcome} (its last check, by the ledger)")
-    if entry.opened_at:
-        yield Moment(_after_its_check(entry.opened_at, checks), "its failure was opened")
-    if entry.mended_at:
-        yield Moment(_after_its_check(entry.mended_at, checks), "its failure was closed: the key was right")
+    for at, what in _turns(entry):
+        yield Moment(_after_its_check(at, checks), what)
     for kept in entry.acts:
         when, what = act(kept)
         if when:
-            yield Moment(when, what)
+            yield Moment(when, _plain_act(what, timezone))
+
+
+def _turns(entry: Entry) -> Iterator[tuple[datetime, str]]:
+    """Yield when its failures were opened and closed; of one that an older version wrote, the last of each."""
+    for episode in entry.episodes:
+        yield episode.opened_at, "its failure was opened"
+        if episode.closed_at and (why := _ENDS.get(episode.reason or "")):
+            yield episode.closed_at, f"its failure was closed: {why}"
+    if not entry.episodes and entry.opened_at:
+        yield entry.opened_at, "its failure was opened"
+    if entry.mended_at and entry.mended_at not in {episode.closed_at for episode in entry.episodes}:
+        yield entry.mended_at, f"its failure was closed: {_ENDS[CloseReason.OK]}"
+
+
+def _plain_act(what: str, timezone: str) -> str:
+    """Say what somebody did, where an act keeps it in the ledger's words."""
+    if until := _UNTIL.fullmatch(what):
+        with suppress(ValueError):
+            what = until[1] + day(datetime.fromisoformat(until[2]), timezone)
+    if known := _BY_LINK.match(what):
+        done = "a look was asked for" if known[1] == "look asked for" else known[1]
+        by = "a link to the desk" if known[2] == "link" else known[2]
+        return f"{done} by {by}{what[known.end() :]}"
+    return what
 
 
 def _after_its_check(moment: datetime, checks: Collection[datetime]) -> datetime:
@@ -200,7 +235,9 @@ def standing(
         yield f"Once that is over: {letter.redrive}"
     if not entry.version:
         return
-    yield f"{_state(entry, date)}."
+    yield f"{_state(entry, now, date)}."
+    for before in _before(entry):
+        yield f"{_failed(before, date)}."
     if entry.errors:
         yield f"Its errors: {'; '.join(errors(entry))}."
     if entry.report:
@@ -212,14 +249,33 @@ def standing(
         yield f"{_owned(sorted(entry.claims))} is reported as reused."
 
 
-def _state(entry: Entry, date: Date) -> str:
+def _state(entry: Entry, now: datetime, date: Date) -> str:
     if entry.archived:
         return f"It is archived ({archived(entry, date)}): it opens again only when its errors change"
     if entry.has_open_failure and entry.opened_at:
-        return f"It is open as failing since {date(entry.opened_at)}"
+        return f"It is open as failing since {date(entry.opened_at)}{_snoozed(entry, now, date)}"
     if entry.outcome is None:
         return "Its first check has not ended yet"
     return f"Nothing is open; it was last found {entry.outcome}"
+
+
+def _snoozed(entry: Entry, now: datetime, date: Date) -> str:
+    if entry.snoozed_until is None or entry.snoozed_until <= now:
+        return ""
+    return f", and snoozed: nobody is reminded of it before {date(entry.snoozed_until)}, unless its errors change"
+
+
+def _before(entry: Entry) -> list[Episode]:
+    """List its failures but the one that is told as its state."""
+    is_told = entry.has_open_failure or entry.archived is not None
+    return list(entry.episodes[:-1] if is_told else entry.episodes)
+
+
+def _failed(episode: Episode, date: Date) -> str:
+    told = f"It failed before: opened {date(episode.opened_at)}"
+    if episode.closed_at is None:
+        return told
+    return f"{told}, closed {date(episode.closed_at)} ({_ENDS.get(episode.reason or '', episode.reason)})"
 
 
 def errors(entry: Entry) -> list[str]:

@@ -1,23 +1,30 @@
-"""A new secret for VTEX's hook, without a call refused meanwhile.
+"""A new secret for VTEX's hook, without a call refused meanwhile; and a new key for the desk's links.
 
-The receiver accepts two: `current` and `previous`. A rotation writes both at once, then VTEX is given the new one. So
-what VTEX sends is refused at no moment; unless it still sends `previous`, which a rotation would drop.
+The receiver accepts two secrets: `current` and `previous`. A rotation writes both at once, then VTEX is given the new
+one. So what VTEX sends is refused at no moment; unless it still sends `previous`, which a rotation would drop.
+
+The desk accepts two keys as well, the former one until the last link that it signed is over. A rotation before that
+drops the key before the former one, and with it what is left of its links.
 """
 
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime, timedelta
 
 from invoicekey.ledger.registrations import RegistrationStates, digest
+from invoicekey.messages.links import ORDER_LASTS
+from invoicekey.runtime.desk import keys
 from invoicekey.runtime.errors import RetryLater
-from invoicekey.runtime.secrets import hook_secrets
+from invoicekey.runtime.secrets import USABLE_SECONDS, hook_secrets
 from invoicekey.vtex.subscriptions import Different, NotShown, Ours
 from invoicekey.work.rounds import accounts_served
-from operations.deployment.shop import HOOK_SECRET, OutcomeUnknown, Shop
+from operations.deployment.shop import DESK_SECRET, HOOK_SECRET, OutcomeUnknown, Shop
 from operations.deployment.stack import Trouble
 from operations.deployment.visit import visiting
 from operations.health.registration import Registration, install_command
 from operations.terminal.findings import Finding, note, to_do, well
+from operations.terminal.plain import date
 
 BYTES = 36
 _NEXT_RUN = "the guard gives it to VTEX at its next run, within the hour; until then the one before it is accepted too"
@@ -120,3 +127,40 @@ class Rotation:
             return
         if answer.get("FunctionError"):
             yield to_do("the guard failed", f"see its log, then: {self._shop.command('hook status')}")
+
+
+STILL_SIGNED = timedelta(seconds=USABLE_SECONDS)
+"""So long a function that keeps the former key may still sign with it."""
+
+
+class DeskRotation:
+    """A rotation of the key that signs the links to the desk."""
+
+    def __init__(self, shop: Shop, now: datetime) -> None:
+        _ = shop.desk_url  # raises Trouble where the stack has no desk
+        self._shop = shop
+        self._now = now
+        self._secret = shop.deployment.read_secret(DESK_SECRET)
+
+    @property
+    def cut_short(self) -> str | None:
+        """Say which links the rotation would end before their time; None where none would be."""
+        try:
+            if len(keys(self._secret, self._now)) == 1:
+                return None
+        except RetryLater:  # there is no key: no link works anyway
+            return None
+        rotated_at = datetime.fromisoformat(self._secret["previous_until"]) - ORDER_LASTS - STILL_SIGNED
+        return f"The links that were sent before the last rotation ({date(rotated_at, self._shop)}) would work no more."
+
+    def write(self) -> Iterator[Finding]:
+        """Write the new key beside the one that was current, in one write, and say what comes of that."""
+        until = self._now + ORDER_LASTS + STILL_SIGNED
+        former = self._secret.get("current")
+        rotated = {**self._secret, "current": secrets.token_urlsafe(BYTES)}
+        if isinstance(former, str) and former:
+            rotated |= {"previous": former, "previous_until": until.isoformat(timespec="seconds")}
+        self._shop.deployment.write_secret(DESK_SECRET, rotated)
+        yield well("links to the desk are signed with a new key, within five minutes by every function")
+        if "previous" in rotated:
+            yield note(f"links sent so far work until their own end, at the latest {date(until, self._shop)}")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from invoicekey.messages import alert, summary, texts
 from invoicekey.messages.alert import Alert, Style
 from invoicekey.messages.chat import ChatMessage
+from invoicekey.messages.links import LONGEST_TOKEN
 from invoicekey.messages.summary import DeferredOrder, Fault, OpenFailure, SinceLast, Week, WeekOfFailures
 from invoicekey.rules.notification import is_order_id
 from invoicekey.rules.order import Order
@@ -41,6 +42,8 @@ stacks = st.just("invoicekey") | st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,127}", f
 styles = st.builds(
     Style, st.sampled_from(texts.LANGUAGES), st.sampled_from(["America/Sao_Paulo", "America/Rio_Branco"]), stack=stacks,
 )  # fmt: skip
+LINK = f"https://a1b2c3d4e5.execute-api.ap-southeast-7.amazonaws.com/desk/{'-_Aa' * (LONGEST_TOKEN // 4)}"
+links = st.none() | st.just(LINK)
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 weeks_of_failures = st.builds(
@@ -75,7 +78,11 @@ problems_found = _problems_found()
 @st.composite
 def failing_alerts(draw: st.DrawFn) -> tuple[Order, Alert]:
     order = draw(orders())
-    return order, alert.failing(draw(accounts), order, draw(problems_found), draw(styles))
+    told = alert.failing(
+        draw(accounts), order, draw(problems_found), draw(styles),
+        mended_at=draw(st.none() | moments), desk_link=draw(links),
+    )  # fmt: skip
+    return order, told
 
 
 @st.composite
@@ -83,7 +90,8 @@ def expired_alerts(draw: st.DrawFn) -> tuple[Order, Alert]:
     order, opened = draw(orders()), draw(moments)
     now = opened + draw(st.timedeltas(timedelta(days=-1), timedelta(days=10_000)))
     told = alert.expired(
-        draw(accounts), order, draw(problems_found), opened_at=opened, now=now, style=draw(styles)
+        draw(accounts), order, draw(problems_found), opened_at=opened, now=now, style=draw(styles),
+        desk_link=draw(links),
     )  # fmt: skip
     return order, told
 
@@ -95,7 +103,10 @@ def resolved_alerts(draw: st.DrawFn) -> tuple[Order, Alert]:
     warnings = [problem for problem in draw(st.lists(problems, max_size=8)) if problem.severity is Severity.WARNING]
     opened = draw(moments)
     now = opened + draw(st.timedeltas(timedelta(days=-1), timedelta(days=60)))
-    return order, alert.resolved(draw(accounts), order, keys, warnings, opened_at=opened, now=now, style=draw(styles))
+    told = alert.resolved(
+        draw(accounts), order, keys, warnings, opened_at=opened, now=now, style=draw(styles), desk_link=draw(links)
+    )  # fmt: skip
+    return order, told
 
 
 told_of_orders = st.one_of(failing_alerts(), resolved_alerts(), expired_alerts())
@@ -164,7 +175,7 @@ def test_nothing_foreign_gets_out_of_its_place(told_of_order: tuple[Order, Alert
     assert all(line.isprintable() for line in told.body.split("\n"))
     assert "<" not in told.body
     assert "@" not in told.body
-    assert told.body.count("://") == 1
+    assert told.body.count("://") == 1 + told.body.split("\n").count(LINK)
     assert told.body.count("«") == told.body.count("»") <= 1
     assert json.loads(told.message())["sms"] == told.sms
 
@@ -179,7 +190,9 @@ def test_a_chat_message_keeps_its_limits_and_its_thread(told_of_order: tuple[Ord
 
     ChatMessage.model_validate(message)
     assert message["metadata"]["threadId"] == f"{told.attributes['account']}:{order.order_id}"
-    assert shown.count("://") == 1
+    has_link = LINK in told.body
+    assert shown.count("://") == 1 + has_link
+    assert content["description"].split("\n").count(LINK) == has_link
     told_there = "\n".join([content["title"], content["description"], *content.get("nextSteps", [])])
     assert not set("*~[]") & set(told_there)
     assert not re.search(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", without_addresses(told_there))

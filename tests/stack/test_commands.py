@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from local import events
+from local.reader import open_link
 from local.stack import KEYS, ROOT, STACK_NAME, LocalStack
 from local.watch import Watch, until
 from tests.stack.shop import Shop
@@ -90,6 +91,24 @@ def test_an_operator_finds_explains_and_dismisses_a_failure(operator: Operator, 
     assert "still failing: missing" in rechecked.out
     # Number 2 told machines that it was dismissed; by number 3 it is told anew.
     until(lambda: watch.ledger_item(failing)["report"]["number"] == 3, "the report after the dismissal was taken back")
+
+
+def test_an_operator_puts_a_failure_off_and_opens_its_page(operator: Operator, failing: str, watch: Watch) -> None:
+    account = ("--account", events.ACCOUNT)
+
+    snoozed = operator.types("snooze", failing, "--days", "3", *account)
+    linked = operator.types("desk", failing, *account)
+    page = open_link(linked.out.strip())
+    listed = until(
+        lambda: [one for one in _failures(operator) if (one["order"], one["state"]) == (failing, "snoozed")],
+        "the index of failures",
+    )
+    taken_back = operator.types("snooze", failing, "--undo", *account)
+
+    assert (snoozed.code, linked.code, taken_back.code) == (0, 0, 0), (snoozed.err, linked.err, taken_back.err)
+    assert page.status == 200
+    assert failing in page.html
+    assert listed[0]["snoozed_until"]
 
 
 def _failures(operator: Operator) -> list[dict[str, Any]]:

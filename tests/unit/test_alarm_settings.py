@@ -237,6 +237,7 @@ OF_NO_ALARM = {
     "Architecture",
     "AwsEndpointUrl",  # for the emulator alone, which lacks some: test_alarms.py
     "ChatAlerts",
+    "DeskLinks",  # no desk, no alarm about it: test_template.py
     "Monitoring",  # what alarms watch is written with either: test_alarms.py
     "SellerTaxIds",
     "SummaryOrders",

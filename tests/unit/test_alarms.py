@@ -20,6 +20,7 @@ from tests.fakes_outside import ORDER_ID, Outside, message
 from tests.fakes_visits import Figures as Counted
 from tests.figures import STACK, Metric, metrics_in
 from tests.orders import cnova_order, own_order, sale
+from tests.unit import test_desk as desk
 from tests.unit import test_drain as drain
 from tests.unit import test_guard as guard
 from tests.unit import test_receive as receiver
@@ -157,6 +158,17 @@ def a_hook() -> object:
     return receiver.Hook().call()
 
 
+def opened(trouble: Exception) -> Scenario:
+    """Return the opening of a link to the desk while the ledger cannot be read."""
+
+    def run() -> None:
+        shop = desk.Shop()
+        shop.outside.steps.before("read", trouble, times=None)
+        assert shop.get().status.is_server_error
+
+    return run
+
+
 SUSPECT = events.order_document(events.BY_NAME["cnova-suspect"])
 SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "CnovaSuspectAlarm": (checked(SUSPECT),),
@@ -165,6 +177,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         drained(answers(403, "feed")),
         guarded(answers(401, "hook_config")),
     ),
+    "DeskFailedAlarm": (opened(ZeroDivisionError("a fault")), opened(RetryLater("the ledger gave no answer"))),
     "DigestPostponedAlarm": (digested(refused=True),),
     "FeedBehindAlarm": (drained(seconds_left=lambda: 1.0),),
     "FeedFailedAlarm": (drained(answers(500, "feed")),),
@@ -255,8 +268,8 @@ def test_an_alarm_is_left_out_where_the_emulator_does_not_know_its_kind_and_neve
     kinds = {"AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"}
     conditions = {name: r.get("Condition") for name, r in template()["Resources"].items() if r["Type"] in kinds}
 
-    assert set(conditions.values()) == {None, "IsOnAws"}
-    assert {name for name, condition in conditions.items() if condition} == {
+    assert set(conditions.values()) == {None, "IsOnAws", "HasDesk"}
+    assert {name for name, condition in conditions.items() if condition == "IsOnAws"} == {
         name for name in conditions if "Metrics" in properties(name) or "AlarmRule" in properties(name)
     }
 

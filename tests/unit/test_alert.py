@@ -33,6 +33,12 @@ URL = "https://luxstore.myvtex.com/admin/orders/VVJ-975102-01"
 KEY = "35260311222333000181550010006437971732194052"
 NFCE_KEY = "35260311222333000181650010000188421509372162"
 SPACED_KEY = "NFe 3526 0311 2223 3300 0181 5500 1000 6437 9717 3219 4052"
+LINK = (
+    "https://a1b2c3d4e5.execute-api.sa-east-1.amazonaws.com/desk/"
+    "WyJsdXhzdG9yZSIsIlZWSi05NzUxMDItMDEiXQ.aacM6A.Xqf5fQ_dnRr1oWZ0jWk-8dXW4QzUR0Hq4oAqYd6O7iU"
+)
+"""Of an order's page on the desk."""
+MENDED = datetime(2026, 2, 12, 13, 20, tzinfo=UTC)
 OPENED = datetime(2026, 3, 3, 14, 54, tzinfo=UTC)
 KEY_ERRORS = [code for code in Code if code.severity is Severity.ERROR]
 ERRORS = [*KEY_ERRORS, Code.TRACKING_MISSING, Code.COURIER_MISSING]
@@ -104,18 +110,22 @@ def wrong_model(model: str, suggestion: Suggestion | None = None) -> Problem:
     return Problem(Code.WRONG_MODEL, "18842", key, suggestion)
 
 
-def fail(problems: Sequence[Problem], style: Style = PT, order: Order | None = None) -> Alert:
-    return alert.failing(ACCOUNT, order or an_order(), problems, style)
+def fail(problems: Sequence[Problem], style: Style = PT, order: Order | None = None, **more: Any) -> Alert:
+    return alert.failing(ACCOUNT, order or an_order(), problems, style, **more)
 
 
-def resolve(keys: Sequence[tuple[str | None, str]], warnings: Sequence[Problem] = (), style: Style = PT) -> Alert:
+def resolve(
+    keys: Sequence[tuple[str | None, str]], warnings: Sequence[Problem] = (), style: Style = PT, **more: Any
+) -> Alert:
     order, closed = an_order(invoices=len(keys)), OPENED + timedelta(minutes=200)
-    return alert.resolved(ACCOUNT, order, keys, warnings, opened_at=OPENED, now=closed, style=style)
+    return alert.resolved(ACCOUNT, order, keys, warnings, opened_at=OPENED, now=closed, style=style, **more)
 
 
-def give_up(problems: Sequence[Problem], style: Style = PT, order: Order | None = None, days: float = 30) -> Alert:
+def give_up(
+    problems: Sequence[Problem], style: Style = PT, order: Order | None = None, days: float = 30, **more: Any
+) -> Alert:
     now = OPENED + timedelta(days=days)
-    return alert.expired(ACCOUNT, order or an_order(), problems, opened_at=OPENED, now=now, style=style)
+    return alert.expired(ACCOUNT, order or an_order(), problems, opened_at=OPENED, now=now, style=style, **more)
 
 
 def reused_in(other_order: str, number: str | None = "643797") -> Problem:
@@ -192,7 +202,7 @@ EXPIRED: dict[str, list[Problem]] = {
 
 
 def golden_cases() -> dict[str, dict[str, Alert]]:
-    many = [(str(number), KEY) for number in range(643797, 643802)]
+    many: list[tuple[str | None, str]] = [(str(number), KEY) for number in range(643797, 643802)]
     return {
         language: {
             **{name: fail(problems, style) for name, problems in FAILING.items()},
@@ -207,8 +217,28 @@ def golden_cases() -> dict[str, dict[str, Alert]]:
             "resolved-unsafe-number": resolve(
                 [("643797/2", KEY)], [Problem(Code.UNSAFE_NUMBER, "643797/2", KEY)], style
             ),
+            **_with_link_or_again(style, many),
         }
         for language, style in (("pt-BR", PT), ("en", EN))
+    }
+
+
+def _with_link_or_again(style: Style, many: list[tuple[str | None, str]]) -> dict[str, Alert]:
+    """Return alerts with a link to the desk, and of orders that fail again, the longest among them."""
+    again: dict[str, Any] = {"mended_at": MENDED, "desk_link": LINK}
+    returned = an_order(invoices=0, returns=1)
+    consumer_receipt = [wrong_model("65"), missing("643798"), *WARNINGS]
+    return {
+        "link-missing": fail([missing()], style, desk_link=LINK),
+        "link-missing-everything-at-once": fail(FAILING["missing-everything-at-once"], style, desk_link=LINK),
+        "link-resolved-many-invoices": resolve(many, WARNINGS, style, desk_link=LINK),
+        "link-expired-key-found-in-xml": give_up(EXPIRED["expired-key-found-in-xml"], style, desk_link=LINK),
+        "again-missing": fail([missing()], style, mended_at=MENDED),
+        "again-wrong_model-65": fail(consumer_receipt, style, mended_at=MENDED),
+        "again-link-wrong_model-65": fail(consumer_receipt, style, **again),
+        "again-link-missing-everything-at-once": fail(FAILING["missing-everything-at-once"], style, **again),
+        "again-link-no_invoice-returns": fail([a_problem(Code.NO_INVOICE), *WARNINGS], style, returned, **again),
+        "again-link-longest-order-id": fail([missing()], style, an_order(LONGEST_ORDER_ID), **again),
     }
 
 
@@ -233,6 +263,7 @@ CHAT_NAMES = [
     "tracking_missing",
     "resolved-many-invoices",
     "expired",
+    "link-missing",
 ]
 CHAT_PATHS = [f"{language}/chat/{name}" for language in LANGUAGES for name in CHAT_NAMES]
 
@@ -310,12 +341,50 @@ def test_only_a_failing_order_is_promised_another_reading_and_always_is(told: Al
 
 
 @pytest.mark.parametrize("told", ALERTS)
-def test_the_only_link_is_that_of_the_order(told: Alert) -> None:
-    links = re.findall(r"\S+://\S+", told.body)
+def test_the_only_links_are_that_of_the_order_and_that_to_the_desk(told: Alert) -> None:
+    links = [link for link in re.findall(r"\S+://\S+", told.body) if link != LINK]
 
     assert [link.removesuffix(LONGEST_ORDER_ID).removesuffix(ORDER_ID) for link in links] == [
         "https://luxstore.myvtex.com/admin/orders/"
     ]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    "name", [path.removeprefix("en/") for path in GOLDEN_PATHS if "en/" in path and "link-" in path]
+)
+def test_the_link_to_the_desk_is_alone_on_its_line_under_what_it_is_for_and_in_the_chat_too(
+    name: str, language: str
+) -> None:
+    told = GOLDEN_CASES[language][name]
+
+    before = lines(told.body)[lines(told.body).index(LINK) - 1]
+    assert before.endswith(":")
+    assert LINK in lines(chat(told)["content"]["description"])
+    assert LINK not in told.sms
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_without_a_desk_nothing_is_left_out_for_its_link(language: str) -> None:
+    with_notes = FAILING["missing-everything-at-once"]
+    style = Style(language)
+    watched = texts.watch([p for p in with_notes if p.severity is Severity.WARNING], language, with_numbers=False)
+
+    assert watched in fail(with_notes, style).body
+    assert watched not in fail(with_notes, style, desk_link=LINK).body
+
+
+def test_an_order_that_was_in_order_before_is_told_so_in_the_subject_too() -> None:
+    told = fail([missing()], mended_at=MENDED)
+
+    assert told.subject == "VVJ-975102-01: de novo: nota 643797 sem chave de acesso - Casas Bahia"
+    assert told.title == "VVJ-975102-01: de novo: nota 643797 sem chave de acesso"
+    assert lines(told.body)[1] == "De novo: este pedido já tinha ficado em ordem em 12/02/2026."
+
+
+def test_where_the_subject_has_no_room_for_again_it_says_what_is_wrong() -> None:
+    told = fail([missing()], order=an_order(LONGEST_ORDER_ID), mended_at=MENDED)
+    assert told.subject == f"{LONGEST_ORDER_ID}: nota 643797 sem chave de acesso"
 
 
 @pytest.mark.parametrize("told", ALERTS)

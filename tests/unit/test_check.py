@@ -292,6 +292,16 @@ class TestClosing:
         assert reports == [("failing", 1), ("resolved", 2), ("failing", 3)]
         assert len({record.document["id"] for record in outside.outlets.records}) == 3
 
+    def test_a_failure_that_comes_back_is_alerted_as_one(self, outside: Outside) -> None:
+        tell(outside, KEYLESS, GOOD, KEYLESS)
+        first, _, again = (str(alert.document["Message"]) for alert in outside.outlets.alerts)
+        assert "De novo: este pedido" not in first
+        assert "De novo: este pedido" in again
+
+    def test_a_failure_that_changes_before_it_is_closed_comes_back_but_once(self, outside: Outside) -> None:
+        tell(outside, KEYLESS, GOOD, KEYLESS, cnova_order(sale(key=SHORT_KEY)))
+        assert "De novo: este pedido" not in str(outside.outlets.alerts[-1].document["Message"])
+
     def test_a_failure_that_is_closed_is_not_closed_again(self, outside: Outside) -> None:
         tell(outside, KEYLESS, CANCELED, CANCELED, GOOD)
         assert told(outside) == ["failing", "resolved"]

@@ -263,7 +263,7 @@ def test_without_the_right_to_read_the_secrets_the_rest_is_looked_at(
     monkeypatch.setattr(stack.deployment.client("secretsmanager"), "get_secret_value", refusing.get_secret_value)
     found = findings(stack, 1)
     assert "all 3 functions are active" in [one["says"] for one in found]
-    assert [one["section"] for one in found if one["state"] == "unknown"] == ["Secrets", "Secrets"]
+    assert [one["section"] for one in found if one["state"] == "unknown"] == ["Secrets"] * 3
 
 
 def test_resources_are_listed_page_by_page(stack: Operated) -> None:
@@ -273,6 +273,21 @@ def test_resources_are_listed_page_by_page(stack: Operated) -> None:
 
 
 # ---- Who is told, and by which secrets
+
+
+def test_a_desk_without_a_key_is_told_with_its_cure(stack: Operated) -> None:
+    stack.keep("DeskSecretArn", {})
+    assert "invoicekey secrets rotate --desk" in to_do(findings(stack, 3))[0]
+
+
+def test_a_stack_without_a_desk_is_as_it_should_be(stack: Operated) -> None:
+    stack.environments["CheckInvoiceFunction"]["DESK_URL"] = ""
+    assert any("DeskLinks=no" in one["says"] for one in findings(stack, 0))
+
+
+def test_the_former_key_of_the_desk_is_told_while_its_links_work(stack: Operated) -> None:
+    stack.run("secrets", "rotate", "--desk")
+    assert any("the key before it is accepted until" in one["says"] for one in findings(stack, 0))
 
 
 def test_an_empty_hook_secret_is_told_with_its_cure(stack: Operated) -> None:

@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+from invoicekey.rules.notification import OrderRef
+from invoicekey.work.acts import Acts
+from invoicekey.work.desk_order import LOOK
 from operations.commands.explain import LOGS
 from tests.desk import Desk, at_a_desk
 from tests.keys import make_key
@@ -77,6 +80,41 @@ def test_a_dismissal_is_part_of_it_and_stays_so_when_it_is_taken_back(failing: D
     assert "It is archived (dismissed" in dismissed
     assert "dismissed by a person: updated in the portal" in taken_back
     assert "taken back by a person" in taken_back
+
+
+def test_a_snooze_is_told_with_its_day_in_what_happened_and_in_how_it_stands(failing: Desk) -> None:
+    day = (NOW - timedelta(hours=3) + timedelta(days=3)).date()
+    failing.run("snooze VVJ-1-01 --days 3")
+
+    said = failing.run("explain VVJ-1-01").out
+
+    assert f"snoozed by a person until {day.day} {day:%b %Y}\n" in said
+    assert f", and snoozed: nobody is reminded of it before {day.day} {day:%b %Y}, 00:00" in said
+
+
+def test_what_was_done_by_a_link_is_told_as_that(failing: Desk) -> None:
+    shop = failing.shop
+    acts = Acts(shop.ledger, shop.outlets, shop.settings.lease, "en", by="link")
+    ref = OrderRef("luxstore", "VVJ-1-01")
+    acts.note(ref, LOOK, NOW)
+    acts.dismiss(ref, "Already delivered by link", NOW)
+
+    said = failing.run("explain VVJ-1-01").out
+
+    assert "a look was asked for by a link to the desk\n" in said
+    assert "dismissed by a link to the desk: Already delivered by link\n" in said
+
+
+def test_a_failure_before_this_one_is_told_with_its_end(failing: Desk) -> None:
+    failing.check(failing.invoice("VVJ-1-01", sale("1", make_key(number=1))), at=AGO + timedelta(hours=1))
+    failing.check(failing.invoice("VVJ-1-01", sale("1", None)), at=AGO + timedelta(hours=2))
+
+    said = failing.run("explain VVJ-1-01").out
+
+    assert said.count("its failure was opened") == 2
+    assert said.count("its failure was closed: the key was right") == 1
+    assert "It failed before: opened" in said
+    assert "(the key was right)." in said
 
 
 def test_an_alert_that_is_held_back_is_told() -> None:

@@ -2,10 +2,12 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from invoicekey.rules.notification import OrderRef
 from operations.terminal.plain import as_csv, short_age
 from tests.desk import CREDENTIALS, Desk, Said, at_a_desk
 from tests.keys import make_key
@@ -78,6 +80,38 @@ def test_what_is_set_aside_is_listed_only_with_all(desk: Desk, is_checked_since:
     assert orders(desk.run("failures --format json")) == ["VVJ-2-01"]
     found = {one["order"]: one["state"] for one in desk.run("failures --format json --all").json}
     assert found == {"VVJ-2-01": "open", "VVJ-1-01": "dismissed"}
+
+
+def test_one_that_is_snoozed_is_listed_with_its_day_and_fails_all_the_same(desk: Desk) -> None:
+    desk.run("snooze VVJ-1-01 --days 3")
+    desk.run("dismiss VVJ-2-01 --reason x")
+
+    said = desk.run("failures --format json")
+
+    assert said.code == 3
+    (row,) = said.json
+    assert (row["order"], row["state"]) == ("VVJ-1-01", "snoozed")
+    assert datetime.fromisoformat(row["snoozed_until"]) > NOW + timedelta(days=2)
+
+
+def test_one_whose_day_has_come_is_open_again(desk: Desk) -> None:
+    ledger = desk.shop.ledger
+    entry = ledger.read_one(OrderRef("luxstore", "VVJ-1-01"))
+    ledger.write(replace(entry, snoozed_until=NOW - timedelta(minutes=1)))
+
+    states = {one["order"]: one["state"] for one in desk.run("failures --format json").json}
+
+    assert states == {"VVJ-1-01": "open", "VVJ-2-01": "open"}
+
+
+def test_the_table_has_columns_for_the_state_only_where_one_is_snoozed(desk: Desk) -> None:
+    before = desk.run("failures", columns=200).out
+    desk.run("snooze VVJ-1-01 --days 3")
+    said = desk.run("failures", columns=200)
+
+    assert "snoozed until" not in before
+    assert "snoozed until" in said.out.splitlines()[0]
+    assert "1 open, 1 snoozed." in said.err
 
 
 def test_none_is_said_on_stderr_and_is_no_error() -> None:

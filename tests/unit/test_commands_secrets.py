@@ -1,8 +1,10 @@
 """`invoicekey secrets rotate`: at no moment is the secret refused that VTEX sends, and none is ever shown."""
 
 import io
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import Mock
 
@@ -10,7 +12,10 @@ import pytest
 from botocore.exceptions import BotoCoreError, ConnectionClosedError, ReadTimeoutError
 
 from invoicekey.ledger.registrations import digest
+from invoicekey.messages.links import Links, Target
+from invoicekey.runtime.desk import keys
 from local.vtex_simulator import Fault
+from tests.desk import DESK_KEY
 from tests.operated import ACCOUNT, APP_KEY, CURRENT, PREVIOUS, Operated, Told, denied, operated
 
 HOOK = "HookSecretArn"
@@ -216,3 +221,90 @@ def test_a_secret_that_cannot_be_written_is_as_it_was(stack: Operated, monkeypat
     monkeypatch.setattr(stack.deployment.client("secretsmanager"), "put_secret_value", refusing.put_secret_value)
     assert stack.run("secrets", "rotate") == 1
     assert stack.secret(HOOK) == {"current": CURRENT, "previous": ""}
+
+
+# ---- The desk's key
+
+DESK = "DeskSecretArn"
+DAY = timedelta(days=1)
+
+
+def accepted(stack: Operated, after: timedelta = timedelta()) -> list[str]:
+    """Return the keys by which the desk reads links, the one that signs them last."""
+    return keys(stack.secret(DESK), datetime.now(UTC) + after)
+
+
+def test_the_desk_s_new_key_signs_and_the_former_one_is_accepted_until_its_links_are_over(stack: Operated) -> None:
+    assert stack.run("secrets", "rotate", "--desk") == 0
+
+    former, current = accepted(stack, 30 * DAY)
+    assert former == DESK_KEY
+    assert len(current) >= 40
+    assert accepted(stack, 31 * DAY) == [current]
+
+
+def test_a_link_that_was_sent_before_works_on(stack: Operated) -> None:
+    token = Links("", [DESK_KEY]).token(Target("luxstore"))
+    stack.run("secrets", "rotate", "--desk")
+    assert Links("", accepted(stack)).read(token, datetime.now(UTC)) == Target("luxstore")
+
+
+def test_the_desk_s_rotation_leaves_the_hook_s_secret_alone_and_shows_no_key(stack: Operated) -> None:
+    before = stack.secret(HOOK)
+    stack.run("secrets", "rotate", "--desk")
+    assert stack.secret(HOOK) == before
+    assert not [key for key in accepted(stack) if key in stack.said.all]
+
+
+def test_a_second_rotation_of_the_desk_s_key_says_which_links_it_would_end_and_does_nothing(stack: Operated) -> None:
+    stack.run("secrets", "rotate", "--desk")
+    before = stack.secret(DESK)
+
+    assert stack.run("secrets", "rotate", "--desk") == 1
+
+    assert stack.secret(DESK) == before
+    assert "sent before the last rotation" in stack.said.err
+    assert "Nothing was changed" in stack.said.err
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1)])
+def test_who_is_there_is_asked(stack: Operated, monkeypatch: pytest.MonkeyPatch, answer: str, code: int) -> None:
+    stack.run("secrets", "rotate", "--desk")
+    terminal = io.StringIO(answer)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", terminal)
+
+    assert stack.run("secrets", "rotate", "--desk") == code
+
+    assert (DESK_KEY in accepted(stack)) == (code != 0)
+
+
+def test_a_second_rotation_may_be_wanted(stack: Operated) -> None:
+    stack.run("secrets", "rotate", "--desk")
+    assert stack.run("secrets", "rotate", "--desk", "--yes") == 0
+    assert DESK_KEY not in accepted(stack)
+
+
+def test_a_rotation_after_the_former_links_are_over_asks_nothing(stack: Operated) -> None:
+    over = datetime.now(UTC) - DAY
+    stack.keep(DESK, {"current": "a", "previous": DESK_KEY, "previous_until": over.isoformat()})
+    assert stack.run("secrets", "rotate", "--desk") == 0
+
+
+def test_a_desk_without_a_key_gets_one(stack: Operated) -> None:
+    stack.keep(DESK, {"current": ""})
+    assert stack.run("secrets", "rotate", "--desk") == 0
+    assert len(accepted(stack)) == 1
+
+
+def test_a_stack_without_a_desk_has_no_key_to_rotate(stack: Operated) -> None:
+    stack.environments["CheckInvoiceFunction"]["DESK_URL"] = ""
+    assert stack.run("secrets", "rotate", "--desk") == 1
+    assert "DeskLinks=no" in stack.said.err
+
+
+@pytest.mark.parametrize("options", [["--desk", "--force"], ["--desk", "--no-guard"], ["--yes"]])
+def test_what_is_about_the_other_secret_is_not_understood(stack: Operated, options: list[str]) -> None:
+    before = stack.secret(HOOK), stack.secret(DESK)
+    assert stack.run("secrets", "rotate", *options) == 2
+    assert (stack.secret(HOOK), stack.secret(DESK)) == before

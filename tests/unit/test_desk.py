@@ -389,7 +389,7 @@ class TestFaultsOfOurs:
         answer = shop.get()
         assert answer.status == HTTPStatus.INTERNAL_SERVER_ERROR
         assert "Algo falhou aqui" in text(answer)
-        assert "desk_refused_failed" in METRICS
+        assert "desk_failed" in METRICS
 
 
 class TestLogs:

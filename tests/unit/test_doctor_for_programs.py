@@ -11,9 +11,9 @@ from tests.operated import Operated, operated
 
 IDS = [
     "version", "functions", "checkers_way_in", "schedules", "alarms", "clock", "who_is_notified_of_orders",
-    "who_is_notified_of_trouble", "hooks_secret", "vtexs_credentials", "hook_queue", "dead_letters", "failure_queue",
-    "what_is_open", "last_hook", "feed_v3_and_hook_admin", "list_orders", "view_order", "orders_of_seven_days",
-    "cnovaaffiliateids", "vtex",
+    "who_is_notified_of_trouble", "hooks_secret", "desks_key", "vtexs_credentials", "hook_queue", "dead_letters",
+    "failure_queue", "what_is_open", "last_hook", "feed_v3_and_hook_admin", "list_orders", "view_order",
+    "orders_of_seven_days", "cnovaaffiliateids", "vtex",
 ]  # fmt: skip
 """A program knows a finding by these. One may be added; none changes its name."""
 

@@ -17,6 +17,7 @@ from invoicekey.runtime.settings import (
     DRAIN_SHARE,
     GUARD_SHARE,
     CheckerSettings,
+    DeskSettings,
     DigestSettings,
     DrainSettings,
     GuardSettings,
@@ -86,6 +87,18 @@ DIGEST = {
     "FUNCTION_TIMEOUT_SECONDS": "60",
     "SUMMARY_ORDERS": "30",
 }
+DESK = {
+    "LEDGER_TABLE_NAME": "ledger",
+    "HOOK_QUEUE_URL": "https://sqs.example/hook",
+    "RECORD_TOPIC_ARN": "arn:records",
+    "DESK_URL": "https://api.example/desk/",
+    "DESK_SECRET_ARN": "arn:desk",
+    "ALERT_LANGUAGE": "en",
+    "ALERT_TIMEZONE": "America/Sao_Paulo",
+    "FUNCTION_TIMEOUT_SECONDS": "15",
+}
+LINKS = {"DESK_URL": "https://api.example/desk/", "DESK_SECRET_ARN": "arn:desk"}
+"""What those are given who write links, where the stack has a desk."""
 MAY_BE_EMPTY = {"VTEX_ACCOUNTS", "CNOVA_AFFILIATE_IDS", "SELLER_TAX_IDS"}
 
 
@@ -103,6 +116,7 @@ FUNCTIONS: list[tuple[type[Settings], dict[str, str]]] = [
     (DrainSettings, DRAIN),
     (GuardSettings, GUARD),
     (DigestSettings, DIGEST),
+    (DeskSettings, DESK),
 ]
 EVERY_VARIABLE = [
     pytest.param(settings, environment, name, id=f"{settings.__name__}-{name}")
@@ -154,6 +168,8 @@ def test_the_checker_s_environment_is_read() -> None:
             key_grace=timedelta(0),
             tracking_grace=None,
         ),
+        desk_url="",
+        desk_secret_arn="",
     )
 
 
@@ -189,7 +205,28 @@ def test_the_other_functions_environments_are_read() -> None:
         style=replace(CheckerSettings.read(CHECKER).style, summary_orders=30),
         accounts=frozenset({"luxstore"}),
         lease=timedelta(minutes=2),
+        desk_url="",
+        desk_secret_arn="",
     )
+    assert DeskSettings.read(DESK) == DeskSettings(
+        ledger_table="ledger",
+        hook_queue_url="https://sqs.example/hook",
+        record_topic_arn="arn:records",
+        desk_url="https://api.example/desk/",
+        desk_secret_arn="arn:desk",
+        language="en",
+        timezone="America/Sao_Paulo",
+        lease=timedelta(seconds=30),
+    )
+
+
+@pytest.mark.parametrize(("settings", "environment"), [(CheckerSettings, CHECKER), (DigestSettings, DIGEST)])
+def test_who_writes_links_is_told_where_the_desk_is_where_there_is_one(
+    settings: type[CheckerSettings | DigestSettings], environment: dict[str, str]
+) -> None:
+    for given, expected in ((LINKS, tuple(LINKS.values())), (dict.fromkeys(LINKS, ""), ("", ""))):
+        read = settings.read(environment | given)
+        assert (read.desk_url, read.desk_secret_arn) == expected
 
 
 def test_other_variables_are_nobody_s_business() -> None:

@@ -54,6 +54,15 @@ def test_times_are_the_shops_and_numbers_have_a_comma(desk: Desk) -> None:
     assert row["Situação"] == "em aberto"
 
 
+def test_what_is_snoozed_is_said_in_words_with_its_day(desk: Desk) -> None:
+    desk.run("snooze 2 --days 3")
+    desk.run("failures --csv open.csv")
+    day = (NOW - timedelta(hours=3) + timedelta(days=3)).date()
+    assert {(row["Situação"], row["Adiado até"]) for row in rows(Path("open.csv"))} == {
+        ("adiado", f"{day:%d/%m/%Y} 00:00")
+    }
+
+
 def test_what_is_archived_is_said_in_words_too(desk: Desk) -> None:
     desk.run("dismiss 2 --reason done")
     desk.run("failures --all --csv open.csv")
@@ -75,7 +84,9 @@ def test_with_none_open_the_file_has_its_headings(desk: Desk) -> None:
 
 def test_format_csv_stays_plain_for_programs(desk: Desk) -> None:
     said = desk.run("failures --format csv")
-    assert said.out.splitlines()[0] == "account,order,opened,age,codes,invoices,suggestion,next_reading,link"
+    assert said.out.splitlines()[0] == (
+        "account,order,opened,age,codes,invoices,suggestion,next_reading,link,state,snoozed_until"
+    )
 
 
 def test_an_order_whose_record_is_not_readable_lacks_its_key_alone(desk: Desk) -> None:

@@ -215,6 +215,7 @@ FAMILIES: dict[str, Iterable[str]] = {
     "problem_{problem.code}": Code,
     "dead_letter_{reason}": DeadLetterReason,
     "{state.kind}_published": (DIGEST, REMINDER),
+    "desk_refused_{why}": ("busy", "changed", "forged", "over", "senseless"),
     "hook_refused_{why}": ("account_refused", "malformed", "too_large", "unavailable", "wrong_secret"),
 }
 """What stands in the braces of a name that is put together."""

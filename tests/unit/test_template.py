@@ -1,5 +1,6 @@
 """The template keeps what the outside relies on, and gives the functions what they read."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,12 +37,14 @@ PARAMETERS = {
     "AlertWindowMinutes": 15,
     "SummaryOrders": 20,
     "ChatAlerts": "no",
+    "DeskLinks": "yes",
     "ReminderSchedule": "cron(0 9 ? * MON-FRI *)",
     "AwsEndpointUrl": "",
 }
 OUTPUTS: dict[str, Any] = {
     "HookUrl": {"Fn::Sub": "${Api.ApiEndpoint}/hooks/vtex/orders"},
     "HookSecretArn": {"Fn::GetAtt": "HookSecret.Id"},
+    "DeskSecretArn": {"Fn::GetAtt": "DeskSecret.Id"},
     "VtexCredentialsSecretArn": {"Fn::GetAtt": "VtexCredentialsSecret.Id"},
     "HookQueueUrl": {"Ref": "HookQueue"},
     "HookDeadLetterQueueUrl": {"Ref": "HookDeadLetterQueue"},
@@ -59,6 +62,7 @@ FUNCTIONS = {
     "DrainFeedFunction": ("functions/drain_feed", "drain_feed.handler"),
     "GuardHookFunction": ("functions/guard_hook", "guard_hook.handler"),
     "SendDigestFunction": ("functions/send_digest", "send_digest.handler"),
+    "DeskFunction": ("functions/desk", "desk.handler"),
 }
 EVERYWHERE = {"POWERTOOLS_SERVICE_NAME"}
 """What Globals give every function, and some settings read."""
@@ -79,6 +83,8 @@ def deployed(value: Any) -> str:
     match value:
         case {"Ref": str(name)} if name in template()["Parameters"]:
             return str(template()["Parameters"][name]["Default"])
+        case {"Fn::If": [_, then, _]}:
+            return deployed(then)
         case {"Ref": name} | {"Fn::GetAtt": name}:
             return f"of {name}"
         case _:
@@ -126,10 +132,10 @@ def test_an_output_tells_what_its_name_says(name: str, value: object) -> None:
     assert template()["Outputs"][name]["Value"] == value
 
 
-def test_the_api_s_one_route_is_the_hook() -> None:
+def test_the_api_s_routes_are_the_hook_and_the_desk() -> None:
     routes = [one for one in template()["Resources"].values() if one["Type"] == "AWS::ApiGatewayV2::Route"]
 
-    assert [route["Properties"]["RouteKey"] for route in routes] == ["POST /hooks/vtex/orders"]
+    assert [route["Properties"]["RouteKey"] for route in routes] == ["POST /hooks/vtex/orders", "ANY /desk/{token}"]
 
 
 PROPERTIES: dict[str, tuple[str, str, Any]] = {
@@ -190,7 +196,7 @@ def test_a_function_is_given_the_variables_that_it_reads_and_no_others(function:
     assert environment.names - EVERYWHERE == variables(function).keys()
 
 
-@pytest.mark.parametrize("function", ["CheckInvoiceFunction", "SendDigestFunction"])
+@pytest.mark.parametrize("function", ["CheckInvoiceFunction", "SendDigestFunction", "DeskFunction"])
 def test_a_function_whose_leases_follow_its_timeout_is_told_it(function: str) -> None:
     assert variables(function)["FUNCTION_TIMEOUT_SECONDS"] == str(properties(function)["Timeout"])
 
@@ -258,9 +264,15 @@ def roles() -> dict[str, Any]:
     return {name: r["Properties"] for name, r in template()["Resources"].items() if r["Type"] == "AWS::IAM::Role"}
 
 
+def rights(role: str) -> list[Any]:
+    """Return what a role may do, in a stack that has a desk."""
+    found = [one for policy in roles()[role]["Policies"] for one in policy["PolicyDocument"]["Statement"]]
+    return [one["Fn::If"][1] if "Fn::If" in one else one for one in found]
+
+
 def test_no_role_has_rights_to_everything() -> None:
-    for name, role in roles().items():
-        for statement in (s for policy in role["Policies"] for s in policy["PolicyDocument"]["Statement"]):
+    for name in roles():
+        for statement in rights(name):
             actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
             assert not [action for action in actions if "*" in action], name
             assert statement["Resource"] != "*", name
@@ -276,6 +288,63 @@ def test_what_is_open_to_the_public_and_what_only_sends_cannot_read_the_credenti
     readers = {name for name, role in roles().items() if "VtexCredentialsSecret" in repr(role)}
 
     assert readers == {"CheckInvoiceRole", "DrainFeedRole", "GuardHookRole"}
+
+
+def test_the_desk_reads_neither_the_hook_s_secret_nor_an_item_but_by_its_key_and_its_index() -> None:
+    allowed = {json.dumps(one["Resource"]): one["Action"] for one in rights("DeskRole")}
+
+    assert "HookSecret" not in repr(allowed)
+    assert [action for where, action in allowed.items() if "/index/" in where] == ["dynamodb:Query"]
+    assert "dynamodb:Scan" not in repr(allowed)
+
+
+# ---- DeskLinks=no
+
+
+def without_desk(value: Any) -> Any:
+    """Return a part of the template as CloudFormation has it with DeskLinks=no."""
+    match value:
+        case {"Fn::If": ["HasDesk", _, otherwise]}:
+            return without_desk(otherwise)
+        case dict():
+            kept = {name: without_desk(one) for name, one in value.items()}
+            return {name: one for name, one in kept.items() if one != {"Ref": "AWS::NoValue"}}
+        case list():
+            return [one for one in map(without_desk, value) if one != {"Ref": "AWS::NoValue"}]
+        case _:
+            return value
+
+
+def of_the_desk(kind: str) -> set[str]:
+    return {name for name, one in template()[kind].items() if one.get("Condition") == "HasDesk"}
+
+
+def test_without_a_desk_nothing_is_made_for_it_and_nothing_refers_to_it() -> None:
+    made = {name: one for name, one in template()["Resources"].items() if name not in of_the_desk("Resources")}
+    told = {name: one for name, one in template()["Outputs"].items() if name not in of_the_desk("Outputs")}
+    left = json.dumps(without_desk([made, told]))
+
+    assert of_the_desk("Resources") >= {
+        "DeskRoute", "DeskIntegration", "DeskPermission", "DeskFunction", "DeskRole", "DeskLogs", "DeskSecret",
+    }  # fmt: skip
+    assert re.findall(r"\bDesk\w*", left) == []
+
+
+def test_without_a_desk_no_function_has_its_address_or_may_read_its_key() -> None:
+    for function in ("CheckInvoiceFunction", "SendDigestFunction"):
+        given = without_desk(variables(function))
+        assert (given["DESK_URL"], given["DESK_SECRET_ARN"]) == ("", "")
+        assert "DeskSecret" not in repr(without_desk(properties(function.replace("Function", "Role"))))
+
+
+def test_with_a_desk_those_who_write_links_and_the_desk_itself_alone_read_its_key() -> None:
+    readers = {name for name in roles() if "DeskSecret" in repr(rights(name))}
+
+    assert readers == {"CheckInvoiceRole", "SendDigestRole", "DeskRole"}
+
+
+def test_the_desk_s_key_goes_with_the_desk() -> None:
+    assert "DeletionPolicy" not in template()["Resources"]["DeskSecret"]
 
 
 QUEUES = ("HookQueue", "HookDeadLetterQueue", "FailureQueue", "UndeliveredRecordsQueue")
@@ -334,6 +403,14 @@ def test_the_endpoint_is_throttled() -> None:
 
     assert settings["ThrottlingRateLimit"] > 0
     assert settings["ThrottlingBurstLimit"] > 0
+
+
+def test_the_desk_s_route_is_throttled_by_itself_once_it_is_there() -> None:
+    ((route, settings),) = properties("ApiStage")["RouteSettings"]["Fn::If"][1].items()
+
+    assert route == properties("DeskRoute")["RouteKey"]
+    assert settings == {"ThrottlingBurstLimit": 20, "ThrottlingRateLimit": 10}
+    assert "${DeskRoute}" in repr(properties("ApiStage")["Description"]["Fn::If"][1])
 
 
 def test_logs_are_not_kept_for_ever() -> None:

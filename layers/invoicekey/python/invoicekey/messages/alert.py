@@ -1,8 +1,8 @@
 """What is sent to people: one alert about one order, as subject, e-mail, text and chat message in their language.
 
-An e-mail has 18 lines at the most, whatever the order holds. It claims no more than was read at VTEX, and holds nothing
-of the order but its ids, invoice numbers and keys, and what is wrong with them. The bodies are the templates beside
-this module.
+An e-mail has 18 lines at the most, whatever the order holds, with the link to its page on the desk where there is one.
+It claims no more than was read at VTEX, and holds nothing of the order but its ids, invoice numbers and keys, and what
+is wrong with them. The bodies are the templates beside this module.
 """
 
 import json
@@ -25,6 +25,8 @@ LONGEST_SUBJECT = 99
 LONGEST_SMS = 140
 LONGEST_ORDER_ID_SHOWN = 40
 MOST_KEYS = 3
+MOST_LINES = 18
+"""An e-mail's: it is read on a phone, between other things."""
 
 _TEMPLATES: Mapping[Code, str] = {
     Code.MISSING: "missing",
@@ -98,18 +100,29 @@ class Alert:
 
 
 def failing(
-    account: str, order: OrderShown, problems: Sequence[Problem], style: Style, *, desk_link: str | None = None
+    account: str,
+    order: OrderShown,
+    problems: Sequence[Problem],
+    style: Style,
+    *,
+    mended_at: datetime | None = None,
+    desk_link: str | None = None,
 ) -> Alert:
     """Write the alert about an order that fails; `problems` as in the verdict, with one error at least.
 
-    `desk_link` is the address of the order's page on the desk, where there is one.
+    `mended_at` is when it was in order before, where it fails again. `desk_link` is the address of the order's page on
+    the desk, where there is one.
     """
     first, language = _errors(problems)[0], style.language
-    body = render(_template(first), style, **_failing_values(account, order, problems, style), desk_link=desk_link)
+    values = _failing_values(account, order, problems, style)
+    again = texts.day(texts.local(mended_at, style.timezone), language) if mended_at else None
+    body = _rendered(_template(first), style, **values, mended_at=again, desk_link=desk_link)
     what_then = texts.SMS_NOT_SHIPPED if first.code in NOT_ON_ITS_WAY else texts.SMS_CONSEQUENCE
     sms = sms_ways(_headlines(first, language, at_vtex=True), what_then.to(language), texts.SMS_GO_ON.to(language))
     attributes = attributes_of("failing", account, "error", _codes(problems))
-    return _about(order, _headlines(first, language), body, sms, attributes)
+    headlines = _headlines(first, language)
+    again_first = [texts.AGAIN.to(language) + headlines[0]] if mended_at else []
+    return _about(order, [*again_first, *headlines], body, sms, attributes)
 
 
 def _template(first: Problem) -> str:
@@ -143,7 +156,8 @@ def guidance(account: str, order: OrderShown, problems: Sequence[Problem], style
     """Return the steps of the alert about an order that fails, less the key that it offers, and what not to do."""
     first = _errors(problems)[0]
     template = _templates().get_template(f"{style.language}/{_template(first)}.txt.j2")
-    values = {**_failing_values(account, order, problems, style), "desk_link": None}
+    alone = {"mended_at": None, "desk_link": None, "is_brief": False}
+    values = {**_failing_values(account, order, problems, style), **alone}
     context = template.new_context({**values, "to_do": texts.TO_DO.to(style.language)})
     told = "".join(template.root_render_func(context))
     return texts.steps_apart(told)[1], _block(context, "warning")
@@ -167,7 +181,7 @@ def resolved(
     """Write the alert about a failure closed as ok: every sale invoice has a good key, `keys` as in the verdict."""
     language = style.language
     opened, closed = texts.local(opened_at, style.timezone), texts.local(now, style.timezone)
-    body = render(
+    body = _rendered(
         "resolved",
         style,
         **_whereabouts(account, order),
@@ -197,7 +211,7 @@ def expired(
     """Write the last alert about a failure that expires; `problems` as in the verdict, with one error at least."""
     language = style.language
     age = texts.age(now - opened_at, language)
-    body = render(
+    body = _rendered(
         "expired",
         style,
         **_whereabouts(account, order),
@@ -229,6 +243,12 @@ def attributes_of(kind: str, account: str, severity: str, codes: Sequence[Code])
     """Return the message attributes that subscribers filter by, each code once."""
     always: dict[str, str | list[str]] = {"type": kind, "account": account, "severity": severity}
     return always | ({"codes": list(dict.fromkeys(code.value for code in codes))} if codes else {})
+
+
+def _rendered(template: str, style: Style, **values: object) -> str:
+    """Fill in an alert's template; one that would be too long is brief: the order's page on the desk says the rest."""
+    body = render(template, style, **values, is_brief=False)
+    return body if body.count("\n") < MOST_LINES else render(template, style, **values, is_brief=True)
 
 
 def render(template: str, style: Style, **values: object) -> str:

@@ -32,6 +32,7 @@ HEADINGS: Mapping[str, Said] = {
     "days": Said("Dias em aberto", "Days open"),
     "next_reading": Said("Próxima leitura", "Next reading"),
     "state": Said("Situação", "State"),
+    "snoozed_until": Said("Adiado até", "Put off until"),
     "link": Said("Link", "Link"),
 }
 STATES: Mapping[str, Said] = {

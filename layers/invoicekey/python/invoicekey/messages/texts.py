@@ -222,6 +222,7 @@ _AND = Said(" e ", " and ")
 REUSED_IN_HEADLINE = Said(
     "chave da nota{number} já está no pedido {order}", "key of invoice{number} already in order {order}"
 )
+AGAIN = Said("de novo: ", "again: ")
 RESOLVED_HEADLINE = Said("chave de acesso em ordem na VTEX", "access key now right in VTEX")
 EXPIRED_HEADLINE = Said("ÚLTIMO AVISO: {age} sem correção", "LAST NOTICE: not fixed in {age}")
 EXPIRED_BRIEFLY = Said("ÚLTIMO AVISO: sem correção", "LAST NOTICE: not fixed")

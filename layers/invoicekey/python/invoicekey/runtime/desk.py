@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from invoicekey.messages.links import Links, Target
+from invoicekey.messages.links import ForgedToken, Links, Target
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.secrets import CachedSecret
@@ -62,3 +62,16 @@ class DeskLinks:
         if self._secret is None:
             raise RetryLater("this stack has no desk")
         return Links(self._address, keys(self._secret.value(), now))
+
+    def read(self, token: str, now: datetime) -> Target:
+        """Return what a token opens, raising ForgedToken, ExpiredToken or RetryLater.
+
+        One that the kept keys did not sign may be signed with a key that was made a moment ago.
+        """
+        links = self.writer(now)
+        try:
+            return links.read(token, now)
+        except ForgedToken:
+            if self._secret is None:
+                raise
+            return Links(self._address, keys(self._secret.value_read_again(), now)).read(token, now)

@@ -274,8 +274,9 @@ class OrderCheck:
     def _open(self, entry: Entry, order: Order, verdict: Verdict) -> CheckResult:
         now = _checked(entry)
         notice = alert.failing(
-            entry.ref.account, order, verdict.problems, self._rules.style, desk_link=self._desk_link(entry)
-        )
+            entry.ref.account, order, verdict.problems, self._rules.style,
+            mended_at=None if entry.has_open_failure else entry.mended_at, desk_link=self._desk_link(entry),
+        )  # fmt: skip
         with_episode = episodes.opened(entry, verdict, (entry.opened_at if entry.has_open_failure else None) or now)
         opened = replace(
             with_episode,

@@ -126,7 +126,7 @@ class Desk:
 
     def _answer(self, request: Request) -> Answer:
         now = self._now()
-        target = self._links.writer(now).read(request.token, now)
+        target = self._links.read(request.token, now)
         if request.method == "POST":
             return self._act(target, request, now)
         if request.method not in {"GET", "HEAD"}:
@@ -168,7 +168,10 @@ class Desk:
         return Answer(HTTPStatus.OK, pages.figures_page(account, shown, self._words))
 
     def _refused(self, status: HTTPStatus, why: str, back: str = "") -> Answer:
-        telemetry.count(f"desk_refused_{why}")
+        if status.is_server_error:
+            telemetry.count("desk_failed")
+        else:
+            telemetry.count(f"desk_refused_{why}")
         return Answer(status, pages.notice(self._words, why, back=back))
 
     # ---- What is done
@@ -252,7 +255,7 @@ class Desk:
         if result in {ActResult.NOT_OPEN, ActResult.CHANGED}:
             return ActResult.DONE if desk_order.is_so_already(act, self._ledger.read_one(ref), now) else result
         if result is not ActResult.BUSY:
-            telemetry.count(f"desk_act_{act}")
+            telemetry.count("desk_act")
             logger.info("an act by link", extra={"account": ref.account, "order_id": ref.order_id, "act": act})
         return result
 

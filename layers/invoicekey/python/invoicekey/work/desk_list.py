@@ -325,6 +325,7 @@ class Lists:
                 "days": ((failure.at if is_over else now) - opened_at) / timedelta(days=1),
                 "next_reading": readings.get(failure.ref),
                 "state": sheet.state(failure.archived or state.value, self._style),
+                "snoozed_until": failure.snoozed_until if failure.is_snoozed(now) else None,
                 "link": order_url(failure.ref.account, failure.ref.order_id),
             }
 
