@@ -577,6 +577,7 @@ class TestCsv:
             "Dias em aberto": "2,5",
             "Próxima leitura": f"{next_reading:%d/%m/%Y %H:%M}",
             "Situação": "em aberto",
+            "Adiado até": "",
             "Link": f"https://luxstore.myvtex.com/admin/orders/{A}",
         }
         assert (second["Nota fiscal"], second["Chave sugerida"]) == ('="0003"', "")
@@ -595,6 +596,8 @@ class TestCsv:
         shop.keep(A, snoozed_until=shop.now + DAY)
         shop.keep_over(B, DISMISSED)
         shop.keep_over(C, "ok")
+        (snoozed,) = rows(shop.get(state="snoozed", format="csv"))
+        assert snoozed["Adiado até"] == f"{shop.now + DAY - 3 * HOUR:%d/%m/%Y %H:%M}"
         told = {state: [row["Situação"] for row in rows(shop.get(state=state, format="csv"))] for state in State}
         assert told == {State.OPEN: [], State.SNOOZED: ["adiado"], State.ARCHIVED: ["dispensado"],
                         State.CLOSED: ["resolvido"]}  # fmt: skip
