@@ -577,6 +577,7 @@ class TestCsv:
             "Dias em aberto": "2,5",
             "Próxima leitura": f"{next_reading:%d/%m/%Y %H:%M}",
             "Situação": "em aberto",
+            "Adiado até": "",
             "Link": f"https://luxstore.myvtex.com/admin/orders/{A}",
         }
         assert (second["Nota fiscal"], second["Chave sugerida"]) == ('="0003"', "")

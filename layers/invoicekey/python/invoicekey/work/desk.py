@@ -243,7 +243,7 @@ class Desk:
             if self._now() - now > LONGEST_ACT:
                 break
             self._note_look(ref, now)
-        telemetry.count("desk_act_check", len(asked))
+        telemetry.count("desk_act", len(asked))
         for ref in asked:
             logger.info("an act by link", extra={"account": ref.account, "order_id": ref.order_id, "act": "check"})
         left = len(events) - len(asked)
