@@ -95,11 +95,17 @@ PHRASES: Mapping[str, Said] = {
     "first_seen": Said("A VTEX avisou deste pedido", "VTEX told us of this order"),
     "opened": Said("Problema encontrado e avisado", "A problem was found and reported"),
     "closed": Said("Em ordem: todas as chaves certas", "In order: every key is right"),
+    "ended": Said(
+        "Encerrado: o pedido foi cancelado ou devolvido, ou não está mais faturado na VTEX",
+        "Closed: the order was canceled or returned, or is no longer invoiced in VTEX",
+    ),
     "checked": Said("Verificado na VTEX", "Checked at VTEX"),
     "asked_by_link": Said("Pediram por link para conferir", "Somebody asked by link for a look"),
-    "dismissed_by_link": Said("Dado por resolvido por link", "Marked as solved by link"),
-    "snoozed_by_link": Said("Adiado por link até {until}", "Put off by link until {until}"),
-    "undone_by_link": Said("Desfeito por link", "Taken back by link"),
+    "dismissed_by": Said("Dado por resolvido {by}", "Marked as solved {by}"),
+    "snoozed_by": Said("Adiado {by} até {until}", "Put off {by} until {until}"),
+    "undone_by": Said("Desfeito {by}", "Taken back {by}"),
+    "by_a_link": Said("por link", "by link"),
+    "by_a_command": Said("pela equipe técnica", "by the technical team"),
     # ---- What does not work
     "over_title": Said("Este link acabou", "This link is over"),
     "over": Said(
