@@ -152,7 +152,7 @@ PHRASES: Mapping[str, Said] = {
     "tab_snoozed": Said("Adiados", "Put off"),
     "tab_archived": Said("Arquivados", "Archived"),
     "tab_closed": Said("Resolvidos", "Resolved"),
-    "search": Said("Pedido, nota ou nº no marketplace", "Order, invoice or marketplace no."),
+    "search": Said("Buscar pedido ou nota", "Find an order or invoice"),
     "problem": Said("Problema", "Problem"),
     "any_problem": Said("todos", "any"),
     "older_than": Said("Há mais de", "For more than"),
