@@ -47,7 +47,7 @@ def build(settings: DeskSettings) -> Desk:
     return Desk(
         DeskLinks(settings.desk_url, CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.desk_secret_arn)),
         ledger,
-        HookQueue(aws.client("sqs", aws.QUICK), settings.hook_queue_url, delay=CHECKED_AFTER),
+        lambda: HookQueue(aws.client("sqs", aws.QUICK), settings.hook_queue_url, delay=CHECKED_AFTER),
         Acts(ledger, outlets, settings.lease, settings.language, by="link"),
         Style(settings.language, settings.timezone),
         lists=Lists(failures, Backlog(table), settings.language, settings.timezone),

@@ -64,7 +64,14 @@ class Shop:
         failures = FailureLists(ledger.dynamodb.table)
         lists = Lists(failures, Backlog(ledger.dynamodb.table), language, style.timezone)
         self.desk = Desk(
-            links, ledger, self.queue, acts, style, lists=lists, failures=failures, now=lambda: self.outside.time.now
+            links,
+            ledger,
+            lambda: self.queue,
+            acts,
+            style,
+            lists=lists,
+            failures=failures,
+            now=lambda: self.outside.time.now,
         )
         self.token = Links(ADDRESS, ["a key"]).token(Target(REF.account, ORDER_ID))
 

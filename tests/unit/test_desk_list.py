@@ -71,7 +71,7 @@ class ListShop:
         self.desk = Desk(
             DeskLinks(ADDRESS, CachedSecret(secrets.client, "desk")),
             self.ledger,
-            self.queue,
+            lambda: self.queue,
             Acts(self.ledger, self.outlets, LEASE, language, by="link"),
             Style(language, "America/Sao_Paulo"),
             lists=Lists(FailureLists(table), Backlog(table), language, "America/Sao_Paulo"),

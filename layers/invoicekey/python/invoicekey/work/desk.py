@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 from http import HTTPStatus
 from itertools import batched
 from zoneinfo import ZoneInfo
@@ -87,7 +88,7 @@ class Desk:
         self,
         links: DeskLinks,
         ledger: Ledger,
-        queue: HookQueue,
+        queue: Callable[[], HookQueue],
         acts: Acts,
         style: Style,
         *,
@@ -97,13 +98,18 @@ class Desk:
     ) -> None:
         self._links = links
         self._ledger = ledger
-        self._queue = queue
+        self._make_queue = queue
         self._acts = acts
         self._style = style
         self._lists = lists
         self._failures = failures
         self._words = Words(style.language)
         self._now = now
+
+    @cached_property
+    def _queue(self) -> HookQueue:
+        """Make it when it is first needed: opening a page needs none."""
+        return self._make_queue()
 
     def answer(self, request: Request) -> Answer:
         """Answer a request: 200, 303, or a page in plain words with 400, 403, 405, 409, 410, 500 or 503."""
