@@ -6,16 +6,18 @@ the links are those of the e-mails that follow.
 
 import base64
 import json
+import os
 import shutil
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 from local import events, processes
 from local.reader import link_in
+from local.scenes import PARAMETERS
 from local.stack import ROOT, STATE, LocalStack
 from local.watch import Watch, until
 
@@ -70,12 +72,13 @@ def main() -> int:
         print("A chromium is needed: on Debian, apt install chromium.", file=sys.stderr)
         return 1
     emulator_port, vtex_port = processes.free_ports(2)
-    quota: dict[str, Any] = {**events.PARAMETERS, "AlertBurst": "100"}
     with ExitStack() as opened:
-        stack = opened.enter_context(LocalStack(emulator_port, vtex_port, STATE / "pictures", quota, say=print))
+        stack = opened.enter_context(LocalStack(emulator_port, vtex_port, STATE / "pictures", PARAMETERS, say=print))
         order, list_ = links(stack)
         browser = opened.enter_context(sync_playwright()).chromium.launch(
-            executable_path=chromium, args=["--no-sandbox"]
+            executable_path=chromium,
+            args=["--no-sandbox"],
+            env={**os.environ, "LANGUAGE": "pt_BR"},  # how it writes days
         )
         for scheme in ("light", "dark"):
             path = PICTURES / f"desk-{scheme}.png"

@@ -103,7 +103,7 @@ def test_setup_installs_hook_and_feed(set_up: Screen, stack: LocalStack) -> None
 def test_doctor_then_finds_what_is_left_to_do(set_up: Screen, operator: Operator) -> None:
     found = operator.finds()["findings"]
     says = [one["says"] for one in found]
-    assert "all 6 functions are active" in says
+    assert "all 7 functions are active" in says
     assert "the feed keeps the same events: invoiced" in says
     assert f"VtexAccounts names {STRANGER}, and it has no credentials" in says
     assert not [one for one in found if one["state"] == "unknown"]

@@ -143,6 +143,21 @@ class TestAnOrder:
         assert shop.outside.ledger.dynamodb.items("") == before
         assert shop.queue.sent == []
 
+    def test_what_happened_says_how_a_failure_ended(self, shop: Shop) -> None:
+        shop.check(GOOD)
+        assert "Em ordem: todas as chaves certas" in text(shop.get())
+        shop.check(KEYLESS)
+        shop.check(cnova_order(sale(key=None), status="canceled"))
+        assert "Encerrado: o pedido foi cancelado ou devolvido" in text(shop.get())
+
+    def test_what_happened_tells_a_command_from_a_link(self, shop: Shop) -> None:
+        acts = Acts(shop.outside.ledger, shop.outside.outlets, LEASE, "pt-BR")
+        acts.snooze(REF, shop.outside.time.now + DAY, shop.outside.time.now)
+        shop.post("undo")
+        said = text(shop.get())
+        assert "Adiado pela equipe técnica até" in said
+        assert "Desfeito por link" in said
+
     def test_another_method_is_refused(self, shop: Shop) -> None:
         assert shop.desk.answer(Request("DELETE", shop.token)).status == HTTPStatus.METHOD_NOT_ALLOWED
 

@@ -93,7 +93,7 @@ def test_what_code_and_template_point_at_in_the_documents_is_there() -> None:
 
 @pytest.mark.parametrize(("readme", "language"), [("README.md", "en"), ("README.pt-BR.md", "pt-BR")])
 def test_the_alert_that_a_readme_shows_is_the_one_that_is_sent(readme: str, language: str) -> None:
-    assert text_of(ROOT / "tests" / "golden" / "alerts" / language / "missing.txt") in text_of(ROOT / readme)
+    assert text_of(ROOT / "tests" / "golden" / "alerts" / language / "link-missing.txt") in text_of(ROOT / readme)
 
 
 # ---- Commands

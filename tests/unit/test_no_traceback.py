@@ -115,6 +115,7 @@ def every_line(group: Any = None, words: tuple[str, ...] = ()) -> Iterator[list[
 
 NEEDED_BESIDES: dict[tuple[str, ...], list[str]] = {
     ("recheck",): ["VVJ-1-01"],
+    ("snooze",): ["--days", "1"],
     ("backfill",): ["--from", "2026-10-01", "--to", "2026-10-02"],
     ("hook", "remove"): ["--yes"],
     ("alarms", "test"): ["--wait", "1"],

@@ -182,7 +182,8 @@ def _story(entry: Entry, words: Words, style: alert.Style) -> Iterator[MomentSho
     for episode in entry.episodes:
         told.append((episode.opened_at, words.opened))
         if episode.closed_at and episode.reason not in {DISMISSED, EXPIRED}:
-            told.append((episode.closed_at, words.closed))
+            is_mended = episode.reason == fields.CloseReason.OK
+            told.append((episode.closed_at, words.closed if is_mended else words.ended))
     if entry.checked_at:
         told.append((entry.checked_at, words.checked))
     told += [(when, _act_told(what, words, style)) for when, what in _acts(entry)]
@@ -194,14 +195,13 @@ def _act_told(what: str, words: Words, style: alert.Style) -> str:
     known = _ACT.fullmatch(what)
     if not known:
         return what
-    name = {
-        LOOK: "asked_by_link",
-        "dismissed": "dismissed_by_link",
-        "snoozed": "snoozed_by_link",
-        "snooze ended": "undone_by_link",
-        "taken back": "undone_by_link",
-    }[known[1]]
-    more = known[3] or ""
-    if known[1] == "snoozed":
-        return words(name, until=_day(datetime.fromisoformat(more.removeprefix(" until ")), style))
-    return words(name) + (more if known[1] == "dismissed" else "")
+    act, by, more = known[1], words.by_a_link if known[2] == "link" else words.by_a_command, known[3] or ""
+    match act:
+        case "dismissed":
+            return words("dismissed_by", by=by) + more
+        case "snoozed":
+            return words("snoozed_by", by=by, until=_day(datetime.fromisoformat(more.removeprefix(" until ")), style))
+        case "snooze ended" | "taken back":
+            return words("undone_by", by=by)
+        case _:
+            return words.asked_by_link
