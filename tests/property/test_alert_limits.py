@@ -12,7 +12,7 @@ from invoicekey.messages import alert, summary, texts
 from invoicekey.messages.alert import Alert, Style
 from invoicekey.messages.chat import ChatMessage
 from invoicekey.messages.links import LONGEST_TOKEN
-from invoicekey.messages.summary import DeferredOrder, Fault, OpenFailure, SinceLast, Week, WeekOfFailures
+from invoicekey.messages.summary import DeferredOrder, Fault, OpenFailure, SinceLast, Snoozed, Week, WeekOfFailures
 from invoicekey.rules.notification import is_order_id
 from invoicekey.rules.order import Order
 from invoicekey.rules.verdict import NOT_ON_ITS_WAY, Code, Problem, Severity, Suggestion, SuggestionSource
@@ -122,7 +122,7 @@ def digests(draw: st.DrawFn) -> Alert:
         moments,
     )
     held = draw(st.lists(one, min_size=1, max_size=8))
-    return summary.digest(draw(accounts), held * draw(times), draw(styles))
+    return summary.digest(draw(accounts), held * draw(times), draw(styles), desk_link=draw(links))
 
 
 @st.composite
@@ -138,6 +138,8 @@ def reminders(draw: st.DrawFn) -> Alert:
         without_tracking=draw(counts),
         last_week=draw(st.none() | weeks_of_failures),
         style=draw(styles),
+        snoozed=draw(st.none() | st.builds(Snoozed, st.integers(1, 10_000), moments)),
+        desk_link=draw(links),
     )
 
 

@@ -45,7 +45,7 @@ type Told = tuple[str, str, str]
 """An alert that was deferred: its order, kind and time."""
 
 
-def written_plainly(account: str, held: Sequence[DeferredOrder], style: Style) -> Alert:
+def written_plainly(account: str, held: Sequence[DeferredOrder], style: Style, **_: Any) -> Alert:
     """Write a digest from which a test can read what it tells."""
     told = [(alert.order_id, alert.kind, alert.since.isoformat()) for alert in held]
     return Alert("digest", json.dumps(told), "sms", "digest", {"type": "digest", "account": account})
