@@ -51,6 +51,7 @@ CHECKER = {
     "ALERT_TIMEZONE": "America/Sao_Paulo",
     "ALERT_BURST": "5",
     "ALERT_WINDOW_MINUTES": "15",
+    "MAXIMUM_CONCURRENCY": "2",
     "CHAT_ALERTS": "no",
     "POWERTOOLS_SERVICE_NAME": "invoicekey",
     "CNOVA_AFFILIATE_IDS": "VVJ",

@@ -12,6 +12,7 @@ behaviours against both. Every call is a step, and before and after each is a mo
 """
 
 import json
+import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
@@ -128,6 +129,8 @@ class FakeVtex(Vtex):
         self.documents: dict[OrderRef, dict[str, Any]] = {}
         self.reads: Counter[OrderRef] = Counter()
         """How often VTEX was asked, whatever it answered."""
+        self.patience: list[float] = []
+        """For how long a turn of the rate limit might be waited for, each time."""
         self._steps = steps
         self._time = time
         self._backoff_until = {}
@@ -143,12 +146,13 @@ class FakeVtex(Vtex):
         """Answer the next reads with an error."""
         self._steps.before("read_order", error, about=order_id, times=times)
 
-    def read_order(self, ref: OrderRef, time_left: float) -> Order:
+    def read_order(self, ref: OrderRef, time_left: float, patience: float = math.inf) -> Order:
         """Return the order as it is now."""
         left = self._backoff_until.get(ref.account, 0.0) - self._time.timestamp()
         if left > 0:
             raise RateLimited("VTEX asked for a back-off a while ago", wait=left)
         self.reads[ref] += 1
+        self.patience.append(patience)
         self.answers.append(("200", 0.1))
         try:
             with self._steps.taking("read_order", ref.order_id):

@@ -27,7 +27,7 @@ def build(settings: CheckerSettings) -> BatchCheck:
     vtex = Vtex(
         settings.vtex_base_url,
         credentials=lambda account: vtex_credentials(secret.value(), account),
-        limiter=RateLimiter(settings.requests_per_minute),
+        limiter=RateLimiter(settings.requests_per_minute, settings.burst),
         default_backoff=settings.retry_base.total_seconds(),
     )
     ledger = Ledger(Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table))

@@ -219,6 +219,21 @@ def test_an_event_is_queued_as_it_is_with_its_source(real: Real) -> None:
     assert attributes == {"correlation_id": "correlation-1", "source": "feed"}
 
 
+@pytest.mark.parametrize(
+    ("body", "group"),
+    [('{"OrderId": "VVJ-1-01", "Origin": {"Account": "luxstore"}}', "luxstore"), ('{"Origin": {"Account": 7}}', None),
+     ('{"Origin": []}', None), ("no JSON", None)],
+)  # fmt: skip
+def test_an_event_is_queued_in_the_group_of_its_account_where_it_names_one(
+    real: Real, monkeypatch: pytest.MonkeyPatch, body: str, group: str | None
+) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(real.sqs, "send_message_batch", lambda **call: sent.extend(call["Entries"]) or {})
+    HookQueue(real.sqs, real.urls["hooks"]).send([Event(body, "correlation", FEED)])
+
+    assert [entry.get("MessageGroupId") for entry in sent] == [group]
+
+
 def test_the_events_that_were_queued_are_returned(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
     events = [event(number) for number in range(12)]
     answers = iter([{"Successful": [{"Id": "3"}, {"Id": "5"}]}, {"Successful": [{"Id": "1"}]}])

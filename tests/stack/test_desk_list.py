@@ -1,10 +1,19 @@
 """The desk's list in a real browser, against the deployed stack: from the reminder's link to several orders at once."""
 
+import json
+from datetime import UTC, datetime, timedelta
+from itertools import batched
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
+from boto3.dynamodb.types import TypeSerializer
 from playwright.sync_api import Page, expect
 
+from invoicekey.ledger.entries import order_key
+from invoicekey.ledger.failures import Episode, Failure, Shown, State, attributes
+from invoicekey.messages.links import Links, Target
+from invoicekey.rules.notification import OrderRef
 from local.stack import LocalStack
 from local.watch import Watch, until
 from tests.stack.shop import LISTED, Shop
@@ -59,3 +68,43 @@ def test_who_got_the_reminder_finds_one_puts_it_off_solves_the_others_and_keeps_
     page.get_by_role("link", name="Adiados").click()
     page.get_by_role("link", name=order_ids[0]).click()
     expect(page.get_by_role("heading", name=order_ids[0])).to_be_visible()
+
+
+MANY = "manyshop"
+"""An account that has nothing but a long list."""
+NUMBERS = range(700_001, 710_001)
+
+
+def put_many(stack: LocalStack) -> None:
+    """Let the ledger hold ten thousand open failures, as checks would have written them."""
+    dynamodb, table = stack.client("dynamodb"), stack.outputs["LedgerTableName"]
+    serialize, now = TypeSerializer().serialize, datetime.now(UTC)
+    for numbers in batched(NUMBERS, 25, strict=False):
+        puts = []
+        for number in numbers:
+            opened_at = now - timedelta(days=9) + timedelta(minutes=number - NUMBERS[0])
+            errors = (Shown("missing", str(number), has_suggestion=False),)
+            ref = OrderRef(MANY, f"VVJ-{number}-01")
+            listed = Failure(ref, State.OPEN, opened_at, errors, episodes=(Episode(opened_at, ("missing",)),))
+            item = {"pk": order_key(ref), **attributes(listed)}
+            puts.append({"PutRequest": {"Item": {name: serialize(value) for name, value in item.items()}}})
+        dynamodb.batch_write_item(RequestItems={table: puts})
+
+
+@needs_browser
+def test_ten_thousand_are_paged_and_each_of_them_is_found(stack: LocalStack, page: Page) -> None:
+    put_many(stack)
+    stored = stack.client("secretsmanager").get_secret_value(SecretId=stack.outputs["DeskSecretArn"])
+    token = Links("", [json.loads(stored["SecretString"])["current"]]).token(Target(MANY))
+    page.goto(urljoin(stack.outputs["HookUrl"], f"/desk/{token}"))
+    expect(page.get_by_text("1–50 de 10.000")).to_be_visible()
+    expect(page.locator(".rows li").first).to_contain_text(f"VVJ-{NUMBERS[0]}-01")
+
+    page.get_by_role("searchbox").fill(str(NUMBERS[7_777]))
+    page.get_by_role("button", name="Filtrar").click()
+    expect(page.locator(".rows li")).to_have_count(1)
+    expect(page.locator(".rows li")).to_contain_text(f"VVJ-{NUMBERS[7_777]}-01")
+
+    page.goto(urljoin(stack.outputs["HookUrl"], f"/desk/{token}?page=200"))
+    expect(page.get_by_text("9.951–10.000 de 10.000")).to_be_visible()
+    expect(page.locator(".rows li").last).to_contain_text(f"VVJ-{NUMBERS[-1]}-01")

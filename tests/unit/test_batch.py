@@ -1,4 +1,5 @@
 import json
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -17,13 +18,14 @@ from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import (
     CredentialsRefused,
     LedgerUnavailable,
+    NoTurn,
     OutOfTime,
     RateLimited,
     RetryLater,
 )
 from invoicekey.runtime.telemetry import logger
 from invoicekey.work import batch as batch_module
-from invoicekey.work.batch import PARALLEL
+from invoicekey.work.batch import PARALLEL, PATIENCE_AMONG_OTHERS
 from invoicekey.work.check import Clock
 from tests.fakes_outside import ACCOUNT, GRACE, LEASE, LIMIT, ORDER_ID, REF, Crash, Outside, message, unreachable
 from tests.orders import KEY, cnova_order, own_order, returned, sale
@@ -385,6 +387,22 @@ def test_a_check_that_has_no_turn_comes_again_soon_and_is_never_given_up(outside
     outside.check(message(receive_count=2))
 
     assert 3 <= outside.wait_of(message()) <= 3.3
+
+
+def test_a_check_that_its_account_s_rate_limit_allows_no_more_is_not_received_again_at_once(outside: Outside) -> None:
+    outside.vtex.fail(NoTurn("the rate limit allows no more now", wait=0.2))
+    outside.time.advance(DAY * 2)
+    outside.check(message(receive_count=2))
+
+    assert 5 <= outside.wait_of(message()) <= 15
+
+
+def test_no_account_s_turn_is_waited_for_long_where_others_orders_are_in_the_batch(outside: Outside) -> None:
+    alone, mixed = keyless(outside, 1), [*keyless(outside, 2), *keyless(outside, 3, account="another-shop")]
+    outside.check(*alone)
+    outside.check(*mixed)
+
+    assert outside.vtex.patience == [math.inf, PATIENCE_AMONG_OTHERS, PATIENCE_AMONG_OTHERS]
 
 
 def test_a_refused_receipt_handle_is_no_more_than_a_line_in_the_log(outside: Outside) -> None:

@@ -267,7 +267,7 @@ class Turns(RateLimiter):
         self.left, self._before = number, before
         self._is_first = True
 
-    def acquire(self, patience: float) -> None:
+    def acquire(self, account: str, patience: float) -> None:
         if not self.left:
             raise OutOfTime("the pace allows no more now", wait=1.0)
         if not self._is_first:

@@ -57,6 +57,14 @@ class Hook:
         return self.receiver.receive(SECRET if headers is None else headers, as_sent, correlation_id="request-1")
 
 
+def test_an_event_is_queued_in_the_group_of_its_account() -> None:
+    hook = Hook(accounts=frozenset())
+    for account in ("luxstore", "another-shop"):
+        assert hook.call(a_notification(Origin={"Account": account})) == HTTPStatus.OK
+
+    assert [message["MessageGroupId"] for message in hook.sqs.sent] == ["luxstore", "another-shop"]
+
+
 @pytest.fixture
 def hook() -> Hook:
     return Hook()

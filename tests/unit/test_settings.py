@@ -12,7 +12,7 @@ from invoicekey.messages.alert import Style
 from invoicekey.messages.texts import LANGUAGES
 from invoicekey.rules.policy import AlertQuota, Policy
 from invoicekey.runtime.settings import (
-    CHECKER_SHARE,
+    CHECKERS_SHARE,
     COMMANDS_SHARE,
     DRAIN_SHARE,
     GUARD_SHARE,
@@ -59,6 +59,7 @@ CHECKER = {
     "TRACKING_GRACE_HOURS": "0",
     "ALERT_BURST": "5",
     "ALERT_WINDOW_MINUTES": "15",
+    "MAXIMUM_CONCURRENCY": "2",
 }
 RECHECK = {"HOOK_QUEUE_URL": "https://sqs.example/hook", "LEDGER_TABLE_NAME": "ledger"}
 OF_VTEX = {
@@ -151,6 +152,7 @@ def test_the_checker_s_environment_is_read() -> None:
         credentials_secret_arn="arn:credentials",
         vtex_base_url="https://{account}.vtexcommercestable.com.br",
         requests_per_minute=540,
+        burst=10,
         retry_base=timedelta(minutes=1),
         lease=timedelta(minutes=1),
         style=Style(
@@ -251,12 +253,18 @@ def test_with_no_account_named_any_is_taken() -> None:
     assert ReceiverSettings.read(RECEIVER | {"VTEX_ACCOUNTS": " , "}).accounts == frozenset()
 
 
+def test_of_more_checkers_each_has_a_smaller_part_of_an_account_s_requests() -> None:
+    settings = read_checker(MAXIMUM_CONCURRENCY="20")
+
+    assert (settings.requests_per_minute, settings.burst) == (54, 1)
+
+
 # ---- What is wrong
 
 
 NUMBERS = [
     "VTEX_REQUESTS_PER_MINUTE", "RETRY_BASE_SECONDS", "FUNCTION_TIMEOUT_SECONDS", "INVOICE_GRACE_SECONDS",
-    "KEY_GRACE_SECONDS", "TRACKING_GRACE_HOURS", "ALERT_BURST", "ALERT_WINDOW_MINUTES",
+    "KEY_GRACE_SECONDS", "TRACKING_GRACE_HOURS", "ALERT_BURST", "ALERT_WINDOW_MINUTES", "MAXIMUM_CONCURRENCY",
 ]  # fmt: skip
 
 
@@ -328,7 +336,7 @@ def test_what_is_set_is_read(name: str, value: str, place: str, read: object) ->
 
 
 def test_no_share_of_the_pace_is_given_out_twice() -> None:
-    assert pytest.approx(1) == 2 * CHECKER_SHARE + DRAIN_SHARE + GUARD_SHARE + COMMANDS_SHARE
+    assert pytest.approx(1) == CHECKERS_SHARE + DRAIN_SHARE + GUARD_SHARE + COMMANDS_SHARE
 
 
 @pytest.mark.parametrize(

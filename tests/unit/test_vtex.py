@@ -547,7 +547,7 @@ def a_limiter_after_ten(per_minute: int = 60) -> RateLimiter:
     """Return one of which as many turns were taken as may be at once."""
     limiter = RateLimiter(per_minute)
     for _ in range(10):
-        limiter.acquire(0)
+        limiter.acquire("luxstore", 0)
     return limiter
 
 
@@ -555,14 +555,14 @@ def test_ten_requests_may_go_at_once_and_the_next_one_waits_for_its_turn(watch: 
     limiter = a_limiter_after_ten()
     assert watch.slept == []
 
-    limiter.acquire(2)
+    limiter.acquire("luxstore", 2)
 
     assert sum(watch.slept) == pytest.approx(1)
 
 
 def test_a_turn_that_does_not_come_within_the_patience_is_not_waited_for(watch: Watch) -> None:
     with pytest.raises(OutOfTime) as caught:
-        a_limiter_after_ten().acquire(0.9)
+        a_limiter_after_ten().acquire("luxstore", 0.9)
 
     assert caught.value.wait == pytest.approx(1)
     assert watch.slept == []
@@ -570,16 +570,31 @@ def test_a_turn_that_does_not_come_within_the_patience_is_not_waited_for(watch: 
 
 def test_patience_ends_even_when_others_take_the_turn_again_and_again(watch: Watch) -> None:
     limiter = a_limiter_after_ten()
-    watch.meanwhile = lambda: limiter.acquire(0) if len(watch.slept) < 9 else None
+    watch.meanwhile = lambda: limiter.acquire("luxstore", 0) if len(watch.slept) < 9 else None
 
     with pytest.raises(OutOfTime):
-        limiter.acquire(3.5)
+        limiter.acquire("luxstore", 3.5)
 
     assert sum(watch.slept) <= 3.5
 
 
+def test_the_turns_of_an_account_are_its_own(watch: Watch) -> None:
+    a_limiter_after_ten().acquire("another-shop", 0)
+
+    assert watch.slept == []
+
+
 def test_with_no_time_to_wait_a_free_turn_is_taken() -> None:
-    RateLimiter(60).acquire(-4)
+    RateLimiter(60).acquire("luxstore", -4)
+
+
+def test_who_has_little_patience_does_not_wait_for_a_turn_though_there_is_time(
+    simulator: VtexSimulator, watch: Watch
+) -> None:
+    with pytest.raises(OutOfTime):
+        a_client(simulator.url, limiter=a_limiter_after_ten()).read_order(REF, TIME_ENOUGH, patience=0.5)
+
+    assert (simulator.calls(), watch.slept) == ([], [])
 
 
 def test_a_request_whose_turn_does_not_come_in_time_is_not_made(simulator: VtexSimulator) -> None:

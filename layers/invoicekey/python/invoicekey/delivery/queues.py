@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from invoicekey.ledger.entries import Entry
+from invoicekey.rules.notification import account_of
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.telemetry import logger
 
@@ -147,7 +148,10 @@ class HookQueue:
     def _form(self, event: Event) -> dict[str, Any]:
         attributes = {"correlation_id": _string(event.correlation_id), "source": _string(event.source)}
         delay = {"DelaySeconds": self._delay} if self._delay else {}
-        return {"MessageBody": event.body, "MessageAttributes": attributes, **delay}
+        account = account_of(event.body)
+        # A fair queue: an account with a storm is behind those without (docs/architecture/rate-limit.md).
+        group = {"MessageGroupId": account} if account else {}
+        return {"MessageBody": event.body, "MessageAttributes": attributes, **group, **delay}
 
 
 class AlertTopic:

@@ -98,6 +98,16 @@ def order_ref(body: Mapping[str, Any], accounts: frozenset[str] = frozenset()) -
     return OrderRef(account, order_id)
 
 
+def account_of(body: str) -> str | None:
+    """Return the account that an event's body names; None where it names none that may be one."""
+    try:
+        origin = parse(body).get("Origin")
+    except Malformed:
+        return None
+    account = origin.get("Account") if isinstance(origin, dict) else None
+    return account if is_account(account) else None
+
+
 def is_order_id(text: str) -> bool:
     """Say whether an order of CNova may have this id: up to 64 letters, digits, dots, underscores and dashes.
 

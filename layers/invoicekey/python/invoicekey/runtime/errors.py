@@ -29,6 +29,10 @@ class OutOfTime(RetryLater):
     """It is not this check's turn: time, the rate limit or another environment's report leave no room. No trouble."""
 
 
+class NoTurn(OutOfTime):
+    """The account's rate limit allows no more now."""
+
+
 class OrderNotFound(Exception):
     """VTEX answered 404: the account does not know the order (yet)."""
 

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 type Environment = Mapping[str, str]
 
 CPF_LENGTH = 11
-CHECKER_SHARE, DRAIN_SHARE, GUARD_SHARE, COMMANDS_SHARE = 0.45, 0.04, 0.01, 0.05
-"""Of VtexRequestsPerMinute: two checkers may run at once, one of each of the others. Together they are all of it."""
+CHECKERS_SHARE, DRAIN_SHARE, GUARD_SHARE, COMMANDS_SHARE = 0.90, 0.04, 0.01, 0.05
+"""Of an account's VtexRequestsPerMinute: that of all checkers, MaximumConcurrency of which run at once, and that of one
+of each of the others. Together they are all of it."""
+AT_ONCE = 20
+"""So many requests of an account may all checkers make at once."""
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "host.docker.internal"})
 _LANGUAGES = ("pt-BR", "en")
 
@@ -75,6 +78,14 @@ def _number(environment: Environment, name: str, least: int = 1) -> int:
 
 def _share(environment: Environment, name: str, share: float) -> int:
     return max(1, int(_number(environment, name) * share))
+
+
+def _checker_s_share(environment: Environment, name: str) -> int:
+    return _share(environment, name, CHECKERS_SHARE / _number(environment, "MAXIMUM_CONCURRENCY"))
+
+
+def _burst(environment: Environment) -> int:
+    return max(1, AT_ONCE // _number(environment, "MAXIMUM_CONCURRENCY"))
 
 
 def _seconds(environment: Environment, name: str, least: int = 1, times: int = 1) -> timedelta:
@@ -222,8 +233,10 @@ class CheckerSettings(_Settings):
     ledger_table: str = field(metadata=_by(_text, "LEDGER_TABLE_NAME"))
     credentials_secret_arn: str = field(metadata=_by(_text, "VTEX_CREDENTIALS_SECRET_ARN"))
     vtex_base_url: str = field(metadata=_by(_base_url, "VTEX_BASE_URL"))
-    requests_per_minute: int = field(metadata=_by(_share, "VTEX_REQUESTS_PER_MINUTE", CHECKER_SHARE))
-    """Of this environment: its half of nine tenths of the stack's VtexRequestsPerMinute."""
+    requests_per_minute: int = field(metadata=_by(_checker_s_share, "VTEX_REQUESTS_PER_MINUTE"))
+    """Of this environment, to each account: its part of nine tenths of VtexRequestsPerMinute."""
+    burst: int = field(metadata=_by(_burst))
+    """So many of them at once."""
     retry_base: timedelta = field(metadata=_by(_seconds, "RETRY_BASE_SECONDS"))
     lease: timedelta = field(metadata=_by(_seconds, "FUNCTION_TIMEOUT_SECONDS", times=2))
     """How long a report may be under way before another environment takes it over."""

@@ -7,6 +7,7 @@ through `Vtex.call`.
 """
 
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
@@ -22,13 +23,15 @@ from throttled import RateLimiterType, Throttled, rate_limiter, store
 
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.order import Order
-from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, OutOfTime, RateLimited, RetryLater
+from invoicekey.runtime.errors import CredentialsRefused, NoTurn, OrderNotFound, OutOfTime, RateLimited, RetryLater
 from invoicekey.runtime.release import VERSION
 from invoicekey.runtime.secrets import Credentials
 from invoicekey.runtime.telemetry import logger
 from invoicekey.vtex.connections import FRESH, Connections, StaleConnection
 
 BURST = 10
+MOST_ACCOUNTS = 10_000
+"""So many accounts' turns are remembered; of more, those that were not asked for longest begin anew."""
 MOST_BYTES = 5_000_000
 CONNECT_SECONDS = 3.0
 REQUEST_SECONDS = 10.0
@@ -39,23 +42,22 @@ _RATE_LIMITED = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 
 
 class RateLimiter:
-    """So many requests a minute, ten at once at the most; shared by all threads of an environment."""
+    """So many requests a minute to each account, so many at once; shared by all threads of an environment."""
 
-    def __init__(self, requests_per_minute: int) -> None:
+    def __init__(self, requests_per_minute: int, burst: int = BURST) -> None:
         self._throttle = Throttled(
-            key="vtex",
             using=RateLimiterType.GCRA.value,
-            quota=rate_limiter.per_min(requests_per_minute, burst=BURST),
-            store=store.MemoryStore(),
+            quota=rate_limiter.per_min(requests_per_minute, burst=burst),
+            store=store.MemoryStore(options={"MAX_SIZE": MOST_ACCOUNTS}),
         )
 
-    def acquire(self, patience: float) -> None:
+    def acquire(self, account: str, patience: float) -> None:
         """Wait for a turn, or raise OutOfTime at once where it would not come within `patience` seconds."""
         deadline = time.monotonic() + patience
-        while (result := self._throttle.limit()).limited:
+        while (result := self._throttle.limit(account)).limited:
             wait = result.state.retry_after
             if time.monotonic() + wait > deadline:
-                raise OutOfTime("the rate limit of VtexRequestsPerMinute allows no more now", wait=wait)
+                raise NoTurn("the rate limit of VtexRequestsPerMinute allows no more now", wait=wait)
             time.sleep(wait)
 
 
@@ -99,15 +101,19 @@ class Vtex:
         self._backoff_until: dict[str, float] = {}
         self._unshared: dict[str, float] = {}
 
-    def read_order(self, ref: OrderRef, time_left: float) -> Order:
+    def read_order(self, ref: OrderRef, time_left: float, patience: float = math.inf) -> Order:
         """Read an order (GET /api/oms/pvt/orders/{orderId}) within `time_left` seconds.
+
+        For a turn of the account's rate limit it is waited `patience` seconds at the most.
 
         Raises OrderNotFound for a 404, CredentialsRefused for 401, 403 and missing credentials, OutOfTime where the
         rate limit leaves no room, RateLimited for 429 and 503 and until their wait is over, and RetryLater for whatever
         else is not a 200 with this order in it.
         """
         path = "/api/oms/pvt/orders/" + quote(ref.order_id, safe="")
-        answer = self.call(ref.account, "GET", path, time_left=time_left, expects={httpx.codes.NOT_FOUND})
+        answer = self.call(
+            ref.account, "GET", path, time_left=time_left, expects={httpx.codes.NOT_FOUND}, patience=patience
+        )
         if answer.status == httpx.codes.NOT_FOUND:
             raise OrderNotFound
         if not isinstance(answer.document, dict) or answer.document.get("orderId") != ref.order_id:
@@ -124,6 +130,7 @@ class Vtex:
         body: object = None,
         time_left: float,
         expects: Collection[int] = (),
+        patience: float = math.inf,
     ) -> Answer:
         """Ask, within `time_left` seconds. The path's parts are quoted already; the query is quoted here.
 
@@ -143,7 +150,7 @@ class Vtex:
         if body is not None:
             content, headers = json.dumps(body).encode(), headers | {"Content-Type": "application/json"}
         request = self._http.build_request(method, url, headers=headers, content=content)
-        response = self._ask(account, request, deadline)
+        response = self._ask(account, request, deadline, patience)
         try:
             return _answer_in(response, method, expects)
         except RateLimited as asked:
@@ -166,13 +173,13 @@ class Vtex:
         if left > 0:
             raise RateLimited("VTEX asked for a back-off a while ago", wait=left)
 
-    def _ask(self, account: str, request: httpx.Request, deadline: float) -> httpx.Response:
+    def _ask(self, account: str, request: httpx.Request, deadline: float, patience: float) -> httpx.Response:
         """Ask in a turn of the rate limit; a GET once more, on a fresh connection, where one that was kept failed.
 
         Where the connection was dead, VTEX never heard of the first try; but nobody can tell. So what writes is not
         repeated, and the second try takes a turn of its own, and no more time than is left.
         """
-        seconds = self._turn(account, deadline)
+        seconds = self._turn(account, deadline, patience)
         began = time.monotonic()
         try:
             return self._send(request, seconds)
@@ -182,16 +189,16 @@ class Vtex:
                 self.answers.append(tried)
                 raise RetryLater(f"VTEX gave no answer: {stale} on a kept connection") from None
             try:
-                seconds = self._turn(account, deadline)
+                seconds = self._turn(account, deadline, patience)
             except RetryLater:
                 self.answers.append(tried)
                 raise
         logger.info("a kept connection was dead; VTEX is asked once more", extra={"account": account})
         return self._send(request, seconds, fresh=True)
 
-    def _turn(self, account: str, deadline: float) -> float:
+    def _turn(self, account: str, deadline: float, patience: float) -> float:
         """Wait for a turn of the rate limit, and return how many seconds a request may take then."""
-        self._limiter.acquire(deadline - time.monotonic() - REQUEST_SECONDS / 2)
+        self._limiter.acquire(account, min(patience, deadline - time.monotonic() - REQUEST_SECONDS / 2))
         self._respect_backoff(account)
         seconds = min(REQUEST_SECONDS, deadline - time.monotonic())
         if seconds <= 0:

@@ -5,6 +5,7 @@ docs/architecture/follow-up.md draws the states of an entry.
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -66,6 +67,8 @@ class Clock:
 
     seconds_left: Callable[[], float]
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    patience: float = math.inf
+    """So many seconds at the most is it waited for a turn of an account's rate limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,7 @@ class OrderCheck:
         if time_left < 1:
             raise OutOfTime("too little time is left to read the order")
         try:
-            order = self._vtex.read_order(ref, time_left)
+            order = self._vtex.read_order(ref, time_left, clock.patience)
         except OrderNotFound:
             order = None
         except OutOfTime:

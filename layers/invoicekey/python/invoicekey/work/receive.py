@@ -88,7 +88,7 @@ class Receiver:
             telemetry.count("hook_foreign_order_id")
             logger.info("hook of an order that cannot be CNova's", extra=details)
             return HTTPStatus.OK
-        self._queue(body, correlation_id)
+        self._queue(heard.account, body, correlation_id)
         telemetry.count("hook_queued")
         logger.info("hook queued", extra=details)
         return HTTPStatus.OK
@@ -100,13 +100,14 @@ class Receiver:
         except ForeignOrderId as foreign:
             return foreign
 
-    def _queue(self, body: bytes, correlation_id: str) -> None:
+    def _queue(self, account: str, body: bytes, correlation_id: str) -> None:
         # As VTEX sent it. Of what JSON allows SQS refuses two characters; they go escaped, which is the same JSON.
         text = body.decode().replace("\ufffe", r"\ufffe").replace("\uffff", r"\uffff")
         try:
             self._sqs.send_message(
                 QueueUrl=self._settings.hook_queue_url,
                 MessageBody=text,
+                MessageGroupId=account,  # a fair queue: an account with a storm is behind those without
                 MessageAttributes={"correlation_id": {"DataType": "String", "StringValue": correlation_id}},
             )
         except (BotoCoreError, ClientError) as error:
