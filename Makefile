@@ -66,10 +66,11 @@ test: test-fast test-stack test-sam ## run all tests
 
 test-fast: $(DEV) ## run the tests that need no stack: unit, property, integration
 	@echo "tests: unit, integration"
-	@$(ISOLATED) $(IN_DEV)pytest --numprocesses auto tests/unit tests/integration --cov
-	@echo "tests: property (without coverage, which takes as long again and has all it needs already)"
+	@$(ISOLATED) $(IN_DEV)pytest --numprocesses auto tests/unit tests/integration
+	@echo "tests: property"
 	@$(ISOLATED) $(IN_DEV)pytest --numprocesses auto tests/property
-	@echo "tests: every branch of the key's rules and of the judgement"
+	@echo "tests: every branch of the key's rules and of the judgement (by their own tests, since coverage costs time)"
+	@$(ISOLATED) $(IN_DEV)pytest --quiet tests/unit/test_access_key.py tests/unit/test_verdict.py --cov >/dev/null
 	@$(IN_DEV)coverage report --include='*/access_key.py,*/verdict.py' --fail-under=100
 
 test-stack: $(DEV) $(TOOLS) $(COMMAND) ## run the tests of the deployed stack, in the emulator

@@ -228,7 +228,12 @@ def test_an_event_is_queued_in_the_group_of_its_account_where_it_names_one(
     real: Real, monkeypatch: pytest.MonkeyPatch, body: str, group: str | None
 ) -> None:
     sent: list[Any] = []
-    monkeypatch.setattr(real.sqs, "send_message_batch", lambda **call: sent.extend(call["Entries"]) or {})
+
+    def remembering(**call: Any) -> dict[str, Any]:
+        sent.extend(call["Entries"])
+        return {}
+
+    monkeypatch.setattr(real.sqs, "send_message_batch", remembering)
     HookQueue(real.sqs, real.urls["hooks"]).send([Event(body, "correlation", FEED)])
 
     assert [entry.get("MessageGroupId") for entry in sent] == [group]

@@ -162,6 +162,7 @@ def test_everything_else_is_queued_and_answered_200(hook: Hook, counted: list[st
         {
             "QueueUrl": QUEUE,
             "MessageBody": json.dumps(a_notification()),
+            "MessageGroupId": "luxstore",
             "MessageAttributes": {"correlation_id": {"DataType": "String", "StringValue": "request-1"}},
         }
     ]

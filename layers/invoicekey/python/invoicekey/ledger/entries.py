@@ -239,8 +239,10 @@ class Ledger:
             items = {about[place]: item for place, item in refused.items.items()}
             if entry.ref.order_id in items or not gone.isdisjoint(items):
                 raise Conflict from refused
-            if taken := {key: _claim_of(item) for key, item in items.items() if key in claimed}:
-                raise KeyTaken(taken) from refused
+            if taken := {key: item for key, item in items.items() if key in claimed}:
+                if not all(taken.values()):  # who owns it is not told, for the claim was just being made or released
+                    raise Conflict from refused
+                raise KeyTaken({key: _claim_of(item) for key, item in taken.items()}) from refused
             # What is left are claims that ran out, and that others have made since: there is nothing to release; and
             # former owners that the ledger has forgotten: there is nothing to take from them.
             held = replace(entry, claims_held=entry.claims_held.difference(items))

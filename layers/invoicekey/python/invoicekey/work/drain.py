@@ -16,7 +16,7 @@ from invoicekey.delivery.queues import FEED, Event, HookQueue
 from invoicekey.ledger.registrations import RegistrationState, RegistrationStates, digest
 from invoicekey.rules.notification import LONGEST_ORDER_ID, ForeignOrderId, Malformed, is_watched, order_ref
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import CredentialsRefused, OutOfTime, RateLimited, RetryLater
+from invoicekey.runtime.errors import CredentialsRefused, NoTurn, OutOfTime, RateLimited, RetryLater
 from invoicekey.runtime.secrets import Credentials
 from invoicekey.runtime.telemetry import logger
 from invoicekey.vtex.feed import Feed, FeedEvent, FeedNotConfigured
@@ -211,6 +211,7 @@ _ENDED_BY: Mapping[type[RetryLater], Ended] = {
     CredentialsRefused: Ended.CREDENTIALS_REFUSED,
     RateLimited: Ended.CHECK_RATE_LIMITED,
     OutOfTime: Ended.TIME_UP,
+    NoTurn: Ended.TIME_UP,
 }
 
 _METRICS: Mapping[Ended, str] = {

@@ -17,7 +17,7 @@ from invoicekey.ledger.registrations import Notified, RegistrationState, Registr
 from invoicekey.messages import notices
 from invoicekey.rules.notification import FILTER_STATES
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import CredentialsRefused, OutOfTime, RateLimited, RetryLater
+from invoicekey.runtime.errors import CredentialsRefused, NoTurn, OutOfTime, RateLimited, RetryLater
 from invoicekey.runtime.secrets import CachedSecret, Credentials
 from invoicekey.runtime.settings import GuardSettings
 from invoicekey.runtime.telemetry import logger
@@ -317,7 +317,8 @@ _METRICS: Mapping[type[RetryLater], str] = {
     CredentialsRefused: "credentials_refused",
     RateLimited: "check_rate_limited",
     OutOfTime: POSTPONED,
+    NoTurn: POSTPONED,
     ConfigurationRefused: "guard_refused",
 }
-_ENDS_TURN = (CredentialsRefused, RateLimited, OutOfTime)
+_ENDS_TURN = (CredentialsRefused, RateLimited, OutOfTime, NoTurn)
 """What is no better for the next step."""
