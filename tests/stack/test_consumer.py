@@ -37,13 +37,14 @@ class Consumer:
 
     def __init__(self, stack: LocalStack, home: Path) -> None:
         self._out, self._home = home / "handled", home
-        self._sqs, self._queue = stack.client("sqs"), stack.outputs["FailureQueueUrl"]
+        self._sqs = stack.client("sqs")
+        self.queue, arn = self._queue_like_the_failure_queue(stack)
         outside = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        self._environment = outside | self._rights(stack) | {
+        self._environment = outside | self._rights(stack, arn) | {
             "AWS_ENDPOINT_URL": stack.endpoint,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_CONFIG_FILE": os.devnull,
-            "FAILURE_QUEUE_URL": self._queue,
+            "FAILURE_QUEUE_URL": self.queue,
             "NOTES": str(home / "notes.sqlite3"),
         }  # fmt: skip
 
@@ -75,22 +76,39 @@ class Consumer:
         )
 
     def send(self, body: str) -> None:
-        self._sqs.send_message(QueueUrl=self._queue, MessageBody=body)
+        self._sqs.send_message(QueueUrl=self.queue, MessageBody=body)
 
     def left(self) -> int:
-        return left(self._sqs, self._queue)
+        return left(self._sqs, self.queue)
 
     def empty(self) -> None:
         """Leave nothing to who reads the queue next."""
-        self._sqs.purge_queue(QueueUrl=self._queue)
+        self._sqs.purge_queue(QueueUrl=self.queue)
+
+    def _queue_like_the_failure_queue(self, stack: LocalStack) -> tuple[str, str]:
+        """Subscribe another queue to the records, as the failure queue is; return its address and ARN.
+
+        In the emulator a killed program's last request goes on waiting, and takes what comes for the queue's next reader.
+        """
+        url = self._sqs.create_queue(QueueName="of-the-plain-consumer")["QueueUrl"]
+        arn = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        of_failures = self._sqs.get_queue_attributes(
+            QueueUrl=stack.outputs["FailureQueueUrl"], AttributeNames=["Policy", "QueueArn"]
+        )["Attributes"]
+        policy = of_failures["Policy"].replace(of_failures["QueueArn"], arn)
+        self._sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+        stack.client("sns").subscribe(
+            TopicArn=stack.outputs["RecordTopicArn"],
+            Protocol="sqs",
+            Endpoint=arn,
+            Attributes={"RawMessageDelivery": "true"},
+        )
+        return url, arn
 
     @staticmethod
-    def _rights(stack: LocalStack) -> dict[str, str]:
-        """Make a user with the document's policy for this stack's queue, and return its credentials."""
+    def _rights(stack: LocalStack, arn: str) -> dict[str, str]:
+        """Make a user with the document's policy for a queue, and return its credentials."""
         (policy,) = re.findall(r"^```json policy\n(.*?)^```$", consuming(), re.MULTILINE | re.DOTALL)
-        arn = stack.client("sqs").get_queue_attributes(
-            QueueUrl=stack.outputs["FailureQueueUrl"], AttributeNames=["QueueArn"]
-        )["Attributes"]["QueueArn"]
         document = json.loads(policy)
         document["Statement"][0]["Resource"] = arn
         iam = stack.client("iam")
@@ -205,7 +223,7 @@ def test_a_record_of_a_later_version_is_handled_and_what_is_none_stays(consumer:
 
 def test_its_rights_are_to_read_and_no_more(stack: LocalStack, consumer: Consumer) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
-        consumer.client_of_its_own(stack).send_message(QueueUrl=stack.outputs["FailureQueueUrl"], MessageBody="{}")
+        consumer.client_of_its_own(stack).send_message(QueueUrl=consumer.queue, MessageBody="{}")
 
 
 # ---- The application
