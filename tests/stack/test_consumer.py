@@ -88,7 +88,7 @@ class Consumer:
     def _queue_like_the_failure_queue(self, stack: LocalStack) -> tuple[str, str]:
         """Subscribe another queue to the records, as the failure queue is; return its address and ARN.
 
-        In the emulator a killed program's last request goes on waiting, and takes what comes for the queue's next reader.
+        In the emulator a killed program's last request goes on waiting, and takes what comes for the next reader.
         """
         url = self._sqs.create_queue(QueueName="of-the-plain-consumer")["QueueUrl"]
         arn = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
