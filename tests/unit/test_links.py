@@ -39,6 +39,19 @@ def test_a_link_to_an_order_lasts_thirty_days_and_one_to_a_list_seven(
         links.read(token, in_time() + lasts)
 
 
+def test_a_link_that_a_list_shows_ends_with_the_list_s(links: Links) -> None:
+    until = in_time() + 2 * DAY
+    token = links.token(Target("luxstore", "VVJ-975102-01", until))
+    assert links.read(token, until - 2 * SECOND) == ORDER
+    with pytest.raises(ExpiredToken):
+        links.read(token, until)
+
+
+def test_no_link_outlasts_its_kind_whatever_end_it_names(links: Links) -> None:
+    with pytest.raises(ExpiredToken):
+        links.read(links.token(Target("luxstore", "VVJ-975102-01", in_time() + 90 * DAY)), in_time() + 30 * DAY)
+
+
 def test_a_link_works_for_a_reader_whose_clock_is_behind(links: Links) -> None:
     assert links.read(links.token(ORDER), in_time() - 10 * SECOND) == ORDER
 

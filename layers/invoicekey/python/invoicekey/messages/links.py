@@ -3,14 +3,14 @@
 A token names what it opens: one order, or an account's list. It proves that somebody got the mail, and not who.
 
     >>> links = Links("https://api.example.com/desk/", ["a key"])
-    >>> links.read(links.token(Target("luxstore", "VVJ-975102-01")), datetime.now(UTC))
-    Target(account='luxstore', order_id='VVJ-975102-01')
+    >>> links.read(links.token(Target("luxstore", "VVJ-975102-01")), datetime.now(UTC)).order_id
+    'VVJ-975102-01'
 """
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 
@@ -34,6 +34,8 @@ class Target:
     account: str
     order_id: str | None = None
     """None: the account's list."""
+    until: datetime | None = field(default=None, compare=False)
+    """When its link ends. None: when its time is over. An order's link that a list's link shows ends with that."""
 
     @property
     def lasts(self) -> timedelta:
@@ -57,7 +59,8 @@ class Links:
 
     def token(self, target: Target) -> str:
         """Sign what a link opens."""
-        return str(self._serializer.dumps([target.account, *([target.order_id] if target.order_id else [])]))
+        ends = [int(target.until.timestamp())] if target.until else []
+        return str(self._serializer.dumps([target.account, *([target.order_id, *ends] if target.order_id else [])]))
 
     def read(self, token: str, now: datetime) -> Target:
         """Return what a token opens; raise ForgedToken or ExpiredToken."""
@@ -67,7 +70,11 @@ class Links:
             named, signed_at = self._serializer.loads(token, return_timestamp=True)
         except BadData as trouble:
             raise ForgedToken from trouble
-        target = Target(*named)
-        if now >= signed_at + target.lasts:
+        account, order_id, ends = (*named, None, None)[:3]
+        target = Target(account, order_id)
+        until = signed_at + target.lasts
+        if ends:
+            until = min(until, datetime.fromtimestamp(ends, UTC))
+        if now >= until:
             raise ExpiredToken
-        return target
+        return replace(target, until=until)

@@ -236,12 +236,17 @@ def _render(template: str, words: Words, **values: object) -> str:
 
 @cache
 def _style() -> str:
-    return (_TEMPLATES / "desk" / "desk.css").read_text(encoding="utf-8")
+    return _without_comments((_TEMPLATES / "desk" / "desk.css").read_text(encoding="utf-8"))
 
 
 @cache
 def _script() -> str:
-    return (_TEMPLATES / "desk" / "desk.js").read_text(encoding="utf-8")
+    return _without_comments((_TEMPLATES / "desk" / "desk.js").read_text(encoding="utf-8"))
+
+
+def _without_comments(text: str) -> str:
+    """Return style or script without the lines that only its authors read: they would go out with every page."""
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("//", "/*")))
 
 
 def _hash(text: str) -> str:

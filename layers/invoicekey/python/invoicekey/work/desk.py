@@ -141,7 +141,7 @@ class Desk:
         if target.order_id is None and request.query.get("view") == ["figures"]:
             return self._weeks(target.account, now)
         if target.order_id is None:
-            return self._list(target.account, request, now)
+            return self._list(target, request, now)
         return self._order(OrderRef(target.account, target.order_id), request, now)
 
     # ---- What is shown
@@ -152,8 +152,8 @@ class Desk:
         page = desk_order.page(entry, self._style.language, self._style.timezone, now, done=done)
         return Answer(HTTPStatus.OK, pages.order_page(page, self._words))
 
-    def _list(self, account: str, request: Request, now: datetime) -> Answer:
-        filters = _filters(request.query)
+    def _list(self, target: Target, request: Request, now: datetime) -> Answer:
+        account, filters = target.account, _filters(request.query)
         if request.query.get("format") == ["csv"]:
             today = now.astimezone(ZoneInfo(self._style.timezone)).date()
             name = f"invoicekey-{account}-{filters.state}-{today}.csv"
@@ -161,8 +161,14 @@ class Desk:
             return Answer(HTTPStatus.OK, written, "text/csv; charset=utf-8", filename=name)
         told = self._lists.told(next(iter(request.query.get("done", ())), ""), Tally.of(request.query))
         links = self._links.writer(now)
-        # Relative to the list's own address: a page of fifty rows is to weigh little.
-        page = self._lists.page(account, filters, now, lambda order_id: links.token(Target(account, order_id)), told)
+        page = self._lists.page(
+            account,
+            filters,
+            now,
+            # Relative to the list's own address: a page of fifty rows is to weigh little.
+            link_to=lambda order_id: links.token(Target(account, order_id, target.until)),
+            told=told,
+        )
         return Answer(HTTPStatus.OK, pages.list_page(page, self._words))
 
     def _weeks(self, account: str, now: datetime) -> Answer:
