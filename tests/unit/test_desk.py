@@ -249,13 +249,21 @@ class TestDismissing:
 
     @pytest.mark.parametrize(
         "fields",
-        [{}, {"reason": "fun"}, {"reason": "portal", "note": "x" * 121}, {"reason": "portal", "note": "a\x1bb"},
-         {"reason": "portal", "seen": "one"}],
+        [{"reason": ""}, {"reason": "x" * 121}, {"reason": "a\x1bb"}, {"reason": "portal", "note": "x" * 121},
+         {"reason": "portal", "note": "a\x1bb"}, {"reason": "portal", "seen": "one"}],
     )  # fmt: skip
     def test_a_form_without_sense_does_nothing(self, shop: Shop, fields: dict[str, str]) -> None:
         before = shop.entry
         assert shop.post("dismiss", **fields).status == HTTPStatus.BAD_REQUEST
         assert shop.entry == before
+
+    @pytest.mark.parametrize(
+        ("fields", "kept"),
+        [({}, "Atualizado no portal da Casas Bahia"), ({"reason": "resolvido por telefone"}, "resolvido por telefone")],
+    )
+    def test_a_reason_may_be_left_out_or_be_of_one_s_own(self, shop: Shop, fields: dict[str, str], kept: str) -> None:
+        assert shop.post("dismiss", **fields).status == HTTPStatus.SEE_OTHER
+        assert shop.entry.acts[-1].endswith(f"dismissed by link: {kept}")
 
     def test_clicked_twice_it_is_done_once_and_both_see_it_done(self, shop: Shop) -> None:
         seen = str(shop.entry.last_report_number)

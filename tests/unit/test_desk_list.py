@@ -528,7 +528,7 @@ class TestActing:
 
     @pytest.mark.parametrize(
         ("act", "fields"),
-        [("delete", {}), ("dismiss", {}), ("dismiss", {"reason": "fun"}), ("snooze", {}), ("snooze", {"until": "x"}),
+        [("delete", {}), ("dismiss", {"reason": " "}), ("snooze", {}), ("snooze", {"until": "x"}),
          ("dismiss", {"reason": "portal", f"seen.{A}": "x"})],
     )  # fmt: skip
     def test_a_form_without_sense_does_nothing(self, three: ListShop, act: str, fields: dict[str, str]) -> None:

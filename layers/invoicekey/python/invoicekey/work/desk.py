@@ -20,7 +20,7 @@ from invoicekey.ledger.entries import Entry, Ledger
 from invoicekey.ledger.failures import FailureLists
 from invoicekey.messages import pages
 from invoicekey.messages.links import ExpiredToken, ForgedToken, Target
-from invoicekey.messages.phrases import PHRASES, Words
+from invoicekey.messages.phrases import REASONS, Words
 from invoicekey.rules.notification import OrderRef, own_event
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.desk import DeskLinks
@@ -304,14 +304,11 @@ class Desk:
             raise RetryLater("the hook queue did not take the event")
 
     def _dismiss(self, ref: OrderRef, form: Mapping[str, Sequence[str]], now: datetime) -> ActResult:
-        reason = f"reason_{_one(form, 'reason')}"
-        if reason not in PHRASES:
+        reason, note = _few_words(form, "reason", default=REASONS[0]), _few_words(form, "note", default="")
+        if not reason:
             raise SenselessForm
-        note = " ".join(_one(form, "note", default="").split())
-        if len(note) > LONGEST_NOTE or not note.isprintable():
-            raise SenselessForm
-        said = self._words(reason) + (f": {note}" if note else "")
-        return self._acts.dismiss(ref, said, now, seen=_seen(form))
+        said = self._words(f"reason_{reason}") if reason in REASONS else reason
+        return self._acts.dismiss(ref, f"{said}: {note}" if note else said, now, seen=_seen(form))
 
     def _until(self, form: Mapping[str, Sequence[str]], now: datetime) -> datetime:
         """Return the beginning of the day that was chosen, by the shop's clocks."""
@@ -352,6 +349,14 @@ def _one(form: Mapping[str, Sequence[str]], name: str, default: str | None = Non
     if len(values) != 1:
         raise SenselessForm
     return values[0]
+
+
+def _few_words(form: Mapping[str, Sequence[str]], name: str, default: str) -> str:
+    """Return a text that is kept as it is: one line, and not long."""
+    text = " ".join(_one(form, name, default=default).split())
+    if len(text) > LONGEST_NOTE or not text.isprintable():
+        raise SenselessForm
+    return text
 
 
 def _seen(form: Mapping[str, Sequence[str]]) -> int | None:
