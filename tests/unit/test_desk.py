@@ -349,6 +349,7 @@ class TestUndoing:
         assert shop.post("undo").status == HTTPStatus.SEE_OTHER
         assert [event["source"] for event in shop.queue.sent] == ["desk"]
         assert "Conferindo na VTEX" in text(shop.get(done="undo"))
+        assert "Não há problema em aberto" not in text(shop.get())
         shop.outside.time.advance(SECOND)
         shop.check()
         assert shop.entry.has_open_failure
