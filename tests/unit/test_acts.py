@@ -1,6 +1,7 @@
 """Acts: the machines are told, people are left alone, and a change of the errors brings the order back."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -282,6 +283,17 @@ class TestDying:
         assert due(outside) == []
         assert held(outside).archived == DISMISSED
         assert len(outside.outlets.records) == 2
+
+
+class TestSnoozing:
+    def test_a_failure_that_a_former_version_opened_is_put_off_too(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        outside.ledger.write(replace(held(outside), episodes=()))
+        until = outside.time.now + 3 * DAY
+
+        assert dismissals(outside).snooze(REF, until, outside.time.now) is ActResult.DONE
+        assert held(outside).snoozed_until == until
+        assert held(outside).episodes[-1].opened_at == held(outside).opened_at
 
 
 class TestTakingBack:

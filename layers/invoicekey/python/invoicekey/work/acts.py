@@ -151,7 +151,9 @@ class Acts:
         if entry.report and not entry.report.is_delivered:
             return ActResult.BUSY
         day = until.isoformat(timespec="seconds")
-        return replace(entry.with_act(now, f"snoozed by {self._by} until {day}"), snoozed_until=until)
+        return replace(
+            episodes.kept(entry.with_act(now, f"snoozed by {self._by} until {day}"), now), snoozed_until=until
+        )
 
     def _woken(self, entry: Entry, now: datetime) -> Entry | ActResult:
         if not entry.has_open_failure or entry.snoozed_until is None:

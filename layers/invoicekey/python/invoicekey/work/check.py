@@ -264,7 +264,9 @@ class OrderCheck:
             case Outcome.OK:
                 self._ledger.write(_ended_unreported(_settled(entry, verdict), entry, verdict))
             case Outcome.FAILING:  # pragma: no branch - mypy sees that there is no other outcome
-                self._ledger.write(replace(_still_failing(entry, verdict), errors=_shown(verdict)))
+                named = fields.shown(order.marketplace_order_id)  # a former version kept none
+                still = replace(_still_failing(entry, verdict), errors=_shown(verdict), marketplace_order_id=named)
+                self._ledger.write(still)
         return CheckResult(verdict)
 
     def _pass_over(self, before: Entry, entry: Entry) -> None:

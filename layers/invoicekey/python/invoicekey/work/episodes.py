@@ -36,6 +36,13 @@ def opened(entry: Entry, verdict: Verdict, at: datetime) -> Entry:
     return replace(entry, episodes=(*_ended(entry), replace(last, codes=tuple(codes), issuers=issuers)))
 
 
+def kept(entry: Entry, at: datetime) -> Entry:
+    """Return an entry with an open failure, and its episode: a version opened it, perhaps, that kept none."""
+    if is_under_way(entry):
+        return entry
+    return replace(entry, episodes=(*_ended(entry), _as_far_as_known(entry, at)))
+
+
 def closed(entry: Entry, before: Entry, reason: CloseReason, keys: Sequence[str], at: datetime) -> Entry:
     """Return an entry whose failure is closed; `before` has its errors, `keys` are those of its invoices by now.
 
