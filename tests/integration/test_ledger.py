@@ -201,6 +201,17 @@ def test_a_key_is_claimed_with_the_order_s_item(ledger: Ledger, table: Table) ->
     assert read(ledger).claims_held == {KEY, OTHER_KEY}
 
 
+def test_a_key_whose_owner_is_not_told_is_a_conflict_for_its_claim_was_just_being_made(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise TransactionRefused({1: {}})
+
+    monkeypatch.setattr(table, "transact", refuse)
+    with pytest.raises(Conflict):
+        Ledger(table).write(claiming(REF, KEY))
+
+
 def test_a_key_that_another_order_owns_is_refused_with_its_owner_and_nothing_is_written(
     ledger: Ledger, table: Table
 ) -> None:

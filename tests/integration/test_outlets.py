@@ -210,6 +210,18 @@ def event(number: int) -> Event:
     return Event(f'{{"number": {number}}}', f"correlation-{number}", FEED)
 
 
+def remembered(real: Real, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Let SQS take nothing, and return what it is given."""
+    sent: list[Any] = []
+
+    def remembering(**call: Any) -> dict[str, Any]:
+        sent.extend(call["Entries"])
+        return {}
+
+    monkeypatch.setattr(real.sqs, "send_message_batch", remembering)
+    return sent
+
+
 def test_an_event_is_queued_as_it_is_with_its_source(real: Real) -> None:
     assert HookQueue(real.sqs, real.urls["hooks"]).send([event(1)]) == [event(1)]
 
@@ -227,13 +239,7 @@ def test_an_event_is_queued_as_it_is_with_its_source(real: Real) -> None:
 def test_an_event_is_queued_in_the_group_of_its_account_where_it_names_one(
     real: Real, monkeypatch: pytest.MonkeyPatch, body: str, group: str | None
 ) -> None:
-    sent: list[Any] = []
-
-    def remembering(**call: Any) -> dict[str, Any]:
-        sent.extend(call["Entries"])
-        return {}
-
-    monkeypatch.setattr(real.sqs, "send_message_batch", remembering)
+    sent = remembered(real, monkeypatch)
     HookQueue(real.sqs, real.urls["hooks"]).send([Event(body, "correlation", FEED)])
 
     assert [entry.get("MessageGroupId") for entry in sent] == [group]
@@ -255,13 +261,7 @@ def test_the_events_that_were_queued_are_returned(real: Real, monkeypatch: pytes
 def test_an_event_may_be_hidden_for_a_while(
     real: Real, monkeypatch: pytest.MonkeyPatch, delay: timedelta, told: int | None
 ) -> None:
-    sent: list[Any] = []
-
-    def remembering(**call: Any) -> dict[str, Any]:
-        sent.extend(call["Entries"])
-        return {}
-
-    monkeypatch.setattr(real.sqs, "send_message_batch", remembering)
+    sent = remembered(real, monkeypatch)
     HookQueue(real.sqs, real.urls["hooks"], delay=delay).send([event(1)])
     assert [entry.get("DelaySeconds") for entry in sent] == [told]
 

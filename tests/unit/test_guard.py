@@ -19,7 +19,7 @@ from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.secrets import CachedSecret
 from invoicekey.runtime.settings import GuardSettings, VtexSettings
-from invoicekey.vtex.client import Vtex
+from invoicekey.vtex.client import BURST, RateLimiter, Vtex
 from invoicekey.vtex.subscriptions import Configurations
 from invoicekey.work.guard import HookGuard, Watch
 from invoicekey.work.rounds import Rounds, SharedBackoff
@@ -563,6 +563,16 @@ def test_a_silence_that_vtex_asks_for_is_shared_and_kept(shop: Shop) -> None:
     shop.vtex = a_vtex(shop.simulator.url)
 
     assert shop.guard() == ["check_rate_limited"]
+    assert shop.asked() == []
+
+
+def test_an_account_whose_rate_limit_allows_no_more_waits_for_the_next_run(shop: Shop) -> None:
+    limiter = RateLimiter(1)
+    for _ in range(BURST):
+        limiter.acquire(SHOP, 0)
+    shop.vtex = a_vtex(shop.simulator.url, limiter=limiter)
+
+    assert shop.run(SHOP).accounts == {SHOP: ["guard_postponed"]}
     assert shop.asked() == []
 
 
