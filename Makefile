@@ -121,7 +121,8 @@ lock: $(LOCK) ## take the newest dependencies that fit: write the requirements f
 clean: ## remove environments, builds and caches (`make down` first)
 	rm -rf .venv .venv-tools .venv-checkov .venv-lock .aws-sam .stack/builds .poodle-temp .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
-# ---- The environments (--no-compile: Python compiles what it comes to use, which is far less than all)
+# ---- The environments (--no-compile: Python compiles what it comes to use, which is far less
+# than all; --no-deps: the files name everything, so there is nothing to resolve)
 
 define install
 	@"$(PYTHON)" -c '$(IS_PYTHON)' 2>/dev/null || { \
@@ -131,7 +132,7 @@ define install
 	@echo "setup: $(@D) from $(1) (once, under a minute)"
 	@rm -rf $(@D)
 	@"$(PYTHON)" -m venv $(@D)
-	@$(@D)/bin/python -m pip install -qq --no-compile --disable-pip-version-check --require-hashes -r $(1)
+	@$(@D)/bin/python -m pip install -qq --no-compile --no-deps --disable-pip-version-check --require-hashes -r $(1)
 	@touch $@
 endef
 
