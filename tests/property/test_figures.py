@@ -201,9 +201,14 @@ class Figures(RuleBasedStateMachine):
 
     def _is_checked(self, order_id: str, hitch: str) -> None:
         self._prepare(order_id, hitch)
-        self.orders[order_id].is_checked(self.states[order_id], self.outside.time.now)
+        read_at: list[datetime] = []
+        self.outside.steps.before(
+            "read_order", lambda: read_at.append(self.outside.time.now), about=order_id, times=None
+        )
         for _ in range(2 if hitch == "twice" else 1):
             self._check(order_id)
+        # Who takes an unsent report over and loses the answer waits out a lease before the order is read.
+        self.orders[order_id].is_checked(self.states[order_id], read_at[0])
 
     def _prepare(self, order_id: str, hitch: str) -> None:
         self.outside.steps.forget_plans()
