@@ -13,7 +13,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -26,8 +26,9 @@ from moto import mock_aws
 
 from invoicekey.delivery.queues import Message
 from invoicekey.rules.notification import OrderRef, own_event
-from invoicekey.work.batch import BatchCheck
-from invoicekey.work.check import Clock, OrderCheck, Rules
+from invoicekey.runtime.settings import CheckerSettings, OfAccounts
+from invoicekey.work.batch import AccountRules, BatchCheck, rules_of
+from invoicekey.work.check import Clock
 from local.vtex_simulator import VtexSimulator
 from operations import command_line
 from operations.deployment.shop import Shop
@@ -59,6 +60,7 @@ CHECKER = {
     "INVOICE_GRACE_SECONDS": "600",
     "KEY_GRACE_SECONDS": "0",
     "TRACKING_GRACE_HOURS": "0",
+    "WATCHED_STATUSES": "invoiced",
     "DESK_URL": DESK_URL,
     "DESK_SECRET_ARN": "arn:desk",
 }
@@ -162,8 +164,12 @@ class Desk:
         """Let the stack check orders, as its function does."""
         shop = self.shop
         settings, vtex = shop.settings, shop.vtex(6000)
-        order_check = OrderCheck(vtex, shop.ledger, Rules(settings.policy, settings.style, settings.lease))
-        batch = BatchCheck(vtex, shop.ledger, shop.outlets, order_check, settings.retry_base, settings.alert_quota)
+        of_accounts = OfAccounts(CheckerSettings, shop.environment)
+
+        def of_account(own: Mapping[str, str]) -> AccountRules:
+            return rules_of(own, of_accounts, vtex, shop.ledger)
+
+        batch = BatchCheck(vtex, shop.ledger, shop.outlets, of_account, settings.retry_base)
         clock = Clock(lambda: 30.0, now=lambda: at) if at else Clock(lambda: 30.0)
         messages = [
             Message(f"m-{ref.order_id}", own_event(ref), "handle", clock.now().timestamp(), 1, f"c-{ref.order_id}")

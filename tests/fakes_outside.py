@@ -14,7 +14,7 @@ behaviours against both. Every call is a step, and before and after each is a mo
 import json
 import math
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,9 +28,11 @@ from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.order import Order
 from invoicekey.rules.policy import AlertQuota, Policy
 from invoicekey.runtime.errors import OrderNotFound, RateLimited, RetryLater
+from invoicekey.runtime.settings import CheckerSettings, OfAccounts
 from invoicekey.vtex.client import Vtex
-from invoicekey.work.batch import BatchCheck
+from invoicekey.work.batch import AccountRules, BatchCheck, rules_of
 from invoicekey.work.check import Clock, OrderCheck, Rules
+from tests.environments import CHECKER
 from tests.fake_dynamodb import FakeDynamoDb
 
 ACCOUNT, ORDER_ID = "luxstore", "VVJ-975102-01"
@@ -135,6 +137,11 @@ class FakeVtex(Vtex):
         self._time = time
         self._backoff_until = {}
         self._unshared = {}
+        self.paces: dict[str, int] = {}
+
+    def keep_pace(self, account: str, requests_per_minute: int) -> None:
+        """Remember an account's pace."""
+        self.paces[account] = requests_per_minute
 
     def put(self, document: dict[str, Any]) -> OrderRef:
         """Keep an order under the account in its hostname, and return its ref."""
@@ -359,11 +366,15 @@ class Outside:
 
     def environment(self, **options: Any) -> BatchCheck:
         """Return the parts as another environment of the function has them."""
-        rules = Rules(self.policy, Style(), LEASE)
-        check = OrderCheck(self.vtex, self.ledger, rules)
-        make_pool = options.pop("make_pool", SameThread)
-        options = {"longest_grace": self.policy.longest_grace, "make_pool": make_pool} | options
-        return BatchCheck(self.vtex, self.ledger, self.outlets, check, RETRY_BASE, self.quota, **options)
+        options = {"make_pool": SameThread} | options
+        return BatchCheck(self.vtex, self.ledger, self.outlets, self.rules_of, RETRY_BASE, **options)
+
+    def rules_of(self, own: Mapping[str, str]) -> AccountRules:
+        """Return an account's rules: those of all, or for settings of its own what the function reads of them."""
+        if not own:
+            check = OrderCheck(self.vtex, self.ledger, Rules(self.policy, Style(), LEASE))
+            return AccountRules(check, self.quota, 540, longest_grace=self.policy.longest_grace)
+        return rules_of(own, OfAccounts(CheckerSettings, CHECKER), self.vtex, self.ledger)
 
     def check(self, *messages: Message) -> set[str]:
         """Check a batch; return the ids of the messages that go back."""

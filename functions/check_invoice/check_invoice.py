@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -12,17 +13,18 @@ from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
 from invoicekey.runtime.desk import DeskLinks
 from invoicekey.runtime.secrets import CachedSecret, vtex_credentials
-from invoicekey.runtime.settings import CheckerSettings
+from invoicekey.runtime.settings import CheckerSettings, OfAccounts
 from invoicekey.runtime.telemetry import log_figures
 from invoicekey.vtex.client import RateLimiter, Vtex
-from invoicekey.work.batch import BatchCheck
-from invoicekey.work.check import Clock, OrderCheck, Rules
+from invoicekey.work.batch import AccountRules, BatchCheck, rules_of
+from invoicekey.work.check import Clock
 
-settings = CheckerSettings.read(os.environ)
+settings = OfAccounts(CheckerSettings, os.environ)
 
 
-def build(settings: CheckerSettings) -> BatchCheck:
+def build(of_accounts: OfAccounts[CheckerSettings]) -> BatchCheck:
     """Put the parts together."""
+    settings = of_accounts.of_stack
     secret = CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.credentials_secret_arn)
     vtex = Vtex(
         settings.vtex_base_url,
@@ -39,12 +41,12 @@ def build(settings: CheckerSettings) -> BatchCheck:
         records=settings.record_topic_arn,
         alerts=settings.alert_topic_arn,
     )
-    rules = Rules(settings.policy, settings.style, settings.lease, desk_link=_desk_links(settings).to)
-    order_check = OrderCheck(vtex, ledger, rules)
-    longest_grace = settings.policy.longest_grace
-    return BatchCheck(
-        vtex, ledger, outlets, order_check, settings.retry_base, settings.alert_quota, longest_grace=longest_grace
-    )
+    desk_link = _desk_links(settings).to
+
+    def of_account(own: Mapping[str, str]) -> AccountRules:
+        return rules_of(own, of_accounts, vtex, ledger, desk_link)
+
+    return BatchCheck(vtex, ledger, outlets, of_account, settings.retry_base)
 
 
 def _desk_links(settings: CheckerSettings) -> DeskLinks:

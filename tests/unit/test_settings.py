@@ -26,6 +26,7 @@ from invoicekey.runtime.settings import (
     SettingsError,
     VtexSettings,
 )
+from tests.environments import CHECKER, STYLE
 from tests.keys import make_cnpj, make_cpf
 
 RECEIVER = {
@@ -33,33 +34,6 @@ RECEIVER = {
     "HOOK_SECRET_ARN": "arn:hook",
     "VTEX_ACCOUNTS": "luxstore, Other ,,",
     "WATCHED_STATUSES": "Invoiced,payment-approved",
-}
-STYLE = {
-    "ALERT_LANGUAGE": "en",
-    "ALERT_TIMEZONE": "America/Sao_Paulo",
-    "INVOICE_GRACE_SECONDS": "600",
-    "CHAT_ALERTS": "yes",
-    "POWERTOOLS_SERVICE_NAME": "a-shop",
-}
-CHECKER = {
-    **STYLE,
-    "HOOK_QUEUE_URL": "https://sqs.example/hook",
-    "HOOK_DEAD_LETTER_QUEUE_URL": "https://sqs.example/dead",
-    "RECORD_TOPIC_ARN": "arn:records",
-    "ALERT_TOPIC_ARN": "arn:alerts",
-    "LEDGER_TABLE_NAME": "ledger",
-    "VTEX_CREDENTIALS_SECRET_ARN": "arn:credentials",
-    "VTEX_BASE_URL": "https://{account}.vtexcommercestable.com.br",
-    "VTEX_REQUESTS_PER_MINUTE": "1200",
-    "RETRY_BASE_SECONDS": "60",
-    "FUNCTION_TIMEOUT_SECONDS": "30",
-    "CNOVA_AFFILIATE_IDS": "VVJ, luxstore:ABC, ,",
-    "SELLER_TAX_IDS": "11.222.333/0001-81, 12abc34501de35",
-    "KEY_GRACE_SECONDS": "0",
-    "TRACKING_GRACE_HOURS": "0",
-    "ALERT_BURST": "5",
-    "ALERT_WINDOW_MINUTES": "15",
-    "MAXIMUM_CONCURRENCY": "2",
 }
 RECHECK = {"HOOK_QUEUE_URL": "https://sqs.example/hook", "LEDGER_TABLE_NAME": "ledger"}
 OF_VTEX = {
@@ -170,6 +144,7 @@ def test_the_checker_s_environment_is_read() -> None:
             key_grace=timedelta(0),
             tracking_grace=None,
         ),
+        watched_statuses=frozenset({"invoiced"}),
         desk_url="",
         desk_secret_arn="",
     )

@@ -205,7 +205,8 @@ def test_no_name_outside_the_sets_ever_becomes_a_metric(
 def test_the_sets_are_two_and_fit_into_one_line() -> None:
     assert not METRICS & MORE_METRICS
     assert SHARES | LEAST.keys() <= METRICS
-    assert len(METRICS | MORE_METRICS) < 100  # Powertools writes a line for each hundred names
+    # Powertools writes a line for each hundred names; the receiver's and the desk's no other function counts.
+    assert len({name for name in METRICS | MORE_METRICS if not name.startswith(("hook_", "desk_"))}) < 100
 
 
 # ---- Every name that the code counts is in one of the sets

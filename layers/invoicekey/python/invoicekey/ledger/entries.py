@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from invoicekey.ledger import failures
+from invoicekey.ledger.accounts import Account, account_key, readable_account
 from invoicekey.ledger.failures import MOST_EPISODES, Episode, Failure, Shown, State
 from invoicekey.ledger.table import Item, Table, TransactionRefused, Write
 from invoicekey.rules.notification import OrderRef
@@ -183,6 +184,8 @@ class Snapshot:
     """Until when, in seconds since 1970, nothing of an account may be read."""
     returned: dict[str, int]
     """How often a message was returned to the queue on purpose, by its id."""
+    accounts: dict[str, Account | None]
+    """What the orders' accounts have of their own; None where an account's item is corrupt."""
 
 
 class Ledger:
@@ -192,16 +195,18 @@ class Ledger:
         self._table = table
 
     def read(self, refs: Iterable[OrderRef], message_ids: Iterable[str] = ()) -> Snapshot:
-        """Read up to 40 orders, their accounts' back-offs and the notes of messages, consistently, in one request."""
+        """Read up to 30 orders, what is kept of their accounts, the notes of messages: consistently, in one request."""
         orders = {order_key(ref): ref for ref in refs}
         accounts = {backoff_key(ref.account): ref.account for ref in orders.values()}
+        own = {account_key(account): account for account in accounts.values()}
         messages = {f"message#{message_id}": message_id for message_id in message_ids}
-        items = self._table.get([*orders, *accounts, *messages])
+        items = self._table.get([*orders, *accounts, *own, *messages])
         entries = {ref: _readable(ref, items.get(key)) for key, ref in orders.items()}
         return Snapshot(
             entries={ref: entry for ref, entry in entries.items() if entry},
             backoff_until=_numbers(items, accounts, "until"),
             returned={message: int(times) for message, times in _numbers(items, messages, "put_back").items()},
+            accounts={account: readable_account(account, items.get(key)) for key, account in own.items()},
         )
 
     def read_one(self, ref: OrderRef) -> Entry:

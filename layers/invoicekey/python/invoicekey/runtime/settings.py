@@ -2,6 +2,8 @@
 
 A wrong deployment fails on its first line and says which variable, what was expected and what came. Plain dataclasses,
 because the receiver cannot pay for a settings library at a cold start (docs/decisions/0004-a-light-receiver.md).
+
+An account's own settings go over the environment, and the same readers check them: `OfAccounts`.
 """
 
 import re
@@ -27,6 +29,22 @@ AT_ONCE = 20
 """So many requests of an account may all checkers make at once."""
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "host.docker.internal"})
 _LANGUAGES = ("pt-BR", "en")
+WATCHED_STATUSES = "WatchedStatuses"
+OF_ACCOUNTS: Mapping[str, str] = {
+    "CnovaAffiliateIds": "CNOVA_AFFILIATE_IDS",
+    "SellerTaxIds": "SELLER_TAX_IDS",
+    WATCHED_STATUSES: "WATCHED_STATUSES",
+    "AlertLanguage": "ALERT_LANGUAGE",
+    "AlertTimezone": "ALERT_TIMEZONE",
+    "AlertBurst": "ALERT_BURST",
+    "AlertWindowMinutes": "ALERT_WINDOW_MINUTES",
+    "InvoiceGraceSeconds": "INVOICE_GRACE_SECONDS",
+    "KeyGraceSeconds": "KEY_GRACE_SECONDS",
+    "TrackingGraceHours": "TRACKING_GRACE_HOURS",
+    "VtexRequestsPerMinute": "VTEX_REQUESTS_PER_MINUTE",
+}
+"""The template's parameters that an account may have of its own, and their variables."""
+_MOST_KEPT = 1000
 
 
 class SettingsError(ValueError):
@@ -211,6 +229,40 @@ class _Settings:
         return cls(**{setting.name: setting.metadata["read"](environment) for setting in fields(cls)})
 
 
+class OfAccounts[T: _Settings]:
+    """A function's settings for each account: the stack's, under those that the account has of its own."""
+
+    def __init__(self, kind: type[T], environment: Environment) -> None:
+        self._kind = kind
+        self._environment = environment
+        self._read: dict[tuple[tuple[str, str], ...], T] = {}
+        self.of_stack = kind.read(environment)
+
+    def of(self, own: Mapping[str, str]) -> T:
+        """Return them for an account's own settings, raising SettingsError, which names the parameter."""
+        if not own:
+            return self.of_stack
+        key = tuple(sorted(own.items()))
+        if key not in self._read:
+            if len(self._read) >= _MOST_KEPT:
+                self._read.clear()
+            self._read[key] = read_with(self._kind, self._environment, own)
+        return self._read[key]
+
+
+def read_with[T: _Settings](kind: type[T], environment: Environment, own: Mapping[str, str]) -> T:
+    """Read an environment under an account's own settings, raising SettingsError, which names the parameter."""
+    if unknown := sorted(own.keys() - OF_ACCOUNTS.keys()):
+        names = ", ".join(sorted(OF_ACCOUNTS))
+        raise SettingsError(f"{unknown[0]}: expected a setting that an account may have of its own: {names}")
+    try:
+        return kind.read({**environment, **{OF_ACCOUNTS[name]: text for name, text in own.items()}})
+    except SettingsError as error:
+        variable, _, what = str(error).partition(": ")
+        names = {variable: name for name, variable in OF_ACCOUNTS.items()}
+        raise SettingsError(f"{names.get(variable, variable)}: {what}") from None
+
+
 @dataclass(frozen=True)
 class ReceiverSettings(_Settings):
     """What ReceiveHookFunction needs."""
@@ -243,6 +295,7 @@ class CheckerSettings(_Settings):
     style: "Style" = field(metadata=_by(_style))
     alert_quota: AlertQuota = field(metadata=_by(_alert_quota))
     policy: Policy = field(metadata=_by(_policy))
+    watched_statuses: frozenset[str] = field(metadata=_by(_states, "WATCHED_STATUSES"))
     desk_url: str = field(metadata=_by(_optional, "DESK_URL"))
     """Where the desk is, with `/desk/` at its end; empty where the stack has none."""
     desk_secret_arn: str = field(metadata=_by(_optional, "DESK_SECRET_ARN"))

@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from threading import Lock
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -45,20 +46,36 @@ class RateLimiter:
     """So many requests a minute to each account, so many at once; shared by all threads of an environment."""
 
     def __init__(self, requests_per_minute: int, burst: int = BURST) -> None:
-        self._throttle = Throttled(
-            using=RateLimiterType.GCRA.value,
-            quota=rate_limiter.per_min(requests_per_minute, burst=burst),
-            store=store.MemoryStore(options={"MAX_SIZE": MOST_ACCOUNTS}),
-        )
+        self._usual = requests_per_minute
+        self._burst = burst
+        self._own: dict[str, int] = {}
+        self._throttles: dict[int, Throttled] = {}
+        self._one_makes = Lock()
+
+    def keep_pace(self, account: str, requests_per_minute: int) -> None:
+        """Allow an account so many requests a minute from now on, where that is not what all have."""
+        if requests_per_minute != self._own.get(account, self._usual):
+            self._own[account] = requests_per_minute
 
     def acquire(self, account: str, patience: float) -> None:
-        """Wait for a turn, or raise OutOfTime at once where it would not come within `patience` seconds."""
+        """Wait for a turn, or raise NoTurn at once where it would not come within `patience` seconds."""
+        throttle = self._throttle(self._own.get(account, self._usual))
         deadline = time.monotonic() + patience
-        while (result := self._throttle.limit(account)).limited:
+        while (result := throttle.limit(account)).limited:
             wait = result.state.retry_after
             if time.monotonic() + wait > deadline:
                 raise NoTurn("the rate limit of VtexRequestsPerMinute allows no more now", wait=wait)
             time.sleep(wait)
+
+    def _throttle(self, requests_per_minute: int) -> Throttled:
+        with self._one_makes:
+            if requests_per_minute not in self._throttles:
+                self._throttles[requests_per_minute] = Throttled(
+                    using=RateLimiterType.GCRA.value,
+                    quota=rate_limiter.per_min(requests_per_minute, burst=self._burst),
+                    store=store.MemoryStore(options={"MAX_SIZE": MOST_ACCOUNTS}),
+                )
+            return self._throttles[requests_per_minute]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +175,10 @@ class Vtex:
             self.back_off(account, until=_now() + asked.wait)
             self._unshared[account] = self._backoff_until[account]
             raise
+
+    def keep_pace(self, account: str, requests_per_minute: int) -> None:
+        """Ask an account so many times a minute at the most from now on."""
+        self._limiter.keep_pace(account, requests_per_minute)
 
     def back_off(self, account: str, until: float) -> None:
         """Read nothing of the account until then (seconds since 1970)."""

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from invoicekey.delivery.queues import FEED, RECHECK, Message, Outlets
+from invoicekey.ledger.accounts import CORRUPT as CORRUPT_ACCOUNT
 from invoicekey.ledger.entries import CORRUPT, Deferral, Entry, Ledger, Snapshot
 from invoicekey.messages.fields import RecordType
 from invoicekey.rules.notification import (
@@ -22,6 +23,7 @@ from invoicekey.rules.notification import (
     Malformed,
     OrderRef,
     event_id,
+    is_watched,
     order_ref,
     parse,
     says_invoiced,
@@ -30,9 +32,19 @@ from invoicekey.rules.policy import AlertQuota
 from invoicekey.rules.verdict import Outcome
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import CredentialsRefused, LedgerUnavailable, NoTurn, OutOfTime, RateLimited, RetryLater
+from invoicekey.runtime.settings import WATCHED_STATUSES, CheckerSettings, OfAccounts, SettingsError
 from invoicekey.runtime.telemetry import logger
 from invoicekey.vtex.client import Vtex
-from invoicekey.work.check import CheckResult, Clock, DeadLetterReason, OrderCheck, Trigger
+from invoicekey.work.check import (
+    CheckResult,
+    Clock,
+    DeadLetterReason,
+    DeskLink,
+    OrderCheck,
+    Rules,
+    Trigger,
+    no_link,
+)
 
 PARALLEL = 10
 PATIENCE_AMONG_OTHERS = 2.0
@@ -50,6 +62,38 @@ LEAST_HIDDEN_SECONDS = 180.0
 """As the queue hides what it hands out: so long a message that may kill the function is hidden at the least."""
 SETTLING_SECONDS = 3.5
 """Kept free at the very end, to send the reports of what did end in time and to return messages to the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRules:
+    """How an account's orders are checked."""
+
+    order_check: OrderCheck
+    alert_quota: AlertQuota
+    requests_per_minute: int
+    """Of this environment."""
+    longest_grace: timedelta = timedelta(0)
+    watched_statuses: frozenset[str] | None = None
+    """What the account watches of its own; None: whatever has come to the queue is checked."""
+
+
+def rules_of(
+    own: Mapping[str, str],
+    of_accounts: OfAccounts[CheckerSettings],
+    vtex: Vtex,
+    ledger: Ledger,
+    desk_link: DeskLink = no_link,
+) -> AccountRules:
+    """Return the rules of an account with these settings of its own, raising SettingsError."""
+    settings = of_accounts.of(own)
+    rules = Rules(settings.policy, settings.style, settings.lease, desk_link)
+    return AccountRules(
+        OrderCheck(vtex, ledger, rules),
+        settings.alert_quota,
+        settings.requests_per_minute,
+        longest_grace=settings.policy.longest_grace,
+        watched_statuses=settings.watched_statuses if WATCHED_STATUSES in own else None,
+    )
 
 
 @dataclass(slots=True)
@@ -105,34 +149,31 @@ class BatchCheck:
         vtex: Vtex,
         ledger: Ledger,
         outlets: Outlets,
-        order_check: OrderCheck,
+        rules_of: Callable[[Mapping[str, str]], AccountRules],
         retry_base: timedelta,
-        quota: AlertQuota,
         *,
-        longest_grace: timedelta = timedelta(0),
         make_pool: Callable[[], Executor] = _ten_threads,
     ) -> None:
+        """Put the parts together; `rules_of` takes an account's own settings and raises SettingsError."""
         self._vtex = vtex
         self._ledger = ledger
         self._outlets = outlets
-        self._order_check = order_check
+        self._rules_of = rules_of
         self._retry_base = retry_base.total_seconds()
-        self._quota = quota
-        self._longest_grace = longest_grace.total_seconds()
         self._unnoted: deque[str] = deque(maxlen=MOST_UNNOTED)
         self._checks = make_pool()
         self._notes = make_pool()  # apart, so that checks that hang do not keep what was sent from being noted
 
     def check(self, messages: Sequence[Message], clock: Clock) -> set[str]:
         """Check the orders that the messages are about; return the ids of the messages that go back to the queue."""
-        waits = _Waits()
-        self._measure_age(messages, clock)
-        orders = self._open_orders(messages, clock, waits)
+        waits, rules = _Waits(), dict[str, AccountRules]()
+        orders = self._open_orders(messages, clock, waits, rules)
+        self._measure_age(messages, rules, clock)
         if len({order.ref.account for order in orders}) > 1:
             clock = replace(clock, patience=PATIENCE_AMONG_OTHERS)
         while orders:
-            results = self._check_side_by_side(orders, clock)
-            delivered = self._send([result.report for result in results if result.report], clock)
+            results = self._check_side_by_side(orders, rules, clock)
+            delivered = self._send([result.report for result in results if result.report], rules, clock)
             for order, result in zip(orders, results, strict=True):
                 self._settle(order, result, delivered, clock, waits)
             unfinished = [
@@ -143,16 +184,20 @@ class BatchCheck:
         self._return_to_queue(waits)
         return waits.ids
 
-    def _measure_age(self, messages: Sequence[Message], clock: Clock) -> None:
+    def _measure_age(self, messages: Sequence[Message], rules: Mapping[str, AccountRules], clock: Clock) -> None:
         """Measure how late the oldest message is; one that waits for its order's grace is not late."""
+        graces = [of.longest_grace for of in rules.values()] or [self._rules_of({}).longest_grace]
         oldest = min((message.sent_at for message in messages), default=clock.now().timestamp())
-        late = clock.now().timestamp() - oldest - self._longest_grace
+        late = clock.now().timestamp() - oldest - max(graces).total_seconds()
         telemetry.measure_seconds("oldest_check_age", max(0.0, late))
 
-    def _open_orders(self, messages: Sequence[Message], clock: Clock, waits: _Waits) -> list[BatchOrder]:
+    def _open_orders(
+        self, messages: Sequence[Message], clock: Clock, waits: _Waits, rules: dict[str, AccountRules]
+    ) -> list[BatchOrder]:
         """Group the messages by order and read the ledger; what can't be a notification is dead-lettered.
 
         What is about an order that can't be CNova's is done: to keep it would be to keep another marketplace's events.
+        So is what an account does not watch, or that is off. `rules` are filled with those of the accounts.
         """
         by_order: dict[OrderRef, list[Message]] = {}
         for message in messages:
@@ -174,10 +219,46 @@ class BatchCheck:
             return []
         for account, until in snapshot.backoff_until.items():
             self._vtex.back_off(account, until)
+        by_order = self._of_accounts(by_order, snapshot, clock, waits, rules)
         orders = self._orders_of(by_order, snapshot, clock, waits)
         for order in orders:
             _count_feed(order)
         return self._isolate_poison([order for order in orders if not order.is_known], snapshot, clock, waits)
+
+    def _of_accounts(
+        self,
+        by_order: Mapping[OrderRef, list[Message]],
+        snapshot: Snapshot,
+        clock: Clock,
+        waits: _Waits,
+        rules: dict[str, AccountRules],
+    ) -> dict[OrderRef, list[Message]]:
+        """Return the messages that their accounts want checked, and learn the rules of these accounts.
+
+        Those of an account whose own settings are corrupt go back: nothing is judged by settings that are not meant.
+        """
+        wanted: dict[OrderRef, list[Message]] = {}
+        corrupt: dict[OrderRef, list[Message]] = {}
+        for account, own in snapshot.accounts.items():
+            orders = {ref: group for ref, group in by_order.items() if ref.account == account}
+            try:
+                of_account = self._rules_of(own.settings) if own else None
+            except SettingsError as error:
+                of_account = None
+                name, *_ = str(error).partition(":")  # its text may be a person's CPF
+                logger.error("an account's own setting is wrong", extra={"account": account, "setting": name})
+            if own and own.is_off:
+                telemetry.count("check_account_off", len(_pass_over(orders, "the account is off")))
+            elif of_account is None:
+                telemetry.count("ledger_unreadable")
+                logger.error("an account's item in the ledger is corrupt: mend it", extra={"account": account})
+                corrupt |= orders
+            else:
+                rules[account] = of_account
+                self._vtex.keep_pace(account, of_account.requests_per_minute)
+                wanted |= _watched(orders, of_account.watched_statuses)
+        self._postpone(corrupt, RetryLater(CORRUPT_ACCOUNT), clock, waits)
+        return wanted
 
     def _orders_of(
         self, by_order: Mapping[OrderRef, list[Message]], snapshot: Snapshot, clock: Clock, waits: _Waits
@@ -185,7 +266,7 @@ class BatchCheck:
         """Put messages and ledger together; those of items that are corrupt go back."""
         corrupt = {ref: group for ref, group in by_order.items() if ref not in snapshot.entries}
         self._postpone(corrupt, RetryLater(CORRUPT), clock, waits)
-        return [BatchOrder(ref, by_order[ref], entry) for ref, entry in snapshot.entries.items()]
+        return [BatchOrder(ref, by_order[ref], entry) for ref, entry in snapshot.entries.items() if ref in by_order]
 
     def _postpone(
         self, by_order: Mapping[OrderRef, list[Message]], trouble: RetryLater, clock: Clock, waits: _Waits
@@ -218,9 +299,14 @@ class BatchCheck:
         self._change_visibility([(m, max(LEAST_HIDDEN_SECONDS, self._growing_wait(m))) for m in isolated.messages])
         return [isolated] if isolated.messages else []
 
-    def _check_side_by_side(self, orders: Sequence[BatchOrder], clock: Clock) -> list[CheckResult]:
+    def _check_side_by_side(
+        self, orders: Sequence[BatchOrder], rules: Mapping[str, AccountRules], clock: Clock
+    ) -> list[CheckResult]:
         """Check the cases in parallel; what does not end in time goes back, whatever it waits for."""
-        futures = [self._checks.submit(self._order_check.check, order.entry, order.trigger, clock) for order in orders]
+        futures = [
+            self._checks.submit(rules[order.ref.account].order_check.check, order.entry, order.trigger, clock)
+            for order in orders
+        ]
         wait(futures, timeout=max(0.0, clock.seconds_left() - SETTLING_SECONDS))
         results = [_result_of(future, order) for future, order in zip(futures, orders, strict=True)]
         for order, result in zip(orders, results, strict=True):
@@ -230,7 +316,7 @@ class BatchCheck:
             telemetry.count_answer(*self._vtex.answers.popleft())
         return results
 
-    def _send(self, entries: Sequence[Entry], clock: Clock) -> set[OrderRef]:
+    def _send(self, entries: Sequence[Entry], rules: Mapping[str, AccountRules], clock: Clock) -> set[OrderRef]:
         """Send the records, then the alerts, noting each; return the orders whose reports are delivered."""
         if not entries:
             return set()
@@ -241,7 +327,8 @@ class BatchCheck:
         delivered -= {entry.ref for entry in unrecorded} - recorded
         unalerted = [entry for entry in entries if entry.report and not entry.report.alerted and entry.ref in delivered]
         unannounced = [entry for entry in unalerted if entry.report and entry.report.alert is None]
-        going_out, deferred = self._apply_quota([entry for entry in unalerted if entry not in unannounced], clock)
+        announced = [entry for entry in unalerted if entry not in unannounced]
+        going_out, deferred = self._apply_quota(announced, rules, clock)
         alerted = self._noted(self._outlets.publish_alerts(going_out), self._ledger.note_alerted)
         telemetry.count("alert_published", len(alerted))
         called_off = self._noted(unannounced, self._ledger.note_alerted)
@@ -250,7 +337,9 @@ class BatchCheck:
         telemetry.count("alert_deferred", len(noted_deferred))
         return delivered
 
-    def _apply_quota(self, entries: Sequence[Entry], clock: Clock) -> tuple[list[Entry], list[Entry]]:
+    def _apply_quota(
+        self, entries: Sequence[Entry], rules: Mapping[str, AccountRules], clock: Clock
+    ) -> tuple[list[Entry], list[Entry]]:
         """Part the alerts that go out now from those that wait for a digest.
 
         Whose failure stood in a digest is resolved in one too. Without the ledger nothing goes out.
@@ -265,7 +354,8 @@ class BatchCheck:
                 kinds.setdefault((entry.ref.account, _kind(entry)), []).append(entry)
         for (account, kind), group in kinds.items():
             try:
-                granted = self._ledger.acquire_alert_quota(account, kind, len(group), clock.now(), self._quota)
+                quota = rules[account].alert_quota
+                granted = self._ledger.acquire_alert_quota(account, kind, len(group), clock.now(), quota)
             except RetryLater as trouble:
                 logger.warning("no alert goes out without the ledger", extra={"account": account, "why": trouble.why})
                 continue
@@ -482,12 +572,33 @@ def _count_feed(order: BatchOrder) -> None:
             telemetry.count("feed_only", 0 if _event(message) in known else 1)
 
 
+def _watched(
+    by_order: Mapping[OrderRef, list[Message]], statuses: frozenset[str] | None
+) -> dict[OrderRef, list[Message]]:
+    """Return the messages whose state an account watches; the others are done."""
+    if statuses is None:
+        return dict(by_order)
+    watched = {ref: [one for one in group if is_watched(_body(one), statuses)] for ref, group in by_order.items()}
+    others = {ref: [one for one in group if one not in watched[ref]] for ref, group in by_order.items()}
+    passed_over = _pass_over({ref: group for ref, group in others.items() if group}, "its state is not watched")
+    telemetry.count("check_not_watched", len(passed_over))
+    return {ref: group for ref, group in watched.items() if group}
+
+
+def _pass_over(by_order: Mapping[OrderRef, list[Message]], why: str) -> list[Message]:
+    """Log messages that their account wants nothing of, and return them."""
+    for ref, group in by_order.items():
+        logger.info("passed over, as the account wants it", extra=_named(ref, group) | {"why": why})
+    return [message for group in by_order.values() for message in group]
+
+
 def _ids(order: BatchOrder) -> dict[str, object]:
-    return {
-        "account": order.ref.account,
-        "order_id": order.ref.order_id,
-        "correlation_ids": [message.correlation_id for message in order.messages],
-    }
+    return _named(order.ref, order.messages)
+
+
+def _named(ref: OrderRef, messages: Iterable[Message]) -> dict[str, object]:
+    correlation_ids = [message.correlation_id for message in messages]
+    return {"account": ref.account, "order_id": ref.order_id, "correlation_ids": correlation_ids}
 
 
 def _of_foreign(foreign: ForeignOrderId, message: Message) -> dict[str, object]:

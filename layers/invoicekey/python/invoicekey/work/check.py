@@ -50,6 +50,14 @@ class DeadLetterReason(StrEnum):
     NO_CREDENTIALS = "no_credentials"
 
 
+type DeskLink = Callable[[str, str | None], str | None]
+"""Returns the address of an order's page on the desk, or with no order of its account's list; None without a desk."""
+
+
+def no_link(_account: str, _order_id: str | None) -> None:
+    """Return no address: the stack has no desk."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the shop has set for checks and reports."""
@@ -57,8 +65,7 @@ class Rules:
     policy: Policy
     style: alert.Style
     lease: timedelta
-    desk_link: Callable[[str, str | None], str | None] = lambda _account, _order_id: None
-    """The address of an order's page on the desk, where the stack has one."""
+    desk_link: DeskLink = no_link
 
 
 @dataclass(frozen=True, slots=True)
