@@ -253,8 +253,8 @@ class OfAccounts[T: _Settings]:
 def read_with[T: _Settings](kind: type[T], environment: Environment, own: Mapping[str, str]) -> T:
     """Read an environment under an account's own settings, raising SettingsError, which names the parameter."""
     if unknown := sorted(own.keys() - OF_ACCOUNTS.keys()):
-        names = ", ".join(sorted(OF_ACCOUNTS))
-        raise SettingsError(f"{unknown[0]}: expected a setting that an account may have of its own: {names}")
+        known = ", ".join(sorted(OF_ACCOUNTS))
+        raise SettingsError(f"{unknown[0]}: expected a setting that an account may have of its own: {known}")
     try:
         return kind.read({**environment, **{OF_ACCOUNTS[name]: text for name, text in own.items()}})
     except SettingsError as error:
