@@ -18,7 +18,7 @@ import time
 import urllib.request
 import venv
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import distribution
 from pathlib import Path
@@ -211,7 +211,31 @@ def unwritten(*folders: Path) -> Iterator[None]:
 
 
 def build() -> None:
-    """Build functions and layers as they are deployed, and the baselines beside them, all of it twice: see PLAIN."""
+    """Build functions and layers as they are deployed, and the baselines beside them, all of it twice: see PLAIN.
+
+    And a Python with what Lambda's runtime brings, compiled.
+    """
+    BUILD.mkdir(parents=True, exist_ok=True)
+    print("building functions and layers", flush=True)
+    _build_twice()
+    _make_runtime()
+    (BUILD / "rie.log").unlink(missing_ok=True)
+
+
+@contextmanager
+def started() -> Iterator[Bench]:
+    """Start the stubs, for contenders that are built."""
+    (aws_port,) = free_ports(1)
+    stub = [sys.executable, "-m", "benchmarks.stub_aws", str(aws_port)]
+    path = os.pathsep.join(map(str, [ROOT, ROOT / "layers" / "invoicekey" / "python"]))
+    code = [folder for made in (BUILD, PLAIN) for folder in made.iterdir() if folder.is_dir()]
+    with ExitStack() as stack:
+        stack.enter_context(unwritten(*code))
+        stack.enter_context(child(stub, aws_port, BUILD / "stub.log", env={**os.environ, "PYTHONPATH": path}))
+        yield Bench(aws_port, stack.enter_context(VtexSimulator()))
+
+
+def _build_twice() -> None:
     sam = ROOT / ".venv-tools" / "bin" / "sam"
     architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
     command = [str(sam), "build", "--build-dir", str(BUILD), "--parameter-overrides", f"Architecture={architecture}"]
@@ -224,8 +248,7 @@ def build() -> None:
     subprocess.run([*_COMPILE, "--invalidation-mode", "unchecked-hash", str(BUILD / BASELINES)], check=True)
 
 
-def make_runtime() -> None:
-    """Make a Python with what Lambda's runtime brings, compiled."""
+def _make_runtime() -> None:
     venv.create(RUNTIME, clear=True, symlinks=True)
     here = Path(sysconfig.get_path("purelib", vars={"base": str(RUNTIME)}))
     for brought in map(distribution, _BROUGHT):
