@@ -99,7 +99,7 @@ class Shop:
     @property
     def accounts(self) -> list[str]:
         """List the accounts that have credentials, and a name that may become part of a host's."""
-        return accounts_served(self.credentials)
+        return list(accounts_served(self.credentials, Accounts(self.table)))
 
     def account(self, named: str | None) -> str:
         """Return the account that is meant: the one that was named, or the only one there is."""
