@@ -28,9 +28,7 @@ def _now() -> float:
     return time.time()
 
 
-def client(
-    service: str, patience: Config, clock: Callable[[], float] = _now, *, connections: int = CONNECTIONS
-) -> Any:
+def client(service: str, patience: Config, clock: Callable[[], float] = _now, *, connections: int = CONNECTIONS) -> Any:
     """Make a client; any number of threads may share it, so many of them at once without a wait."""
     config = patience.merge(Config(max_pool_connections=connections))
     made: Any = boto3.client(service, config=config)  # type: ignore[call-overload]

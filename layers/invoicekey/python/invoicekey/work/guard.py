@@ -45,7 +45,7 @@ from invoicekey.work.rounds import AT_ONCE, Rounds, SharedBackoff, report_fault,
 PROMISED = timedelta(hours=3)
 """No account is to wait longer for its turn."""
 ACCOUNT_SECONDS = 20.0
-"""With less time left no account's turn is begun."""
+"""With less time left no account's turn, and no step of one, is begun."""
 ENDING_SECONDS = 10.0
 """Kept free at the end, to note what was done."""
 HOOK_INSTALLED, HOOK_RESTORED, HOOK_SECRET_UPDATED = "hook_installed", "hook_restored", "hook_secret_updated"
@@ -93,6 +93,11 @@ class _Turn:
 
     def time_for_vtex(self) -> float:
         return self.seconds_left() - ENDING_SECONDS
+
+    def see_that_time_is_left(self) -> None:
+        """Raise OutOfTime where no step is to be begun."""
+        if self.seconds_left() < ACCOUNT_SECONDS:
+            raise OutOfTime("too little time is left")
 
     def happened(self, event: str) -> None:
         self.events.append(event)
@@ -184,8 +189,7 @@ class HookGuard:
         """Take an account's turn: the hook, then the feed; return it with what was found and done."""
         for step in (self._guard_hook, self._guard_feed):
             try:
-                if turn.seconds_left() < ACCOUNT_SECONDS:
-                    raise OutOfTime("too little time is left")
+                turn.see_that_time_is_left()
                 step(turn)
             except RetryLater as trouble:
                 kind = type(trouble)

@@ -40,18 +40,24 @@ def accounts_served(
 
     Raises RetryLater where the ledger can't be read.
     """
-    named = {account for account in credentials if is_account(account)}
-    if odd := len(credentials) - len(named):
-        logger.warning("names in the credentials' secret are no account names", extra={"names": odd})
-    items = accounts.read(accounts.names())
+    named, items = accounts_named(credentials), accounts.read(accounts.names())
+    known = {*named, *items}
     served: dict[str, Account] = {}
-    for name in sorted(within & (named | items.keys()) if within else named | items.keys()):
+    for name in sorted(known & within if within else known):
         account = items.get(name, Account(name))
         if account is None:
             _report_corrupt(name)
         elif not account.is_off and (name in named or account.credentials):
             served[name] = account
     return served
+
+
+def accounts_named(credentials: Mapping[str, Any]) -> list[str]:
+    """List the accounts that the credentials' secret names."""
+    named = [account for account in credentials if is_account(account)]
+    if odd := len(credentials) - len(named):
+        logger.warning("names in the credentials' secret are no account names", extra={"names": odd})
+    return sorted(named)
 
 
 def settings_by_account[T: GuardSettings | DrainSettings](
@@ -250,7 +256,7 @@ class Rounds:
             self._note(item, this, _next_lap(lap, len(names), len(this.reached), began))
 
     def _note(self, item: Item, this: Round, lap: _Lap | None) -> None:
-        noted = {"pk": self._key}
+        noted: Item = {"pk": self._key}
         if last := (this.reached[-1] if this.reached else item.get("last")):
             noted["last"] = last
         if lap:
