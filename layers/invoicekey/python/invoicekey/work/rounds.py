@@ -131,7 +131,8 @@ class SharedBackoff:
 class Round:
     """The turns of a run: each account has its first one before any has another, and never two at once."""
 
-    def __init__(self, accounts: Sequence[str]) -> None:
+    def __init__(self, accounts: Sequence[str], at_once: int) -> None:
+        self._at_once = at_once
         self._accounts = accounts
         """In the order of their first turns."""
         self._begun = 0
@@ -146,10 +147,10 @@ class Round:
         `take` runs in a thread, and is to keep an account's trouble to itself: what it raises ends the run. Whoever
         iterates may let the account have one more turn (`again`), or say that it had no time for it (`missed`).
         """
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="turn") as pool:
+        with ThreadPoolExecutor(self._at_once, thread_name_prefix="turn") as pool:
             under_way: dict[Future[T], str] = {}
             while True:
-                while len(under_way) < AT_ONCE and self._is_one_left and has_time():
+                while len(under_way) < self._at_once and self._is_one_left and has_time():
                     account = self._next()
                     under_way[pool.submit(take, account)] = account
                 if not under_way:
@@ -228,11 +229,18 @@ class Rounds:
     """
 
     def __init__(
-        self, table: Table, name: str, promised: timedelta, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        table: Table,
+        name: str,
+        promised: timedelta,
+        *,
+        at_once: int = AT_ONCE,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._table = table
         self._key = f"round#{name}"
         self._promised = promised
+        self._at_once = at_once
         self._now = now
 
     @contextmanager
@@ -244,7 +252,7 @@ class Rounds:
         item = self._table.get([self._key]).get(self._key, {"pk": self._key})
         names = sorted(accounts)
         begin = bisect_right(names, str(item.get("last", "")))  # also where that account has gone
-        this, began = Round(names[begin:] + names[:begin]), self._now()
+        this, began = Round(names[begin:] + names[:begin], self._at_once), self._now()
         try:
             yield this
         finally:
