@@ -8,22 +8,25 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invoicekey.delivery.topics import Topics
+from invoicekey.ledger.accounts import Accounts
 from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.registrations import RegistrationStates
 from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
 from invoicekey.runtime.secrets import CachedSecret, Credentials, vtex_credentials
-from invoicekey.runtime.settings import GuardSettings
+from invoicekey.runtime.settings import GuardSettings, OfAccounts
 from invoicekey.runtime.telemetry import log_figures
 from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.vtex.subscriptions import Configurations
-from invoicekey.work.guard import HookGuard
-from invoicekey.work.rounds import Rounds, SharedBackoff, accounts_served
+from invoicekey.work.guard import PROMISED, HookGuard
+from invoicekey.work.rounds import AT_ONCE, Rounds, SharedBackoff, accounts_served
 
-settings = GuardSettings.read(os.environ)
-secrets_manager = aws.client("secretsmanager", aws.QUICK)
+of_accounts = OfAccounts(GuardSettings, os.environ)
+settings = of_accounts.of_stack
+secrets_manager = aws.client("secretsmanager", aws.QUICK, connections=AT_ONCE)
 secret = CachedSecret(secrets_manager, settings.vtex.credentials_secret_arn)
+table = Table(aws.client("dynamodb", aws.QUICK, connections=AT_ONCE), settings.ledger_table)
 
 
 def credentials(account: str) -> Credentials:
@@ -31,29 +34,30 @@ def credentials(account: str) -> Credentials:
     return vtex_credentials(secret.value(), account)
 
 
-def build(settings: GuardSettings) -> HookGuard:
+def build() -> HookGuard:
     """Put the parts together."""
-    vtex = Vtex(settings.vtex.base_url, credentials, RateLimiter(settings.vtex.requests_per_minute))
-    table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
+    limiter = RateLimiter(settings.vtex.requests_per_minute)
+    vtex = Vtex(settings.vtex.base_url, credentials, limiter, at_once=AT_ONCE)
     return HookGuard(
-        settings,
+        of_accounts,
         CachedSecret(secrets_manager, settings.hook_secret_arn),
         Configurations(vtex),
         credentials=credentials,
+        keep_pace=vtex.keep_pace,
         topics=Topics(aws.client("sns", aws.QUICK)),
         notes=RegistrationStates(table),
         backlog=Backlog(table),
         backoff=SharedBackoff(vtex, Ledger(table), table),
-        rounds=Rounds(table, "guard"),
+        rounds=Rounds(table, "guard", PROMISED),
     )
 
 
-hook_guard = build(settings)
+hook_guard = build()
 
 
 @log_figures
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Guard the hooks and feeds of all accounts; answer what was found and done."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
-    accounts = accounts_served(secret.value(), settings.vtex.accounts)
+    accounts = accounts_served(secret.value(), Accounts(table), settings.vtex.accounts)
     return asdict(hook_guard.run(accounts, lambda: deadline - time.monotonic()))

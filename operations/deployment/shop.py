@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from invoicekey.delivery.queues import HookQueue, Outlets
+from invoicekey.ledger.accounts import Accounts, CorruptAccount
 from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.table import Table
@@ -19,9 +20,9 @@ from invoicekey.messages.alert import Style
 from invoicekey.rules.policy import Policy
 from invoicekey.runtime.errors import CredentialsRefused
 from invoicekey.runtime.secrets import Credentials, vtex_credentials
-from invoicekey.runtime.settings import COMMANDS_SHARE, CheckerSettings, GuardSettings, SettingsError
+from invoicekey.runtime.settings import COMMANDS_SHARE, CheckerSettings, GuardSettings, SettingsError, read_with
 from invoicekey.vtex.client import RateLimiter, Vtex
-from invoicekey.work.rounds import accounts_served
+from invoicekey.work.rounds import accounts_named
 from operations.deployment.stack import Deployment, NotUnderstood, Trouble, explained
 from operations.deployment.template import version
 
@@ -53,6 +54,20 @@ class Shop:
         except SettingsError as error:
             raise self._of_another_version(error) from None
 
+    def settings_of(self, account: str) -> CheckerSettings:
+        """Return the checker's settings, under those that an account has of its own."""
+        try:
+            return read_with(CheckerSettings, self.environment, self.own_settings(account))
+        except SettingsError as error:
+            raise Trouble(f"{account} has a setting of its own that is wrong: {error}.") from None
+
+    def own_settings(self, account: str) -> Mapping[str, str]:
+        """Return the settings that an account has of its own, by the template's parameters."""
+        try:
+            return Accounts(self.table).read_one(account).settings
+        except CorruptAccount as corrupt:
+            raise Trouble(f"{account}: {corrupt}.") from None
+
     @cached_property
     def guard_settings(self) -> GuardSettings:
         """Return the settings of the deployed guard: how hook and feed are to be."""
@@ -81,15 +96,10 @@ class Shop:
             )
         return self.settings.desk_url
 
-    @cached_property
+    @property
     def requests_per_minute(self) -> int:
         """Return the commands' share of VtexRequestsPerMinute, which the functions leave over."""
-        return max(1, int(int(self.environment["VTEX_REQUESTS_PER_MINUTE"]) * COMMANDS_SHARE))
-
-    @cached_property
-    def most_requests_per_minute(self) -> int:
-        """Return all of VtexRequestsPerMinute: what a command may take when it is told to."""
-        return int(self.environment["VTEX_REQUESTS_PER_MINUTE"])
+        return commands_share(self.settings)
 
     @cached_property
     def credentials(self) -> dict[str, Any]:
@@ -99,7 +109,7 @@ class Shop:
     @property
     def accounts(self) -> list[str]:
         """List the accounts that have credentials, and a name that may become part of a host's."""
-        return accounts_served(self.credentials)
+        return accounts_named(self.credentials)
 
     def account(self, named: str | None) -> str:
         """Return the account that is meant: the one that was named, or the only one there is."""
@@ -220,6 +230,11 @@ class Shop:
             return vtex_credentials(self.credentials, account)
         except CredentialsRefused:
             raise Trouble(f"There are no usable credentials of {account}. Run {self.make_credentials}") from None
+
+
+def commands_share(settings: CheckerSettings) -> int:
+    """Return the commands' share of VtexRequestsPerMinute, by an account's settings or the stack's."""
+    return max(1, int(settings.requests_per_minute_of_all * COMMANDS_SHARE))
 
 
 def shop_of(stack: str, profile: str | None, region: str | None) -> Shop:
