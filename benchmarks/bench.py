@@ -1,17 +1,19 @@
 """`make bench`: measures, prints a table and writes it to docs/figures.md; some PARTS alone are only printed.
 
+But `side` and `load` are sections of their own, of docs/figures.md and docs/proof.md, and written whenever measured.
+
 Nothing here fails for being slow: a figure that misses its limit says so in the table.
 """
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import desk_list, desk_page, figures, follow_up, functions
-from benchmarks.figures import Figure
+from benchmarks import desk_list, desk_page, figures, follow_up, functions, load, side_by_side
+from benchmarks.figures import Figure, Section
 from benchmarks.runtime import Bench, build, started
 from local.stack import ROOT
 
-type Part = Callable[[Bench], list[Figure]]
+type Part = Callable[[Bench], Sequence[Figure | Section]]
 
 PARTS: Mapping[str, Part] = {
     "starts": functions.measure_starts,
@@ -21,6 +23,8 @@ PARTS: Mapping[str, Part] = {
     "feed": follow_up.measure_feed,
     "recheck": follow_up.measure_recheck,
     "backfill": follow_up.measure_backfill,
+    "side": side_by_side.measure_side,
+    "load": load.measure_load,
 }
 NOTES = (*functions.NOTES, *desk_page.NOTES, *desk_list.NOTES, *follow_up.NOTES)
 
@@ -36,13 +40,17 @@ def main() -> None:
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     build()
     measured = measure(chosen)
-    print(figures.table(measured))
+    rows = [one for one in measured if isinstance(one, Figure)]
+    print(figures.table(rows))
     if chosen == list(PARTS):
-        figures.FILE.write_text(figures.document(measured, NOTES, PARTS), encoding="utf-8")
+        figures.FILE.write_text(figures.document(rows, NOTES, PARTS), encoding="utf-8")
         print(f"written to {figures.FILE.relative_to(ROOT)}")
+    for section in (one for one in measured if isinstance(one, Section)):
+        section.write()
+        print(f"\n{section.markdown()}\nwritten to {section.page.relative_to(ROOT)}")
 
 
-def measure(parts: list[str]) -> list[Figure]:
+def measure(parts: list[str]) -> list[Figure | Section]:
     """Measure these parts."""
     with started() as bench:
         return [figure for part in parts for figure in PARTS[part](bench)]

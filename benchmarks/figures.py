@@ -1,14 +1,21 @@
 """What is measured, beside its limit: the table that `make bench` prints and writes to docs/figures.md."""
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import platform
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
 
 from local.stack import ROOT
 
 READ, WRITE = "ledger read", "ledger write"
 _KINDS = {READ: ("BatchGetItem", "Query"), WRITE: ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")}
-FILE = ROOT / "docs" / "figures.md"
+FILE, PROOF = ROOT / "docs" / "figures.md", ROOT / "docs" / "proof.md"
+PICTURES = "pictures"
+"""Beside the pages."""
+_VERSIONS = ("boto3", "aws-lambda-powertools", "httpx", "pydantic", "awslambdaric")
 _INTRO = """\
 Written by `make bench`: medians, contenders in turns, under AWS's runtime interface emulator, on a machine with \
 {cores} cores. AWS is a stub, VTEX the demo's simulator; both answer at once where no row says otherwise. \
@@ -25,6 +32,46 @@ class Figure:
     figure: str
     limit: str
     is_met: bool
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page that has tables and pictures of its own, above its figures."""
+
+    title: str
+    text: str
+    figures: Sequence[Figure]
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    """SVG by file name."""
+    page: Path = FILE
+
+    def markdown(self) -> str:
+        """Return the section, with the machine that it was measured on."""
+        return "\n\n".join([f"## {self.title}", machine(), self.text, table(self.figures)]) + "\n"
+
+    def write(self) -> None:
+        """Put it into its page, in place of what it said before, and its pictures beside the page."""
+        page = self.page.read_text(encoding="utf-8") if self.page.exists() else "# Proof\n"
+        self.page.write_text(with_section(page, self.title, self.markdown()), encoding="utf-8")
+        for name, svg in self.pictures.items():
+            (self.page.parent / PICTURES / name).write_text(svg, encoding="utf-8")
+
+
+def with_section(page: str, title: str, section: str) -> str:
+    """Return a page with this section in place of the one of its title, or at its end."""
+    before, _, rest = f"{page}\n".partition(f"\n## {title}\n")
+    after = re.search(r"^## ", rest, re.MULTILINE)
+    parts = [before.strip(), section.strip(), rest[after.start() :].strip() if after else ""]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def machine() -> str:
+    """Say what it is measured on, and how busy that was."""
+    versions = ", ".join(f"{name} {version(name)}" for name in _VERSIONS)
+    return (
+        f"Measured on {os.cpu_count()} cores ({platform.machine()}, {platform.system()}) under a load of "
+        f"{os.getloadavg()[2]:.1f} over the last 15 minutes, with Python {platform.python_version()}, {versions}."
+    )
 
 
 def at_most(what: str, measured: str, figure: float, limit: float, unit: str = "") -> Figure:
@@ -57,6 +104,12 @@ def table(figures: Iterable[Figure]) -> str:
         for f in figures
     ]
     return "\n".join(lines)
+
+
+def rows_of(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def document(figures: Iterable[Figure], notes: Iterable[str], parts: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import orders
 from benchmarks.figures import READ, WRITE, Figure, at_most, calls
-from benchmarks.runtime import ACCOUNT, BASELINES, BUILD, Bench, Contender, cores, without_bytecode
+from benchmarks.runtime import ACCOUNT, BASELINES, BUILD, Bench, Contender, cores, usual, without_bytecode
 from local.vtex_simulator import Fault
 
 COLD_RUNS = 15
@@ -93,10 +93,10 @@ def measure_starts(bench: Bench) -> list[Figure]:
     """Measure cold starts, and warm calls of the receiver."""
     _put_orders(bench)
     bare = Contender("bare", BUILD / BASELINES, "bare.handler", hook_event())
-    usual = Contender("usual", BUILD / BASELINES, "usual.handler", hook_event())
+    stack = usual("usual", BUILD / BASELINES, "usual.handler", hook_event())
     receiver = Contender("receiver", BUILD / "ReceiveHookFunction", "receive_hook.handler", hook_event())
     print(f"cold starts: {COLD_RUNS} each, in turns", flush=True)
-    contenders = [bare, receiver, usual, checker()]
+    contenders = [bare, receiver, stack, checker()]
     cold = in_turns(bench, [*contenders, *map(without_bytecode, contenders)])
     print(f"warm calls: {WARM_CALLS} each", flush=True)
     warm_bare, warm_receiver = warm(bench, bare, receiver)

@@ -10,6 +10,7 @@ here; that is believed and not seen.
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -34,8 +35,10 @@ PLAIN = ROOT / ".stack" / "bench-plain"
 """What was built, without its bytecode: as it would be deployed if nobody thought of it."""
 RUNTIME = ROOT / ".stack" / "bench-runtime"
 """A Python that has what Lambda's has: its own library and `_BROUGHT`."""
-BASELINES = "baselines"
+BASELINES, PEERS = "baselines", "peers"
 LAYERS = ("InvoicekeyLayer", "DependenciesLayer")
+USUAL_LAYER = "UsualLayer"
+"""What DependenciesLayer is made of, whole: as whoever takes no care of what is in it would have it."""
 INVOKE = "/2015-03-31/functions/function/invocations"
 OK = 200
 LONGEST_CALL = 320
@@ -56,6 +59,12 @@ class Contender:
     handler: str
     event: dict[str, Any]
     environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def usual(name: str, folder: Path, handler: str, event: dict[str, Any]) -> Contender:
+    """Return a contender that is not the product's: with all of the dependencies, and the product's rules."""
+    layers = os.pathsep.join(str(BUILD / layer / "python") for layer in (USUAL_LAYER, LAYERS[0]))
+    return Contender(name, folder, handler, event, {"PYTHONPATH": layers})
 
 
 class Refused(SystemExit):
@@ -79,6 +88,15 @@ class Running:
         if not is_done or (answer.get("batchItemFailures") and not may_leave_some):
             raise Refused(f"a contender did not do its work: {answer}")
         return milliseconds, answer
+
+    def try_invoke(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Invoke the function, and return whatever is answered: that it died, too."""
+        answer: dict[str, Any] = json.loads(http("POST", self._port, INVOKE, json.dumps(event).encode()))
+        return answer
+
+    def pid(self) -> int:
+        """Return the function's process."""
+        return self._function()
 
     def cpu_seconds(self) -> float:
         """Return the seconds of a core that the function's process has used."""
@@ -195,7 +213,9 @@ def http(method: str, port: int, path: str, body: bytes | None = None) -> bytes:
 
 def without_bytecode(contender: Contender) -> Contender:
     """Return a contender whose code, and what it imports from the layers, is compiled at every start."""
-    environment = {**contender.environment, "PYTHONPATH": _layers_of(PLAIN)}
+    path = contender.environment.get("PYTHONPATH", _layers_of(BUILD)).split(os.pathsep)
+    plain = os.pathsep.join(str(PLAIN / Path(layer).relative_to(BUILD)) for layer in path)
+    environment = {**contender.environment, "PYTHONPATH": plain}
     return replace(
         contender, name=f"{contender.name}, plain", folder=PLAIN / contender.folder.name, environment=environment
     )
@@ -227,12 +247,17 @@ def started() -> Iterator[Bench]:
     """Start the stubs, for contenders that are built."""
     (aws_port,) = free_ports(1)
     stub = [sys.executable, "-m", "benchmarks.stub_aws", str(aws_port)]
-    path = os.pathsep.join(map(str, [ROOT, ROOT / "layers" / "invoicekey" / "python"]))
     code = [folder for made in (BUILD, PLAIN) for folder in made.iterdir() if folder.is_dir()]
     with ExitStack() as stack:
         stack.enter_context(unwritten(*code))
-        stack.enter_context(child(stub, aws_port, BUILD / "stub.log", env={**os.environ, "PYTHONPATH": path}))
+        stack.enter_context(child(stub, aws_port, BUILD / "stub.log", env=stub_environment()))
         yield Bench(aws_port, stack.enter_context(VtexSimulator()))
+
+
+def stub_environment() -> dict[str, str]:
+    """Return the environment in which a stub of AWS finds this project."""
+    path = os.pathsep.join(map(str, [ROOT, ROOT / "layers" / "invoicekey" / "python"]))
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def _build_twice() -> None:
@@ -243,9 +268,22 @@ def _build_twice() -> None:
     subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
     caches = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "benchmarks" / BASELINES, BUILD / BASELINES, ignore=caches)
+    shutil.copytree(ROOT / "benchmarks" / PEERS, BUILD / PEERS / "benchmarks" / PEERS, ignore=caches)
+    _make_usual_layer(BUILD / USUAL_LAYER / "python")
     shutil.rmtree(PLAIN, ignore_errors=True)
     shutil.copytree(BUILD, PLAIN, ignore=caches)
-    subprocess.run([*_COMPILE, "--invalidation-mode", "unchecked-hash", str(BUILD / BASELINES)], check=True)
+    beside = [str(BUILD / name) for name in (BASELINES, PEERS, USUAL_LAYER)]
+    subprocess.run([*_COMPILE, "--invalidation-mode", "unchecked-hash", *beside], check=True)
+
+
+def _make_usual_layer(here: Path) -> None:
+    pinned = (ROOT / "layers" / "dependencies" / "requirements.txt").read_text(encoding="utf-8")
+    for name in re.findall(r"^([\w-]+)==", pinned, re.MULTILINE):
+        of_it = distribution(name)
+        for file in of_it.files or ():
+            if ".." not in file.parts and file.suffix != ".pyc":
+                (here / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(str(of_it.locate_file(file)), here / file)
 
 
 def _make_runtime() -> None:

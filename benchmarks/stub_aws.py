@@ -212,8 +212,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer a call of AWS."""
-        body = self._body()
-        target = self.headers.get("X-Amz-Target")
+        self.answer_call(self.headers.get("X-Amz-Target"), self._body())
+
+    def answer_call(self, target: str | None, body: bytes) -> None:
+        """Answer one of the JSON protocols by its target, one of the older ones by its form."""
         if not target:
             self._send(self.aws.answer_form(parse_qs(body.decode())).encode(), "text/xml")
             return
