@@ -2,8 +2,10 @@
 
 Besides what stub_aws.py answers::
 
-    PUT faults      [{"operations": ["Publish"], "kind": "reset", "times": 1, "pid": 0}]: the first that fits is used
+    PUT faults      [{"operations": ["Publish"], "kind": "reset", "times": 1}]: the first that fits is used
     DELETE faults   none any more
+    GET hidden      for how many seconds messages are returned to the queue, by receipt handle
+    DELETE hidden   forget that
     GET sent        what was published: [topic, message]
     DELETE sent     forget that
     GET units       the write and read units of DynamoDB
@@ -51,7 +53,13 @@ class AwsFault:
     operations: list[str]
     kind: Kind
     times: int
+    topic: str = ""
+    """How the topic's address ends; any will do where it is empty."""
     pid: int = 0
+
+    def fits(self, operation: str, topic: str) -> bool:
+        """Say whether it befalls this call."""
+        return self.times > 0 and operation in self.operations and topic.endswith(self.topic)
 
 
 class FaultyAws(Aws):
@@ -61,15 +69,16 @@ class FaultyAws(Aws):
         super().__init__()
         self.idempotency = FakeDynamoDb()
         self.sent: list[tuple[str, str]] = []
+        self.hidden: dict[str, int] = {}
         self.units: Counter[str] = Counter()
         self.faults: list[AwsFault] = []
         self._one_takes = Lock()
 
-    def take_fault(self, operation: str) -> AwsFault | None:
+    def take_fault(self, operation: str, topic: str) -> AwsFault | None:
         """Return what is to befall a call, if anything."""
         with self._one_takes:
             for fault in self.faults:
-                if fault.times > 0 and operation in fault.operations:
+                if fault.fits(operation, topic):
                     fault.times -= 1
                     return fault
         return None
@@ -77,6 +86,8 @@ class FaultyAws(Aws):
     def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Return what AWS would answer to a JSON call."""
         self._count_units(operation, request)
+        if operation == "ChangeMessageVisibilityBatch":
+            self.hidden |= {entry["ReceiptHandle"]: entry["VisibilityTimeout"] for entry in request["Entries"]}
         if request.get("TableName") != IDEMPOTENCY:
             return super().answer(operation, request)
         self.called.append(operation)
@@ -96,7 +107,7 @@ class FaultyAws(Aws):
 
     def tell(self, name: str) -> object:
         """Answer what the benchmark asks."""
-        told: dict[str, object] = {"sent": self.sent, "units": self.units}
+        told: dict[str, object] = {"hidden": self.hidden, "sent": self.sent, "units": self.units}
         return told[name] if name in told else super().tell(name)
 
     def do(self, method: str, name: str, body: bytes) -> None:
@@ -106,10 +117,8 @@ class FaultyAws(Aws):
                 self.faults = [AwsFault(**fault) for fault in json.loads(body)]
             case "DELETE", "faults":
                 self.faults = []
-            case "DELETE", "sent":
-                self.sent = []
-            case "DELETE", "units":
-                self.units = Counter()
+            case "DELETE", "hidden" | "sent" | "units":
+                setattr(self, name, type(getattr(self, name))())
             case "PUT", "later":
                 for table in (self.ledger, self.idempotency):
                     table.forget_expired(time.time() + json.loads(body))
@@ -147,8 +156,9 @@ class FaultyHandler(Handler):
     def do_POST(self) -> None:
         """Answer a call of AWS, or fail it."""
         target, body = self.headers.get("X-Amz-Target"), self._body()
-        operation = target.split(".")[-1] if target else parse_qs(body.decode())["Action"][0]
-        fault = self.aws.take_fault(operation)
+        form = {} if target else parse_qs(body.decode())
+        operation = target.split(".")[-1] if target else form["Action"][0]
+        fault = self.aws.take_fault(operation, form.get("TopicArn", [""])[0])
         if fault is None:
             self.answer_call(target, body)
         elif fault.kind in {"throttle", "error"}:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import cycle
+from itertools import cycle, pairwise
 
 WIDTH, HEIGHT = 720, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76, 130, 44, 48
@@ -92,7 +92,7 @@ def _spread(heights: Sequence[float]) -> list[float]:
     """Return the heights, moved apart where two names would lie on each other."""
     moved = list(heights)
     order = sorted(range(len(moved)), key=lambda number: moved[number])
-    for above, below in zip(order, order[1:], strict=False):
+    for above, below in pairwise(order):
         moved[below] = max(moved[below], moved[above] + _APART)
     return moved
 

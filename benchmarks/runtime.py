@@ -16,6 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+import urllib.error
 import urllib.request
 import venv
 from collections.abc import Iterable, Iterator, Mapping
@@ -90,8 +91,11 @@ class Running:
         return milliseconds, answer
 
     def try_invoke(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Invoke the function, and return whatever is answered: that it died, too."""
-        answer: dict[str, Any] = json.loads(http("POST", self._port, INVOKE, json.dumps(event).encode()))
+        """Invoke the function, and return whatever it answers; an `errorMessage` where it died."""
+        try:
+            answer: dict[str, Any] = json.loads(http("POST", self._port, INVOKE, json.dumps(event).encode()))
+        except urllib.error.HTTPError as error:
+            return {"errorMessage": f"the emulator answered {error.code}"}
         return answer
 
     def pid(self) -> int:
