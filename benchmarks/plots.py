@@ -17,6 +17,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#117755", "#7a4a92", "#555555")
 _MARKS = ("circle", "square", "triangle", "circle", "square")
 _MOST_TICKS = 5
 _APART = 14
+_MANY, _MILLION = 10_000, 1_000_000
 
 type Line = Sequence[tuple[float, float]]
 
@@ -114,4 +115,8 @@ def _text(x: float, y: float, text: str, **style: object) -> str:
 
 
 def _shown(number: float) -> str:
-    return f"{number:,.0f}" if number >= _MOST_TICKS * 2 or number == int(number) else f"{number:g}"
+    if number >= _MILLION:
+        return f"{number / _MILLION:g} M"
+    if number >= _MANY:
+        return f"{number / 1000:g} k"
+    return f"{number:,.0f}" if number == int(number) else f"{number:g}"

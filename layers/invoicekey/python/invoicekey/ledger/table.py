@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 
+from invoicekey.ledger.values import plain, typed
 from invoicekey.runtime.errors import Conflict, LedgerUnavailable
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ LISTS, FAILURES = "Lists", "Failures"
 """The indexes. Each holds lists, each list by the time that counts in it (ISO 8601 in UTC)."""
 _KEYS = {LISTS: ("list", "list_at"), FAILURES: ("failures", "failures_at")}
 """The attributes that name a list of an index, and its times."""
-_deserialize = TypeDeserializer().deserialize
 _TRIES_BESIDE_A_TRANSACTION = 3
 _A_TRANSACTION_TAKES_SECONDS = 0.05
 
@@ -174,10 +173,9 @@ def _conditions(condition: str | None, values: Mapping[str, object], change: str
 
 
 def _typed(item: Mapping[str, object]) -> dict[str, Any]:
-    serializer = TypeSerializer()
-    return {name: serializer.serialize(value) for name, value in item.items()}
+    return {name: typed(value) for name, value in item.items()}
 
 
 def _plain(item: Mapping[str, Any]) -> Item:
     # Most values are texts, and a list may have ten thousand items.
-    return {name: value["S"] if "S" in value else _deserialize(value) for name, value in item.items()}
+    return {name: value["S"] if "S" in value else plain(value) for name, value in item.items()}
