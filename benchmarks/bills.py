@@ -152,7 +152,7 @@ def bills(starts: Mapping[str, float], takes: Takes, size: int) -> dict[str, Bil
     }
 
 
-def requests_of(taken: Taken) -> str:
+def _requests_of(taken: Taken) -> str:
     return ", ".join([f"{taken.vtex:g} VTEX", *(f"{count:.3g} {name}" for name, count in taken.calls.items())])
 
 
@@ -160,7 +160,7 @@ def request_rows(takes: Takes) -> Iterator[tuple[str, ...]]:
     """Yield what an order takes of AWS and VTEX."""
     for kind, what in (("OK", "good"), ("BAD", "failing"), ("OTHER", "of another marketplace")):
         for size in (1, BATCH):
-            cells = (requests_of(takes[name][kind, size]) for name in NAMES)
+            cells = (_requests_of(takes[name][kind, size]) for name in NAMES)
             yield (f"requests for an order, {what}, {'alone' if size == 1 else 'of ten'}", *cells)
 
 
@@ -184,13 +184,14 @@ def goals(starts: Mapping[str, float], takes: Takes) -> Iterator[Figure]:
             yield at_most(f"costs where {come}, to {peer}", told, of["product"].total / of[peer].total, 1.0)
 
 
+_MEMORY = ", ".join(f"{name} {megabytes:,} MB" for name, megabytes in MEMORY.items())
 _COSTS = f"""\
 Computed from what was measured, at the list prices of `benchmarks/cost.py` and SNS at 0.50 a million requests: \
 {CNOVA:.0%} of the events are CNova's, {FAILING:.0%} of these fail; VTEX takes {VTEX_SECONDS * 1000:.0f} ms; one \
 invocation in {1 / COLD_SHARE:.0f} begins with an INIT, which is billed. Time is what VTEX takes, and the seconds of a \
-core on the share that the memory buys: {", ".join(f"{name} {megabytes:,} MB" for name, megabytes in MEMORY.items())}. \
-A write into an index is a unit more, one in a transaction two. E-mails, alarms, secrets and the queue's empty polls are \
-the same for all, and left out. The worker stands behind the API's own integration, the cheapest way to its queue. At \
-equal promises a worker has the product's ledger in place of its own table, to know news from repetition for longer than \
-a day and to follow a failure to its end, and the receiver, to answer as the contract says. A webhook with a ledger still \
-keeps no pace, waits for VTEX while VTEX waits for it, and has no queue for what it could not do."""
+core on the share that the memory buys: {_MEMORY}. A write into an index is a unit more, one in a transaction two. \
+E-mails, alarms, secrets and the queue's empty polls are the same for all, and left out. The worker stands behind the \
+API's own integration, the cheapest way to its queue. At equal promises a worker has the product's ledger in place of \
+its own table, to know news from repetition for longer than a day and to follow a failure to its end, and the \
+receiver, to answer as the contract says. A webhook with a ledger still keeps no pace, waits for VTEX while VTEX waits \
+for it, and has no queue for what it could not do."""

@@ -101,15 +101,15 @@ def measure_starts(bench: Bench) -> list[Figure]:
     print(f"warm calls: {WARM_CALLS} each", flush=True)
     warm_bare, warm_receiver = warm(bench, bare, receiver)
     return [
-        beside("receiver cold, to a bare handler", cold["receiver"], cold["bare"], 1.3),
+        beside("receiver cold, to a bare handler", cold["receiver"], cold["bare"], 1.1),
         beside("receiver cold, to itself without bytecode", cold["receiver"], cold["receiver, plain"], 1),
         at_share("receiver cold at 512 MB, computed", cold["receiver"], 512, 2.5),
         at_most("receiver warm, on top of a bare handler", f"{warm_receiver:.1f} - {warm_bare:.1f} ms",
-                warm_receiver - warm_bare, 3, " ms"),
+                warm_receiver - warm_bare, 1, " ms"),
         beside("checker cold with one order, to the usual stack, both with bytecode",
-               cold["checker"], cold["usual"], 1.4),
+               cold["checker"], cold["usual"], 0.8),
         beside("checker cold with one order, to the usual stack without bytecode",
-               cold["checker"], cold["usual, plain"], 1),
+               cold["checker"], cold["usual, plain"], 0.6),
         beside("checker cold with one order, to itself without bytecode",
                cold["checker"], cold["checker, plain"], 0.7),
         at_share("checker cold with one order at 1,024 MB, computed", cold["checker"], 1024, 1.5),
@@ -129,7 +129,7 @@ def measure_batches(bench: Bench) -> list[Figure]:
     megabytes = memory(bench)
     return [
         at_most("ten orders in one batch, VTEX in 200 ms", f"{milliseconds:.0f} / {VTEX_SECONDS * 1000:.0f} ms",
-                milliseconds / VTEX_SECONDS / 1000, 1.3),
+                milliseconds / VTEX_SECONDS / 1000, 1.1),
         at_most(f"TCP connections to VTEX over {BATCHES} such batches", "", connections, 10),
         calls("one order without fault", one, {"VTEX": 1, READ: 1, WRITE: 1}),
         calls("ten failing orders in one batch, ALERT_BURST 1000", failing, {"PublishBatch": 2}),

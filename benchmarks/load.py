@@ -223,9 +223,9 @@ def _drain_rows(outcomes: Mapping[str, Outcome]) -> Iterator[tuple[str, ...]]:
 
 def _drain_goals(outcomes: Mapping[str, Outcome]) -> Iterator[Figure]:
     for name, scenario in SCENARIOS.items():
-        took = outcomes[name].storm_done_at() - scenario.storm_at
-        yield at_most(f"100,000 events {name}: to what the pace allows",
-                      f"{took:,.0f} / {allowed_seconds(scenario):,.0f} s", took / allowed_seconds(scenario), LATEST)  # fmt: skip
+        took, allowed = outcomes[name].storm_done_at() - scenario.storm_at, allowed_seconds(scenario)
+        what, told = f"100,000 events {name}: to what the pace allows", f"{took:,.0f} / {allowed:,.0f} s"
+        yield at_most(what, told, took / allowed, LATEST)
     undone = sum(math.isnan(message.done_at) for outcome in outcomes.values() for message in outcome.messages)
     yield at_most("events without a verdict, of all that were simulated", "", undone, 0)
 

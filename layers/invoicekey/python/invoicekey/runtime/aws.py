@@ -14,6 +14,8 @@ from typing import Any
 import botocore.session
 from botocore.config import Config
 
+from invoicekey.runtime.release import VERSION
+
 LONGEST_IDLE = 20.0
 """So many seconds may connections lie unused. Less than lies between two readings of a secret (secrets.py)."""
 
@@ -31,7 +33,8 @@ def _now() -> float:
 
 def client(service: str, patience: Config, clock: Callable[[], float] = _now, *, connections: int = CONNECTIONS) -> Any:
     """Make a client; any number of threads may share it, so many of them at once without a wait."""
-    config = patience.merge(Config(max_pool_connections=connections))
+    # botocore's own name of itself takes longer to put together, twice a request, than a request to sign.
+    config = patience.merge(Config(max_pool_connections=connections, user_agent=f"invoicekey/{VERSION}"))
     made: Any = _session().create_client(service, config=config)
     pause = _Pause(made, clock)
     made.meta.events.register("before-send", pause.end)
