@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 300
 USABLE_SECONDS = 3600
 READ_AGAIN_SECONDS = 30
+MOST_NAMES = 10
+"""So many parameters are given to a GetParameters at the most."""
 _NOT_GIVEN = "Secrets Manager did not give the secret"
 
 
@@ -100,10 +102,11 @@ def vtex_credentials(secret: Mapping[str, Any], account: str) -> Credentials:
     """Return an account's credentials, raising CredentialsRefused when there are none that could be sent."""
     entry = secret.get(account)
     key, token = (entry.get("app_key"), entry.get("app_token")) if isinstance(entry, dict) else (None, None)
-    if not _is_header_value(key) or not _is_header_value(token):
+    if not is_header_value(key) or not is_header_value(token):
         raise CredentialsRefused("the secret holds no appKey and appToken of the account")
     return Credentials(str(key), str(token))
 
 
-def _is_header_value(value: object) -> bool:
+def is_header_value(value: object) -> bool:
+    """Say whether a value can be sent to VTEX as an appKey or an appToken."""
     return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable() and " " not in value
