@@ -39,6 +39,7 @@ RECHECK = {"HOOK_QUEUE_URL": "https://sqs.example/hook", "LEDGER_TABLE_NAME": "l
 OF_VTEX = {
     "VTEX_BASE_URL": "https://{account}.vtexcommercestable.com.br",
     "VTEX_CREDENTIALS_SECRET_ARN": "arn:credentials",
+    "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
     "VTEX_REQUESTS_PER_MINUTE": "1200",
     "VTEX_ACCOUNTS": "luxstore",
     "WATCHED_STATUSES": "invoiced",

@@ -166,14 +166,15 @@ def test_a_property_is_what_is_promised(resource: str, name: str, value: object)
     assert properties(resource)[name] == value
 
 
-def test_two_checkers_at_once_take_batches_of_ten_and_answer_for_each_message() -> None:
+def test_as_many_checkers_as_are_wanted_take_batches_of_ten_and_answer_for_each_message() -> None:
     source = properties("CheckInvoiceFunction")["Events"]["HookQueue"]["Properties"]
 
     assert source["Queue"] == {"Fn::GetAtt": "HookQueue.Arn"}
     assert source["BatchSize"] == 10
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert source["ScalingConfig"] == {"MaximumConcurrency": 2}
-    assert variables("CheckInvoiceFunction")["MAXIMUM_CONCURRENCY"] == "2"  # for its share of the pace
+    wanted = {"Ref": "MaximumConcurrency"}
+    assert source["ScalingConfig"] == {"MaximumConcurrency": {"Fn::If": ["UsualConcurrency", 2, wanted]}}
+    assert variables("CheckInvoiceFunction")["MAXIMUM_CONCURRENCY"] == wanted  # for its share of the pace
 
 
 # ---- Functions

@@ -137,6 +137,10 @@ class _Waits:
         return due
 
 
+def _all_in_secret(_stamps: Mapping[str, str | None]) -> None:
+    """Have no account's credentials in a place of its own."""
+
+
 def _ten_threads() -> Executor:
     return ThreadPoolExecutor(PARALLEL, thread_name_prefix="check")
 
@@ -152,14 +156,20 @@ class BatchCheck:
         rules_of: Callable[[Mapping[str, str]], AccountRules],
         retry_base: timedelta,
         *,
+        keep_credentials: Callable[[Mapping[str, str | None]], None] = _all_in_secret,
         make_pool: Callable[[], Executor] = _ten_threads,
     ) -> None:
-        """Put the parts together; `rules_of` takes an account's own settings and raises SettingsError."""
+        """Put the parts together.
+
+        `rules_of` takes an account's own settings and raises SettingsError. `keep_credentials` takes, of the accounts
+        that are about to be asked for, the stamps of what they have in places of their own.
+        """
         self._vtex = vtex
         self._ledger = ledger
         self._outlets = outlets
         self._rules_of = rules_of
         self._retry_base = retry_base.total_seconds()
+        self._keep_credentials = keep_credentials
         self._unnoted: deque[str] = deque(maxlen=MOST_UNNOTED)
         self._checks = make_pool()
         self._notes = make_pool()  # apart, so that checks that hang do not keep what was sent from being noted
@@ -239,6 +249,7 @@ class BatchCheck:
         """
         wanted: dict[OrderRef, list[Message]] = {}
         corrupt: dict[OrderRef, list[Message]] = {}
+        stamps: dict[str, str | None] = {}
         for account, own in snapshot.accounts.items():
             orders = {ref: group for ref, group in by_order.items() if ref.account == account}
             try:
@@ -249,15 +260,17 @@ class BatchCheck:
                 logger.error("an account's own setting is wrong", extra={"account": account, "setting": name})
             if own and own.is_off:
                 telemetry.count("check_account_off", len(_pass_over(orders, "the account is off")))
-            elif of_account is None:
+            elif own is None or of_account is None:
                 telemetry.count("ledger_unreadable")
                 logger.error("an account's item in the ledger is corrupt: mend it", extra={"account": account})
                 corrupt |= orders
             else:
                 rules[account] = of_account
                 self._vtex.keep_pace(account, of_account.requests_per_minute)
+                stamps[account] = own.credentials
                 wanted |= _watched(orders, of_account.watched_statuses)
         self._postpone(corrupt, RetryLater(CORRUPT_ACCOUNT), clock, waits)
+        self._keep_credentials(stamps)
         return wanted
 
     def _orders_of(
