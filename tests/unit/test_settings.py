@@ -125,6 +125,7 @@ def test_the_checker_s_environment_is_read() -> None:
         alert_topic_arn="arn:alerts",
         ledger_table="ledger",
         credentials_secret_arn="arn:credentials",
+        credentials_prefix="/vtex-credentials/a-shop/",
         vtex_base_url="https://{account}.vtexcommercestable.com.br",
         requests_per_minute=540,
         requests_per_minute_of_all=1200,
@@ -156,6 +157,7 @@ def test_the_other_functions_environments_are_read() -> None:
     vtex = VtexSettings(
         base_url="https://{account}.vtexcommercestable.com.br",
         credentials_secret_arn="arn:credentials",
+        credentials_prefix="/vtex-credentials/a-shop/",
         requests_per_minute=48,
         accounts=frozenset({"luxstore"}),
         watched_statuses=frozenset({"invoiced"}),

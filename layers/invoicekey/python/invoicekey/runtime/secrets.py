@@ -97,10 +97,12 @@ class _Kept:
 
     def take(self, value: object, stamp: str | None) -> bool:
         """Keep what was just read, of the version that was known before; say whether that is an object of JSON."""
-        self._tried_at = self._clock()
+        now = self._clock()
+        if stamp == self._stamp:  # else another version is there by now, and is to be read
+            self._tried_at = now
         if not isinstance(value, dict):
             return False
-        self._value, self._stamp_of_value, self._read_at = value, stamp, self._tried_at
+        self._value, self._stamp_of_value, self._read_at = value, stamp, now
         return True
 
     def _may_read_again(self) -> bool:
