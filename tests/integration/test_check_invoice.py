@@ -11,8 +11,9 @@ from botocore.hooks import HierarchicalEmitter
 
 from local.vtex_simulator import Fault
 from operations.deployment.credentials import CredentialsPlace
+from tests.desk import ACCOUNT
 from tests.orders import sale
-from tests.whole_stack import ACCOUNT, APP_KEYS, SECOND_ACCOUNT, WholeStack, notification, whole_stack
+from tests.whole_stack import APP_KEYS, SECOND_ACCOUNT, WholeStack, notification, whole_stack
 
 PREFIX = "/vtex-credentials/a-shop/"
 
