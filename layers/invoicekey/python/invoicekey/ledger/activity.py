@@ -44,7 +44,7 @@ class Activity:
     feed_only_at: datetime | None = None
     refused_at: datetime | None = None
     troubles: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
-    """The troubles of the guard's last run (work/silence.py), and when each was last told, or first seen if it is not."""
+    """The troubles that the guard saw last (work/silence.py), and when each was last told, or was seen if it is not."""
 
 
 class Activities:
