@@ -367,8 +367,11 @@ class Outside:
 
     def environment(self, **options: Any) -> BatchCheck:
         """Return the parts as another environment of the function has them."""
-        options = {"make_pool": SameThread, "activities": Activities(self.ledger.dynamodb.table)} | options
-        return BatchCheck(self.vtex, self.ledger, self.outlets, self.rules_of, RETRY_BASE, **options)
+        activities = Activities(self.ledger.dynamodb.table)
+        options = {"make_pool": SameThread} | options
+        return BatchCheck(
+            self.vtex, self.ledger, self.outlets, self.rules_of, RETRY_BASE, activities=activities, **options
+        )
 
     def rules_of(self, own: Mapping[str, str]) -> AccountRules:
         """Return an account's rules: those of all, or for settings of its own what the function reads of them."""
