@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invoicekey.delivery.topics import Topics
 from invoicekey.ledger.accounts import Accounts
+from invoicekey.ledger.activity import Activities
 from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.registrations import RegistrationStates
@@ -22,12 +23,14 @@ from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.vtex.subscriptions import Configurations
 from invoicekey.work.guard import HookGuard
 from invoicekey.work.rounds import Rounds, SharedBackoff, accounts_served
+from invoicekey.work.silence import AccountWatch
 
 settings = GuardSettings.read(os.environ)
 secrets_manager = aws.client("secretsmanager", aws.QUICK)
 table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
 secret = CachedSecret(secrets_manager, settings.vtex.credentials_secret_arn)
 credentials = AccountCredentials(secret, lambda: aws.client("ssm", aws.QUICK), settings.vtex.credentials_prefix)
+topics = Topics(aws.client("sns", aws.QUICK))
 
 
 def build(settings: GuardSettings) -> HookGuard:
@@ -43,7 +46,7 @@ def build(settings: GuardSettings) -> HookGuard:
         CachedSecret(secrets_manager, settings.hook_secret_arn),
         Configurations(vtex),
         credentials=credentials.of,
-        topics=Topics(aws.client("sns", aws.QUICK)),
+        topics=topics,
         notes=RegistrationStates(table),
         backlog=Backlog(table),
         backoff=SharedBackoff(vtex, Ledger(table), table),
@@ -52,6 +55,7 @@ def build(settings: GuardSettings) -> HookGuard:
 
 
 hook_guard = build(settings)
+account_watch = AccountWatch(settings, Activities(table), topics)
 
 
 @log_figures
@@ -61,4 +65,6 @@ def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     accounts = accounts_served(secret.value(), settings.vtex.accounts)
     own = Accounts(table).read(accounts)
     credentials.keep_all({account.name: account.credentials for account in own.values() if account})
-    return asdict(hook_guard.run(accounts, lambda: deadline - time.monotonic()))
+    watch = hook_guard.run(accounts, lambda: deadline - time.monotonic())
+    account_watch.run(accounts, watch)
+    return asdict(watch)
