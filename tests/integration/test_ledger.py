@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from invoicekey.ledger.accounts import Account, Accounts, CorruptAccount, account_key
 from invoicekey.ledger.entries import (
     DEFERRED,
     DISMISSED,
@@ -585,3 +586,112 @@ def test_a_write_that_meets_a_transaction_is_tried_again_before_it_is_a_conflict
 def test_what_dynamodb_refuses_is_trouble_for_later(code: str) -> None:
     with pytest.raises(RetryLater, match=code):
         Ledger(refusing(code).table).write(FULL)
+
+
+# ---- What an account has of its own
+
+
+SHOP = Account(
+    "luxstore",
+    settings={"SellerTaxIds": "11222333000181", "AlertLanguage": "en"},
+    credentials="a-stamp",
+    is_off=True,
+    subscriptions=("arn:one", "arn:two"),
+)
+
+
+@pytest.fixture
+def accounts(table: Table) -> Accounts:
+    return Accounts(table)
+
+
+def test_an_account_is_read_as_it_was_written(accounts: Accounts) -> None:
+    written = accounts.write(SHOP)
+
+    assert accounts.read_one("luxstore") == written == replace(SHOP, version=1)
+
+
+def test_an_account_without_an_item_has_nothing_of_its_own(accounts: Accounts) -> None:
+    accounts.write(SHOP)
+
+    assert accounts.read(["othershop", "luxstore"]) == {
+        "othershop": Account("othershop"),
+        "luxstore": replace(SHOP, version=1),
+    }
+
+
+def test_more_accounts_are_read_than_one_request_takes(accounts: Accounts) -> None:
+    names = [f"shop-{number}" for number in range(101)]
+    accounts.write(Account(names[-1], is_off=True))
+
+    assert [name for name, one in accounts.read(names).items() if one and one.is_off] == [names[-1]]
+
+
+def test_the_orders_of_a_batch_bring_what_their_accounts_have_of_their_own(table: Table, accounts: Accounts) -> None:
+    written = accounts.write(SHOP)
+
+    read = Ledger(table).read([REF, OTHER, OrderRef("othershop", "VVJ-1-01")])
+
+    assert read.accounts == {"luxstore": written, "othershop": Account("othershop")}
+
+
+@pytest.mark.parametrize("before", [Account("luxstore"), SHOP], ids=["new", "known"])
+def test_of_two_who_change_an_account_the_second_meets_a_conflict(before: Account, accounts: Accounts) -> None:
+    read = accounts.write(before) if before is SHOP else before
+    first = accounts.write(replace(read, is_off=False))
+
+    with pytest.raises(Conflict):
+        accounts.write(replace(read, credentials="another"))
+    assert accounts.read_one("luxstore") == first
+
+
+def test_an_account_that_somebody_changed_is_not_deleted(accounts: Accounts) -> None:
+    read = accounts.write(SHOP)
+    changed = accounts.write(replace(read, is_off=False))
+
+    with pytest.raises(Conflict):
+        accounts.delete(read)
+    assert accounts.read_one("luxstore") == changed
+
+
+def test_a_deleted_account_has_nothing_of_its_own_and_is_not_named(accounts: Accounts) -> None:
+    accounts.delete(accounts.write(SHOP))
+
+    assert (accounts.read_one("luxstore"), accounts.names()) == (Account("luxstore"), [])
+
+
+def test_to_delete_an_account_that_has_no_item_is_no_trouble(accounts: Accounts) -> None:
+    accounts.delete(Account("luxstore"))
+
+    assert accounts.names() == []
+
+
+def test_the_accounts_are_named_in_order_and_nothing_else_is(table: Table, accounts: Accounts) -> None:
+    for name in ("othershop", "luxstore"):
+        accounts.write(Account(name))
+    Ledger(table).write(FULL)
+
+    assert accounts.names() == ["luxstore", "othershop"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"version": "first"},
+        {"settings": "none"},
+        {"settings": {"AlertBurst": 5}},
+        {"credentials": 7},
+        {"is_off": "yes"},
+        {"subscriptions": [{"arn": "one"}]},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_an_item_that_somebody_corrupted_is_none_and_takes_no_other_with_it(
+    changed: dict[str, Any], table: Table, accounts: Accounts
+) -> None:
+    table.put({"pk": account_key("luxstore"), "version": 1, **changed})
+    sound = accounts.write(Account("othershop"))
+
+    assert accounts.read(["luxstore", "othershop"]) == {"luxstore": None, "othershop": sound}
+    with pytest.raises(CorruptAccount):
+        accounts.read_one("luxstore")
