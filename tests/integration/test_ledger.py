@@ -27,9 +27,11 @@ from invoicekey.ledger.entries import (
     checked_list,
 )
 from invoicekey.ledger.failures import Shown
+from invoicekey.ledger.prefixes import KEEP_DAYS, prefixes_key
 from invoicekey.ledger.table import Table, TransactionRefused
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.policy import AlertQuota
+from invoicekey.rules.prefixes import NOTHING_KNOWN, Prefixes
 from invoicekey.runtime.errors import Conflict, RetryLater
 from tests.fake_dynamodb import FakeDynamoDb
 from tests.ledger_table import NAME, make_ledger_table
@@ -695,3 +697,74 @@ def test_an_item_that_somebody_corrupted_is_none_and_takes_no_other_with_it(
     assert accounts.read(["luxstore", "othershop"]) == {"luxstore": None, "othershop": sound}
     with pytest.raises(CorruptAccount):
         accounts.read_one("luxstore")
+
+
+# ---- What reading has shown of an account's order ids
+
+
+IDS = frozenset({"vvj", "abc"})
+
+
+def known(ledger: Ledger, ids: frozenset[str] = IDS, now: datetime = NOW) -> Prefixes:
+    return ledger.read([REF]).prefixes["luxstore"].under(ids, now)
+
+
+def test_of_an_account_that_was_never_read_nothing_is_known(ledger: Ledger) -> None:
+    assert known(ledger) == NOTHING_KNOWN
+
+
+def test_what_is_read_of_prefixes_adds_up(ledger: Ledger) -> None:
+    ledger.learn_prefixes("luxstore", [("mgl", True), ("mgl", True), ("xyz", False)], IDS, NOW)
+    ledger.learn_prefixes("luxstore", [("mgl", True), ("none", True)], IDS, NOW + DAY)
+
+    assert known(ledger) == Prefixes({"mgl": 3, "none": 1}, frozenset({"xyz"}))
+
+
+def test_it_holds_under_the_affiliate_ids_alone_that_it_was_learnt_under(ledger: Ledger) -> None:
+    ledger.learn_prefixes("luxstore", [("mgl", True)], IDS, NOW)
+    assert known(ledger, IDS | {"new"}) == NOTHING_KNOWN
+
+    ledger.learn_prefixes("luxstore", [("own", True)], IDS | {"new"}, NOW)
+    assert (known(ledger), known(ledger, IDS | {"new"})) == (NOTHING_KNOWN, Prefixes({"own": 1}))
+
+
+def test_it_holds_for_ninety_days_from_when_the_first_was_learnt(ledger: Ledger) -> None:
+    ledger.learn_prefixes("luxstore", [("mgl", True)], IDS, NOW)
+    ledger.learn_prefixes("luxstore", [("mgl", True)], IDS, NOW + (KEEP_DAYS - 1) * DAY)
+    assert known(ledger, now=NOW + KEEP_DAYS * DAY - SECOND) == Prefixes({"mgl": 2})
+    assert known(ledger, now=NOW + KEEP_DAYS * DAY) == NOTHING_KNOWN
+
+    ledger.learn_prefixes("luxstore", [("mgl", True)], IDS, NOW + KEEP_DAYS * DAY)
+    assert known(ledger, now=NOW + KEEP_DAYS * DAY) == Prefixes({"mgl": 1})
+
+
+def test_two_environments_that_learn_at_once_both_do(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = Ledger(table), Ledger(table)
+    put, is_first = table.put, iter([True])
+
+    def beaten(*arguments: Any, **values: Any) -> None:
+        if next(is_first, False):
+            other.learn_prefixes("luxstore", [("xyz", False)], IDS, NOW)
+        put(*arguments, **values)
+
+    monkeypatch.setattr(table, "put", beaten)
+    one.learn_prefixes("luxstore", [("mgl", True)], IDS, NOW)
+
+    assert known(one) == Prefixes({"mgl": 1}, frozenset({"xyz"}))
+
+
+def test_who_is_beaten_again_and_again_gives_up(ledger: Ledger, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    def beaten(*_: object, **__: object) -> None:
+        raise Conflict
+
+    monkeypatch.setattr(table, "put", beaten)
+    with pytest.raises(RetryLater):
+        ledger.learn_prefixes("luxstore", [("mgl", True)], IDS, NOW)
+
+
+def test_an_item_that_somebody_corrupted_says_nothing_and_is_written_anew(ledger: Ledger, table: Table) -> None:
+    table.put({"pk": prefixes_key("luxstore"), "version": "first", "others": {"mgl": "many"}})
+    assert known(ledger) == NOTHING_KNOWN
+
+    ledger.learn_prefixes("luxstore", [("mgl", True)], IDS, NOW)
+    assert known(ledger) == Prefixes({"mgl": 1})

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from invoicekey.delivery.queues import FEED, RECHECK, Message, Outlets
+from invoicekey.delivery.queues import FEED, HOOK, RECHECK, Message, Outlets
 from invoicekey.ledger.accounts import CORRUPT as CORRUPT_ACCOUNT
 from invoicekey.ledger.entries import CORRUPT, Deferral, Entry, Ledger, Snapshot
 from invoicekey.messages.fields import RecordType
@@ -29,7 +29,8 @@ from invoicekey.rules.notification import (
     says_invoiced,
 )
 from invoicekey.rules.policy import AlertQuota
-from invoicekey.rules.verdict import Outcome
+from invoicekey.rules.prefixes import NOTHING_KNOWN, Prefixes, ids_of, is_passed_over, prefix_of
+from invoicekey.rules.verdict import Outcome, Verdict
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import CredentialsRefused, LedgerUnavailable, NoTurn, OutOfTime, RateLimited, RetryLater
 from invoicekey.runtime.settings import WATCHED_STATUSES, CheckerSettings, OfAccounts, SettingsError
@@ -75,6 +76,10 @@ class AccountRules:
     longest_grace: timedelta = timedelta(0)
     watched_statuses: frozenset[str] | None = None
     """What the account watches of its own; None: whatever has come to the queue is checked."""
+    affiliate_ids: frozenset[str] = frozenset()
+    """Of CNova, where an order's id may be enough to tell that it is another marketplace's; empty: it never is."""
+    prefixes: Prefixes = NOTHING_KNOWN
+    """What is known of the account's order ids."""
 
 
 def rules_of(
@@ -93,6 +98,7 @@ def rules_of(
         settings.requests_per_minute,
         longest_grace=settings.policy.longest_grace,
         watched_statuses=settings.watched_statuses if WATCHED_STATUSES in own else None,
+        affiliate_ids=settings.policy.affiliate_ids if settings.skips_other_prefixes else frozenset(),
     )
 
 
@@ -118,6 +124,16 @@ class BatchOrder:
         """Say whether all that is new here is what the feed repeats of events whose checks have ended."""
         is_delivered = self.entry.report is None or self.entry.report.is_delivered
         return is_delivered and all(m.source == FEED and _event(m) in self.entry.events for m in self.messages)
+
+    @property
+    def prefix(self) -> str | None:
+        """Return what its id tells of its marketplace."""
+        return prefix_of(self.ref.order_id)
+
+    @property
+    def is_of_vtex_alone(self) -> bool:
+        """Say whether VTEX's events are all that there is of it: nobody asked for the check, the ledger has nothing."""
+        return not self.entry.version and all(message.source in (HOOK, FEED) for message in self.messages)
 
 
 @dataclass(slots=True)
@@ -179,6 +195,7 @@ class BatchCheck:
             unfinished = [
                 order for order, found in zip(orders, results, strict=True) if _is_unfinished(found, delivered)
             ]
+            self._learn_prefixes(zip(orders, results, strict=True), rules, clock)
             orders = self._read_anew(unfinished, clock, waits)
         self._share_backoffs()
         self._return_to_queue(waits)
@@ -220,7 +237,7 @@ class BatchCheck:
         for account, until in snapshot.backoff_until.items():
             self._vtex.back_off(account, until)
         by_order = self._of_accounts(by_order, snapshot, clock, waits, rules)
-        orders = self._orders_of(by_order, snapshot, clock, waits)
+        orders = _not_passed_over(self._orders_of(by_order, snapshot, clock, waits), rules)
         for order in orders:
             _count_feed(order)
         return self._isolate_poison([order for order in orders if not order.is_known], snapshot, clock, waits)
@@ -254,7 +271,9 @@ class BatchCheck:
                 logger.error("an account's item in the ledger is corrupt: mend it", extra={"account": account})
                 corrupt |= orders
             else:
-                rules[account] = of_account
+                ids = ids_of(account, of_account.affiliate_ids)
+                known = snapshot.prefixes[account].under(ids, clock.now())
+                rules[account] = replace(of_account, affiliate_ids=ids, prefixes=known)
                 self._vtex.keep_pace(account, of_account.requests_per_minute)
                 wanted |= _watched(orders, of_account.watched_statuses)
         self._postpone(corrupt, RetryLater(CORRUPT_ACCOUNT), clock, waits)
@@ -443,6 +462,31 @@ class BatchCheck:
             return []
         return self._orders_of(by_order, snapshot, clock, waits)
 
+    def _learn_prefixes(
+        self, read: Iterable[tuple[BatchOrder, CheckResult]], rules: Mapping[str, AccountRules], clock: Clock
+    ) -> None:
+        """Note what the orders that were read show of their prefixes.
+
+        An order of CNova's whose like are passed over raises the alarm about the affiliate ids.
+        """
+        news: dict[str, list[tuple[str, bool]]] = {}
+        for order, result in read:
+            account, prefix = rules[order.ref.account], order.prefix
+            if result.verdict is None or prefix is None or prefix in account.affiliate_ids or not account.affiliate_ids:
+                continue
+            is_other = result.verdict == Verdict(Outcome.OTHER_MARKETPLACE)
+            if result.verdict.outcome is not Outcome.OTHER_MARKETPLACE and account.prefixes.is_other(prefix):
+                telemetry.count("cnova_suspect")
+                logger.error("orders like one of CNova's were passed over", extra=_ids(order) | {"prefix": prefix})
+            is_counted = not (is_other and order.entry.version)  # an order that is checked again is no further one
+            if is_counted and account.prefixes.is_news(prefix, is_other=is_other):
+                news.setdefault(order.ref.account, []).append((prefix, is_other))
+        for name, readings in news.items():
+            try:
+                self._ledger.learn_prefixes(name, readings, rules[name].affiliate_ids, clock.now())
+            except RetryLater as trouble:
+                logger.warning("what was read of prefixes is not kept", extra={"account": name, "why": trouble.why})
+
     def _send_to_dead_letters(self, message: Message, reason: DeadLetterReason, waits: _Waits) -> None:
         try:
             self._outlets.send_to_dead_letters(message, reason)
@@ -592,6 +636,21 @@ def _pass_over(by_order: Mapping[OrderRef, list[Message]], why: str) -> list[Mes
     return [message for group in by_order.values() for message in group]
 
 
+def _not_passed_over(orders: Iterable[BatchOrder], rules: Mapping[str, AccountRules]) -> list[BatchOrder]:
+    """Return the orders that are to be read; the others are another marketplace's by their ids, and counted so."""
+    to_read: list[BatchOrder] = []
+    for order in orders:
+        account = rules[order.ref.account]
+        if order.is_of_vtex_alone and is_passed_over(order.ref.order_id, account.prefixes, account.affiliate_ids):
+            result = CheckResult(Verdict(Outcome.OTHER_MARKETPLACE))
+            _log(order, result, passed_over=order.prefix)
+            _count(result)
+            telemetry.count("check_other_prefix")
+        else:
+            to_read.append(order)
+    return to_read
+
+
 def _ids(order: BatchOrder) -> dict[str, object]:
     return _named(order.ref, order.messages)
 
@@ -606,9 +665,11 @@ def _of_foreign(foreign: ForeignOrderId, message: Message) -> dict[str, object]:
     return {"account": foreign.account, "order_id": foreign.order_id, "correlation_ids": correlation_ids}
 
 
-def _log(order: BatchOrder, result: CheckResult) -> None:
-    """Log the one line about this decision."""
+def _log(order: BatchOrder, result: CheckResult, passed_over: str | None = None) -> None:
+    """Log the one line about this decision; `passed_over` is the prefix for which the order was not read."""
     details = _ids(order)
+    if passed_over:
+        details["passed_over"] = passed_over
     details["sources"] = sorted({message.source for message in order.messages})
     if result.verdict:
         details["outcome"] = result.verdict.outcome
