@@ -126,6 +126,7 @@ def test_the_checker_s_environment_is_read() -> None:
         credentials_secret_arn="arn:credentials",
         vtex_base_url="https://{account}.vtexcommercestable.com.br",
         requests_per_minute=540,
+        requests_per_minute_of_all=1200,
         burst=10,
         retry_base=timedelta(minutes=1),
         lease=timedelta(minutes=1),

@@ -293,6 +293,8 @@ class CheckerSettings(_Settings):
     """Of this environment, to each account: its part of nine tenths of VtexRequestsPerMinute."""
     burst: int = field(metadata=_by(_burst))
     """So many of them at once."""
+    requests_per_minute_of_all: int = field(metadata=_by(_number, "VTEX_REQUESTS_PER_MINUTE"))
+    """Of all functions and commands together, to each account: VtexRequestsPerMinute."""
     retry_base: timedelta = field(metadata=_by(_seconds, "RETRY_BASE_SECONDS"))
     lease: timedelta = field(metadata=_by(_seconds, "FUNCTION_TIMEOUT_SECONDS", times=2))
     """How long a report may be under way before another environment takes it over."""
