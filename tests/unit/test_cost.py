@@ -92,3 +92,14 @@ def test_a_dashboard_over_fifty_metrics_is_charged_and_each_metric_of_an_alarm_i
     by_name = {row.what: row.dollars for row in cost.rows(sample)}
     assert by_name["alarms"] == pytest.approx(0.30)
     assert by_name["dashboard"] == 3.00
+
+
+DECISION = (ROOT / "docs" / "decisions" / "0030-prefixes-that-reading-has-proven.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_what_is_saved_by_prefixes_is_what_is_computed(share: float) -> None:
+    orders, read, dollars = cost.saved_by_prefix(share)
+
+    row = f"| {share:.0%} | {orders:,} | {orders:,} | {read:,} | {1 - read / orders:.0%} | {dollars:.2f} |"
+    assert row.replace("%", " %") in DECISION
