@@ -47,6 +47,10 @@ ALWAYS = SHARES | {"hook_received"}
 """Metrics that occur in every ordinary hour."""
 
 
+SNAPSHOT_GB_SECOND, RESTORED_GB = 0.0000015046, 0.0001397998
+"""SnapStart for Python: for each version as long as it can be invoked, and for each start."""
+COLD_SECONDS = {"ReceiveHookFunction": 1.0, "CheckInvoiceFunction": 0.9, "DeskFunction": 0.7}
+"""INIT and the first answer at the function's memory, computed by `make bench`: more than SnapStart could save."""
 CNOVA_ORDERS = 10_000
 VTEX_SECONDS, CHECKER_GB = 0.2, 1.0
 """What the reading of an order takes, with an order a batch, and the memory that waits for it."""
@@ -60,6 +64,17 @@ def saved_by_prefix(cnova_share: float) -> tuple[int, int, float]:
     orders = round(CNOVA_ORDERS / cnova_share)
     passed_over = round((orders - CNOVA_ORDERS) * (1 - 1 / READ_ONE_IN))
     return orders, orders - passed_over, passed_over * (VTEX_SECONDS * CHECKER_GB * GB_SECOND + WRITE)
+
+
+def snapstart(template: Mapping[str, Any], function: str) -> tuple[float, float, float]:
+    """Return the dollars of a month for one version's snapshot, for its starts, and for what these would cost without.
+
+    With every call of the function a cold start, which is the most that SnapStart can have to do.
+    """
+    gigabytes = _of_type(template, "AWS::Serverless::Function")[function]["MemorySize"] / 1024
+    kept = HOURS * 3600 * gigabytes * SNAPSHOT_GB_SECOND
+    calls = CALLS[function]
+    return kept, calls * gigabytes * RESTORED_GB, calls * COLD_SECONDS[function] * gigabytes * GB_SECOND
 
 
 @dataclass(frozen=True, slots=True)

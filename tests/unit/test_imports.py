@@ -1,4 +1,4 @@
-"""What a cold start imports: a budget of modules for each function, and what none of those may import that must be quick.
+"""What a cold start imports: a budget of modules for each function, and what is too heavy for those that must be quick.
 
 INIT is billed, and VTEX waits for the receiver's. Modules are counted, of this project and of its layer: unlike seconds
 they are the same on every machine. boto3 is Lambda's own, and its number that of its version.
@@ -15,8 +15,8 @@ from importlib.metadata import packages_distributions
 
 import pytest
 
-from tests.unit.test_settings import DESK, DIGEST, DRAIN, GUARD, RECEIVER, RECHECK
 from tests.environments import CHECKER
+from tests.unit.test_settings import DESK, DIGEST, DRAIN, GUARD, RECEIVER, RECHECK
 from tests.unit.test_template import FUNCTIONS, ROOT
 
 BUDGET = {
