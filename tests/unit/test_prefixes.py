@@ -8,6 +8,7 @@ import pytest
 
 from invoicekey.delivery.queues import FEED, HOOK, RECHECK, Message
 from invoicekey.ledger.accounts import Account, Accounts
+from invoicekey.ledger.activity import NOTED_FOR, Activities
 from invoicekey.ledger.prefixes import KEEP_DAYS, prefixes_key
 from invoicekey.rules.notification import OrderRef, is_order_id
 from invoicekey.rules.policy import Policy
@@ -240,6 +241,16 @@ def test_an_order_that_is_passed_over_says_nothing_of_what_the_hook_missed(
     outside.check(outside.message(next(ids()), source=source, last_change="2026-03-03T14:54:00Z"))
 
     assert "feed_only" not in counts
+
+
+def test_an_account_whose_orders_are_all_passed_over_is_alive_all_the_same(outside: Outside) -> None:
+    learn(outside)
+    outside.time.advance(2 * NOTED_FOR)
+
+    outside.check(outside.message(next(ids())))
+
+    noted = Activities(outside.ledger.dynamodb.table).read([ACCOUNT])[ACCOUNT]
+    assert (noted.hook_at, noted.feed_only_at) == (outside.time.now, None)
 
 
 # ---- What is learnt
