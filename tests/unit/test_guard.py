@@ -553,11 +553,22 @@ def test_a_feed_of_ours_stays_ours_beside_a_hook_elsewhere(guarded: Shop) -> Non
 
 # ---- Several accounts with the same trouble
 
+
+def hooks_elsewhere(shop: Shop) -> None:
+    for account in (SHOP, OTHER):
+        shop.put_hook(a_hook(ELSEWHERE), account)
+
+
+def foreign_feeds(shop: Shop) -> None:
+    for account in (SHOP, OTHER):
+        put_feed(shop.simulator, OTHER_FEED, account)
+
+
 TROUBLES: dict[str, Callable[[Shop], object]] = {
-    "hook_elsewhere": lambda shop: [shop.put_hook(a_hook(ELSEWHERE), account) for account in (SHOP, OTHER)],
+    "hook_elsewhere": hooks_elsewhere,
     "hook_not_shown": lambda shop: shop.simulator.fail(NOT_SHOWN),
     "feed_not_shown": lambda shop: shop.simulator.fail(FEED_NOT_SHOWN),
-    "feed_left_alone": lambda shop: [put_feed(shop.simulator, OTHER_FEED, account) for account in (SHOP, OTHER)],
+    "feed_left_alone": foreign_feeds,
 }
 
 
@@ -592,7 +603,7 @@ def test_different_troubles_are_different_messages(shop: Shop) -> None:
 
 
 def test_of_several_accounts_too_what_could_not_be_told_is_told_at_the_next_run(shop: Shop) -> None:
-    TROUBLES["hook_elsewhere"](shop)
+    hooks_elsewhere(shop)
     shop.topics.trouble = RetryLater("SNS is away")
     shop.run(SHOP, OTHER)
     shop.topics.trouble = None
