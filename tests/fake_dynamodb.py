@@ -10,7 +10,8 @@ against moto. What DynamoDB refuses in a request is an AssertionError here: it i
 import copy
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import cache
 from types import CodeType
@@ -66,6 +67,8 @@ class FakeDynamoDb:
         self.calls: list[str] = []
         self.before: Callable[[str], object] = lambda operation: None
         """Called before each call with its name; it may raise, or make other calls first."""
+        self.after: Callable[[str], object] = lambda operation: None
+        """Called after each call that took effect; it may raise: then nobody hears of the effect."""
         self.page = 1_000
         """So many items of a list are in one answer."""
         self._items: dict[str, dict[str, Any]] = {}
@@ -154,10 +157,13 @@ class FakeDynamoDb:
                 return answer
             return {"Items": [_projected(item, request.get("ProjectionExpression")) for item in page], **answer}
 
-    def _called(self, operation: str) -> threading.RLock:
+    @contextmanager
+    def _called(self, operation: str) -> Iterator[None]:
         self.before(operation)
         self.calls.append(operation)
-        return self._lock
+        with self._lock:
+            yield
+        self.after(operation)
 
     def _write_one(self, operation: str, kind: str, request: Mapping[str, Any]) -> dict[str, Any]:
         with self._called(operation):
