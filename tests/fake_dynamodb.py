@@ -18,7 +18,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, cast
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 
 from invoicekey.ledger.table import FAILURES, LISTS, Item, Table
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 MOST_KEYS, MOST_WRITES = 100, 100
+LOST_ANSWERS = (
+    ClientError({"Error": {"Code": "ConditionalCheckFailedException"}}, "PutItem"),
+    ReadTimeoutError(endpoint_url="the ledger"),
+)
+"""What a caller gets where an answer is lost: the SDK repeats the write and meets its own; or none of them comes."""
 _INDEXES = {LISTS: ("list", "list_at"), FAILURES: ("failures", "failures_at")}
 _TOKEN = re.compile(r"<>|<=|>=|[=<>(),+-]|:\w+|[#\w.]+")
 _CLAUSE = re.compile(r"\b(SET|REMOVE|ADD|DELETE)\b")
@@ -91,6 +96,16 @@ class FakeDynamoDb:
     def items(self, prefix: str) -> list[Item]:
         """Return the items whose keys begin so, for a test to look at."""
         return [_plain(item) for key, item in list(self._items.items()) if key.startswith(prefix)]
+
+    def lose_answer(self, lost: Exception) -> None:
+        """Do the next write on condition, and let its caller have this instead of an answer."""
+
+        def lose(operation: str) -> None:
+            if operation in {"put_item", "transact_write_items"}:
+                self.after = lambda _: None
+                raise lost
+
+        self.after = lose
 
     def forget_expired(self, at: float) -> None:
         """Delete what has expired by then, as DynamoDB does sooner or later."""

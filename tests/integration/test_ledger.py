@@ -9,7 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from invoicekey.ledger.entries import (
@@ -30,7 +30,7 @@ from invoicekey.ledger.table import Table, TransactionRefused
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.policy import AlertQuota
 from invoicekey.runtime.errors import Conflict, LedgerUnavailable, RetryLater
-from tests.fake_dynamodb import FakeDynamoDb
+from tests.fake_dynamodb import LOST_ANSWERS, FakeDynamoDb
 from tests.ledger_table import NAME, make_ledger_table
 
 REF, OTHER, THIRD = (OrderRef("luxstore", f"VVJ-{number}-01") for number in (1, 2, 3))
@@ -518,33 +518,24 @@ def test_who_is_always_slower_takes_no_turn_and_says_so() -> None:
 # ---- Answers that are lost
 
 
-LOST: dict[str, Exception] = {
-    "the repeated write meets its own": ClientError({"Error": {"Code": "ConditionalCheckFailedException"}}, "PutItem"),
-    "no answer comes": ReadTimeoutError(endpoint_url="the ledger"),
-}
+LOST = ["the repeated write meets its own", "no answer comes"]
 
 
 def losing(lost: Exception) -> FakeDynamoDb:
     """Return one of whose next write nobody hears that it was made."""
     dynamodb = FakeDynamoDb()
-
-    def lose(operation: str) -> None:
-        if operation != "batch_get_item":
-            dynamodb.after = lambda _: None
-            raise lost
-
-    dynamodb.after = lose
+    dynamodb.lose_answer(lost)
     return dynamodb
 
 
 @pytest.mark.parametrize("entry", [FULL, claiming(REF, KEY)], ids=["an item", "an item and a claim"])
-@pytest.mark.parametrize("lost", LOST.values(), ids=LOST)
+@pytest.mark.parametrize("lost", LOST_ANSWERS, ids=LOST)
 def test_a_write_whose_answer_is_lost_is_made(entry: Entry, lost: Exception) -> None:
     ledger = Ledger(losing(lost).table)
     assert ledger.write(entry) == read(ledger)
 
 
-@pytest.mark.parametrize("lost", LOST.values(), ids=LOST)
+@pytest.mark.parametrize("lost", LOST_ANSWERS, ids=LOST)
 def test_a_write_whose_answer_is_lost_is_not_taken_for_another_s(lost: Exception) -> None:
     dynamodb = losing(lost)
     lose = dynamodb.after
