@@ -21,10 +21,12 @@ import socket
 import socketserver
 import struct
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -35,6 +37,8 @@ from local.processes import LOOPBACK
 CLIENTS_PATIENCE = 5.5
 """Longer than any of the functions' clients waits for an answer (runtime/aws.py), in seconds."""
 SLOWLY = (0.2, 1.5)
+TOO_SLOW = 1.8
+"""A little below the patience of the clients that wait least, in seconds."""
 
 
 class Fault(StrEnum):
@@ -50,6 +54,8 @@ class Fault(StrEnum):
     TRUNCATED = "answer truncated"
     SLOW = "slow answer"
     ENTRY_REFUSED = "one entry refused"
+    MACHINE_SLOW = "this machine was too slow to answer"
+    """Not drawn: the answer came so late that a client may have given up."""
 
 
 LOSES_ANSWER = frozenset({Fault.RESET_AFTER, Fault.TIME_OUT_AFTER, Fault.TRUNCATED})
@@ -103,6 +109,11 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
 
+    @property
+    def is_well(self) -> bool:
+        """Say whether the emulator did what was asked."""
+        return self.status == HTTPStatus.OK
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -118,15 +129,16 @@ class Seen:
 class _Storm:
     seed: str
     share: float
+    faults: Collection[Fault]
     counted: Counter[str] = field(default_factory=Counter)
 
     def draw(self, operation: str) -> tuple[Fault | None, random.Random]:
         self.counted[operation] += 1
-        drawn = random.Random(f"{self.seed} {operation} {self.counted[operation]}")  # noqa: S311 - to be repeated
+        drawn = random.Random(f"{self.seed} {operation} {self.counted[operation]}")
         if drawn.random() >= self.share:
             return None, drawn
-        fitting = [fault for fault in Fault if fault is not Fault.ENTRY_REFUSED or operation in BATCHES]
-        return drawn.choices(fitting, [_OFTEN[fault] for fault in fitting])[0], drawn
+        fitting = [fault for fault in self.faults if fault is not Fault.ENTRY_REFUSED or operation in BATCHES]
+        return (drawn.choices(fitting, [_OFTEN[fault] for fault in fitting])[0] if fitting else None), drawn
 
 
 class FaultProxy:
@@ -160,10 +172,10 @@ class FaultProxy:
         """Where it listens."""
         return f"http://{LOOPBACK}:{self._server.server_address[1]}"
 
-    def storm(self, seed: str, share: float) -> None:
-        """Spoil this share of the requests from now on."""
+    def storm(self, seed: str, share: float, faults: Collection[Fault] = tuple(_OFTEN)) -> None:
+        """Spoil this share of the requests from now on, by these faults."""
         with self._lock:
-            self._storm = _Storm(seed, share)
+            self._storm = _Storm(seed, share, faults)
 
     def heal(self) -> None:
         """Let every request through from now on."""
@@ -178,16 +190,23 @@ class FaultProxy:
         """Answer a request, with no answer where the connection is to be reset."""
         operation = call.operation
         with self._lock:
-            fault, drawn = self._storm.draw(operation) if self._storm else (None, random.Random(0))  # noqa: S311
+            fault, drawn = self._storm.draw(operation) if self._storm else (None, random.Random(0))
             self.passed += fault is None
         if fault is None:
-            return forward(call), None
+            return self._let_through(call, forward), None
         if fault is Fault.ENTRY_REFUSED:
             answer, refused = _with_an_entry_refused(call, forward, drawn)
             self._keep(operation, fault, refused)
             return answer, fault
         self._keep(operation, fault, call.body)
         return self._spoilt(call, forward, fault, drawn), fault
+
+    def _let_through(self, call: Call, forward: Callable[[Call], Answer]) -> Answer:
+        began = time.monotonic()
+        answer = forward(call)
+        if time.monotonic() - began > TOO_SLOW:
+            self._keep(call.operation, Fault.MACHINE_SLOW, call.body)
+        return answer
 
     def _spoilt(
         self, call: Call, forward: Callable[[Call], Answer], fault: Fault, drawn: random.Random
@@ -237,9 +256,7 @@ def _error(call: Call, fault: Fault) -> Answer:
 # ---- A single entry of a batch call
 
 
-def _with_an_entry_refused(
-    call: Call, forward: Callable[[Call], Answer], drawn: random.Random
-) -> tuple[Answer, bytes]:
+def _with_an_entry_refused(call: Call, forward: Callable[[Call], Answer], drawn: random.Random) -> tuple[Answer, bytes]:
     """Leave an entry out of a batch call, and say in the answer that it was refused; return the entry too."""
     if not call.target:
         return _with_an_alert_refused(call, forward, drawn)
@@ -247,23 +264,22 @@ def _with_an_entry_refused(
     if call.operation == "BatchGetItem":
         ((table, asked),) = request["RequestItems"].items()
         refused = asked["Keys"].pop(drawn.randrange(len(asked["Keys"])))
-        empty, left = {"Responses": {table: []}}, asked["Keys"]
-        change = {"UnprocessedKeys": {table: {**asked, "Keys": [refused]}}}
+        left: list[Any] = asked["Keys"]
+        empty: dict[str, Any] = {"Responses": {table: []}}
+        change: dict[str, Any] = {"UnprocessedKeys": {table: {**asked, "Keys": [refused]}}}
     else:
         refused = request["Entries"].pop(drawn.randrange(len(request["Entries"])))
         empty, left = {"Successful": []}, request["Entries"]
         change = {"Failed": [{"Id": refused["Id"], "SenderFault": False, "Code": "InternalError", "Message": ""}]}
     answer = forward(call.with_body(json.dumps(request).encode())) if left else Answer(200, _JSON, b"{}")
-    document = {**empty, **json.loads(answer.body), **change} if answer.status < 300 else json.loads(answer.body)
+    document = {**empty, **json.loads(answer.body), **change} if answer.is_well else json.loads(answer.body)
     return Answer(answer.status, _JSON, json.dumps(document).encode()), json.dumps(refused).encode()
 
 
 _MEMBER = re.compile(r"(PublishBatchRequestEntries\.member\.)(\d+)(\..+)")
 
 
-def _with_an_alert_refused(
-    call: Call, forward: Callable[[Call], Answer], drawn: random.Random
-) -> tuple[Answer, bytes]:
+def _with_an_alert_refused(call: Call, forward: Callable[[Call], Answer], drawn: random.Random) -> tuple[Answer, bytes]:
     """Do so with SNS, which takes a form and answers in XML."""
     form = parse_qsl(call.body.decode(), keep_blank_values=True)
     members: dict[int, dict[str, str]] = {}
@@ -278,7 +294,7 @@ def _with_an_alert_refused(
     through = ""
     if members:
         answer = forward(call.with_body(urlencode(kept).encode()))
-        if answer.status >= 300:
+        if not answer.is_well:
             return answer, b""
         through = "".join(re.findall(r"<Successful>(.*?)</Successful>", answer.body.decode(), re.DOTALL))
     result = f"<PublishBatchResult><Successful>{through}</Successful><Failed>{failed}</Failed></PublishBatchResult>"

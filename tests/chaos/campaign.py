@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from local import processes
 from local.stack import ROOT, STATE
 from tests.chaos import model, rounds
 
@@ -89,7 +90,7 @@ def _add(result: Result, outcome: rounds.Outcome) -> None:
     result.vtex.update(outcome.vtex_faults)
     result.passed = outcome.passed
     result.told.update(outcome.told)
-    result.told_twice.update(outcome.doubles)
+    result.told_twice.update(outcome.told_twice)
     result.violations += outcome.violations
     for violation in outcome.violations:
         print(violation)
@@ -105,7 +106,7 @@ def section(result: Result) -> str:
     """Return the figures as they stand in docs/proof.md."""
     inner = result.runs
     return "\n".join([
-        f"Seed {result.seed}: {result.seeds_of_model:,} seeds of the model, {result.rounds} rounds of the deployed stack.",
+        f"Seed {result.seed}: {result.seeds_of_model:,} seeds of the model, {result.rounds} rounds of the stack.",
         f"**{len(result.violations) or 'No'} violation{'' if len(result.violations) == 1 else 's'}.**",
         "",
         "| the model | times |",
@@ -147,6 +148,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=SEEDS, help="of the model")
     parser.add_argument("--seed", type=int, default=1, help="from which all others are made")
     chosen = parser.parse_args()
+    processes.end_on_signals()
     began, result = time.monotonic(), Result(chosen.seed)
     end = began + LONGEST
     print(f"seed {chosen.seed}: {chosen.seeds} seeds of the model", flush=True)

@@ -68,7 +68,7 @@ class Model:
     """A play in which a seed decides what happens next."""
 
     def __init__(self, seed: str) -> None:
-        self.drawn = random.Random(seed)  # noqa: S311 - to be repeated
+        self.drawn = random.Random(seed)
         self.tally = Tally()
         name = self.drawn.choice(list(OFF))
         off = [timedelta(seconds=self.drawn.choice((-OFF[name], 0, OFF[name]))) for _ in range(3)]
@@ -213,7 +213,7 @@ class Model:
         self.play.outside.outlets.forget_plans()
 
     def last_invocation(self) -> Invocation:
-        """Let an order change, or somebody act; return the invocation that is to be killed, of which nothing is done."""
+        """Let an order change, or somebody act; return the invocation that is to be killed. Nothing is done yet."""
         if self.drawn.random() < 0.25:
             return self.play.act(self.drawn.choice(ACTS), self._order())
         self.change()
