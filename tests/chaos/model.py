@@ -57,6 +57,8 @@ class Tally:
     injected: Counter[str] = field(default_factory=Counter)
     told: Counter[str] = field(default_factory=Counter)
     told_twice: Counter[str] = field(default_factory=Counter)
+    is_killed: bool = False
+    """Whether it was ended before its end, where it is one run of `kill_at_each_step`."""
 
     def add(self, other: "Tally") -> None:
         """Add another's counts."""
@@ -256,6 +258,7 @@ def kill_at_each_step(seed: str) -> Iterator[Tally]:
             model.play.go_on(invocation, moment)
             is_over = invocation.is_over
             model.play.go_on(invocation, dies=True)
+            model.tally.is_killed = not is_over
             model.tally.injected["killed"] += not is_over
             yield model.end("killed at each step")
         moment += 1
@@ -281,7 +284,9 @@ def outage(seed: str) -> Iterator[Tally]:
         yield model.end("a day's outage")
 
 
-KINDS = (walk, kill_at_each_step, walk, outage, walk)
+type Kind = Callable[[str], Iterator[Tally]]
+
+KINDS: tuple[Kind, ...] = (walk, kill_at_each_step, walk, outage, walk)
 
 
 def runs(seed: int, number: int) -> Iterator[tuple[str, Iterator[Tally]]]:
