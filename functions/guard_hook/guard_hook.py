@@ -8,6 +8,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invoicekey.delivery.topics import Topics
+from invoicekey.ledger.activity import Activities
 from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.registrations import RegistrationStates
@@ -20,10 +21,13 @@ from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.vtex.subscriptions import Configurations
 from invoicekey.work.guard import HookGuard
 from invoicekey.work.rounds import Rounds, SharedBackoff, accounts_served
+from invoicekey.work.silence import AccountWatch
 
 settings = GuardSettings.read(os.environ)
 secrets_manager = aws.client("secretsmanager", aws.QUICK)
 secret = CachedSecret(secrets_manager, settings.vtex.credentials_secret_arn)
+table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
+topics = Topics(aws.client("sns", aws.QUICK))
 
 
 def credentials(account: str) -> Credentials:
@@ -34,13 +38,12 @@ def credentials(account: str) -> Credentials:
 def build(settings: GuardSettings) -> HookGuard:
     """Put the parts together."""
     vtex = Vtex(settings.vtex.base_url, credentials, RateLimiter(settings.vtex.requests_per_minute))
-    table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
     return HookGuard(
         settings,
         CachedSecret(secrets_manager, settings.hook_secret_arn),
         Configurations(vtex),
         credentials=credentials,
-        topics=Topics(aws.client("sns", aws.QUICK)),
+        topics=topics,
         notes=RegistrationStates(table),
         backlog=Backlog(table),
         backoff=SharedBackoff(vtex, Ledger(table), table),
@@ -49,6 +52,7 @@ def build(settings: GuardSettings) -> HookGuard:
 
 
 hook_guard = build(settings)
+account_watch = AccountWatch(settings, Activities(table), topics)
 
 
 @log_figures
@@ -56,4 +60,6 @@ def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Guard the hooks and feeds of all accounts; answer what was found and done."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
     accounts = accounts_served(secret.value(), settings.vtex.accounts)
-    return asdict(hook_guard.run(accounts, lambda: deadline - time.monotonic()))
+    watch = hook_guard.run(accounts, lambda: deadline - time.monotonic())
+    account_watch.run(accounts, watch)
+    return asdict(watch)

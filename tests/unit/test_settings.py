@@ -51,6 +51,7 @@ GUARD = {
     "LEDGER_TABLE_NAME": "ledger",
     "ALERT_TOPIC_ARN": "arn:alerts",
     "OPERATIONS_TOPIC_ARN": "arn:operations",
+    "QUIET_ALARM_HOURS": "48",
     "ALERT_LANGUAGE": "en",
     "POWERTOOLS_SERVICE_NAME": "invoicekey",
 }
@@ -126,6 +127,7 @@ def test_the_checker_s_environment_is_read() -> None:
         credentials_secret_arn="arn:credentials",
         vtex_base_url="https://{account}.vtexcommercestable.com.br",
         requests_per_minute=540,
+        requests_per_minute_of_all=1200,
         burst=10,
         retry_base=timedelta(minutes=1),
         lease=timedelta(minutes=1),
@@ -145,6 +147,7 @@ def test_the_checker_s_environment_is_read() -> None:
             tracking_grace=None,
         ),
         watched_statuses=frozenset({"invoiced"}),
+        skips_other_prefixes=True,
         desk_url="",
         desk_secret_arn="",
     )
@@ -173,6 +176,7 @@ def test_the_other_functions_environments_are_read() -> None:
         ledger_table="ledger",
         alert_topic_arn="arn:alerts",
         operations_topic_arn="arn:operations",
+        quiet_after=timedelta(hours=48),
         language="en",
         stack="invoicekey",
     )
@@ -258,6 +262,7 @@ def test_zero_is_refused_where_it_makes_no_sense(name: str) -> None:
 
 WRONG: dict[str, tuple[str, list[str]]] = {
     "CHAT_ALERTS": ("one of yes, no, got", ["true", "Yes", "1"]),
+    "SKIP_OTHER_PREFIXES": ("one of yes, no, got", ["true", "Yes", "1"]),
     "ALERT_LANGUAGE": ("one of pt-BR, en, got", ["pt", "PT-BR", "pt_BR", "EN", "es"]),
     "ALERT_TIMEZONE": (
         "",
@@ -293,6 +298,7 @@ def test_a_receiver_that_would_watch_nothing_or_no_state_does_not_start(value: s
         ("TRACKING_GRACE_HOURS", "1", "policy.tracking_grace", timedelta(hours=1)),
         ("TRACKING_GRACE_HOURS", "72", "policy.tracking_grace", timedelta(days=3)),
         ("CHAT_ALERTS", "no", "style.chat", False),
+        ("SKIP_OTHER_PREFIXES", "no", "skips_other_prefixes", False),
         *(("ALERT_LANGUAGE", language, "style.language", language) for language in LANGUAGES),
         *(
             ("SELLER_TAX_IDS", tax_id.lower(), "policy.seller_tax_ids", {tax_id})
