@@ -126,8 +126,8 @@ class Desk:
         except RetryLater as trouble:
             logger.error("the desk could not answer", extra={"why": trouble.why})
             return self._refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
-        except Exception:  # noqa: BLE001 - somebody waits for an answer, and an alarm hears of it
-            logger.exception("the desk failed")
+        except Exception as fault:  # noqa: BLE001 - somebody waits for an answer, and an alarm hears of it
+            logger.error("the desk failed", extra=telemetry.type_and_place(fault))
             return self._refused(HTTPStatus.INTERNAL_SERVER_ERROR, "failed")
 
     def _answer(self, request: Request) -> Answer:
