@@ -127,6 +127,9 @@ bench: $(DEV) $(TOOLS) ## measure against the limits in six minutes; writes docs
 mutants: $(DEV) ## plant faults in the rules, and list those that no test notices (MODULES=verdict: there alone)
 	@$(IN_DEV)poodle $(patsubst %,--only invoicekey/rules/%.py,$(MODULES))
 
+fuzz: $(DEV) ## feed each parser with what follows its coverage, then with megabytes (SECONDS=60 of each; TARGETS="xml key")
+	@PYTHONPATH=layers/invoicekey/python $(IN_DEV)python -m tests.fuzz.run --seconds $(or $(SECONDS),60) $(TARGETS)
+
 audit: $(AUDIT) ## ask OSV whether a vulnerability is known of anything that is pinned (needs the network)
 	@.venv-audit/bin/python -c 'import requests; requests.head("https://api.osv.dev", timeout=5)' 2>/dev/null || { \
 	echo "audit: skipped: api.osv.dev is out of reach"; exit 0; }; \
@@ -143,7 +146,7 @@ lock: $(LOCK) ## take the newest dependencies that fit: write the requirements f
 	--output-file $$file.txt $$file.in || exit 1; done
 
 clean: ## remove environments, builds and caches (`make down` first)
-	rm -rf .venv .venv-tools .venv-checkov .venv-audit .venv-lock .aws-sam .stack/builds .poodle-temp .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-tools .venv-checkov .venv-audit .venv-lock .aws-sam .stack/builds .poodle-temp .fuzz .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # ---- The environments (--no-compile: Python compiles what it comes to use, which is far less
 # than all; --no-deps: the files name everything, so there is nothing to resolve)
