@@ -1,4 +1,4 @@
-"""What `make fuzz` feeds: a target takes bytes, as they may come from outside, and raises where a parser breaks its word.
+"""What `make fuzz` feeds: a target takes bytes, as they may come from outside, and raises where a parser is at fault.
 
 A parser may refuse what it gets, by the exceptions that it declares. Any other is a fault, and so is a result that
 cannot be.
