@@ -124,8 +124,8 @@ format: $(DEV) ## format the code, and mend what the linter can
 bench: $(DEV) $(TOOLS) ## measure against the limits in six minutes; writes docs/figures.md (PARTS="starts feed": these alone)
 	@$(ISOLATED) PYTHONPATH=layers/invoicekey/python $(IN_DEV)python -m benchmarks.bench $(PARTS)
 
-mutants: $(DEV) ## plant faults in the rules, and list those that no test notices (MODULES=verdict: there alone)
-	@$(IN_DEV)poodle $(patsubst %,--only invoicekey/rules/%.py,$(MODULES))
+mutants: $(DEV) ## plant faults in rules and reports, and list those that no test notices (MODULES=verdict: there alone)
+	@$(IN_DEV)poodle $(patsubst %,--only 'invoicekey/*/%.py',$(MODULES))
 
 fuzz: $(DEV) ## feed each parser with what follows its coverage, then with megabytes (SECONDS=60 of each; TARGETS="xml key")
 	@PYTHONPATH=layers/invoicekey/python $(IN_DEV)python -m tests.fuzz.run --seconds $(or $(SECONDS),60) $(TARGETS)
