@@ -130,6 +130,9 @@ mutants: $(DEV) ## plant faults in rules and reports, and list those that no tes
 fuzz: $(DEV) ## feed each parser with what follows its coverage, then with megabytes (SECONDS=60 of each; TARGETS="xml key")
 	@PYTHONPATH=layers/invoicekey/python $(IN_DEV)python -m tests.fuzz.run --seconds $(or $(SECONDS),60) $(TARGETS)
 
+iam: $(DEV) $(TOOLS) ## take each right of each role away in turn, and see that what its function is for fails
+	@$(ISOLATED) $(IN_DEV)pytest tests/iam
+
 audit: $(AUDIT) ## ask OSV whether a vulnerability is known of anything that is pinned (needs the network)
 	@.venv-audit/bin/python -c 'import requests; requests.head("https://api.osv.dev", timeout=5)' 2>/dev/null || { \
 	echo "audit: skipped: api.osv.dev is out of reach"; exit 0; }; \
