@@ -2,16 +2,18 @@
 
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from local import events, processes
 from local.stack import STACK_NAME, STATE, VTEX_CREDENTIALS, LocalStack
+from local.watch import Watch
 from tests.iam.statements import Piece
 
 PARAMETERS = {**events.PARAMETERS, "AlertBurst": "1", "RetryBaseSeconds": "1"}
@@ -25,6 +27,8 @@ class Rig:
     stack: LocalStack
     names: dict[str, str]
     """The physical names of the stack's resources, by their logical ids."""
+    sound: set[str] = field(default_factory=set)
+    """The roles that with all their rights do what they are for: of others, nothing would be shown by a failure."""
 
     def begin(self, function: str) -> None:
         """Let nothing be in the ledger, and VTEX be well, and a function start anew."""
@@ -79,11 +83,13 @@ class Rig:
 @pytest.fixture(scope="session")
 def rig() -> Iterator[Rig]:
     emulator_port, vtex_port = processes.free_ports(2)
-    with LocalStack(emulator_port, vtex_port, STATE / "iam", PARAMETERS, hook_secret=events.HOOK_SECRET) as stack:
+    home = STATE / f"iam-{os.getpid()}"
+    with LocalStack(emulator_port, vtex_port, home, PARAMETERS, hook_secret=events.HOOK_SECRET) as stack:
         stack.client("secretsmanager").put_secret_value(
             SecretId=stack.outputs["VtexCredentialsSecretArn"],
             SecretString=json.dumps({events.ACCOUNT: VTEX_CREDENTIALS}),
         )
+        Watch(stack)  # the alert topic has a subscription, and that of the operators none
         lambdas = stack.client("lambda")
         for source in lambdas.list_event_source_mappings()[
             "EventSourceMappings"
