@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from invoicekey.delivery.queues import HookQueue, Outlets
+from invoicekey.ledger.accounts import Accounts, CorruptAccount
 from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.table import Table
@@ -19,7 +20,7 @@ from invoicekey.messages.alert import Style
 from invoicekey.rules.policy import Policy
 from invoicekey.runtime.errors import CredentialsRefused
 from invoicekey.runtime.secrets import Credentials, vtex_credentials
-from invoicekey.runtime.settings import COMMANDS_SHARE, CheckerSettings, GuardSettings, SettingsError
+from invoicekey.runtime.settings import COMMANDS_SHARE, CheckerSettings, GuardSettings, SettingsError, read_with
 from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.work.rounds import accounts_served
 from operations.deployment.stack import Deployment, NotUnderstood, Trouble, explained
@@ -53,6 +54,15 @@ class Shop:
         except SettingsError as error:
             raise self._of_another_version(error) from None
 
+    def settings_of(self, account: str) -> CheckerSettings:
+        """Return the checker's settings, under those that an account has of its own."""
+        try:
+            return read_with(CheckerSettings, self.environment, Accounts(self.table).read_one(account).settings)
+        except CorruptAccount as corrupt:
+            raise Trouble(f"{account}: {corrupt}.") from None
+        except SettingsError as error:
+            raise Trouble(f"{account} has a setting of its own that is wrong: {error}.") from None
+
     @cached_property
     def guard_settings(self) -> GuardSettings:
         """Return the settings of the deployed guard: how hook and feed are to be."""
@@ -81,15 +91,10 @@ class Shop:
             )
         return self.settings.desk_url
 
-    @cached_property
+    @property
     def requests_per_minute(self) -> int:
         """Return the commands' share of VtexRequestsPerMinute, which the functions leave over."""
-        return max(1, int(int(self.environment["VTEX_REQUESTS_PER_MINUTE"]) * COMMANDS_SHARE))
-
-    @cached_property
-    def most_requests_per_minute(self) -> int:
-        """Return all of VtexRequestsPerMinute: what a command may take when it is told to."""
-        return int(self.environment["VTEX_REQUESTS_PER_MINUTE"])
+        return commands_share(self.settings)
 
     @cached_property
     def credentials(self) -> dict[str, Any]:
@@ -220,6 +225,11 @@ class Shop:
             return vtex_credentials(self.credentials, account)
         except CredentialsRefused:
             raise Trouble(f"There are no usable credentials of {account}. Run {self.make_credentials}") from None
+
+
+def commands_share(settings: CheckerSettings) -> int:
+    """Return the commands' share of VtexRequestsPerMinute, by an account's settings or the stack's."""
+    return max(1, int(settings.requests_per_minute_of_all * COMMANDS_SHARE))
 
 
 def shop_of(stack: str, profile: str | None, region: str | None) -> Shop:

@@ -46,6 +46,7 @@ SETTINGS = GuardSettings(
     vtex=VtexSettings(
         base_url="http://localhost",
         credentials_secret_arn="arn:credentials",
+        credentials_prefix="/p/",
         requests_per_minute=120,
         accounts=frozenset(),
         watched_statuses=frozenset({"invoiced"}),
@@ -55,6 +56,7 @@ SETTINGS = GuardSettings(
     ledger_table="ledger",
     alert_topic_arn=ALERTS,
     operations_topic_arn=OPERATIONS,
+    quiet_after=timedelta(hours=48),
     language="en",
     stack="invoicekey",
 )
