@@ -119,6 +119,7 @@ def environment_of_functions(aws_port: int, vtex_url: str) -> dict[str, str]:
         "HOOK_DEAD_LETTER_QUEUE_URL": f"http://127.0.0.1:{aws_port}/000000000000/dead",
         "RECORD_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:records",
         "ALERT_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:alerts", "LEDGER_TABLE_NAME": "ledger",
+        "OPERATIONS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:operations",
         "HOOK_SECRET_ARN": "hook", "VTEX_CREDENTIALS_SECRET_ARN": "vtex", "WATCHED_STATUSES": "invoiced",
         "VTEX_ACCOUNTS": "", "VTEX_BASE_URL": vtex_url + "/{account}", "VTEX_REQUESTS_PER_MINUTE": "6000",
         "RETRY_BASE_SECONDS": "1", "FUNCTION_TIMEOUT_SECONDS": "30", "ALERT_LANGUAGE": "pt-BR",
