@@ -103,7 +103,7 @@ format: $(DEV) ## format the code, and mend what the linter can
 
 # ---- Keep it
 
-bench: $(DEV) $(TOOLS) ## measure against the limits in six minutes; writes docs/figures.md (PARTS="starts feed": these alone)
+bench: $(DEV) $(TOOLS) ## measure against the limits in fifteen minutes; writes docs/figures.md (PARTS="starts feed": these alone)
 	@$(ISOLATED) PYTHONPATH=layers/invoicekey/python $(IN_DEV)python -m benchmarks.bench $(PARTS)
 
 mutants: $(DEV) ## plant faults in the rules, and list those that no test notices (MODULES=verdict: there alone)

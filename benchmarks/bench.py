@@ -6,7 +6,7 @@ Nothing here fails for being slow: a figure that misses its limit says so in the
 import argparse
 from collections.abc import Callable, Mapping
 
-from benchmarks import desk_list, desk_page, figures, follow_up, functions
+from benchmarks import desk_list, desk_page, figures, follow_up, functions, many_accounts, rounds
 from benchmarks.figures import Figure
 from benchmarks.runtime import Bench, build, started
 from local.stack import ROOT
@@ -21,8 +21,10 @@ PARTS: Mapping[str, Part] = {
     "feed": follow_up.measure_feed,
     "recheck": follow_up.measure_recheck,
     "backfill": follow_up.measure_backfill,
+    "storm": many_accounts.measure_storm,
+    "rounds": rounds.measure_rounds,
 }
-NOTES = (*functions.NOTES, *desk_page.NOTES, *desk_list.NOTES, *follow_up.NOTES)
+NOTES = (*functions.NOTES, *desk_page.NOTES, *desk_list.NOTES, *follow_up.NOTES, *many_accounts.NOTES, *rounds.NOTES)
 
 
 def main() -> None:

@@ -4,8 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks import orders
 from benchmarks.figures import Figure, at_most
-from benchmarks.follow_up import open_failures
+from benchmarks.follow_up import opened
 from benchmarks.functions import VTEX_SECONDS
 from benchmarks.runtime import ACCOUNT, BUILD, Bench, Contender, Running, http
 from benchmarks.stub_aws import MANY_ACCOUNTS
@@ -68,11 +69,9 @@ def _measured(bench: Bench, running: Running, what: str) -> list[Figure]:
 
 def _recheck(bench: Bench) -> list[Figure]:
     bench.forget()
-    open_failures(bench)
-    items: list[dict[str, Any]] = json.loads(http("GET", bench.aws_port, "/ledger"))
-    http("DELETE", bench.aws_port, "/ledger")
-    due = [item for item in items if "list" in item and item["pk"]["S"].startswith("order#")]
-    spread = [_of(item, MANY_ACCOUNTS[number % len(MANY_ACCOUNTS)]) for number, item in enumerate(due)]
+    items = [item for item in opened(bench, [orders.with_key("OPEN-1", 1, None)]) if "list" in item]
+    each = [(account, f"OPEN-{number}") for account in MANY_ACCOUNTS for number in range(FAILURES_OF_EACH)]
+    spread = [_of(item, account, order_id) for item in items for account, order_id in each]
     http("PUT", bench.aws_port, "/ledger", json.dumps(spread).encode())
     with bench.running(_function("RecheckFailuresFunction", "recheck_failures")) as running:
         milliseconds, answer = running.invoke({})
@@ -84,8 +83,9 @@ def _recheck(bench: Bench) -> list[Figure]:
         ]
 
 
-def _of(item: Mapping[str, Any], account: str) -> Any:
-    return json.loads(json.dumps(item).replace(ACCOUNT, account))
+def _of(item: Mapping[str, Any], account: str, order_id: str) -> Any:
+    """Return another order's item that says the same."""
+    return json.loads(json.dumps(item).replace(ACCOUNT, account).replace("OPEN-1", order_id))
 
 
 def _fill_feeds(bench: Bench) -> None:
@@ -102,12 +102,3 @@ def _function(name: str, module: str) -> Contender:
         "VTEX_REQUESTS_PER_MINUTE": str(PACE),
     }
     return Contender(module, BUILD / name, f"{module}.handler", {}, more)
-
-
-if __name__ == "__main__":
-    from benchmarks.figures import table
-    from benchmarks.runtime import build, started
-
-    build()
-    with started() as bench:
-        print(table(measure_rounds(bench)))
