@@ -95,10 +95,12 @@ def rows(template: Mapping[str, Any], accounts: Accounts = ONE_SHOP) -> Iterator
     gb_seconds = sum(_gb_seconds(template, name, number, accounts) for name, number in calls.items())
     api_calls, requests = API_CALLS * accounts.active, POLLS + SQS_REQUESTS * accounts.active
     writes, ledger_gb = WRITES * accounts.active, LEDGER_GB * accounts.active
-    reads = READS * accounts.active + accounts.more * sum(calls[name] * per for name, per in ROUND_READS.items())
+    reads = READS * accounts.active + accounts.more * sum(calls.get(name, 0) * per for name, per in ROUND_READS.items())
     emails, logs_gb = EMAILS * accounts.active, LOGS_GB * accounts.active
     looked_through_gb = LOOKED_THROUGH_GB * accounts.active
-    secret_reads = SECRET_READS + accounts.more * sum(calls[name] * per for name, per in ROUND_SECRET_READS.items())
+    secret_reads = SECRET_READS + accounts.more * sum(
+        calls.get(name, 0) * per for name, per in ROUND_SECRET_READS.items()
+    )
     decrypts = DECRYPTS * (accounts.active + accounts.idle) + DECRYPTS_OF_CHECKERS * accounts.active
     yield Row(
         "Lambda",
@@ -152,11 +154,19 @@ def of_an_idle_account(template: Mapping[str, Any]) -> float:
     return (together(template, Accounts(0, most)) - together(template, Accounts(0, 1))) / (most - 1)
 
 
+def of_a_shop(template: Mapping[str, Any]) -> float:
+    """Return what one more shop costs, of a thousand."""
+    most = max(COMPARED)
+    return (together(template, Accounts(most)) - together(template)) / (most - 1)
+
+
 def by_accounts(template: Mapping[str, Any]) -> Iterator[tuple[int, float, float, float]]:
     """Yield numbers of accounts, and what they cost together where all are active, a fifth is, or none is."""
     for number in COMPARED:
-        some = [Accounts(active, number - active) for active in (number, -(-number // 5), 0)]
-        yield number, *(together(template, accounts) for accounts in some)  # type: ignore[misc]
+        all_active, a_fifth, none = (
+            together(template, Accounts(active, number - active)) for active in (number, -(-number // 5), 0)
+        )
+        yield number, all_active, a_fifth, none
 
 
 def calls_of(template: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -228,4 +238,4 @@ if __name__ == "__main__":
     print(f"{'Monitoring=full':32}{METRIC * len(MORE_METRICS):6.2f}  more, at the most")
     for number, *costs in by_accounts(_template()):
         print(f"{number:5,} accounts: all active {costs[0]:8.2f}, a fifth {costs[1]:8.2f}, none {costs[2]:8.2f}")
-    print(f"an idle account: {of_an_idle_account(_template()):.4f}")
+    print(f"a shop more {of_a_shop(_template()):.4f}, an idle account more {of_an_idle_account(_template()):.4f}")
