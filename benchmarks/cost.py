@@ -38,9 +38,14 @@ API_CALLS = CALLS["ReceiveHookFunction"] + CALLS["DeskFunction"]
 SECONDS = {"ReceiveHookFunction": 0.25, "CheckInvoiceFunction": 0.6, "DeskFunction": 0.6}
 """Billed by call, cold starts among them; of a scheduled one half a second."""
 REMINDERS = 22
+<<<<<<< HEAD
 POLLS, SQS_REQUESTS = 657_000, 43_000
 """Those of Lambda's pollers that find nothing; all others, of an active account."""
 WRITES, READS, LEDGER_GB = 116_000, 117_000, 0.3
+=======
+SQS_REQUESTS = 700_000
+WRITES, READS, LEDGER_GB = 117_000, 117_700, 0.3
+>>>>>>> rounds
 EMAILS, LOGS_GB, LOOKED_THROUGH_GB = 650, 0.14, 2.0
 SECRETS, SECRET_READS = 3, 38_000
 ROUND_SECONDS = {"DrainFeedFunction": 0.015, "GuardHookFunction": 0.04, "SendDigestFunction": 0.02}

@@ -22,6 +22,7 @@ GUARD = {
     "HOOK_SECRET_ARN": "arn:hook",
     "ALERT_TOPIC_ARN": "arn:alerts",
     "OPERATIONS_TOPIC_ARN": "arn:operations",
+    "QUIET_ALARM_HOURS": "48",
     "ALERT_LANGUAGE": "en",
     "POWERTOOLS_SERVICE_NAME": "invoicekey",
 }

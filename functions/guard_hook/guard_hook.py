@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invoicekey.delivery.topics import Topics
 from invoicekey.ledger.accounts import Accounts
+from invoicekey.ledger.activity import Activities
 from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.registrations import RegistrationStates
@@ -21,12 +22,14 @@ from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.vtex.subscriptions import Configurations
 from invoicekey.work.guard import PROMISED, HookGuard
 from invoicekey.work.rounds import AT_ONCE, Rounds, SharedBackoff, accounts_served
+from invoicekey.work.silence import AccountWatch
 
 of_accounts = OfAccounts(GuardSettings, os.environ)
 settings = of_accounts.of_stack
 secrets_manager = aws.client("secretsmanager", aws.QUICK, connections=AT_ONCE)
 secret = CachedSecret(secrets_manager, settings.vtex.credentials_secret_arn)
 table = Table(aws.client("dynamodb", aws.QUICK, connections=AT_ONCE), settings.ledger_table)
+topics = Topics(aws.client("sns", aws.QUICK))
 
 
 def credentials(account: str) -> Credentials:
@@ -44,7 +47,7 @@ def build() -> HookGuard:
         Configurations(vtex),
         credentials=credentials,
         keep_pace=vtex.keep_pace,
-        topics=Topics(aws.client("sns", aws.QUICK)),
+        topics=topics,
         notes=RegistrationStates(table),
         backlog=Backlog(table),
         backoff=SharedBackoff(vtex, Ledger(table), table),
@@ -53,6 +56,7 @@ def build() -> HookGuard:
 
 
 hook_guard = build()
+account_watch = AccountWatch(settings, Activities(table), topics)
 
 
 @log_figures
@@ -60,4 +64,6 @@ def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Guard the hooks and feeds of all accounts; answer what was found and done."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
     accounts = accounts_served(secret.value(), Accounts(table), settings.vtex.accounts)
-    return asdict(hook_guard.run(accounts, lambda: deadline - time.monotonic()))
+    watch = hook_guard.run(accounts, lambda: deadline - time.monotonic())
+    account_watch.run(accounts, watch)
+    return asdict(watch)

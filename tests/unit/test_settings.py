@@ -51,6 +51,7 @@ GUARD = {
     "LEDGER_TABLE_NAME": "ledger",
     "ALERT_TOPIC_ARN": "arn:alerts",
     "OPERATIONS_TOPIC_ARN": "arn:operations",
+    "QUIET_ALARM_HOURS": "48",
     "ALERT_LANGUAGE": "en",
     "POWERTOOLS_SERVICE_NAME": "invoicekey",
 }
@@ -174,6 +175,7 @@ def test_the_other_functions_environments_are_read() -> None:
         ledger_table="ledger",
         alert_topic_arn="arn:alerts",
         operations_topic_arn="arn:operations",
+        quiet_after=timedelta(hours=48),
         language="en",
         stack="invoicekey",
     )

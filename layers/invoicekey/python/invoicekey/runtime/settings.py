@@ -110,6 +110,10 @@ def _seconds(environment: Environment, name: str, least: int = 1, times: int = 1
     return times * timedelta(seconds=_number(environment, name, least))
 
 
+def _hours(environment: Environment, name: str) -> timedelta:
+    return timedelta(hours=_number(environment, name))
+
+
 def _time_zone(environment: Environment, name: str) -> str:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -349,6 +353,8 @@ class GuardSettings(_Settings):
     ledger_table: str = field(metadata=_by(_text, "LEDGER_TABLE_NAME"))
     alert_topic_arn: str = field(metadata=_by(_text, "ALERT_TOPIC_ARN"))
     operations_topic_arn: str = field(metadata=_by(_text, "OPERATIONS_TOPIC_ARN"))
+    quiet_after: timedelta = field(metadata=_by(_hours, "QUIET_ALARM_HOURS"))
+    """An account without a hook for so long counts as quiet."""
     language: str = field(metadata=_by(_one_of, "ALERT_LANGUAGE", _LANGUAGES))
     stack: str = field(metadata=_by(_text, "POWERTOOLS_SERVICE_NAME"))
     """The stack's name, for the commands in what people read."""
