@@ -38,24 +38,17 @@ API_CALLS = CALLS["ReceiveHookFunction"] + CALLS["DeskFunction"]
 SECONDS = {"ReceiveHookFunction": 0.25, "CheckInvoiceFunction": 0.6, "DeskFunction": 0.6}
 """Billed by call, cold starts among them; of a scheduled one half a second."""
 REMINDERS = 22
-<<<<<<< HEAD
 POLLS, SQS_REQUESTS = 657_000, 43_000
 """Those of Lambda's pollers that find nothing; all others, of an active account."""
-WRITES, READS, LEDGER_GB = 116_000, 117_000, 0.3
-=======
-SQS_REQUESTS = 700_000
 WRITES, READS, LEDGER_GB = 117_000, 117_700, 0.3
->>>>>>> rounds
 EMAILS, LOGS_GB, LOOKED_THROUGH_GB = 650, 0.14, 2.0
 SECRETS, SECRET_READS = 3, 38_000
-ROUND_SECONDS = {"DrainFeedFunction": 0.015, "GuardHookFunction": 0.04, "SendDigestFunction": 0.02}
+ROUND_SECONDS = {"DrainFeedFunction": 0.015, "GuardHookFunction": 0.025, "SendDigestFunction": 0.02}
 """By which one more account makes a run longer, at the function's memory: `make bench PARTS=rounds`; the digest reads
 two items of each, one after the other, at 10 ms."""
 ROUND_READS = {"DrainFeedFunction": 3.02, "GuardHookFunction": 4.02, "SendDigestFunction": 2.0}
 """Of the ledger, a run and account: its item, its registrations, its back-off, the guard's note of it; and its line of
 the list of accounts, of which fifty are one read."""
-ROUND_SECRET_READS = {"GuardHookFunction": 1.0}
-"""Of the hook's secret, a run and account."""
 DECRYPT = 0.03 / 10_000
 DECRYPTS, DECRYPTS_OF_CHECKERS = 900, 360
 """Of an account's own credentials: by drain and guard; by the checkers where it has events (decision 27)."""
@@ -103,9 +96,6 @@ def rows(template: Mapping[str, Any], accounts: Accounts = ONE_SHOP) -> Iterator
     reads = READS * accounts.active + accounts.more * sum(calls.get(name, 0) * per for name, per in ROUND_READS.items())
     emails, logs_gb = EMAILS * accounts.active, LOGS_GB * accounts.active
     looked_through_gb = LOOKED_THROUGH_GB * accounts.active
-    secret_reads = SECRET_READS + accounts.more * sum(
-        calls.get(name, 0) * per for name, per in ROUND_SECRET_READS.items()
-    )
     decrypts = DECRYPTS * (accounts.active + accounts.idle) + DECRYPTS_OF_CHECKERS * accounts.active
     yield Row(
         "Lambda",
@@ -127,8 +117,8 @@ def rows(template: Mapping[str, Any], accounts: Accounts = ONE_SHOP) -> Iterator
     )
     yield Row(
         "Secrets Manager",
-        f"{SECRETS} secrets, {secret_reads:,.0f} reads",
-        SECRETS * SECRET + secret_reads * SECRET_READ,
+        f"{SECRETS} secrets, {SECRET_READS:,} reads",
+        SECRETS * SECRET + SECRET_READS * SECRET_READ,
     )
     yield Row("KMS", "one key", KEY + (decrypts * DECRYPT if accounts.more else 0.0))
     metrics, composites = alarm_metrics(template), len(_of_type(template, "AWS::CloudWatch::CompositeAlarm"))

@@ -26,6 +26,8 @@ SMALL = Scenario(storm=300, others=20, events_per_second=2.0, seconds=25.0, stor
 """What fits: the storm takes some 17 s."""
 MOST_TIMES = 1.5
 NOTES = (
+    "One account alone: all figures above the storm's are of one. Whether many accounts made them worse, this file's "
+    "own history says: `git diff <version> docs/figures.md`, both measured on one machine.",
     "A storm: 200 accounts have five events a second together, 800 none; one has 20,000 at once. Simulated "
     "(docs/architecture/fairness.md): AWS's fair queue as it is documented, the checkers by their own constants, and "
     "by batches measured under the runtime emulator (benchmarks/service_times.json), VTEX in 200 ms, "
