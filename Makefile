@@ -125,7 +125,7 @@ format: $(DEV) ## format the code, and mend what the linter can
 
 # ---- Keep it
 
-bench: $(DEV) $(TOOLS) ## measure against the limits in six minutes; writes docs/figures.md (PARTS="starts feed": these alone)
+bench: $(DEV) $(TOOLS) ## measure against the limits in fifteen minutes; writes docs/figures.md (PARTS="starts feed": these alone)
 	@$(ISOLATED) PYTHONPATH=layers/invoicekey/python $(IN_DEV)python -m benchmarks.bench $(PARTS)
 
 chaos: $(DEV) $(TOOLS) ## break AWS and VTEX on purpose, and see that nothing is lost (ROUNDS=100 SEED=1; writes docs/proof.md)
