@@ -8,7 +8,17 @@ Nothing here fails for being slow: a figure that misses its limit says so in the
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 
-from benchmarks import desk_list, desk_page, figures, follow_up, functions, load, side_by_side
+from benchmarks import (
+    desk_list,
+    desk_page,
+    figures,
+    follow_up,
+    functions,
+    load,
+    many_accounts,
+    rounds,
+    side_by_side,
+)
 from benchmarks.figures import Figure, Section
 from benchmarks.runtime import Bench, build, started
 from local.stack import ROOT
@@ -23,10 +33,12 @@ PARTS: Mapping[str, Part] = {
     "feed": follow_up.measure_feed,
     "recheck": follow_up.measure_recheck,
     "backfill": follow_up.measure_backfill,
+    "storm": many_accounts.measure_storm,
+    "rounds": rounds.measure_rounds,
     "side": side_by_side.measure_side,
     "load": load.measure_load,
 }
-NOTES = (*functions.NOTES, *desk_page.NOTES, *desk_list.NOTES, *follow_up.NOTES)
+NOTES = (*functions.NOTES, *desk_page.NOTES, *desk_list.NOTES, *follow_up.NOTES, *many_accounts.NOTES, *rounds.NOTES)
 
 
 def main() -> None:

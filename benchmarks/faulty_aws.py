@@ -4,8 +4,7 @@ Besides what stub_aws.py answers::
 
     PUT faults      [{"operations": ["Publish"], "kind": "reset", "times": 1}]: the first that fits is used
     DELETE faults   none any more
-    GET hidden      for how many seconds messages are returned to the queue, by receipt handle
-    DELETE hidden   forget that
+    DELETE hidden   forget for how long messages were returned
     GET sent        what was published: [topic, message]
     DELETE sent     forget that
     GET units       the write and read units of DynamoDB
@@ -69,7 +68,6 @@ class FaultyAws(Aws):
         super().__init__()
         self.idempotency = FakeDynamoDb()
         self.sent: list[tuple[str, str]] = []
-        self.hidden: dict[str, int] = {}
         self.units: Counter[str] = Counter()
         self.faults: list[AwsFault] = []
         self._one_takes = Lock()
@@ -86,8 +84,6 @@ class FaultyAws(Aws):
     def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """Return what AWS would answer to a JSON call."""
         self._count_units(operation, request)
-        if operation == "ChangeMessageVisibilityBatch":
-            self.hidden |= {entry["ReceiptHandle"]: entry["VisibilityTimeout"] for entry in request["Entries"]}
         if request.get("TableName") != IDEMPOTENCY:
             return super().answer(operation, request)
         self.called.append(operation)
@@ -107,7 +103,7 @@ class FaultyAws(Aws):
 
     def tell(self, name: str) -> object:
         """Answer what the benchmark asks."""
-        told: dict[str, object] = {"hidden": self.hidden, "sent": self.sent, "units": self.units}
+        told: dict[str, object] = {"sent": self.sent, "units": self.units}
         return told[name] if name in told else super().tell(name)
 
     def do(self, method: str, name: str, body: bytes) -> None:

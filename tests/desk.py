@@ -25,6 +25,7 @@ from botocore.config import Config
 from moto import mock_aws
 
 from invoicekey.delivery.queues import Message
+from invoicekey.ledger.activity import Activities
 from invoicekey.rules.notification import OrderRef, own_event
 from invoicekey.runtime.settings import CheckerSettings, OfAccounts
 from invoicekey.work.batch import AccountRules, BatchCheck, rules_of
@@ -53,6 +54,7 @@ CHECKER = {
     "ALERT_BURST": "5",
     "ALERT_WINDOW_MINUTES": "15",
     "MAXIMUM_CONCURRENCY": "2",
+    "SKIP_OTHER_PREFIXES": "yes",
     "CHAT_ALERTS": "no",
     "POWERTOOLS_SERVICE_NAME": "invoicekey",
     "CNOVA_AFFILIATE_IDS": "VVJ",
@@ -169,7 +171,8 @@ class Desk:
         def of_account(own: Mapping[str, str]) -> AccountRules:
             return rules_of(own, of_accounts, vtex, shop.ledger)
 
-        batch = BatchCheck(vtex, shop.ledger, shop.outlets, of_account, settings.retry_base)
+        activities = Activities(shop.table)
+        batch = BatchCheck(vtex, shop.ledger, shop.outlets, of_account, settings.retry_base, activities=activities)
         clock = Clock(lambda: 30.0, now=lambda: at) if at else Clock(lambda: 30.0)
         messages = [
             Message(f"m-{ref.order_id}", own_event(ref), "handle", clock.now().timestamp(), 1, f"c-{ref.order_id}")
@@ -260,6 +263,7 @@ def _environment(outputs: dict[str, str], vtex: VtexSimulator, settings: dict[st
         "ALERT_TOPIC_ARN": outputs["AlertTopicArn"],
         "LEDGER_TABLE_NAME": outputs["LedgerTableName"],
         "VTEX_CREDENTIALS_SECRET_ARN": outputs["VtexCredentialsSecretArn"],
+        "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
         "VTEX_BASE_URL": vtex.url + "/{account}",
         **CHECKER,
         **settings,

@@ -10,6 +10,7 @@ STYLE = {
 _VTEX = {
     "VTEX_BASE_URL": "https://{account}.vtexcommercestable.com.br",
     "VTEX_CREDENTIALS_SECRET_ARN": "arn:credentials",
+    "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
     "VTEX_REQUESTS_PER_MINUTE": "1200",
     "VTEX_ACCOUNTS": "",
     "WATCHED_STATUSES": "invoiced",
@@ -22,6 +23,7 @@ GUARD = {
     "HOOK_SECRET_ARN": "arn:hook",
     "ALERT_TOPIC_ARN": "arn:alerts",
     "OPERATIONS_TOPIC_ARN": "arn:operations",
+    "QUIET_ALARM_HOURS": "48",
     "ALERT_LANGUAGE": "en",
     "POWERTOOLS_SERVICE_NAME": "invoicekey",
 }
@@ -33,6 +35,7 @@ CHECKER = {
     "ALERT_TOPIC_ARN": "arn:alerts",
     "LEDGER_TABLE_NAME": "ledger",
     "VTEX_CREDENTIALS_SECRET_ARN": "arn:credentials",
+    "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
     "VTEX_BASE_URL": "https://{account}.vtexcommercestable.com.br",
     "VTEX_REQUESTS_PER_MINUTE": "1200",
     "RETRY_BASE_SECONDS": "60",
@@ -44,5 +47,6 @@ CHECKER = {
     "ALERT_BURST": "5",
     "ALERT_WINDOW_MINUTES": "15",
     "MAXIMUM_CONCURRENCY": "2",
+    "SKIP_OTHER_PREFIXES": "yes",
     "WATCHED_STATUSES": "invoiced",
 }

@@ -266,6 +266,7 @@ def _environments(vtex: VtexSimulator, hook_url: str, outputs: dict[str, str]) -
     shared = {
         "VTEX_BASE_URL": vtex.url + "/{account}",
         "VTEX_CREDENTIALS_SECRET_ARN": outputs["VtexCredentialsSecretArn"],
+        "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
         "VTEX_REQUESTS_PER_MINUTE": "60000",
         "VTEX_ACCOUNTS": "",
         "LEDGER_TABLE_NAME": "ledger",
@@ -283,5 +284,6 @@ def _environments(vtex: VtexSimulator, hook_url: str, outputs: dict[str, str]) -
         "HOOK_URL": hook_url,
         "HOOK_SECRET_ARN": outputs["HookSecretArn"],
         "OPERATIONS_TOPIC_ARN": outputs["OperationsTopicArn"],
+        "QUIET_ALARM_HOURS": "48",
     }
     return {"CheckInvoiceFunction": CHECKER | shared | queues, "GuardHookFunction": shared | guard}

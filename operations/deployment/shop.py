@@ -56,8 +56,18 @@ class Shop:
 
     def settings_of(self, account: str) -> CheckerSettings:
         """Return the checker's settings, under those that an account has of its own."""
+        return self._under_own(CheckerSettings, self.environment, account)
+
+    def guard_settings_of(self, account: str) -> GuardSettings:
+        """Return the guard's settings, under those that an account has of its own."""
+        _ = self.guard_settings  # which says what is wrong with the stack's
+        return self._under_own(GuardSettings, self.function_environment("GuardHookFunction"), account)
+
+    def _under_own[T: CheckerSettings | GuardSettings](
+        self, kind: type[T], environment: Mapping[str, str], account: str
+    ) -> T:
         try:
-            return read_with(CheckerSettings, self.environment, self.own_settings(account))
+            return read_with(kind, environment, self.own_settings(account))
         except SettingsError as error:
             raise Trouble(f"{account} has a setting of its own that is wrong: {error}.") from None
 

@@ -104,7 +104,7 @@ class Registration:
 
     def read(self, account: str) -> Standing:
         """Look at VTEX; raises Trouble where the appKey may not."""
-        secret, settings = self._shop.deployment.read_secret(HOOK_SECRET), self._shop.guard_settings
+        secret, settings = self._shop.deployment.read_secret(HOOK_SECRET), self._shop.guard_settings_of(account)
         current = secret.get("current")
         if not isinstance(current, str) or not hook_secrets({"current": current}):
             how = self._shop.command("secrets rotate")
@@ -116,7 +116,7 @@ class Registration:
             wanted=WantedHook(
                 settings.hook_url,
                 current,
-                self._shop.settings_of(account).watched_statuses,
+                settings.vtex.watched_statuses,
                 has_own_statuses=WATCHED_STATUSES in self._shop.own_settings(account),
             ),
             previous_secret=str(secret.get("previous") or ""),

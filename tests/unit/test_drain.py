@@ -346,7 +346,13 @@ def test_an_account_whose_turn_fails_unexpectedly_is_no_trouble_of_the_others(
     many: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = Feed.read
-    monkeypatch.setattr(Feed, "read", lambda feed, account, *given: 1 // (account != MANY[1]) and read(feed, account, *given))
+
+    def breaks_for_one(feed: Feed, account: str, time_left: float) -> Any:
+        if account == MANY[1]:
+            raise ZeroDivisionError("HUSH")
+        return read(feed, account, time_left)
+
+    monkeypatch.setattr(Feed, "read", breaks_for_one)
 
     drained = many.drain(*MANY)
 
@@ -441,6 +447,41 @@ def test_where_there_is_no_feed_yet_nothing_is_read(shop: Shop) -> None:
 
     assert shop.drain().ended == {SHOP: Ended.NOT_CONFIGURED}
     assert shop.asked() == []
+
+
+def test_an_account_s_own_statuses_are_watched(two: Shop) -> None:
+    two.simulator.put_feed_event(SHOP, "VVJ-99-01", "handling")
+    two.simulator.put_feed_event(OTHER, "VVJ-99-01", "handling")
+    both = accounts(SHOP, settings={"WatchedStatuses": "handling"}) | accounts(OTHER)
+
+    drained = two.drainer().run(both, lambda: A_MINUTE)
+
+    assert [body["Origin"]["Account"] for body in two.queue.bodies if body["State"] == "handling"] == [SHOP]
+    assert (drained.queued, drained.not_watched, two.left(), two.left(OTHER)) == (16, 16, [], [])
+
+
+def test_an_account_with_a_wrong_setting_is_not_drained_and_all_others_are(two: Shop) -> None:
+    both = accounts(SHOP, settings={"WatchedStatuses": "no-such-status"}) | accounts(OTHER)
+
+    assert two.drainer().run(both, lambda: A_MINUTE).ended == {OTHER: Ended.EMPTY}
+    assert (len(two.left()), two.figures.sums["ledger_unreadable"]) == (15, 1)
+
+
+def test_accounts_that_are_drained_side_by_side_do_not_mix(shop: Shop) -> None:
+    names = [f"shop-{number:02}" for number in range(60)]
+    for number, account in enumerate(names):
+        shop.configure(account)
+        put(shop, number % 13, account)
+    shop.knows_as_ours(*names)
+    shop.at_once = 20
+
+    drained = shop.drain(*names)
+
+    queued = Counter(body["Origin"]["Account"] for body in shop.queue.bodies)
+    assert queued == {account: number % 13 for number, account in enumerate(names) if number % 13}
+    assert drained.ended == dict.fromkeys(names, Ended.EMPTY)
+    assert drained.read == drained.queued == drained.committed == queued.total()
+    assert not any(shop.left(account) for account in names)
 
 
 def test_no_account_is_no_trouble(shop: Shop) -> None:

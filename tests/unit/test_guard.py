@@ -1,9 +1,12 @@
 """The guard: what it registers, what it never overwrites, what it tells, and how often."""
 
+import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Any
 from unittest.mock import Mock
 
@@ -21,7 +24,7 @@ from invoicekey.runtime.secrets import CachedSecret
 from invoicekey.runtime.settings import GuardSettings, OfAccounts
 from invoicekey.vtex.client import BURST, RateLimiter, Vtex
 from invoicekey.vtex.subscriptions import Configurations
-from invoicekey.work.guard import PROMISED, HookGuard, Watch
+from invoicekey.work.guard import PINGS_AT_ONCE, PROMISED, HookGuard, Watch
 from invoicekey.work.rounds import Rounds, SharedBackoff
 from local import vtex_simulator
 from local.vtex_simulator import Fault, VtexSimulator
@@ -45,6 +48,7 @@ A_MINUTE = 60.0
 URL = "https://abc123.execute-api.sa-east-1.amazonaws.com/hooks/vtex/orders"
 ELSEWHERE = "https://erp.example.com/vtex"
 ALERTS, OPERATIONS = "arn:alerts", "arn:operations"
+SETTINGS = GuardSettings.read(GUARD)
 BY_STATUS = {"type": "FromWorkflow", "status": ["invoiced"]}
 QUEUE = {"visibilityTimeoutInSeconds": 240, "MessageRetentionPeriodInSeconds": 1_209_600}
 OUR_FEED = {"filter": BY_STATUS, "queue": QUEUE}
@@ -229,6 +233,38 @@ def test_a_hook_that_fails_its_ping_is_told_and_the_feed_is_registered_all_the_s
     assert shop.guard() == ["guard_refused", "feed_installed"]
     assert (shop.hook, shop.feed) == (None, OUR_FEED)
     assert not shop.noted.hook_installed
+
+
+# ---- What an account watches of its own
+
+OWN = {"WatchedStatuses": "invoiced, Handling"}
+BY_OWN = {"type": "FromWorkflow", "status": ["handling", "invoiced"]}
+
+
+def test_an_account_with_statuses_of_its_own_has_them_in_filters_and_in_a_header_of_each_call(shop: Shop) -> None:
+    assert shop.guard(settings=OWN) == BOTH_INSTALLED
+
+    hook = a_hook(filter=BY_OWN)
+    hook["hook"]["headers"]["X-Watched-Statuses"] = "handling,invoiced"
+    assert (shop.hook, shop.feed) == (hook, OUR_FEED | {"filter": BY_OWN})
+    assert shop.guard(settings=OWN) == []
+
+
+@pytest.mark.parametrize(("before", "after"), [({}, OWN), (OWN, {}), ({}, {"WatchedStatuses": "invoiced"})])
+def test_a_change_of_them_is_registered(shop: Shop, before: dict[str, str], after: dict[str, str]) -> None:
+    shop.guard(settings=before)
+
+    assert shop.guard(settings=after)[0] == "hook_restored"
+    assert shop.guard(settings=after) == []
+    assert shop.hook
+    assert ("X-Watched-Statuses" in shop.hook["hook"]["headers"]) is bool(after)
+
+
+def test_an_account_with_a_wrong_setting_is_not_guarded_and_all_others_are(shop: Shop) -> None:
+    both = accounts(SHOP, settings={"WatchedStatuses": "no-such-status"}) | accounts(OTHER)
+
+    assert shop.hook_guard().run(both, lambda: A_MINUTE).accounts == {OTHER: BOTH_INSTALLED}
+    assert shop.figures.sums["ledger_unreadable"] == 1
 
 
 # ---- Rotation
@@ -516,6 +552,93 @@ def test_a_feed_of_ours_stays_ours_beside_a_hook_elsewhere(guarded: Shop) -> Non
     assert guarded.guard() == ["hook_elsewhere", "feed_restored"]
 
 
+# ---- Several accounts with the same trouble
+
+
+def hooks_elsewhere(shop: Shop) -> None:
+    for account in (SHOP, OTHER):
+        shop.put_hook(a_hook(ELSEWHERE), account)
+
+
+def foreign_feeds(shop: Shop) -> None:
+    for account in (SHOP, OTHER):
+        put_feed(shop.simulator, OTHER_FEED, account)
+
+
+TROUBLES: dict[str, Callable[[Shop], object]] = {
+    "hook_elsewhere": hooks_elsewhere,
+    "hook_not_shown": lambda shop: shop.simulator.fail(NOT_SHOWN),
+    "feed_not_shown": lambda shop: shop.simulator.fail(FEED_NOT_SHOWN),
+    "feed_left_alone": foreign_feeds,
+}
+
+
+def named_in(notice: notices.Notice) -> list[str]:
+    (line,) = [line for line in notice.body.splitlines() if line.startswith(("Accounts: ", "Contas: "))]
+    return [re.split(r"[ ,(]", one)[0] for one in line.partition(": ")[2].split(", ")]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_several_accounts_with_the_same_trouble_are_told_of_in_one_message_that_names_them(
+    shop: Shop, trouble: str
+) -> None:
+    TROUBLES[trouble](shop)
+
+    shop.run(SHOP, OTHER)
+
+    ((topic, notice, about),) = shop.topics.told
+    assert (topic, about) == (OPERATIONS, f"{SHOP}, {OTHER}")
+    assert notice.subject.startswith("2 accounts: ")
+    assert named_in(notice) == [SHOP, OTHER]
+    shop.run(SHOP, OTHER)
+    assert shop.topics.told == []
+
+
+def test_different_troubles_are_different_messages(shop: Shop) -> None:
+    shop.put_hook(a_hook(ELSEWHERE))
+    put_feed(shop.simulator, OTHER_FEED, OTHER)
+
+    shop.run(SHOP, OTHER)
+
+    assert [about for _, _, about in shop.topics.told] == [SHOP, OTHER]
+
+
+def test_of_several_accounts_too_what_could_not_be_told_is_told_at_the_next_run(shop: Shop) -> None:
+    hooks_elsewhere(shop)
+    shop.topics.trouble = RetryLater("SNS is away")
+    shop.run(SHOP, OTHER)
+    shop.topics.trouble = None
+
+    shop.run(SHOP, OTHER)
+
+    assert len(shop.topics.told) == 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_notice_of_a_thousand_accounts_names_fifty_and_counts_the_others(language: str) -> None:
+    names = [f"shop-{number:03}" for number in range(1000)]
+    for notice in (
+        notices.hook_elsewhere(dict.fromkeys(names, "erp.example.com"), language, "invoicekey"),
+        notices.feed_left_alone(names, language, "invoicekey"),
+        notices.not_shown(names, language, "invoicekey"),
+    ):
+        assert named_in(notice) == names[:50]
+        assert re.search(r" (e mais 950|and 950 more)$", notice.body, re.MULTILINE)
+        assert notice.subject.startswith("1000 ")
+        assert notice.subject.isascii()
+        assert notice.body.split()[0].strip(",") in {"Crie", "Veja", "Create", "See"}
+
+
+def test_a_message_about_several_accounts_can_be_filtered_by_each() -> None:
+    sns = Mock()
+    notice = notices.not_shown([SHOP, OTHER], "en", "invoicekey")
+
+    Topics(sns).publish(OPERATIONS, notice, SHOP, OTHER)
+
+    about = sns.publish.call_args.kwargs["MessageAttributes"]["account"]
+    assert about == {"DataType": "String.Array", "StringValue": json.dumps([SHOP, OTHER])}
+
+
 # ---- Another appKey
 
 
@@ -573,8 +696,70 @@ def test_an_account_whose_rate_limit_allows_no_more_waits_for_the_next_run(shop:
 def test_when_the_time_is_up_the_rest_waits_for_the_next_run(shop: Shop) -> None:
     watch = shop.run(SHOP, OTHER, seconds_left=lambda: 19.9)
 
-    assert watch.accounts == {SHOP: ["guard_postponed"], OTHER: ["guard_postponed"]}
+    assert watch == Watch({SHOP: ["guard_postponed"], OTHER: ["guard_postponed"]}, unreached=2)
+    assert shop.figures.sums == {"guard_postponed": 2, "round_unreached": 2}
     assert shop.asked() == []
+
+
+def test_an_account_whose_turn_fails_unexpectedly_is_no_trouble_of_the_others(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Configurations.hook
+
+    def breaks_for_one(configurations: Configurations, account: str, time_left: float) -> Any:
+        if account == SHOP:
+            raise ZeroDivisionError("HUSH")
+        return read(configurations, account, time_left)
+
+    monkeypatch.setattr(Configurations, "hook", breaks_for_one)
+
+    assert shop.run(SHOP, OTHER).accounts == {SHOP: ["guard_failed", "feed_installed"], OTHER: BOTH_INSTALLED}
+    assert shop.figures.sums["guard_failed"] == 1
+
+
+def test_accounts_that_are_guarded_side_by_side_do_not_mix(shop: Shop) -> None:
+    names = [f"shop-{number:02}" for number in range(60)]
+    shop.at_once = 20
+    for account in names[::2]:
+        shop.put_hook(a_hook(ELSEWHERE), account)
+
+    watch = shop.run(*names)
+
+    assert watch.accounts == {
+        account: ["hook_elsewhere", "feed_installed"] if account in names[::2] else BOTH_INSTALLED for account in names
+    }
+    assert {name for name in names if shop.simulator.hooks[app_key(name)] == a_hook()} == set(names[1::2])
+    assert shop.topics.told[0][2] == ", ".join(names[::2])
+
+
+def test_few_hooks_are_registered_at_once_for_vtex_pings_each(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    install, lock, under_way, most = Configurations.install_hook, Lock(), 0, 0
+
+    def counted(*given: Any) -> None:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        install(*given)
+        with lock:
+            under_way -= 1
+
+    monkeypatch.setattr(Configurations, "install_hook", counted)
+    shop.at_once = 20
+
+    shop.run(*(f"shop-{number}" for number in range(40)))
+
+    assert most <= PINGS_AT_ONCE
+    assert len(shop.simulator.hooks) == 40
+
+
+def test_the_hook_s_secret_is_read_once_where_all_is_well(shop: Shop) -> None:
+    shop.run(SHOP, OTHER)
+    reads = shop.manager.reads
+
+    shop.run(SHOP, OTHER)
+
+    assert shop.manager.reads == reads + 1
 
 
 MANY = tuple(f"shop-{number}" for number in range(5))

@@ -39,6 +39,7 @@ RECHECK = {"HOOK_QUEUE_URL": "https://sqs.example/hook", "LEDGER_TABLE_NAME": "l
 OF_VTEX = {
     "VTEX_BASE_URL": "https://{account}.vtexcommercestable.com.br",
     "VTEX_CREDENTIALS_SECRET_ARN": "arn:credentials",
+    "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
     "VTEX_REQUESTS_PER_MINUTE": "1200",
     "VTEX_ACCOUNTS": "luxstore",
     "WATCHED_STATUSES": "invoiced",
@@ -51,6 +52,7 @@ GUARD = {
     "LEDGER_TABLE_NAME": "ledger",
     "ALERT_TOPIC_ARN": "arn:alerts",
     "OPERATIONS_TOPIC_ARN": "arn:operations",
+    "QUIET_ALARM_HOURS": "48",
     "ALERT_LANGUAGE": "en",
     "POWERTOOLS_SERVICE_NAME": "invoicekey",
 }
@@ -124,6 +126,7 @@ def test_the_checker_s_environment_is_read() -> None:
         alert_topic_arn="arn:alerts",
         ledger_table="ledger",
         credentials_secret_arn="arn:credentials",
+        credentials_prefix="/vtex-credentials/a-shop/",
         vtex_base_url="https://{account}.vtexcommercestable.com.br",
         requests_per_minute=540,
         requests_per_minute_of_all=1200,
@@ -146,6 +149,7 @@ def test_the_checker_s_environment_is_read() -> None:
             tracking_grace=None,
         ),
         watched_statuses=frozenset({"invoiced"}),
+        skips_other_prefixes=True,
         desk_url="",
         desk_secret_arn="",
     )
@@ -155,6 +159,7 @@ def test_the_other_functions_environments_are_read() -> None:
     vtex = VtexSettings(
         base_url="https://{account}.vtexcommercestable.com.br",
         credentials_secret_arn="arn:credentials",
+        credentials_prefix="/vtex-credentials/a-shop/",
         requests_per_minute=48,
         accounts=frozenset({"luxstore"}),
         watched_statuses=frozenset({"invoiced"}),
@@ -174,6 +179,7 @@ def test_the_other_functions_environments_are_read() -> None:
         ledger_table="ledger",
         alert_topic_arn="arn:alerts",
         operations_topic_arn="arn:operations",
+        quiet_after=timedelta(hours=48),
         language="en",
         stack="invoicekey",
     )
@@ -259,6 +265,7 @@ def test_zero_is_refused_where_it_makes_no_sense(name: str) -> None:
 
 WRONG: dict[str, tuple[str, list[str]]] = {
     "CHAT_ALERTS": ("one of yes, no, got", ["true", "Yes", "1"]),
+    "SKIP_OTHER_PREFIXES": ("one of yes, no, got", ["true", "Yes", "1"]),
     "ALERT_LANGUAGE": ("one of pt-BR, en, got", ["pt", "PT-BR", "pt_BR", "EN", "es"]),
     "ALERT_TIMEZONE": (
         "",
@@ -294,6 +301,7 @@ def test_a_receiver_that_would_watch_nothing_or_no_state_does_not_start(value: s
         ("TRACKING_GRACE_HOURS", "1", "policy.tracking_grace", timedelta(hours=1)),
         ("TRACKING_GRACE_HOURS", "72", "policy.tracking_grace", timedelta(days=3)),
         ("CHAT_ALERTS", "no", "style.chat", False),
+        ("SKIP_OTHER_PREFIXES", "no", "skips_other_prefixes", False),
         *(("ALERT_LANGUAGE", language, "style.language", language) for language in LANGUAGES),
         *(
             ("SELLER_TAX_IDS", tax_id.lower(), "policy.seller_tax_ids", {tax_id})

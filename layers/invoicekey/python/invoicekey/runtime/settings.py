@@ -72,6 +72,10 @@ def _one_of(environment: Environment, name: str, choices: tuple[str, ...]) -> st
     return value
 
 
+def _yes(environment: Environment, name: str) -> bool:
+    return _one_of(environment, name, ("yes", "no")) == "yes"
+
+
 def _names(environment: Environment, name: str) -> frozenset[str]:
     """Read a comma separated list in lower case; blank entries are left out, and the list may be empty."""
     entries = environment.get(name, "").split(",")
@@ -108,6 +112,10 @@ def _burst(environment: Environment) -> int:
 
 def _seconds(environment: Environment, name: str, least: int = 1, times: int = 1) -> timedelta:
     return times * timedelta(seconds=_number(environment, name, least))
+
+
+def _hours(environment: Environment, name: str) -> timedelta:
+    return timedelta(hours=_number(environment, name))
 
 
 def _time_zone(environment: Environment, name: str) -> str:
@@ -164,7 +172,7 @@ def _style(environment: Environment) -> "Style":
         language=_one_of(environment, "ALERT_LANGUAGE", _LANGUAGES),
         timezone=_time_zone(environment, "ALERT_TIMEZONE"),
         invoice_grace=_seconds(environment, "INVOICE_GRACE_SECONDS", least=0),
-        chat=_one_of(environment, "CHAT_ALERTS", ("yes", "no")) == "yes",
+        chat=_yes(environment, "CHAT_ALERTS"),
         stack=_text(environment, "POWERTOOLS_SERVICE_NAME"),
     )
 
@@ -194,6 +202,7 @@ class VtexSettings:
 
     base_url: str
     credentials_secret_arn: str
+    credentials_prefix: str
     requests_per_minute: int
     """Of this function: its share of the tenth of VtexRequestsPerMinute that the checkers leave over."""
     accounts: frozenset[str]
@@ -206,6 +215,7 @@ class VtexSettings:
         return cls(
             base_url=_base_url(environment, "VTEX_BASE_URL"),
             credentials_secret_arn=_text(environment, "VTEX_CREDENTIALS_SECRET_ARN"),
+            credentials_prefix=_text(environment, "VTEX_CREDENTIALS_PREFIX"),
             requests_per_minute=_share(environment, "VTEX_REQUESTS_PER_MINUTE", share),
             accounts=_names(environment, "VTEX_ACCOUNTS"),
             watched_statuses=_states(environment, "WATCHED_STATUSES"),
@@ -284,6 +294,8 @@ class CheckerSettings(_Settings):
     alert_topic_arn: str = field(metadata=_by(_text, "ALERT_TOPIC_ARN"))
     ledger_table: str = field(metadata=_by(_text, "LEDGER_TABLE_NAME"))
     credentials_secret_arn: str = field(metadata=_by(_text, "VTEX_CREDENTIALS_SECRET_ARN"))
+    credentials_prefix: str = field(metadata=_by(_text, "VTEX_CREDENTIALS_PREFIX"))
+    """Of the names of the parameters that hold an account's own credentials, with a slash at both ends."""
     vtex_base_url: str = field(metadata=_by(_base_url, "VTEX_BASE_URL"))
     requests_per_minute: int = field(metadata=_by(_checker_s_share, "VTEX_REQUESTS_PER_MINUTE"))
     """Of this environment, to each account: its part of nine tenths of VtexRequestsPerMinute."""
@@ -298,6 +310,8 @@ class CheckerSettings(_Settings):
     alert_quota: AlertQuota = field(metadata=_by(_alert_quota))
     policy: Policy = field(metadata=_by(_policy))
     watched_statuses: frozenset[str] = field(metadata=_by(_states, "WATCHED_STATUSES"))
+    skips_other_prefixes: bool = field(metadata=_by(_yes, "SKIP_OTHER_PREFIXES"))
+    """Whether an order's id may be enough to tell that it is another marketplace's."""
     desk_url: str = field(metadata=_by(_optional, "DESK_URL"))
     """Where the desk is, with `/desk/` at its end; empty where the stack has none."""
     desk_secret_arn: str = field(metadata=_by(_optional, "DESK_SECRET_ARN"))
@@ -349,6 +363,8 @@ class GuardSettings(_Settings):
     ledger_table: str = field(metadata=_by(_text, "LEDGER_TABLE_NAME"))
     alert_topic_arn: str = field(metadata=_by(_text, "ALERT_TOPIC_ARN"))
     operations_topic_arn: str = field(metadata=_by(_text, "OPERATIONS_TOPIC_ARN"))
+    quiet_after: timedelta = field(metadata=_by(_hours, "QUIET_ALARM_HOURS"))
+    """An account without a hook for so long counts as quiet."""
     language: str = field(metadata=_by(_one_of, "ALERT_LANGUAGE", _LANGUAGES))
     stack: str = field(metadata=_by(_text, "POWERTOOLS_SERVICE_NAME"))
     """The stack's name, for the commands in what people read."""

@@ -5,7 +5,6 @@ here but for the rate limit of VTEX.
 """
 
 import random
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
@@ -13,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from invoicekey.delivery.queues import FEED, RECHECK, Message, Outlets
+from invoicekey.delivery.queues import FEED, HOOK, RECHECK, Message, Outlets
 from invoicekey.ledger.accounts import CORRUPT as CORRUPT_ACCOUNT
+from invoicekey.ledger.activity import Activities, Sign
 from invoicekey.ledger.entries import CORRUPT, Deferral, Entry, Ledger, Snapshot
 from invoicekey.messages.fields import RecordType
 from invoicekey.rules.notification import (
@@ -29,7 +29,8 @@ from invoicekey.rules.notification import (
     says_invoiced,
 )
 from invoicekey.rules.policy import AlertQuota
-from invoicekey.rules.verdict import Outcome
+from invoicekey.rules.prefixes import NOTHING_KNOWN, Prefixes, ids_of, is_passed_over, prefix_of
+from invoicekey.rules.verdict import Outcome, Verdict
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import CredentialsRefused, LedgerUnavailable, NoTurn, OutOfTime, RateLimited, RetryLater
 from invoicekey.runtime.settings import WATCHED_STATUSES, CheckerSettings, OfAccounts, SettingsError
@@ -62,6 +63,8 @@ LEAST_HIDDEN_SECONDS = 180.0
 """As the queue hides what it hands out: so long a message that may kill the function is hidden at the least."""
 SETTLING_SECONDS = 3.5
 """Kept free at the very end, to send the reports of what did end in time and to return messages to the queue."""
+NOTING_SECONDS = 1.0
+"""So long is it waited, when all is settled, for the notes of what was seen of the accounts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,14 @@ class AccountRules:
     longest_grace: timedelta = timedelta(0)
     watched_statuses: frozenset[str] | None = None
     """What the account watches of its own; None: whatever has come to the queue is checked."""
+    affiliate_ids: frozenset[str] = frozenset()
+    """Of CNova, where an order's id may be enough to tell that it is another marketplace's; empty: it never is."""
+    prefixes: Prefixes = NOTHING_KNOWN
+    """What is known of the account's order ids."""
+
+    def pass_over(self, order: "BatchOrder") -> bool:
+        """Say whether an order is not read: never one that the ledger knows, or that somebody asked for."""
+        return order.is_of_vtex_alone and is_passed_over(order.ref.order_id, self.prefixes, self.affiliate_ids)
 
 
 def rules_of(
@@ -93,6 +104,7 @@ def rules_of(
         settings.requests_per_minute,
         longest_grace=settings.policy.longest_grace,
         watched_statuses=settings.watched_statuses if WATCHED_STATUSES in own else None,
+        affiliate_ids=settings.policy.affiliate_ids if settings.skips_other_prefixes else frozenset(),
     )
 
 
@@ -103,6 +115,8 @@ class BatchOrder:
     ref: OrderRef
     messages: list[Message]
     entry: Entry
+    is_passed_over: bool = False
+    """Its id is enough to tell that it is another marketplace's."""
 
     @property
     def trigger(self) -> Trigger:
@@ -118,6 +132,16 @@ class BatchOrder:
         """Say whether all that is new here is what the feed repeats of events whose checks have ended."""
         is_delivered = self.entry.report is None or self.entry.report.is_delivered
         return is_delivered and all(m.source == FEED and _event(m) in self.entry.events for m in self.messages)
+
+    @property
+    def prefix(self) -> str | None:
+        """Return what its id tells of its marketplace."""
+        return prefix_of(self.ref.order_id)
+
+    @property
+    def is_of_vtex_alone(self) -> bool:
+        """Say whether VTEX's events are all that there is of it: nobody asked for the check, the ledger has nothing."""
+        return not self.entry.version and all(message.source in (HOOK, FEED) for message in self.messages)
 
 
 @dataclass(slots=True)
@@ -137,6 +161,10 @@ class _Waits:
         return due
 
 
+def _all_in_secret(_stamps: Mapping[str, str | None]) -> None:
+    """Have no account's credentials in a place of its own."""
+
+
 def _ten_threads() -> Executor:
     return ThreadPoolExecutor(PARALLEL, thread_name_prefix="check")
 
@@ -152,21 +180,29 @@ class BatchCheck:
         rules_of: Callable[[Mapping[str, str]], AccountRules],
         retry_base: timedelta,
         *,
+        activities: Activities,
+        keep_credentials: Callable[[Mapping[str, str | None]], None] = _all_in_secret,
         make_pool: Callable[[], Executor] = _ten_threads,
     ) -> None:
-        """Put the parts together; `rules_of` takes an account's own settings and raises SettingsError."""
+        """Put the parts together.
+
+        `rules_of` takes an account's own settings and raises SettingsError. `keep_credentials` takes, of the accounts
+        that are about to be asked for, the stamps of what they have in places of their own.
+        """
         self._vtex = vtex
         self._ledger = ledger
         self._outlets = outlets
         self._rules_of = rules_of
         self._retry_base = retry_base.total_seconds()
+        self._keep_credentials = keep_credentials
+        self._activities = activities
         self._unnoted: deque[str] = deque(maxlen=MOST_UNNOTED)
         self._checks = make_pool()
         self._notes = make_pool()  # apart, so that checks that hang do not keep what was sent from being noted
 
     def check(self, messages: Sequence[Message], clock: Clock) -> set[str]:
         """Check the orders that the messages are about; return the ids of the messages that go back to the queue."""
-        waits, rules = _Waits(), dict[str, AccountRules]()
+        waits, rules, signs = _Waits(), dict[str, AccountRules](), dict[str, set[Sign]]()
         orders = self._open_orders(messages, clock, waits, rules)
         self._measure_age(messages, rules, clock)
         if len({order.ref.account for order in orders}) > 1:
@@ -176,12 +212,15 @@ class BatchCheck:
             delivered = self._send([result.report for result in results if result.report], rules, clock)
             for order, result in zip(orders, results, strict=True):
                 self._settle(order, result, delivered, clock, waits)
+                signs.setdefault(order.ref.account, set()).update(_signs(order, result))
             unfinished = [
                 order for order, found in zip(orders, results, strict=True) if _is_unfinished(found, delivered)
             ]
+            self._learn_prefixes(zip(orders, results, strict=True), rules, clock)
             orders = self._read_anew(unfinished, clock, waits)
         self._share_backoffs()
         self._return_to_queue(waits)
+        self._note_activity({account: seen for account, seen in signs.items() if seen}, clock.now())
         return waits.ids
 
     def _measure_age(self, messages: Sequence[Message], rules: Mapping[str, AccountRules], clock: Clock) -> None:
@@ -222,6 +261,7 @@ class BatchCheck:
         by_order = self._of_accounts(by_order, snapshot, clock, waits, rules)
         orders = self._orders_of(by_order, snapshot, clock, waits)
         for order in orders:
+            order.is_passed_over = rules[order.ref.account].pass_over(order)
             _count_feed(order)
         return self._isolate_poison([order for order in orders if not order.is_known], snapshot, clock, waits)
 
@@ -239,6 +279,7 @@ class BatchCheck:
         """
         wanted: dict[OrderRef, list[Message]] = {}
         corrupt: dict[OrderRef, list[Message]] = {}
+        stamps: dict[str, str | None] = {}
         for account, own in snapshot.accounts.items():
             orders = {ref: group for ref, group in by_order.items() if ref.account == account}
             try:
@@ -249,15 +290,19 @@ class BatchCheck:
                 logger.error("an account's own setting is wrong", extra={"account": account, "setting": name})
             if own and own.is_off:
                 telemetry.count("check_account_off", len(_pass_over(orders, "the account is off")))
-            elif of_account is None:
+            elif own is None or of_account is None:
                 telemetry.count("ledger_unreadable")
                 logger.error("an account's item in the ledger is corrupt: mend it", extra={"account": account})
                 corrupt |= orders
             else:
-                rules[account] = of_account
+                ids = ids_of(account, of_account.affiliate_ids)
+                known = snapshot.prefixes[account].under(ids, clock.now())
+                rules[account] = replace(of_account, affiliate_ids=ids, prefixes=known)
                 self._vtex.keep_pace(account, of_account.requests_per_minute)
+                stamps[account] = own.credentials
                 wanted |= _watched(orders, of_account.watched_statuses)
         self._postpone(corrupt, RetryLater(CORRUPT_ACCOUNT), clock, waits)
+        self._keep_credentials(stamps)
         return wanted
 
     def _orders_of(
@@ -303,18 +348,24 @@ class BatchCheck:
         self, orders: Sequence[BatchOrder], rules: Mapping[str, AccountRules], clock: Clock
     ) -> list[CheckResult]:
         """Check the cases in parallel; what does not end in time goes back, whatever it waits for."""
-        futures = [
-            self._checks.submit(rules[order.ref.account].order_check.check, order.entry, order.trigger, clock)
-            for order in orders
-        ]
+        futures = [self._begin(order, rules[order.ref.account], clock) for order in orders]
         wait(futures, timeout=max(0.0, clock.seconds_left() - SETTLING_SECONDS))
         results = [_result_of(future, order) for future, order in zip(futures, orders, strict=True)]
         for order, result in zip(orders, results, strict=True):
             _log(order, result)
             _count(result)
+            if order.is_passed_over:
+                telemetry.count("check_other_prefix")
         while self._vtex.answers:
             telemetry.count_answer(*self._vtex.answers.popleft())
         return results
+
+    def _begin(self, order: BatchOrder, account: AccountRules, clock: Clock) -> "Future[CheckResult]":
+        if not order.is_passed_over:
+            return self._checks.submit(account.order_check.check, order.entry, order.trigger, clock)
+        known: Future[CheckResult] = Future()
+        known.set_result(CheckResult(Verdict(Outcome.OTHER_MARKETPLACE)))
+        return known
 
     def _send(self, entries: Sequence[Entry], rules: Mapping[str, AccountRules], clock: Clock) -> set[OrderRef]:
         """Send the records, then the alerts, noting each; return the orders whose reports are delivered."""
@@ -443,6 +494,31 @@ class BatchCheck:
             return []
         return self._orders_of(by_order, snapshot, clock, waits)
 
+    def _learn_prefixes(
+        self, read: Iterable[tuple[BatchOrder, CheckResult]], rules: Mapping[str, AccountRules], clock: Clock
+    ) -> None:
+        """Note what the orders that were read show of their prefixes.
+
+        An order of CNova's whose like are passed over raises the alarm about the affiliate ids.
+        """
+        news: dict[str, list[tuple[str, bool]]] = {}
+        for order, result in read:
+            account, prefix = rules[order.ref.account], order.prefix
+            if result.verdict is None or prefix is None or prefix in account.affiliate_ids or not account.affiliate_ids:
+                continue
+            is_other = result.verdict == Verdict(Outcome.OTHER_MARKETPLACE)
+            if result.verdict.outcome is not Outcome.OTHER_MARKETPLACE and account.prefixes.is_other(prefix):
+                telemetry.count("cnova_suspect")
+                logger.error("orders like one of CNova's were passed over", extra=_ids(order) | {"prefix": prefix})
+            is_counted = not (is_other and order.entry.version)  # an order that is checked again is no further one
+            if is_counted and account.prefixes.is_news(prefix, is_other=is_other):
+                news.setdefault(order.ref.account, []).append((prefix, is_other))
+        for name, readings in news.items():
+            try:
+                self._ledger.learn_prefixes(name, readings, rules[name].affiliate_ids, clock.now())
+            except RetryLater as trouble:
+                logger.warning("what was read of prefixes is not kept", extra={"account": name, "why": trouble.why})
+
     def _send_to_dead_letters(self, message: Message, reason: DeadLetterReason, waits: _Waits) -> None:
         try:
             self._outlets.send_to_dead_letters(message, reason)
@@ -461,6 +537,17 @@ class BatchCheck:
                 self._ledger.note_backoff(account, until)
             except RetryLater as trouble:
                 logger.warning("a back-off could not be shared", extra={"account": account, "why": trouble.why})
+
+    def _note_activity(self, signs: Mapping[str, set[Sign]], now: datetime) -> None:
+        """Note what was seen of the accounts; where that fails, or takes too long, the next batch has it to note."""
+
+        def try_to_note(account: str) -> None:
+            try:
+                self._activities.note(account, signs[account], now)
+            except RetryLater as trouble:
+                logger.warning("an account's activity is not noted", extra={"account": account, "why": trouble.why})
+
+        wait([self._notes.submit(try_to_note, account) for account in signs], timeout=NOTING_SECONDS)
 
     def _return_to_queue(self, waits: _Waits) -> None:
         due = waits.take_due()
@@ -508,12 +595,7 @@ def _result_of(future: "Future[CheckResult]", order: BatchOrder) -> CheckResult:
     if error is None:
         return future.result()
     # One order's bad luck must not take the batch with it: its messages are tried again, and dead-lettered after a day.
-    # The text of the error may hold what the order holds: only its type and place are logged.
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    logger.error(
-        "a check failed unexpectedly",
-        extra=_ids(order) | {"error": type(error).__name__, "place": f"{place.name}:{place.lineno}"},
-    )
+    logger.error("a check failed unexpectedly", extra=_ids(order) | telemetry.type_and_place(error))
     return CheckResult(retry=RetryLater(f"unexpected {type(error).__name__}"))
 
 
@@ -564,12 +646,35 @@ def _deferral(entry: Entry, clock: Clock) -> Deferral:
     return Deferral(_kind(entry), clock.now(), codes, entry.errors, alert)
 
 
+def _signs(order: BatchOrder, result: CheckResult) -> set[Sign]:
+    """Return what an order's check says of its account; a message that comes again says nothing new of its source."""
+    sources = {message.source for message in order.messages}
+    is_ours = result.verdict is not None and result.verdict.outcome is not Outcome.OTHER_MARKETPLACE
+    seen = {
+        Sign.HOOK: any(message.source == HOOK and message.receive_count == 1 for message in order.messages),
+        Sign.CNOVA: is_ours and not sources.isdisjoint({HOOK, FEED}),
+        Sign.FEED_ONLY: any(_only_the_feed_knew(order)),
+        Sign.REFUSED: isinstance(result.retry, CredentialsRefused),
+    }
+    return {sign for sign, is_seen in seen.items() if is_seen}
+
+
 def _count_feed(order: BatchOrder) -> None:
     """Count, of the feed's events, which ones only the feed knew: the average is the share that the hook missed."""
+    for is_news in _only_the_feed_knew(order):
+        telemetry.count("feed_only", 1 if is_news else 0)
+
+
+def _only_the_feed_knew(order: BatchOrder) -> list[bool]:
+    """Say of each event of the feed that is here for the first time whether the hook had not brought it.
+
+    Of an order that is passed over nothing is kept, and so nobody knows.
+    """
+    if order.is_passed_over:
+        return []
     known = {*order.entry.events, *(_event(message) for message in order.messages if message.source != FEED)}
-    for message in order.messages:
-        if message.source == FEED and message.receive_count == 1:
-            telemetry.count("feed_only", 0 if _event(message) in known else 1)
+    of_feed = (message for message in order.messages if message.source == FEED and message.receive_count == 1)
+    return [_event(message) not in known for message in of_feed]
 
 
 def _watched(
@@ -607,8 +712,10 @@ def _of_foreign(foreign: ForeignOrderId, message: Message) -> dict[str, object]:
 
 
 def _log(order: BatchOrder, result: CheckResult) -> None:
-    """Log the one line about this decision."""
+    """Log the one line about this decision; `passed_over` is the prefix for which the order was not read."""
     details = _ids(order)
+    if order.is_passed_over:
+        details["passed_over"] = order.prefix
     details["sources"] = sorted({message.source for message in order.messages})
     if result.verdict:
         details["outcome"] = result.verdict.outcome
