@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from invoicekey.ledger.values import plain, typed
 
+write: Any = TypeSerializer().serialize
+read: Any = TypeDeserializer().deserialize
 numbers = st.integers(-(10**37), 10**37) | st.decimals(-(10**9), 10**9, places=6)
 texts_at_once = st.sets(st.text(), min_size=1) | st.frozensets(st.text(), min_size=1)
 held = st.recursive(
@@ -20,16 +22,12 @@ held = st.recursive(
 
 @given(held)
 def test_a_value_is_written_as_boto3_writes_it(value: Any) -> None:
-    assert TypeDeserializer().deserialize(typed(value)) == TypeDeserializer().deserialize(
-        TypeSerializer().serialize(value)
-    )
+    assert read(typed(value)) == read(write(value))
 
 
 @given(held)
 def test_a_value_is_read_as_boto3_reads_it(value: Any) -> None:
-    written = TypeSerializer().serialize(value)
-
-    assert plain(written) == TypeDeserializer().deserialize(written)
+    assert plain(write(value)) == read(write(value))
 
 
 def test_a_number_is_read_exactly() -> None:
