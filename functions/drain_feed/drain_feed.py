@@ -25,11 +25,11 @@ from invoicekey.work.rounds import AT_ONCE, Rounds, SharedBackoff, accounts_serv
 
 of_accounts = OfAccounts(DrainSettings, os.environ)
 settings = of_accounts.of_stack
+table = Table(aws.client("dynamodb", aws.QUICK, connections=AT_ONCE), settings.ledger_table)
 secret = CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.vtex.credentials_secret_arn)
 credentials = AccountCredentials(
     secret, lambda: aws.client("ssm", aws.QUICK, connections=AT_ONCE), settings.vtex.credentials_prefix
 )
-table = Table(aws.client("dynamodb", aws.QUICK, connections=AT_ONCE), settings.ledger_table)
 
 
 def build() -> DrainFeed:
@@ -62,5 +62,5 @@ def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Drain the feeds of all accounts; answer how many events became what."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
     accounts = accounts_served(secret.value(), Accounts(table), settings.vtex.accounts)
-    credentials.keep_all({account.name: account.credentials for account in accounts.values()})
+    credentials.keep_all({name: account.credentials for name, account in accounts.items()})
     return asdict(drain_feed.run(accounts, lambda: deadline - time.monotonic()))

@@ -29,20 +29,19 @@ of_accounts = OfAccounts(GuardSettings, os.environ)
 settings = of_accounts.of_stack
 secrets_manager = aws.client("secretsmanager", aws.QUICK, connections=AT_ONCE)
 secret = CachedSecret(secrets_manager, settings.vtex.credentials_secret_arn)
+table = Table(aws.client("dynamodb", aws.QUICK, connections=AT_ONCE), settings.ledger_table)
 credentials = AccountCredentials(
     secret, lambda: aws.client("ssm", aws.QUICK, connections=AT_ONCE), settings.vtex.credentials_prefix
 )
-table = Table(aws.client("dynamodb", aws.QUICK, connections=AT_ONCE), settings.ledger_table)
 topics = Topics(aws.client("sns", aws.QUICK))
 
 
 def build() -> HookGuard:
     """Put the parts together."""
-    limiter = RateLimiter(settings.vtex.requests_per_minute)
     vtex = Vtex(
         settings.vtex.base_url,
         credentials.of,
-        limiter,
+        RateLimiter(settings.vtex.requests_per_minute),
         after_refusal=partial(credentials.after_refusal, of_same_app_key=True),
         at_once=AT_ONCE,
     )
@@ -69,7 +68,7 @@ def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Guard the hooks and feeds of all accounts; answer what was found and done."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
     accounts = accounts_served(secret.value(), Accounts(table), settings.vtex.accounts)
-    credentials.keep_all({account.name: account.credentials for account in accounts.values()})
+    credentials.keep_all({name: account.credentials for name, account in accounts.items()})
     watch = hook_guard.run(accounts, lambda: deadline - time.monotonic())
     account_watch.run(accounts, watch)
     return asdict(watch)
