@@ -49,12 +49,14 @@ from invoicekey.work.check import (
 )
 
 PARALLEL = 10
-PATIENCE_AMONG_OTHERS = 2.0
-"""So many seconds at the most is it waited for a turn of an account's rate limit where others' orders are in the batch,
-for all are reported when the batch is done. At the usual rate ten orders of one account take less."""
-WITHOUT_TURN_SECONDS = 10.0
-"""About so long a message is hidden that had no turn. SQS counts receives, and 200 are the most: much sooner, it would
-be received again and again while its account has no turn."""
+PATIENCE_AMONG_OTHERS = 0.0
+"""So many seconds it is waited for a turn of an account's rate limit where others' orders are about: what waits in the
+batch holds up their reports, and an environment that waits takes none of their messages (architecture/fairness.md)."""
+OTHERS_ARE_ABOUT = timedelta(minutes=5)
+"""So long an environment goes on to count with the accounts whose orders it has met."""
+WITHOUT_TURN_SECONDS, LONGEST_WITHOUT_TURN = 5.0, 30.0
+"""About so long a message is hidden that had no turn: doubled with each receive, up to the longest. SQS counts
+receives, and 200 are the most: much sooner, it would be received again and again while its account has no turn."""
 GIVE_UP_AFTER = timedelta(hours=24)
 LONGEST_RETRY = 3600.0
 DEATHS_OF_POISON = 2
@@ -188,6 +190,7 @@ class BatchCheck:
         self._retry_base = retry_base.total_seconds()
         self._activities = activities
         self._unnoted: deque[str] = deque(maxlen=MOST_UNNOTED)
+        self._met: dict[str, datetime] = {}
         self._checks = make_pool()
         self._notes = make_pool()  # apart, so that checks that hang do not keep what was sent from being noted
 
@@ -196,7 +199,7 @@ class BatchCheck:
         waits, rules, signs = _Waits(), dict[str, AccountRules](), dict[str, set[Sign]]()
         orders = self._open_orders(messages, clock, waits, rules)
         self._measure_age(messages, rules, clock)
-        if len({order.ref.account for order in orders}) > 1:
+        if self._are_others_about({order.ref.account for order in orders}, clock.now()):
             clock = replace(clock, patience=PATIENCE_AMONG_OTHERS)
         while orders:
             results = self._check_side_by_side(orders, rules, clock)
@@ -213,6 +216,12 @@ class BatchCheck:
         self._return_to_queue(waits)
         self._note_activity({account: seen for account, seen in signs.items() if seen}, clock.now())
         return waits.ids
+
+    def _are_others_about(self, accounts: Iterable[str], now: datetime) -> bool:
+        """Say whether this environment has met orders of several accounts lately, those of this batch among them."""
+        self._met |= dict.fromkeys(accounts, now)
+        self._met = {account: at for account, at in self._met.items() if now - at < OTHERS_ARE_ABOUT}
+        return len(self._met) > 1
 
     def _measure_age(self, messages: Sequence[Message], rules: Mapping[str, AccountRules], clock: Clock) -> None:
         """Measure how late the oldest message is; one that waits for its order's grace is not late."""
@@ -460,15 +469,15 @@ class BatchCheck:
     def _retry_wait(self, message: Message, trouble: RetryLater) -> float:
         asked = 0.0 if trouble.wait is None else max(1.0, trouble.wait) * random.uniform(1.0, 1.1)  # noqa: S311
         if isinstance(trouble, NoTurn):
-            return max(asked, WITHOUT_TURN_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
+            hidden = min(WITHOUT_TURN_SECONDS * _doubled(message), LONGEST_WITHOUT_TURN)
+            return max(asked, hidden * random.uniform(0.5, 1.5))  # noqa: S311
         if isinstance(trouble, OutOfTime):
             return max(1.0, asked)
         return max(asked, self._growing_wait(message))
 
     def _growing_wait(self, message: Message) -> float:
         """Return a wait that doubles with each receive up to an hour, with jitter."""
-        doublings = min(message.receive_count - 1, 12)
-        return min(self._retry_base * float(2**doublings), LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311
+        return min(self._retry_base * _doubled(message), LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311
 
     def _read_anew(self, orders: list[BatchOrder], clock: Clock, waits: _Waits) -> list[BatchOrder]:
         """Read the ledger again for orders whose unfinished report is delivered now: they are still to be checked."""
@@ -590,6 +599,11 @@ def _result_of(future: "Future[CheckResult]", order: BatchOrder) -> CheckResult:
         extra=_ids(order) | {"error": type(error).__name__, "place": f"{place.name}:{place.lineno}"},
     )
     return CheckResult(retry=RetryLater(f"unexpected {type(error).__name__}"))
+
+
+def _doubled(message: Message) -> float:
+    """Return how many times its first wait a message waits now."""
+    return float(2 ** min(message.receive_count - 1, 12))
 
 
 def _is_unfinished(result: CheckResult, delivered: set[OrderRef]) -> bool:
