@@ -383,7 +383,7 @@ def compare(scenario: Scenario) -> Compared:
     return Compared(scenario, Checkers(scenario).run(), Checkers(replace(scenario, storm=0)).run())
 
 
-PROPOSED = Behaviour(among_others=0.0, alone=0.0, longest_hidden=60.0)
+PROPOSED = Behaviour(among_others=0.0, alone=0.0, hidden=5.0, longest_hidden=30.0)
 """Where orders of another account were met lately nobody waits for a turn; what comes often is hidden for longer."""
 _ROWS = {
     "plain queue": Scenario(is_fair=False),

@@ -3,6 +3,7 @@
 import os
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -13,7 +14,7 @@ from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.registrations import RegistrationStates
 from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
-from invoicekey.runtime.secrets import CachedSecret, Credentials, vtex_credentials
+from invoicekey.runtime.secrets import AccountCredentials, CachedSecret
 from invoicekey.runtime.settings import DrainSettings, OfAccounts
 from invoicekey.runtime.telemetry import log_figures
 from invoicekey.vtex.client import RateLimiter, Vtex
@@ -24,7 +25,10 @@ from invoicekey.work.rounds import AT_ONCE, Rounds, SharedBackoff, accounts_serv
 
 of_accounts = OfAccounts(DrainSettings, os.environ)
 settings = of_accounts.of_stack
-credentials = CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.vtex.credentials_secret_arn)
+secret = CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.vtex.credentials_secret_arn)
+credentials = AccountCredentials(
+    secret, lambda: aws.client("ssm", aws.QUICK, connections=AT_ONCE), settings.vtex.credentials_prefix
+)
 table = Table(aws.client("dynamodb", aws.QUICK, connections=AT_ONCE), settings.ledger_table)
 
 
@@ -32,7 +36,8 @@ def build() -> DrainFeed:
     """Put the parts together."""
     vtex = Vtex(
         settings.vtex.base_url,
-        credentials=_credentials_of,
+        credentials=credentials.of,
+        after_refusal=partial(credentials.after_refusal, of_same_app_key=True),
         limiter=RateLimiter(settings.vtex.requests_per_minute),
         default_backoff=settings.retry_base.total_seconds(),
         at_once=AT_ONCE,
@@ -44,15 +49,9 @@ def build() -> DrainFeed:
         HookQueue(sqs, settings.hook_queue_url, delay=settings.retry_base),
         keep_pace=vtex.keep_pace,
         backoff=SharedBackoff(vtex, Ledger(table), table),
-        own_feeds=OwnFeeds(
-            Configurations(vtex), RegistrationStates(table), _credentials_of, hook_url=settings.hook_url
-        ),
+        own_feeds=OwnFeeds(Configurations(vtex), RegistrationStates(table), credentials.of, hook_url=settings.hook_url),
         rounds=Rounds(table, "drain", PROMISED),
     )
-
-
-def _credentials_of(account: str) -> Credentials:
-    return vtex_credentials(credentials.value(), account)
 
 
 drain_feed = build()
@@ -62,5 +61,6 @@ drain_feed = build()
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Drain the feeds of all accounts; answer how many events became what."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
-    accounts = accounts_served(credentials.value(), Accounts(table), settings.vtex.accounts)
+    accounts = accounts_served(secret.value(), Accounts(table), settings.vtex.accounts)
+    credentials.keep_all({account.name: account.credentials for account in accounts.values()})
     return asdict(drain_feed.run(accounts, lambda: deadline - time.monotonic()))

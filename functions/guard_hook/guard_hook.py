@@ -3,6 +3,7 @@
 import os
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -15,7 +16,7 @@ from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.registrations import RegistrationStates
 from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
-from invoicekey.runtime.secrets import CachedSecret, Credentials, vtex_credentials
+from invoicekey.runtime.secrets import AccountCredentials, CachedSecret
 from invoicekey.runtime.settings import GuardSettings, OfAccounts
 from invoicekey.runtime.telemetry import log_figures
 from invoicekey.vtex.client import RateLimiter, Vtex
@@ -28,24 +29,28 @@ of_accounts = OfAccounts(GuardSettings, os.environ)
 settings = of_accounts.of_stack
 secrets_manager = aws.client("secretsmanager", aws.QUICK, connections=AT_ONCE)
 secret = CachedSecret(secrets_manager, settings.vtex.credentials_secret_arn)
+credentials = AccountCredentials(
+    secret, lambda: aws.client("ssm", aws.QUICK, connections=AT_ONCE), settings.vtex.credentials_prefix
+)
 table = Table(aws.client("dynamodb", aws.QUICK, connections=AT_ONCE), settings.ledger_table)
 topics = Topics(aws.client("sns", aws.QUICK))
-
-
-def credentials(account: str) -> Credentials:
-    """Return an account's credentials as they are now."""
-    return vtex_credentials(secret.value(), account)
 
 
 def build() -> HookGuard:
     """Put the parts together."""
     limiter = RateLimiter(settings.vtex.requests_per_minute)
-    vtex = Vtex(settings.vtex.base_url, credentials, limiter, at_once=AT_ONCE)
+    vtex = Vtex(
+        settings.vtex.base_url,
+        credentials.of,
+        limiter,
+        after_refusal=partial(credentials.after_refusal, of_same_app_key=True),
+        at_once=AT_ONCE,
+    )
     return HookGuard(
         of_accounts,
         CachedSecret(secrets_manager, settings.hook_secret_arn),
         Configurations(vtex),
-        credentials=credentials,
+        credentials=credentials.of,
         keep_pace=vtex.keep_pace,
         topics=topics,
         notes=RegistrationStates(table),
@@ -64,6 +69,7 @@ def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Guard the hooks and feeds of all accounts; answer what was found and done."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
     accounts = accounts_served(secret.value(), Accounts(table), settings.vtex.accounts)
+    credentials.keep_all({account.name: account.credentials for account in accounts.values()})
     watch = hook_guard.run(accounts, lambda: deadline - time.monotonic())
     account_watch.run(accounts, watch)
     return asdict(watch)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Any
 from unittest.mock import Mock
 
@@ -23,7 +24,7 @@ from invoicekey.runtime.secrets import CachedSecret
 from invoicekey.runtime.settings import GuardSettings, OfAccounts
 from invoicekey.vtex.client import BURST, RateLimiter, Vtex
 from invoicekey.vtex.subscriptions import Configurations
-from invoicekey.work.guard import PROMISED, HookGuard, Watch
+from invoicekey.work.guard import PINGS_AT_ONCE, PROMISED, HookGuard, Watch
 from invoicekey.work.rounds import Rounds, SharedBackoff
 from local import vtex_simulator
 from local.vtex_simulator import Fault, VtexSimulator
@@ -729,6 +730,27 @@ def test_accounts_that_are_guarded_side_by_side_do_not_mix(shop: Shop) -> None:
     }
     assert {name for name in names if shop.simulator.hooks[app_key(name)] == a_hook()} == set(names[1::2])
     assert shop.topics.told[0][2] == ", ".join(names[::2])
+
+
+def test_few_hooks_are_registered_at_once_for_vtex_pings_each(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    install, lock, under_way, most = Configurations.install_hook, Lock(), 0, 0
+
+    def counted(*given: Any) -> None:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        install(*given)
+        with lock:
+            under_way -= 1
+
+    monkeypatch.setattr(Configurations, "install_hook", counted)
+    shop.at_once = 20
+
+    shop.run(*(f"shop-{number}" for number in range(40)))
+
+    assert most <= PINGS_AT_ONCE
+    assert len(shop.simulator.hooks) == 40
 
 
 def test_the_hook_s_secret_is_read_once_where_all_is_well(shop: Shop) -> None:

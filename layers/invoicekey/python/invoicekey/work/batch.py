@@ -5,7 +5,6 @@ here but for the rate limit of VTEX.
 """
 
 import random
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
@@ -164,6 +163,10 @@ class _Waits:
         return due
 
 
+def _all_in_secret(_stamps: Mapping[str, str | None]) -> None:
+    """Have no account's credentials in a place of its own."""
+
+
 def _ten_threads() -> Executor:
     return ThreadPoolExecutor(PARALLEL, thread_name_prefix="check")
 
@@ -180,14 +183,20 @@ class BatchCheck:
         retry_base: timedelta,
         *,
         activities: Activities,
+        keep_credentials: Callable[[Mapping[str, str | None]], None] = _all_in_secret,
         make_pool: Callable[[], Executor] = _ten_threads,
     ) -> None:
-        """Put the parts together; `rules_of` takes an account's own settings and raises SettingsError."""
+        """Put the parts together.
+
+        `rules_of` takes an account's own settings and raises SettingsError. `keep_credentials` takes, of the accounts
+        that are about to be asked for, the stamps of what they have in places of their own.
+        """
         self._vtex = vtex
         self._ledger = ledger
         self._outlets = outlets
         self._rules_of = rules_of
         self._retry_base = retry_base.total_seconds()
+        self._keep_credentials = keep_credentials
         self._activities = activities
         self._unnoted: deque[str] = deque(maxlen=MOST_UNNOTED)
         self._met: dict[str, datetime] = {}
@@ -279,6 +288,7 @@ class BatchCheck:
         """
         wanted: dict[OrderRef, list[Message]] = {}
         corrupt: dict[OrderRef, list[Message]] = {}
+        stamps: dict[str, str | None] = {}
         for account, own in snapshot.accounts.items():
             orders = {ref: group for ref, group in by_order.items() if ref.account == account}
             try:
@@ -289,7 +299,7 @@ class BatchCheck:
                 logger.error("an account's own setting is wrong", extra={"account": account, "setting": name})
             if own and own.is_off:
                 telemetry.count("check_account_off", len(_pass_over(orders, "the account is off")))
-            elif of_account is None:
+            elif own is None or of_account is None:
                 telemetry.count("ledger_unreadable")
                 logger.error("an account's item in the ledger is corrupt: mend it", extra={"account": account})
                 corrupt |= orders
@@ -298,8 +308,10 @@ class BatchCheck:
                 known = snapshot.prefixes[account].under(ids, clock.now())
                 rules[account] = replace(of_account, affiliate_ids=ids, prefixes=known)
                 self._vtex.keep_pace(account, of_account.requests_per_minute)
+                stamps[account] = own.credentials
                 wanted |= _watched(orders, of_account.watched_statuses)
         self._postpone(corrupt, RetryLater(CORRUPT_ACCOUNT), clock, waits)
+        self._keep_credentials(stamps)
         return wanted
 
     def _orders_of(
@@ -592,12 +604,7 @@ def _result_of(future: "Future[CheckResult]", order: BatchOrder) -> CheckResult:
     if error is None:
         return future.result()
     # One order's bad luck must not take the batch with it: its messages are tried again, and dead-lettered after a day.
-    # The text of the error may hold what the order holds: only its type and place are logged.
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    logger.error(
-        "a check failed unexpectedly",
-        extra=_ids(order) | {"error": type(error).__name__, "place": f"{place.name}:{place.lineno}"},
-    )
+    logger.error("a check failed unexpectedly", extra=_ids(order) | telemetry.type_and_place(error))
     return CheckResult(retry=RetryLater(f"unexpected {type(error).__name__}"))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from threading import Semaphore
 
 from invoicekey.delivery.topics import Topics
 from invoicekey.ledger.accounts import Account
@@ -48,6 +49,8 @@ ACCOUNT_SECONDS = 20.0
 """With less time left no account's turn, and no step of one, is begun."""
 ENDING_SECONDS = 10.0
 """Kept free at the end, to note what was done."""
+PINGS_AT_ONCE = 3
+"""So many hooks are registered at once: VTEX pings the address of each, and a new AWS account runs ten functions."""
 HOOK_INSTALLED, HOOK_RESTORED, HOOK_SECRET_UPDATED = "hook_installed", "hook_restored", "hook_secret_updated"
 FEED_INSTALLED, FEED_RESTORED = "feed_installed", "feed_restored"
 HOOK_ELSEWHERE, FEED_LEFT_ALONE = "hook_elsewhere", "feed_left_alone"
@@ -139,6 +142,7 @@ class HookGuard:
         self._now = now
         self._is_failed = False
         self._secret_at_first: str | None = None
+        self._pings = Semaphore(PINGS_AT_ONCE)
 
     def run(self, accounts: Mapping[str, Account], seconds_left: Callable[[], float]) -> Watch:
         """Guard the hooks and feeds of these accounts, each by itself, and see whether the topics have subscriptions.
@@ -251,7 +255,8 @@ class HookGuard:
         if config and config.url is None:  # ours by our notes alone: enough to leave it, and not to write over it
             self._leave_what_is_not_shown(turn, HOOK_NOT_SHOWN)
             return
-        self._configurations.install_hook(turn.account, wanted, turn.time_for_vtex())
+        with self._pings:
+            self._configurations.install_hook(turn.account, wanted, turn.time_for_vtex())
         if not turn.noted.hook_installed:
             turn.happened(HOOK_INSTALLED)
         elif differs == ["header"] and turn.noted.hook_secret != secret:
