@@ -22,7 +22,7 @@ import simpy
 from benchmarks.runtime import environment_of_functions
 from invoicekey.runtime.settings import CheckerSettings
 from invoicekey.vtex.client import REQUEST_SECONDS
-from invoicekey.work.batch import PATIENCE_AMONG_OTHERS, WITHOUT_TURN_SECONDS
+from invoicekey.work.batch import LONGEST_WITHOUT_TURN, PATIENCE_AMONG_OTHERS, WITHOUT_TURN_SECONDS
 from invoicekey.work.check import REPORTING_SECONDS
 
 SERVICE_TIMES = Path(__file__).parent / "service_times.json"
@@ -153,11 +153,11 @@ class Behaviour:
 
     among_others: float = PATIENCE_AMONG_OTHERS
     """So long it waits where the batch has orders of several accounts."""
-    alone: float = TIMEOUT - REPORTING_SECONDS - REQUEST_SECONDS / 2
-    """So long it waits where all orders are one account's."""
+    alone: float = PATIENCE_AMONG_OTHERS
+    """So long it waits where all are one account's: others' were met lately, for many accounts have events."""
     hidden: float = WITHOUT_TURN_SECONDS
     """About so long the message is hidden."""
-    longest_hidden: float = WITHOUT_TURN_SECONDS
+    longest_hidden: float = LONGEST_WITHOUT_TURN
     """It doubles with each receive up to this."""
 
     def hidden_for(self, message: Message, chance: random.Random) -> float:
@@ -383,12 +383,14 @@ def compare(scenario: Scenario) -> Compared:
     return Compared(scenario, Checkers(scenario).run(), Checkers(replace(scenario, storm=0)).run())
 
 
-PROPOSED = Behaviour(among_others=0.0, alone=0.0, hidden=5.0, longest_hidden=30.0)
-"""Where orders of another account were met lately nobody waits for a turn; what comes often is hidden for longer."""
+PATIENT = Behaviour(
+    among_others=2.0, alone=TIMEOUT - REPORTING_SECONDS - REQUEST_SECONDS / 2, hidden=10.0, longest_hidden=10.0
+)
+"""How a checker would do that waits for turns: up to two seconds among others, alone as long as it can."""
 _ROWS = {
-    "plain queue": Scenario(is_fair=False),
-    "fair queue": Scenario(),
-    "fair queue, waits as proposed": Scenario(behaviour=PROPOSED),
+    "plain queue, a checker that waits": Scenario(is_fair=False, behaviour=PATIENT),
+    "fair queue, a checker that waits": Scenario(behaviour=PATIENT),
+    "fair queue, as it is": Scenario(),
 }
 _COLUMNS = (
     "MaximumConcurrency", "", "others' median, s", "their 99th percentile, s", "their wait for a checker, 99 %, s",
