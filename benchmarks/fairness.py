@@ -22,7 +22,7 @@ import simpy
 from benchmarks.runtime import environment_of_functions
 from invoicekey.runtime.settings import CheckerSettings
 from invoicekey.vtex.client import REQUEST_SECONDS
-from invoicekey.work.batch import PATIENCE_AMONG_OTHERS, REMEMBERED_SECONDS, hidden_without_turn
+from invoicekey.work.batch import OTHERS_ARE_ABOUT, PATIENCE_AMONG_OTHERS, hidden_without_turn
 from invoicekey.work.check import REPORTING_SECONDS
 
 SERVICE_TIMES = Path(__file__).parent / "service_times.json"
@@ -153,7 +153,7 @@ class Behaviour:
 
     among_others: float = PATIENCE_AMONG_OTHERS
     """So long it waits where other accounts' orders come too."""
-    remembers: float = REMEMBERED_SECONDS
+    remembers: float = OTHERS_ARE_ABOUT.total_seconds()
     """So long it knows that they do; with 0, in that batch alone."""
     alone: float = TIMEOUT - REPORTING_SECONDS - REQUEST_SECONDS / 2
     """So long it waits where all orders are one account's."""
@@ -387,12 +387,12 @@ def compare(scenario: Scenario) -> Compared:
     return Compared(scenario, Checkers(scenario).run(), Checkers(replace(scenario, storm=0)).run())
 
 
-FORMER = Behaviour(among_others=2.0, remembers=0.0, hidden=lambda _receives: 10.0)
+PATIENT = Behaviour(among_others=2.0, remembers=0.0, hidden=lambda _receives: 10.0)
 """As the checker waited before this was simulated."""
 _ROWS = {
-    "plain queue": Scenario(is_fair=False, behaviour=FORMER),
-    "fair queue, former waits": Scenario(behaviour=FORMER),
-    "fair queue": Scenario(),
+    "plain queue, a checker that waits": Scenario(is_fair=False, behaviour=PATIENT),
+    "fair queue, a checker that waits": Scenario(behaviour=PATIENT),
+    "fair queue, as it is": Scenario(),
 }
 _COLUMNS = (
     "MaximumConcurrency", "", "others' median, s", "their 99th percentile, s", "their wait for a checker, 99 %, s",

@@ -51,8 +51,8 @@ PARALLEL = 10
 PATIENCE_AMONG_OTHERS = 0.0
 """So many seconds at the most is it waited for a turn of an account's rate limit where other accounts' orders come too,
 for all of a batch is reported when its last order is done, and the next batch waits (docs/architecture/fairness.md)."""
-REMEMBERED_SECONDS = 300.0
-"""So long it is remembered that other accounts' orders come too."""
+OTHERS_ARE_ABOUT = timedelta(minutes=5)
+"""So long an environment reckons with the accounts whose orders it has had."""
 WITHOUT_TURN_SECONDS, LONGEST_WITHOUT_TURN_SECONDS = 5.0, 30.0
 """About so long a message is hidden that had no turn: it doubles with each receive up to the second."""
 SECONDS_A_RECEIVE = 1.5
@@ -200,7 +200,7 @@ class BatchCheck:
         self._retry_base = retry_base.total_seconds()
         self._keep_credentials = keep_credentials
         self._activities = activities
-        self._met: dict[str, float] = {}
+        self._met: dict[str, datetime] = {}
         self._unnoted: deque[str] = deque(maxlen=MOST_UNNOTED)
         self._checks = make_pool()
         self._notes = make_pool()  # apart, so that checks that hang do not keep what was sent from being noted
@@ -230,9 +230,9 @@ class BatchCheck:
 
     def _is_among_others(self, orders: Iterable[BatchOrder], clock: Clock) -> bool:
         """Say whether this environment has lately had orders of several accounts."""
-        now = clock.now().timestamp()
+        now = clock.now()
         met = self._met | dict.fromkeys((order.ref.account for order in orders), now)
-        self._met = {account: at for account, at in met.items() if now - at < REMEMBERED_SECONDS}
+        self._met = {account: at for account, at in met.items() if now - at < OTHERS_ARE_ABOUT}
         return len(self._met) > 1
 
     def _measure_age(self, messages: Sequence[Message], rules: Mapping[str, AccountRules], clock: Clock) -> None:
