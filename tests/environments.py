@@ -10,7 +10,7 @@ STYLE = {
 _VTEX = {
     "VTEX_BASE_URL": "https://{account}.vtexcommercestable.com.br",
     "VTEX_CREDENTIALS_SECRET_ARN": "arn:credentials",
-    "VTEX_CREDENTIALS_PREFIX": "/p/",
+    "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
     "VTEX_REQUESTS_PER_MINUTE": "1200",
     "VTEX_ACCOUNTS": "",
     "WATCHED_STATUSES": "invoiced",

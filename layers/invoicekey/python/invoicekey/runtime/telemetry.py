@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from threading import Lock
+from traceback import extract_tb
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -141,6 +142,12 @@ def count_answer(status: str, seconds: float) -> None:
 def measure_seconds(name: str, seconds: float) -> None:
     """Record how long something took or is old."""
     figures.add(name, seconds, MetricUnit.Seconds)
+
+
+def type_and_place(error: BaseException) -> dict[str, str]:
+    """Return what a log line may tell of an error that nobody foresaw; its text may hold what an order or a form does."""
+    place = extract_tb(error.__traceback__)[-1]
+    return {"error": type(error).__name__, "place": f"{place.name}:{place.lineno}"}
 
 
 def log_figures[**P, R](handler: Callable[P, R]) -> Callable[P, R]:
