@@ -12,6 +12,7 @@ import getpass
 import re
 from collections.abc import Collection
 
+from invoicekey.runtime.secrets import is_header_value
 from operations.deployment.stack import Deployment, NotUnderstood, Trouble, from_environment
 from operations.terminal import streams
 
@@ -75,7 +76,7 @@ def _ask(name: str) -> str:
     wrong = f"That is no {name}: expected visible ASCII characters without blanks"
     for _ in range(_TRIES):
         value = getpass.getpass(f"{name} (not shown): ").strip()
-        if value and value.isascii() and value.isprintable() and " " not in value:
+        if is_header_value(value):
             return value
         print(f"{wrong}. Once more:", file=sys.stderr)
     raise Trouble(f"{wrong}. Nothing was changed.")

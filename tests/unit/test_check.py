@@ -574,6 +574,12 @@ class TestAnOrderThatCannotBeRead:
         assert json.loads(given_up.record)["data"]["problems"] == outside.outlets.records[-1].data["problems"]
         assert ORDER_ID in str(given_up.alert)
 
+    def test_that_has_one_key_twice_names_no_other_order(self, outside: Outside) -> None:
+        overdue(outside, cnova_order(sale(), sale("643798")))
+        try_in_vain(outside)
+        problems = json.loads(report(outside).record)["data"]["problems"]
+        assert {problem["reused_in"] for problem in problems if problem["code"] == "reused"} == {ORDER_ID}
+
     def test_whose_key_has_an_owner_that_cannot_be_read_is_given_up_too(self, outside: Outside) -> None:
         overdue(outside, GOOD, SAME_KEY)
         outside.vtex.fail(REFUSED, order_id=ORDER_ID)

@@ -22,16 +22,19 @@ LONGEST_IDLE = 20.0
 QUICK = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 3, "mode": "standard"})
 """For what is small, and asked beside VTEX."""
 PATIENT = Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 3, "mode": "standard"})
-"""For pages and batches, in runs that nobody waits for. As all clients these have ten connections, one a thread."""
+"""For pages and batches, in runs that nobody waits for."""
+CONNECTIONS = 10
+"""That a client has unless told, one a thread."""
 
 
 def _now() -> float:
     return time.time()
 
 
-def client(service: str, patience: Config, clock: Callable[[], float] = _now) -> Any:
-    """Make a client; any number of threads may share it."""
-    made: Any = boto3.client(service, config=patience)  # type: ignore[call-overload]
+def client(service: str, patience: Config, clock: Callable[[], float] = _now, *, connections: int = CONNECTIONS) -> Any:
+    """Make a client; any number of threads may share it, so many of them at once without a wait."""
+    config = patience.merge(Config(max_pool_connections=connections))
+    made: Any = boto3.client(service, config=config)  # type: ignore[call-overload]
     pause = _Pause(made, clock)
     made.meta.events.register("before-send", pause.end)
     made.meta.events.register("before-parse", _expect_whole)

@@ -5,7 +5,6 @@ here but for the rate limit of VTEX.
 """
 
 import random
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
@@ -49,12 +48,16 @@ from invoicekey.work.check import (
 )
 
 PARALLEL = 10
-PATIENCE_AMONG_OTHERS = 2.0
-"""So many seconds at the most is it waited for a turn of an account's rate limit where others' orders are in the batch,
-for all are reported when the batch is done. At the usual rate ten orders of one account take less."""
-WITHOUT_TURN_SECONDS = 10.0
-"""About so long a message is hidden that had no turn. SQS counts receives, and 200 are the most: much sooner, it would
-be received again and again while its account has no turn."""
+PATIENCE_AMONG_OTHERS = 0.0
+"""So many seconds at the most is it waited for a turn of an account's rate limit where other accounts' orders come too,
+for all of a batch is reported when its last order is done, and the next batch waits (docs/architecture/fairness.md)."""
+OTHERS_ARE_ABOUT = timedelta(minutes=5)
+"""So long an environment reckons with the accounts whose orders it has had."""
+WITHOUT_TURN_SECONDS, LONGEST_WITHOUT_TURN_SECONDS = 5.0, 30.0
+"""About so long a message is hidden that had no turn: it doubles with each receive up to the second."""
+SECONDS_A_RECEIVE = 1.5
+"""With many receives it is so much longer with each, for SQS counts them, and a thousand are the most: in a storm of days
+no message comes to that."""
 GIVE_UP_AFTER = timedelta(hours=24)
 LONGEST_RETRY = 3600.0
 DEATHS_OF_POISON = 2
@@ -162,6 +165,10 @@ class _Waits:
         return due
 
 
+def _all_in_secret(_stamps: Mapping[str, str | None]) -> None:
+    """Have no account's credentials in a place of its own."""
+
+
 def _ten_threads() -> Executor:
     return ThreadPoolExecutor(PARALLEL, thread_name_prefix="check")
 
@@ -178,15 +185,22 @@ class BatchCheck:
         retry_base: timedelta,
         *,
         activities: Activities,
+        keep_credentials: Callable[[Mapping[str, str | None]], None] = _all_in_secret,
         make_pool: Callable[[], Executor] = _ten_threads,
     ) -> None:
-        """Put the parts together; `rules_of` takes an account's own settings and raises SettingsError."""
+        """Put the parts together.
+
+        `rules_of` takes an account's own settings and raises SettingsError. `keep_credentials` takes, of the accounts
+        that are about to be asked for, the stamps of what they have in places of their own.
+        """
         self._vtex = vtex
         self._ledger = ledger
         self._outlets = outlets
         self._rules_of = rules_of
         self._retry_base = retry_base.total_seconds()
+        self._keep_credentials = keep_credentials
         self._activities = activities
+        self._met: dict[str, datetime] = {}
         self._unnoted: deque[str] = deque(maxlen=MOST_UNNOTED)
         self._checks = make_pool()
         self._notes = make_pool()  # apart, so that checks that hang do not keep what was sent from being noted
@@ -196,7 +210,7 @@ class BatchCheck:
         waits, rules, signs = _Waits(), dict[str, AccountRules](), dict[str, set[Sign]]()
         orders = self._open_orders(messages, clock, waits, rules)
         self._measure_age(messages, rules, clock)
-        if len({order.ref.account for order in orders}) > 1:
+        if self._is_among_others(orders, clock):
             clock = replace(clock, patience=PATIENCE_AMONG_OTHERS)
         while orders:
             results = self._check_side_by_side(orders, rules, clock)
@@ -213,6 +227,13 @@ class BatchCheck:
         self._return_to_queue(waits)
         self._note_activity({account: seen for account, seen in signs.items() if seen}, clock.now())
         return waits.ids
+
+    def _is_among_others(self, orders: Iterable[BatchOrder], clock: Clock) -> bool:
+        """Say whether this environment has lately had orders of several accounts."""
+        now = clock.now()
+        met = self._met | dict.fromkeys((order.ref.account for order in orders), now)
+        self._met = {account: at for account, at in met.items() if now - at < OTHERS_ARE_ABOUT}
+        return len(self._met) > 1
 
     def _measure_age(self, messages: Sequence[Message], rules: Mapping[str, AccountRules], clock: Clock) -> None:
         """Measure how late the oldest message is; one that waits for its order's grace is not late."""
@@ -270,6 +291,7 @@ class BatchCheck:
         """
         wanted: dict[OrderRef, list[Message]] = {}
         corrupt: dict[OrderRef, list[Message]] = {}
+        stamps: dict[str, str | None] = {}
         for account, own in snapshot.accounts.items():
             orders = {ref: group for ref, group in by_order.items() if ref.account == account}
             try:
@@ -280,7 +302,7 @@ class BatchCheck:
                 logger.error("an account's own setting is wrong", extra={"account": account, "setting": name})
             if own and own.is_off:
                 telemetry.count("check_account_off", len(_pass_over(orders, "the account is off")))
-            elif of_account is None:
+            elif own is None or of_account is None:
                 telemetry.count("ledger_unreadable")
                 logger.error("an account's item in the ledger is corrupt: mend it", extra={"account": account})
                 corrupt |= orders
@@ -289,8 +311,10 @@ class BatchCheck:
                 known = snapshot.prefixes[account].under(ids, clock.now())
                 rules[account] = replace(of_account, affiliate_ids=ids, prefixes=known)
                 self._vtex.keep_pace(account, of_account.requests_per_minute)
+                stamps[account] = own.credentials
                 wanted |= _watched(orders, of_account.watched_statuses)
         self._postpone(corrupt, RetryLater(CORRUPT_ACCOUNT), clock, waits)
+        self._keep_credentials(stamps)
         return wanted
 
     def _orders_of(
@@ -460,15 +484,14 @@ class BatchCheck:
     def _retry_wait(self, message: Message, trouble: RetryLater) -> float:
         asked = 0.0 if trouble.wait is None else max(1.0, trouble.wait) * random.uniform(1.0, 1.1)  # noqa: S311
         if isinstance(trouble, NoTurn):
-            return max(asked, WITHOUT_TURN_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
+            return max(asked, hidden_without_turn(message.receive_count) * random.uniform(0.5, 1.5))  # noqa: S311
         if isinstance(trouble, OutOfTime):
             return max(1.0, asked)
         return max(asked, self._growing_wait(message))
 
     def _growing_wait(self, message: Message) -> float:
         """Return a wait that doubles with each receive up to an hour, with jitter."""
-        doublings = min(message.receive_count - 1, 12)
-        return min(self._retry_base * float(2**doublings), LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311
+        return min(self._retry_base * 2.0 ** _doublings(message), LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311
 
     def _read_anew(self, orders: list[BatchOrder], clock: Clock, waits: _Waits) -> list[BatchOrder]:
         """Read the ledger again for orders whose unfinished report is delivered now: they are still to be checked."""
@@ -575,6 +598,16 @@ class BatchCheck:
             at_once = PARALLEL
 
 
+def hidden_without_turn(receive_count: int) -> float:
+    """Return about how many seconds a message is hidden that had no turn of its account's rate limit."""
+    longest = max(LONGEST_WITHOUT_TURN_SECONDS, SECONDS_A_RECEIVE * receive_count)
+    return min(WITHOUT_TURN_SECONDS * 2.0 ** min(receive_count - 1, 12), longest)
+
+
+def _doublings(message: Message) -> int:
+    return min(message.receive_count - 1, 12)
+
+
 def _result_of(future: "Future[CheckResult]", order: BatchOrder) -> CheckResult:
     if not future.done():
         future.cancel()
@@ -583,12 +616,7 @@ def _result_of(future: "Future[CheckResult]", order: BatchOrder) -> CheckResult:
     if error is None:
         return future.result()
     # One order's bad luck must not take the batch with it: its messages are tried again, and dead-lettered after a day.
-    # The text of the error may hold what the order holds: only its type and place are logged.
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    logger.error(
-        "a check failed unexpectedly",
-        extra=_ids(order) | {"error": type(error).__name__, "place": f"{place.name}:{place.lineno}"},
-    )
+    logger.error("a check failed unexpectedly", extra=_ids(order) | telemetry.type_and_place(error))
     return CheckResult(retry=RetryLater(f"unexpected {type(error).__name__}"))
 
 
