@@ -20,8 +20,8 @@ _INTRO = """\
 Written by `make bench`: medians, contenders in turns, under AWS's runtime interface emulator, on a machine with \
 {cores} cores. AWS is a stub, VTEX the demo's simulator; both answer at once where no row says otherwise. \
 VtexRequestsPerMinute is 6000, RetryBaseSeconds 1; everything else is the template's default unless a row says \
-otherwise. One part alone: `make bench PARTS=recheck` (of {parts}); that prints, and leaves these rows as they are. The \
-parts side and load write their own sections, below and in [proof](proof.md#load)."""
+otherwise. One part alone: `make bench PARTS=recheck` (of {parts}); that prints, and leaves these rows as they are. \
+The parts side and load write their own sections, below and in [proof](proof.md#load)."""
 
 
 @dataclass(frozen=True)

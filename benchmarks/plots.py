@@ -11,7 +11,7 @@ from html import escape
 from itertools import cycle, pairwise
 
 WIDTH, HEIGHT = 720, 340
-_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 130, 44, 48
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 150, 56, 48
 _COLOURS = ("#0072b2", "#d55e00", "#117755", "#7a4a92", "#555555")
 """Okabe and Ito's, darkened where they are text: they stay apart for who sees no red or green."""
 _MARKS = ("circle", "square", "triangle", "circle", "square")
