@@ -243,6 +243,6 @@ _DRAINS = f"""\
 product's rate limit and waits, VTEX in {VTEX_SECONDS * 1000:.0f} ms, and for each batch a time that was measured \
 under the runtime emulator (`benchmarks/service_times.json`). One account has {EVENTS:,} events, in an hour or all \
 within a minute; 200 others have one a second together. The checkers may use nine tenths of VtexRequestsPerMinute, \
-1,200 unless set and 6,000 at VTEX's own limit. There two checkers are the limit: a batch of ten takes VTEX's time and \
-some 45 ms more, which makes 82 orders a second where the pace allows 90. Left out: empty receives, cold starts, faults. \
-The last row holds the model against a run that fits this machine."""
+1,200 unless set and 6,000 at VTEX's own limit. There two checkers are the limit: a batch of ten takes VTEX's time \
+and some 45 ms more, which makes 82 orders a second where the pace allows 90. Left out: empty receives, cold starts, \
+faults. The last row holds the model against a run that fits this machine."""

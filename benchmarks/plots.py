@@ -62,8 +62,9 @@ class Plot:
 
     def _x_axis(self) -> list[str]:
         seen = sorted({x for line in self.lines.values() for x, _ in line})
-        few = seen if len(seen) <= _MOST_TICKS + 1 else [tick for tick in rounded_ticks(seen[-1]) if tick >= seen[0]]
-        return [_text(self._x(x), HEIGHT - _BOTTOM + 18, _shown(x), anchor="middle") for x in few]
+        if len(seen) > _MOST_TICKS + 1:
+            seen = [tick for tick in rounded_ticks(seen[-1]) if seen[0] <= tick <= seen[-1]]
+        return [_text(self._x(x), HEIGHT - _BOTTOM + 18, _shown(x), anchor="middle") for x in seen]
 
     def _line(self, name: str, points: Line, colour: str, mark: str, label_at: float) -> list[str]:
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
@@ -90,11 +91,15 @@ def rounded_ticks(most: float) -> list[float]:
 
 
 def _spread(heights: Sequence[float]) -> list[float]:
-    """Return the heights, moved apart where two names would lie on each other."""
+    """Return the heights, moved apart where two names would lie on each other, and up where one would lie below."""
     moved = list(heights)
     order = sorted(range(len(moved)), key=lambda number: moved[number])
     for above, below in pairwise(order):
         moved[below] = max(moved[below], moved[above] + _APART)
+    lowest: float = HEIGHT - _BOTTOM
+    for number in reversed(order):
+        moved[number] = min(moved[number], lowest)
+        lowest = moved[number] - _APART
     return moved
 
 
