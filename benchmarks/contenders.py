@@ -17,6 +17,7 @@ from benchmarks import orders
 from benchmarks.functions import checker, hook_event
 from benchmarks.runtime import ACCOUNT, BUILD, PEERS, Bench, Contender, Running, child, stub_environment, usual
 from local.processes import free_ports
+from local.vtex_simulator import VtexSimulator
 
 BATCH = 10
 NO_QUOTA = {"ALERT_BURST": "1000"}
@@ -76,27 +77,27 @@ def record(number: int, body: str, receive: int = 1) -> dict[str, Any]:
 
 
 @contextmanager
-def faulty(bench: Bench) -> Iterator[Bench]:
-    """Start an AWS that can fail, beside the same VTEX, with the orders of this module."""
+def faulty(vtex: VtexSimulator) -> Iterator[Bench]:
+    """Start an AWS that can fail, beside a VTEX with the orders of this module."""
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "benchmarks.faulty_aws", str(port)]
     with child(command, port, BUILD / "faulty.log", env=stub_environment()):
-        put_orders(bench)
-        yield Bench(port, bench.vtex)
+        put_orders(vtex)
+        yield Bench(port, vtex)
 
 
-def put_orders(bench: Bench) -> None:
+def put_orders(vtex: VtexSimulator) -> None:
     """Let VTEX have ten orders of each kind."""
     for number in range(BATCH):
-        bench.vtex.put_order(orders.good(f"OK-{number}", number))
-        bench.vtex.put_order(orders.with_key(f"BAD-{number}", BATCH + number, None))
+        vtex.put_order(orders.good(f"OK-{number}", number))
+        vtex.put_order(orders.with_key(f"BAD-{number}", BATCH + number, None))
         other: dict[str, Any] = {
             "affiliateId": "MLB",
             "customData": None,
             "marketplace": {},
             "marketplaceServicesEndpoint": None,
         }
-        bench.vtex.put_order(orders.with_key(f"OTHER-{number}", 2 * BATCH + number, None) | other)
+        vtex.put_order(orders.with_key(f"OTHER-{number}", 2 * BATCH + number, None) | other)
 
 
 def named(kind: str, number: int = BATCH) -> list[str]:

@@ -4,15 +4,16 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
-from benchmarks.contenders import BATCH, NAMES, body_of, contenders, named, record
+from benchmarks.contenders import BATCH, NAMES, body_of, contenders, faulty, named, record
 from benchmarks.figures import Figure, at_most, rows_of
 from benchmarks.functions import hook_event
 from benchmarks.runtime import Bench, Contender, Running, http
-from local.vtex_simulator import Fault
+from local.vtex_simulator import Fault, VtexSimulator
 
 
 @dataclass(frozen=True)
@@ -143,10 +144,15 @@ def _is_left(answer: Mapping[str, Any], message_id: str) -> bool:
     return answer.get("statusCode") not in {HTTPStatus.OK, HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED}
 
 
-def measure_faults(bench: Bench) -> dict[str, list[Told]]:
-    """Play every trouble with each contender."""
-    playing = {name: contender for name, contender in contenders().items() if name in NAMES}
-    return {name: [befall(bench, contender, trouble) for trouble in TROUBLES] for name, contender in playing.items()}
+def measure_faults() -> dict[str, list[Told]]:
+    """Play every trouble with each contender, all at once, for most of it is waiting: each has an AWS and a VTEX."""
+    with ThreadPoolExecutor(len(NAMES)) as threads:
+        return dict(zip(NAMES, threads.map(_befallen, NAMES), strict=True))
+
+
+def _befallen(name: str) -> list[Told]:
+    with VtexSimulator() as vtex, faulty(vtex) as bench:
+        return [befall(bench, contenders()[name], trouble) for trouble in TROUBLES]
 
 
 def text(told: Mapping[str, Sequence[Told]]) -> str:

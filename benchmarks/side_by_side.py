@@ -49,17 +49,17 @@ class Times:
 
 def measure_side(bench: Bench) -> list[Figure | Section]:
     """Measure the product beside its peers."""
-    with faulty(bench) as aws:
+    with faulty(bench.vtex) as aws:
         print(f"side: starts, warm answers, batches: {COLD_RUNS}, {WARM_CALLS} and {BATCHES} times", flush=True)
         times = measure_times(aws)
         print("side: requests and memory", flush=True)
         takes = {name: bills.measure_events(aws, contender) for name, contender in contenders().items()}
         memory = {name: measure_memory(aws, contender) for name, contender in contenders().items() if name in NAMES}
-        print(f"side: {len(same_faults.TROUBLES)} faults", flush=True)
-        told = same_faults.measure_faults(aws)
         print("side: growth", flush=True)
         grown = growth.measure_growth(aws)
         behind = growth.measure_open_failures(aws)
+    print(f"side: {len(same_faults.TROUBLES)} faults", flush=True)
+    told = same_faults.measure_faults()
     starts = {name: of.cold_cpu for name, of in times.items()}
     table = rows_of(("", *NAMES), [*_time_rows(times), *bills.request_rows(takes), _memory_row(memory)])
     text = [_INTRO, table, _DIRECT, bills.text(starts, takes), same_faults.text(told), growth.text(behind), _GOALS]
