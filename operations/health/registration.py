@@ -7,10 +7,12 @@ that its next run knows what it meets.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 from invoicekey.ledger.registrations import RegistrationState, RegistrationStates, digest
 from invoicekey.rules.notification import FILTER_STATES
-from invoicekey.runtime.secrets import hook_secrets, vtex_credentials
+from invoicekey.runtime.secrets import hook_secrets
 from invoicekey.vtex.client import Vtex
 from invoicekey.vtex.subscriptions import (
     UNKNOWN_HOST,
@@ -101,9 +103,13 @@ class Registration:
         self._configurations = Configurations(vtex)
         self._notes = RegistrationStates(shop.table)
 
+    @cached_property
+    def _hook_secret(self) -> dict[str, Any]:
+        return self._shop.deployment.read_secret(HOOK_SECRET)
+
     def read(self, account: str) -> Standing:
         """Look at VTEX; raises Trouble where the appKey may not."""
-        secret, settings = self._shop.deployment.read_secret(HOOK_SECRET), self._shop.guard_settings
+        secret, settings = self._hook_secret, self._shop.guard_settings_of(account)
         current = secret.get("current")
         if not isinstance(current, str) or not hook_secrets({"current": current}):
             how = self._shop.command("secrets rotate")
@@ -201,7 +207,7 @@ class Registration:
         )
 
     def _app_key(self, account: str) -> str:
-        return digest(vtex_credentials(self._shop.credentials, account).app_key)
+        return digest(self._shop.credentials_of(account).app_key)
 
 
 _REMOVED: Mapping[type[Ownership], str] = {Gone: "there was no hook", NotShown: "there is no hook any more"}
@@ -291,7 +297,7 @@ def _of_feed(standing: Standing, install: str, own_app_key: str) -> Finding:
 def _own_app_key(shop: Shop, account: str) -> str:
     where = "VTEX Admin, Account settings, Application keys"
     return (
-        f"create an appKey for this system alone ({where}), keep it with {shop.make_credentials}, then: "
+        f"create an appKey for this system alone ({where}), keep it with {shop.keep_credentials(account)}, then: "
         f"{install_command(shop, account)}"
     )
 
