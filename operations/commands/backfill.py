@@ -75,7 +75,7 @@ def _about(of: Shop, account: str, days: Period) -> About:
         account,
         days.first.isoformat(),
         days.last.isoformat(),
-        _fingerprint(of.policy),
+        _fingerprint(of.policy_of(account)),
     )
 
 
@@ -127,7 +127,7 @@ def _beginning(of: Shop, account: str, requests_per_minute: int) -> Iterator[Bac
     with SharedBackoff(vtex, of.ledger, of.table).kept_for([account]):
         try:
             with Backfill(
-                account, vtex, of.policy, claims_of(of.table),
+                account, vtex, of.policy_of(account), claims_of(of.table),
                 requests_per_minute=requests_per_minute, note_backoff_at=_note_backoff,
             ) as backfill:  # fmt: skip
                 yield backfill

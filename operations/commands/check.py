@@ -56,7 +56,7 @@ def _judge(of: Shop, orders: list[Named]) -> dict[OrderRef, Found]:
     found: dict[OrderRef, Found] = {}
     for account, its in groupby(sorted(orders, key=_account_of), _account_of):
         with visiting(of, [account]) as vtex, err.status("reading at VTEX"), needing(VIEW_ORDER, account):
-            judging = Judging(lambda ref: vtex.read_order(ref, SECONDS), claims_of(of.table), of.policy)
+            judging = Judging(lambda ref: vtex.read_order(ref, SECONDS), claims_of(of.table), of.policy_of(account))
             found |= dict(_judged(of, one, judging) for one in its)
     return found
 
@@ -79,7 +79,7 @@ def _judged(of: Shop, one: Named, judging: Judging) -> tuple[OrderRef, Found]:
 def _document(of: Shop, ref: OrderRef, judged: Found) -> dict[str, object]:
     if isinstance(judged, str):
         return {"account": ref.account, "order_id": ref.order_id, "outcome": None, "error": judged}
-    return checking.document(judged, of.policy)
+    return checking.document(judged, of.policy_of(ref.account))
 
 
 def _tell(of: Shop, ref: OrderRef, judged: Found) -> None:
@@ -93,11 +93,11 @@ def _tell(of: Shop, ref: OrderRef, judged: Found) -> None:
     of_the_order = [problem for problem in verdict.problems if not judged.order.sale_invoices]
     for problem in of_the_order:
         say(out, checking.sentence(problem, ref.order_id), indent=2)
-    say(out, f"It is {why_cnova(judged, of.policy)}.", indent=2)
+    say(out, f"It is {why_cnova(judged, of.policy_of(ref.account))}.", indent=2)
     say(out, f"At VTEX it is {line(judged.order.status, 40)}{_since(of, judged)}.", indent=2)
     say(out, f"{_standing(of, judged)}.", indent=2)
     say(out, order_url(ref.account, ref.order_id), indent=2)
-    for invoice in checking.invoices(judged, of.policy):
+    for invoice in checking.invoices(judged, of.policy_of(ref.account)):
         _tell_invoice(invoice, ref.order_id)
     out.print()
 

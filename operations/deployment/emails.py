@@ -66,7 +66,10 @@ class AccountEmails:
         if there is None:
             arn = self._subscribe(account, address)
             if arn is not None:
-                return arn, f"{address} is subscribed, and gets nothing before it confirms: AWS's e-mail, within two days"
+                return (
+                    arn,
+                    f"{address} is subscribed, and gets nothing before it confirms: AWS's e-mail, within two days",
+                )
             there = next((one for one in map(self._read, others) if one and _is_same(one.address, address)), None)
         if there is None or (there.has_filter and there.accounts is None):
             raise Trouble(f"{address} is subscribed already with a filter of another kind: change that in SNS.")
@@ -112,11 +115,11 @@ class AccountEmails:
     def _confirmed(self, address: str) -> Email | None:
         sns, topic = self._shop.deployment.client("sns"), self._shop.deployment.output(ALERTS)
         with explained(f"The subscriptions of {topic} cannot be listed"):
-            for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic):
-                for one in page["Subscriptions"]:
-                    if one["SubscriptionArn"].startswith("arn:") and one["Protocol"] == "email":
-                        if _is_same(one["Endpoint"], address):
-                            return self._read(one["SubscriptionArn"])
+            pages = list(sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic))
+        for one in (entry for page in pages for entry in page["Subscriptions"]):
+            is_confirmed = one["Protocol"] == "email" and one["SubscriptionArn"].startswith("arn:")
+            if is_confirmed and _is_same(one["Endpoint"], address):
+                return self._read(one["SubscriptionArn"])
         return None
 
     def _read(self, arn: str) -> Email | None:

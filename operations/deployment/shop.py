@@ -44,6 +44,10 @@ class OutcomeUnknown(Trouble):
     """A function was started, and its answer did not come: it may still run, or have done all that it does."""
 
 
+class NoCredentials(Trouble):
+    """There are no credentials of an account that could be sent to VTEX."""
+
+
 class Shop:
     """One deployment, with what its commands need of the outside."""
 
@@ -78,6 +82,10 @@ class Shop:
     def policy(self) -> Policy:
         """Return what the shop has set for verdicts."""
         return self.settings.policy
+
+    def policy_of(self, account: str) -> Policy:
+        """Return what holds for an account's verdicts: the stack's, under what it has of its own. Raises Trouble."""
+        return self.settings_of(account).policy
 
     @property
     def style(self) -> Style:
@@ -122,8 +130,8 @@ class Shop:
     @property
     def accounts(self) -> list[str]:
         """List the accounts that have credentials, and a name that may become part of a host's."""
-        in_own_place = {name for name, own in self.own.items() if own and own.credentials}
-        return sorted({*accounts_served(self.credentials), *in_own_place})
+        in_secret = accounts_served(self.credentials)
+        return sorted({*in_secret, *(name for name, own in self.own.items() if own and own.credentials)})
 
     def settings_of(self, account: str) -> CheckerSettings:
         """Return the checker's settings for an account: the stack's, under its own. Raises Trouble."""
@@ -275,30 +283,37 @@ class Shop:
         try:
             return settings.of(own.settings)
         except SettingsError as error:
-            how = self.command(f"accounts set {account}")
+            how = self.command(f"accounts set {account} --unset SETTING")
             raise Trouble(f"A setting of {account} holds no more ({error}): mend it with {how}") from None
 
     # ---- Credentials
 
     def credentials_of(self, account: str) -> Credentials:
-        """Return an account's credentials, from its own place or the stack's secret. Raises Trouble where none are."""
+        """Return an account's credentials, from its own place or the stack's secret. Raises NoCredentials."""
         if account in self.offered:
             return self.offered[account]
         own = self.own.get(account)
         try:
             if own and own.credentials:
-                self.fetch_credentials([account])
-                return vtex_credentials(self._own_credentials, account)
+                return self.kept_in_own_place(own)
             return vtex_credentials(self.credentials, account)
         except CredentialsRefused:
-            raise Trouble(f"There are no usable credentials of {account}. Run {self.keep_credentials(account)}") from None
+            how = self.keep_credentials(account)
+            raise NoCredentials(f"There are no usable credentials of {account}. Run {how}") from None
+
+    def kept_in_own_place(self, own: Account) -> Credentials:
+        """Return the credentials in an account's own place, raising CredentialsRefused where there are none."""
+        if own.name not in self._own_credentials:
+            self._fetch_credentials([own.name])
+        return vtex_credentials(self._own_credentials, own.name)
 
     def fetch_credentials(self, accounts: Collection[str]) -> None:
         """Read the credentials of those accounts that have a place of their own, ten a request, and keep them."""
+        self._fetch_credentials([name for name in accounts if (own := self.own.get(name)) and own.credentials])
+
+    def _fetch_credentials(self, accounts: Collection[str]) -> None:
         prefix = self.environment.get(CREDENTIALS_PREFIX, "")
-        wanted = [name for name in accounts if (own := self.own.get(name)) and own.credentials]
-        missing = [name for name in wanted if name not in self._own_credentials]
-        for names in batched(missing, MOST_NAMES, strict=False):
+        for names in batched(accounts, MOST_NAMES, strict=False):
             with explained("The credentials in the accounts' own places cannot be read"):
                 ssm = self.deployment.client("ssm")
                 answer = ssm.get_parameters(Names=[prefix + name for name in names], WithDecryption=True)
@@ -309,7 +324,8 @@ class Shop:
     def keep_credentials(self, account: str) -> str:
         """Return what keeps an account's appKey and appToken where they belong, for people to type."""
         own = self.own.get(account)
-        return self.command(f"accounts set {account} --credentials") if own and own.credentials else self.make_credentials
+        is_in_own_place = own is not None and own.credentials is not None
+        return self.command(f"accounts set {account} --credentials") if is_in_own_place else self.make_credentials
 
 
 def _commands_share(requests_per_minute: str) -> int:

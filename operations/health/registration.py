@@ -146,6 +146,11 @@ class Registration:
             feed = self._install_feed(replace(standing, hook=HookConfig(standing.wanted.url)))
             return [*done, feed, *_of_statuses(standing)]
 
+    def whose_is_foreign(self, account: str) -> str | None:
+        """Say whose hook the appKey has, where it is another system's; None where it is not."""
+        whose = self.read(account).whose
+        return _elsewhere(whose) if isinstance(whose, OtherSystem) else None
+
     def remove(self, account: str, *, though_not_shown: bool = False) -> list[Finding]:
         """Remove hook and feed; return what was done. Raises InDoubt as `install` does."""
         standing = self._known(account, "hook remove", though_not_shown=though_not_shown)

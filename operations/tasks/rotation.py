@@ -18,7 +18,6 @@ from invoicekey.runtime.desk import keys
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.secrets import USABLE_SECONDS, hook_secrets
 from invoicekey.vtex.subscriptions import Different, NotShown, Ours
-from invoicekey.work.rounds import accounts_served
 from operations.deployment.shop import DESK_SECRET, HOOK_SECRET, OutcomeUnknown, Shop
 from operations.deployment.stack import Trouble
 from operations.deployment.visit import visiting
@@ -43,7 +42,8 @@ class Rotation:
     @property
     def accounts(self) -> list[str]:
         """List the accounts whose hooks the guard keeps."""
-        return accounts_served(self._shop.credentials, self._shop.guard_settings.vtex.accounts)
+        served = self._shop.guard_settings.vtex.accounts
+        return [account for account in self._shop.accounts if not served or account in served]
 
     def see_what_is_dropped(self, *, force: bool) -> None:
         """Raise Trouble where VTEX may still send the secret that the rotation would drop; forced, remember where."""
