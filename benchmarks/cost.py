@@ -37,7 +37,7 @@ SECONDS = {"ReceiveHookFunction": 0.25, "CheckInvoiceFunction": 0.6, "DeskFuncti
 """Billed by call, cold starts among them; of a scheduled one half a second."""
 REMINDERS = 22
 SQS_REQUESTS = 700_000
-WRITES, READS, LEDGER_GB = 116_000, 117_000, 0.3
+WRITES, READS, LEDGER_GB = 117_000, 117_700, 0.3
 EMAILS, LOGS_GB, LOOKED_THROUGH_GB = 650, 0.14, 2.0
 SECRETS, SECRET_READS = 3, 38_000
 TROUBLE_HOURS = 10

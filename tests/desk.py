@@ -25,6 +25,7 @@ from botocore.config import Config
 from moto import mock_aws
 
 from invoicekey.delivery.queues import Message
+from invoicekey.ledger.activity import Activities
 from invoicekey.rules.notification import OrderRef, own_event
 from invoicekey.runtime.settings import CheckerSettings, OfAccounts
 from invoicekey.work.batch import AccountRules, BatchCheck, rules_of
@@ -169,7 +170,8 @@ class Desk:
         def of_account(own: Mapping[str, str]) -> AccountRules:
             return rules_of(own, of_accounts, vtex, shop.ledger)
 
-        batch = BatchCheck(vtex, shop.ledger, shop.outlets, of_account, settings.retry_base)
+        activities = Activities(shop.table)
+        batch = BatchCheck(vtex, shop.ledger, shop.outlets, of_account, settings.retry_base, activities=activities)
         clock = Clock(lambda: 30.0, now=lambda: at) if at else Clock(lambda: 30.0)
         messages = [
             Message(f"m-{ref.order_id}", own_event(ref), "handle", clock.now().timestamp(), 1, f"c-{ref.order_id}")

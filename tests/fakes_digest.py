@@ -27,7 +27,6 @@ from invoicekey.ledger.table import Table
 from invoicekey.messages.alert import Style
 from invoicekey.rules.notification import OrderRef
 from invoicekey.work.digest import Digests, SummaryStates
-from invoicekey.work.figures import WeeklyFigures
 from tests.fake_dynamodb import FakeDynamoDb
 from tests.fakes_outside import Crash, SameThread
 
@@ -172,6 +171,9 @@ class DigestShop:
         self.now = TUESDAY
         self.left = PLENTY
         self.has_desk = False
+        self.styles: dict[str, Style] = {}
+        """Of accounts that have one of their own."""
+        self.off: set[str] = set()
         self.dynamodb = LaggingDynamoDb()
         self.topic = FakeTopic()
         self.moments = Moments()
@@ -243,10 +245,11 @@ class DigestShop:
             Backlog(table),
             SummaryStates(table),
             topic,
-            style,
+            lambda account: self.styles.get(account, style),
             LEASE,
-            figures=WeeklyFigures(FailureLists(table), style.timezone),
+            failures=FailureLists(table),
             accounts=accounts,
+            is_off=lambda account: account in self.off,
             desk_link=self.desk_link,
             make_pool=SameThread,
         )

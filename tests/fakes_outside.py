@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from invoicekey.delivery.queues import Message, Outlets
+from invoicekey.ledger.activity import Activities, Activity
 from invoicekey.ledger.entries import Deferral, Entry, Ledger, Snapshot, entry_of, ref_of
 from invoicekey.messages.alert import Style
 from invoicekey.rules.notification import OrderRef
@@ -366,8 +367,11 @@ class Outside:
 
     def environment(self, **options: Any) -> BatchCheck:
         """Return the parts as another environment of the function has them."""
+        activities = Activities(self.ledger.dynamodb.table)
         options = {"make_pool": SameThread} | options
-        return BatchCheck(self.vtex, self.ledger, self.outlets, self.rules_of, RETRY_BASE, **options)
+        return BatchCheck(
+            self.vtex, self.ledger, self.outlets, self.rules_of, RETRY_BASE, activities=activities, **options
+        )
 
     def rules_of(self, own: Mapping[str, str]) -> AccountRules:
         """Return an account's rules: those of all, or for settings of its own what the function reads of them."""
@@ -379,6 +383,10 @@ class Outside:
     def check(self, *messages: Message) -> set[str]:
         """Check a batch; return the ids of the messages that go back."""
         return self.batch_check.check(messages, self.time.clock())
+
+    def activity(self, account: str = ACCOUNT) -> Activity:
+        """Return what is noted of an account."""
+        return Activities(self.ledger.dynamodb.table).read([account])[account]
 
     def message(self, order_id: str = ORDER_ID, **changes: Any) -> Message:
         """Return a message about an order, sent now and received for the first time."""

@@ -283,5 +283,6 @@ def _environments(vtex: VtexSimulator, hook_url: str, outputs: dict[str, str]) -
         "HOOK_URL": hook_url,
         "HOOK_SECRET_ARN": outputs["HookSecretArn"],
         "OPERATIONS_TOPIC_ARN": outputs["OperationsTopicArn"],
+        "QUIET_ALARM_HOURS": "48",
     }
     return {"CheckInvoiceFunction": CHECKER | shared | queues, "GuardHookFunction": shared | guard}

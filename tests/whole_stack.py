@@ -169,6 +169,7 @@ def whole_stack() -> Iterator[WholeStack]:
             "HOOK_SECRET_ARN": _secret("hook", {"current": HOOK_SECRET, "previous": ""}),
             "HOOK_URL": HOOK_URL,
             "OPERATIONS_TOPIC_ARN": f"arn:aws:sns:{REGION}:{_AWS_ACCOUNT}:operations",
+            "QUIET_ALARM_HOURS": "48",
             "SUMMARY_ORDERS": "20",
             "VTEX_ACCOUNTS": "",
             "VTEX_CREDENTIALS_SECRET_ARN": _secret("vtex", pairs),

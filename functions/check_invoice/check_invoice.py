@@ -8,6 +8,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invoicekey.delivery.queues import HOOK, Message, Outlets
+from invoicekey.ledger.activity import Activities
 from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
@@ -32,7 +33,8 @@ def build(of_accounts: OfAccounts[CheckerSettings]) -> BatchCheck:
         limiter=RateLimiter(settings.requests_per_minute, settings.burst),
         default_backoff=settings.retry_base.total_seconds(),
     )
-    ledger = Ledger(Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table))
+    table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
+    ledger = Ledger(table)
     outlets = Outlets(
         sqs=lambda: aws.client("sqs", aws.QUICK),
         sns=lambda: aws.client("sns", aws.QUICK),
@@ -46,7 +48,7 @@ def build(of_accounts: OfAccounts[CheckerSettings]) -> BatchCheck:
     def of_account(own: Mapping[str, str]) -> AccountRules:
         return rules_of(own, of_accounts, vtex, ledger, desk_link)
 
-    return BatchCheck(vtex, ledger, outlets, of_account, settings.retry_base)
+    return BatchCheck(vtex, ledger, outlets, of_account, settings.retry_base, activities=Activities(table))
 
 
 def _desk_links(settings: CheckerSettings) -> DeskLinks:

@@ -3,10 +3,12 @@
 import base64
 import binascii
 import os
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs
 
 from invoicekey.delivery.queues import HookQueue, Outlets
+from invoicekey.ledger.accounts import Accounts
 from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.failures import FailureLists
 from invoicekey.ledger.lists import Backlog
@@ -15,13 +17,12 @@ from invoicekey.messages import pages
 from invoicekey.runtime import aws
 from invoicekey.runtime.desk import DeskLinks
 from invoicekey.runtime.secrets import CachedSecret
-from invoicekey.runtime.settings import DeskSettings
+from invoicekey.runtime.settings import DeskSettings, OfAccounts
 from invoicekey.runtime.telemetry import log_figures
 from invoicekey.work.acts import Acts
-from invoicekey.work.desk import CHECKED_AFTER, Answer, Desk, Request, Style
+from invoicekey.work.desk import CHECKED_AFTER, AccountDesk, Answer, Desk, Request, Style
 from invoicekey.work.desk_list import Lists
-
-settings = DeskSettings.read(os.environ)
+from invoicekey.work.own_settings import OwnSettings
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -32,30 +33,44 @@ HEADERS = {
 }
 
 
-def build(settings: DeskSettings) -> Desk:
+def build(of_accounts: OfAccounts[DeskSettings]) -> Desk:
     """Put the parts together."""
+    settings = of_accounts.of_stack
     table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
-    ledger, failures = Ledger(table), FailureLists(table)
-    outlets = Outlets(
-        sqs=lambda: aws.client("sqs", aws.QUICK),
-        sns=lambda: aws.client("sns", aws.QUICK),
-        hook_queue=settings.hook_queue_url,
-        dead_letters="",
-        records=settings.record_topic_arn,
-        alerts="",
+    links = DeskLinks(
+        settings.desk_url, CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.desk_secret_arn)
     )
-    return Desk(
-        DeskLinks(settings.desk_url, CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.desk_secret_arn)),
-        ledger,
-        lambda: HookQueue(aws.client("sqs", aws.QUICK), settings.hook_queue_url, delay=CHECKED_AFTER),
-        Acts(ledger, outlets, settings.lease, settings.language, by="link"),
-        Style(settings.language, settings.timezone),
-        lists=Lists(failures, Backlog(table), settings.language, settings.timezone),
-        failures=failures,
-    )
+    own = OwnSettings(Accounts(table), of_accounts.of)
+
+    @cache
+    def in_style(style: Style) -> AccountDesk:
+        ledger, failures = Ledger(table), FailureLists(table)
+        outlets = Outlets(
+            sqs=lambda: aws.client("sqs", aws.QUICK),
+            sns=lambda: aws.client("sns", aws.QUICK),
+            hook_queue=settings.hook_queue_url,
+            dead_letters="",
+            records=settings.record_topic_arn,
+            alerts="",
+        )
+        return AccountDesk(
+            links,
+            ledger,
+            lambda: HookQueue(aws.client("sqs", aws.QUICK), settings.hook_queue_url, delay=CHECKED_AFTER),
+            Acts(ledger, outlets, settings.lease, style.language, by="link"),
+            style,
+            lists=Lists(failures, Backlog(table), style.language, style.timezone),
+            failures=failures,
+        )
+
+    def of_account(account: str) -> AccountDesk:
+        of_it = own.of(account)
+        return in_style(Style(of_it.language, of_it.timezone))
+
+    return Desk(links, of_account, settings.language)
 
 
-desk = build(settings)
+desk = build(OfAccounts(DeskSettings, os.environ))
 
 
 @log_figures

@@ -8,6 +8,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invoicekey.delivery.topics import Topics
+from invoicekey.ledger.activity import Activities
 from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.registrations import RegistrationStates
@@ -20,6 +21,7 @@ from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.vtex.subscriptions import Configurations
 from invoicekey.work.guard import HookGuard
 from invoicekey.work.rounds import Rounds, SharedBackoff, accounts_served
+from invoicekey.work.silence import AccountWatch
 
 settings = GuardSettings.read(os.environ)
 secrets_manager = aws.client("secretsmanager", aws.QUICK)
@@ -48,7 +50,13 @@ def build(settings: GuardSettings) -> HookGuard:
     )
 
 
-hook_guard = build(settings)
+def build_watch(settings: GuardSettings) -> AccountWatch:
+    """Put together what watches over the accounts after the guard."""
+    table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
+    return AccountWatch(settings, Activities(table), Topics(aws.client("sns", aws.QUICK)))
+
+
+hook_guard, account_watch = build(settings), build_watch(settings)
 
 
 @log_figures
@@ -56,4 +64,6 @@ def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Guard the hooks and feeds of all accounts; answer what was found and done."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
     accounts = accounts_served(secret.value(), settings.vtex.accounts)
-    return asdict(hook_guard.run(accounts, lambda: deadline - time.monotonic()))
+    watch = hook_guard.run(accounts, lambda: deadline - time.monotonic())
+    account_watch.run(accounts, watch)
+    return asdict(watch)

@@ -7,18 +7,20 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invoicekey.delivery.queues import AlertTopic
+from invoicekey.ledger.accounts import Accounts
 from invoicekey.ledger.failures import FailureLists
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
 from invoicekey.runtime.desk import DeskLinks
 from invoicekey.runtime.secrets import CachedSecret
-from invoicekey.runtime.settings import DigestSettings
+from invoicekey.runtime.settings import DigestSettings, OfAccounts
 from invoicekey.runtime.telemetry import log_figures
 from invoicekey.work.digest import Digests, SummaryStates
-from invoicekey.work.figures import WeeklyFigures
+from invoicekey.work.own_settings import OwnSettings
 
-settings = DigestSettings.read(os.environ)
+of_accounts = OfAccounts(DigestSettings, os.environ)
+settings = of_accounts.of_stack
 
 
 def _desk_links(settings: DigestSettings) -> DeskLinks:
@@ -29,14 +31,16 @@ def _desk_links(settings: DigestSettings) -> DeskLinks:
 
 
 table = Table(aws.client("dynamodb", aws.PATIENT), settings.ledger_table)
+own = OwnSettings(Accounts(table), of_accounts.of)
 digests = Digests(
     Backlog(table),
     SummaryStates(table),
     AlertTopic(aws.client("sns", aws.PATIENT), settings.alert_topic_arn),
-    settings.style,
+    lambda account: own.of(account).style,
     settings.lease,
-    figures=WeeklyFigures(FailureLists(table), settings.style.timezone),
+    failures=FailureLists(table),
     accounts=settings.accounts,
+    is_off=own.is_off,
     desk_link=_desk_links(settings).to,
 )
 

@@ -15,8 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from invoicekey.delivery.queues import Event
 from invoicekey.rules.notification import OrderRef, own_event
 from invoicekey.rules.policy import Policy
+from invoicekey.runtime.settings import CheckerSettings
 from invoicekey.work.rounds import SharedBackoff
-from operations.deployment.shop import Shop
+from operations.deployment.shop import Shop, commands_share
 from operations.deployment.stack import NotUnderstood, Trouble
 from operations.tasks import backfill_notes as notes
 from operations.tasks import backfill_report
@@ -51,7 +52,7 @@ def backfill(
     with plainly():
         days = period(first, last, of.style.timezone, datetime.now(UTC))
         about = _about(of, of.account(account), days)
-        requests_per_minute = _pace(of, pace)
+        requests_per_minute = _pace(of.settings_of(about.account), pace)
         if csv or form is Format.TABLE:
             see_that_it_can_be_written(csv or _usual_csv(about))
         path = state or notes.usual_folder() / about.file_name
@@ -75,7 +76,7 @@ def _about(of: Shop, account: str, days: Period) -> About:
         account,
         days.first.isoformat(),
         days.last.isoformat(),
-        _fingerprint(of.policy_of(account)),
+        _fingerprint(of.settings_of(account).policy),
     )
 
 
@@ -84,13 +85,13 @@ def _fingerprint(policy: Policy) -> str:
     return hashlib.sha256(repr(rules).encode()).hexdigest()[:16]
 
 
-def _pace(of: Shop, pace: int | None) -> int:
-    most = of.most_requests_per_minute
+def _pace(settings: CheckerSettings, pace: int | None) -> int:
+    most = settings.requests_per_minute_of_all
     if pace and pace > most:
         raise NotUnderstood(
             f"--pace {pace} is more than the stack may ask of VTEX: {most} a minute (VtexRequestsPerMinute)."
         )
-    return pace or of.requests_per_minute
+    return pace or commands_share(settings)
 
 
 def _run(
@@ -127,7 +128,7 @@ def _beginning(of: Shop, account: str, requests_per_minute: int) -> Iterator[Bac
     with SharedBackoff(vtex, of.ledger, of.table).kept_for([account]):
         try:
             with Backfill(
-                account, vtex, of.policy_of(account), claims_of(of.table),
+                account, vtex, of.settings_of(account).policy, claims_of(of.table),
                 requests_per_minute=requests_per_minute, note_backoff_at=_note_backoff,
             ) as backfill:  # fmt: skip
                 yield backfill

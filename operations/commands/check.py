@@ -56,7 +56,8 @@ def _judge(of: Shop, orders: list[Named]) -> dict[OrderRef, Found]:
     found: dict[OrderRef, Found] = {}
     for account, its in groupby(sorted(orders, key=_account_of), _account_of):
         with visiting(of, [account]) as vtex, err.status("reading at VTEX"), needing(VIEW_ORDER, account):
-            judging = Judging(lambda ref: vtex.read_order(ref, SECONDS), claims_of(of.table), of.policy_of(account))
+            policy = of.settings_of(account).policy
+            judging = Judging(lambda ref: vtex.read_order(ref, SECONDS), claims_of(of.table), policy)
             found |= dict(_judged(of, one, judging) for one in its)
     return found
 
@@ -79,25 +80,25 @@ def _judged(of: Shop, one: Named, judging: Judging) -> tuple[OrderRef, Found]:
 def _document(of: Shop, ref: OrderRef, judged: Found) -> dict[str, object]:
     if isinstance(judged, str):
         return {"account": ref.account, "order_id": ref.order_id, "outcome": None, "error": judged}
-    return checking.document(judged, of.policy_of(ref.account))
+    return checking.document(judged, of.settings_of(judged.ref.account).policy)
 
 
 def _tell(of: Shop, ref: OrderRef, judged: Found) -> None:
     if isinstance(judged, str):
         say(err, f"{ref.order_id}: {judged}", style="red")
         return
-    verdict = judged.verdict
+    verdict, policy = judged.verdict, of.settings_of(ref.account).policy
     words, style = _OUTCOMES[verdict.outcome]
     until = f" until {date(verdict.wait_until, of)}" if verdict.wait_until else ""
     say(out, f"{ref.order_id} of {ref.account} {words}{until}", style=style)
     of_the_order = [problem for problem in verdict.problems if not judged.order.sale_invoices]
     for problem in of_the_order:
         say(out, checking.sentence(problem, ref.order_id), indent=2)
-    say(out, f"It is {why_cnova(judged, of.policy_of(ref.account))}.", indent=2)
+    say(out, f"It is {why_cnova(judged, policy)}.", indent=2)
     say(out, f"At VTEX it is {line(judged.order.status, 40)}{_since(of, judged)}.", indent=2)
     say(out, f"{_standing(of, judged)}.", indent=2)
     say(out, order_url(ref.account, ref.order_id), indent=2)
-    for invoice in checking.invoices(judged, of.policy_of(ref.account)):
+    for invoice in checking.invoices(judged, policy):
         _tell_invoice(invoice, ref.order_id)
     out.print()
 

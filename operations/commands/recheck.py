@@ -87,7 +87,8 @@ class Watch:
         of, account = self._of, one.ref.account
         try:
             with visiting(of, [account]) as vtex, needing(VIEW_ORDER, account):
-                judging = Judging(lambda ref: vtex.read_order(ref, SECONDS), claims_of(of.table), of.policy_of(account))
+                policy = of.settings_of(account).policy
+                judging = Judging(lambda ref: vtex.read_order(ref, SECONDS), claims_of(of.table), policy)
                 ref, judged = at_vtex(one, lambda ref: judging.judge(of.ledger.read_one(ref)))
         except OrderNotFound:
             self._no(one.ref, unknown_to_vtex(one))

@@ -4,8 +4,8 @@ Every setting comes from the deployed function's own environment, so that a comm
 """
 
 import json
-import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cached_property
 from itertools import batched
@@ -83,10 +83,6 @@ class Shop:
         """Return what the shop has set for verdicts."""
         return self.settings.policy
 
-    def policy_of(self, account: str) -> Policy:
-        """Return what holds for an account's verdicts: the stack's, under what it has of its own. Raises Trouble."""
-        return self.settings_of(account).policy
-
     @property
     def style(self) -> Style:
         """Return how the shop wants its texts."""
@@ -102,15 +98,10 @@ class Shop:
             )
         return self.settings.desk_url
 
-    @cached_property
+    @property
     def requests_per_minute(self) -> int:
         """Return the commands' share of VtexRequestsPerMinute, which the functions leave over."""
-        return _commands_share(self.environment["VTEX_REQUESTS_PER_MINUTE"])
-
-    @cached_property
-    def most_requests_per_minute(self) -> int:
-        """Return all of VtexRequestsPerMinute: what a command may take when it is told to."""
-        return int(self.environment["VTEX_REQUESTS_PER_MINUTE"])
+        return commands_share(self.settings)
 
     @cached_property
     def credentials(self) -> dict[str, Any]:
@@ -171,10 +162,9 @@ class Shop:
             version=version(),
         )
         if requests_per_minute is None:
-            for account, own in self.own.items():
-                pace = own.settings.get(_PACE, "") if own else ""
-                if re.fullmatch("[0-9]{1,9}", pace):
-                    vtex.keep_pace(account, _commands_share(pace))
+            for account in (name for name, own in self.own.items() if own and _PACE in own.settings):
+                with suppress(Trouble):  # a wrong one is told where the account is looked at
+                    vtex.keep_pace(account, commands_share(self.settings_of(account)))
         return vtex
 
     @cached_property
@@ -328,15 +318,16 @@ class Shop:
         return self.command(f"accounts set {account} --credentials") if is_in_own_place else self.make_credentials
 
 
-def _commands_share(requests_per_minute: str) -> int:
-    return max(1, int(int(requests_per_minute) * COMMANDS_SHARE))
-
-
 def _object_in(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
         return None
+
+
+def commands_share(settings: CheckerSettings) -> int:
+    """Return the commands' share of VtexRequestsPerMinute, by an account's settings or the stack's."""
+    return max(1, int(settings.requests_per_minute_of_all * COMMANDS_SHARE))
 
 
 def shop_of(stack: str, profile: str | None, region: str | None) -> Shop:

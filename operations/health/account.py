@@ -136,7 +136,7 @@ class AccountHealth:
             yield note("no order was invoiced in the last seven days")
             yield from unnamed(self._shop, self._account, [])
             return
-        found = affiliates(vtex, self._account, week, self._shop.policy_of(self._account))
+        found = affiliates(vtex, self._account, week, self._shop.settings_of(self._account).policy)
         sample = f"; {len(week.rows)} were looked at" if len(week.rows) < week.total else ""
         yield note(f"{week.total} orders were invoiced in the last seven days{sample}")
         yield from affiliate_findings(self._shop, self._account, found)
@@ -191,7 +191,7 @@ def affiliate_findings(shop: Shop, account: str, found: list[Affiliate]) -> Iter
 
 def unnamed(shop: Shop, account: str, found: list[Affiliate]) -> Iterator[Finding]:
     """Say where the setting names no affiliate id that holds for an account."""
-    if not hold_for(account, shop.policy_of(account).affiliate_ids):
+    if not hold_for(account, shop.settings_of(account).policy.affiliate_ids):
         yield to_do(
             f"CnovaAffiliateIds names no affiliate id of {account}: an order is recognised by {_APP_ALONE}",
             f"{setting(shop, account, found)} (an order's id begins with the affiliate id)",
@@ -207,7 +207,7 @@ def setting(shop: Shop, account: str, found: list[Affiliate]) -> str:
     own = shop.own.get(account)
     has_own = own is not None and AFFILIATE_IDS in own.settings
     is_only_account = has_own or len(shop.accounts) <= 1
-    ids = proposed(found, account, shop.policy_of(account), is_only_account=is_only_account)
+    ids = proposed(found, account, shop.settings_of(account).policy, is_only_account=is_only_account)
     if has_own:
         joined = ",".join(ids)
         return shop.command(f"accounts set {account} CnovaAffiliateIds={joined}")

@@ -26,10 +26,15 @@ def each(of: Shop, account: str | None, orders: Sequence[str], work: Work, tell:
     """
     with plainly():
         refs = [one.ref for one in named(of, account, orders)]
-        acts = Acts(of.ledger, of.outlets, of.settings.lease, of.style.language)
+        acts = {ref.account: _acts_on(of, ref.account) for ref in refs}
         # A list, so that every order has its turn whatever came of those before.
-        went_well = [_one(of, ref, acts, work, tell) for ref in refs]
+        went_well = [_one(of, ref, acts[ref.account], work, tell) for ref in refs]
     return 0 if all(went_well) else IN_THE_WAY
+
+
+def _acts_on(of: Shop, account: str) -> Acts:
+    settings = of.settings_of(account)
+    return Acts(of.ledger, of.outlets, settings.lease, settings.style.language)
 
 
 def _one(of: Shop, ref: OrderRef, acts: Acts, work: Work, tell: Tell) -> bool:

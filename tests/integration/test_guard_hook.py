@@ -23,6 +23,7 @@ from tests.entries import (
     received,
     run,
     start,
+    start_again,
 )
 from tests.fakes_visits import OTHER, SHOP, app_key
 from tests.figures import lines_of_figures, metrics_in
@@ -74,6 +75,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
             "LEDGER_TABLE_NAME": "ledger",
             "OPERATIONS_TOPIC_ARN": topics["operations"],
             "POWERTOOLS_SERVICE_NAME": "invoicekey",
+            "QUIET_ALARM_HOURS": "48",
             "VTEX_ACCOUNTS": SHOP,
             "VTEX_BASE_URL": vtex.url + "/{account}",
             "VTEX_CREDENTIALS_SECRET_ARN": credentials,
@@ -144,6 +146,21 @@ def test_topics_that_are_heard_again_are_noted(stack: Stack) -> None:
     assert stack.run()["unconfirmed"] == []
     assert stack.item("guard_topics")["told"] == {"NULL": True}
     assert stack.run()["unconfirmed"] == []
+
+
+def test_of_several_accounts_one_that_fell_silent_is_told_once(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VTEX_ACCOUNTS", "")
+    stack.entry = start_again(FUNCTION)
+    long_ago = {"hook_at": {"S": "2026-01-01T12:00:00+00:00"}}
+    boto3.client("dynamodb").put_item(TableName="ledger", Item={"pk": {"S": f"activity#{OTHER}"}, **long_ago})
+
+    stack.run()
+    stack.run()
+
+    (told,) = stack.told("operations")
+    assert told["Subject"] == f"{OTHER}: nenhum hook em 48 horas"
+    assert told["MessageAttributes"] == {"type": {"Type": "String", "Value": "operations"}}
+    assert stack.item(f"activity#{OTHER}")["troubles"]["M"].keys() == {"quiet"}
 
 
 def test_a_run_is_counted_in_one_line(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,15 @@ def test_another_sign_and_another_account_are_news(activities: Activities, dynam
     activities.note("other", [Sign.HOOK], NOON + MINUTE)
 
     assert writes(dynamodb) == 3
-    assert activities.read([SHOP])[SHOP].hook_at == NOON
+    assert activities.read([SHOP])[SHOP].cnova_at == NOON + MINUTE
+
+
+def test_what_is_seen_together_is_written_together_from_then_on(activities: Activities, dynamodb: FakeDynamoDb) -> None:
+    activities.note(SHOP, [Sign.HOOK], NOON)
+    for minutes in range(5, 65):
+        activities.note(SHOP, [Sign.HOOK, Sign.CNOVA], NOON + minutes * MINUTE)
+
+    assert writes(dynamodb) == 2
 
 
 def test_the_first_hook_is_kept(activities: Activities) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from invoicekey.delivery.queues import FEED, HOOK, RECHECK, Message
+from invoicekey.ledger.activity import Activity
 from invoicekey.ledger.entries import DEFERRED, Report
 from invoicekey.ledger.schedule import FOLLOWED_FOR
 from invoicekey.rules.notification import Malformed, OrderRef, own_event, parse
@@ -27,6 +28,7 @@ from invoicekey.runtime.telemetry import logger
 from invoicekey.work import batch as batch_module
 from invoicekey.work.batch import PARALLEL, PATIENCE_AMONG_OTHERS
 from invoicekey.work.check import Clock
+from tests.fakes import UNREACHABLE
 from tests.fakes_outside import ACCOUNT, GRACE, LEASE, LIMIT, ORDER_ID, REF, Crash, Outside, message, unreachable
 from tests.orders import KEY, cnova_order, own_order, returned, sale
 from tests.vtex_facts import FACTS
@@ -729,6 +731,104 @@ def test_what_only_the_feed_knew_is_counted(
     assert figures.get("feed_only") == told
 
 
+# ---- What is noted of the accounts
+
+
+def test_an_event_of_the_hook_about_an_order_of_cnova_s_is_noted_of_its_account(outside: Outside) -> None:
+    at_vtex(outside, sale())
+    outside.check(message())
+
+    now = outside.time.now
+    assert outside.activity() == Activity(ACCOUNT, first_hook_at=now, hook_at=now, cnova_at=now)
+
+
+def test_an_order_of_another_marketplace_is_noted_as_the_hook_s_alone(outside: Outside) -> None:
+    outside.vtex.put(own_order(orderId=ORDER_ID))
+    outside.check(message())
+
+    assert (outside.activity().hook_at, outside.activity().cnova_at) == (outside.time.now, None)
+
+
+@pytest.mark.parametrize(
+    "messages", [[message(source=RECHECK)], [message(source="redrive")]], ids=["recheck", "redrive"]
+)
+def test_what_is_read_again_brings_no_news_of_its_account(outside: Outside, messages: list[Message]) -> None:
+    at_vtex(outside, sale())
+    outside.check(*messages)
+
+    assert outside.activity() == Activity(ACCOUNT)
+
+
+def test_a_message_that_comes_again_is_no_new_call_of_the_hook(outside: Outside) -> None:
+    at_vtex(outside)
+    outside.check(message(receive_count=2))
+
+    assert outside.activity().hook_at is None
+
+
+def test_what_only_the_feed_knew_is_noted(outside: Outside) -> None:
+    at_vtex(outside, sale())
+    outside.check(message(source=FEED, last_change="1"))
+
+    now = outside.time.now
+    assert outside.activity() == Activity(ACCOUNT, cnova_at=now, feed_only_at=now)
+
+
+def test_what_the_hook_had_brought_before_the_feed_is_not_noted_as_missed(outside: Outside) -> None:
+    at_vtex(outside, sale())
+    outside.check(message(last_change="1"))
+    outside.check(message(source=FEED, last_change="1"))
+
+    assert outside.activity().feed_only_at is None
+
+
+def test_refused_credentials_are_noted_of_their_account_alone(outside: Outside) -> None:
+    (mine,), (theirs,) = keyless(outside, 1), keyless(outside, 2, account="othershop")
+    outside.vtex.fail(CredentialsRefused("VTEX answered 403"), order_id="VVJ-1-01")
+    outside.check(mine, theirs)
+
+    assert (outside.activity().refused_at, outside.activity("othershop").refused_at) == (outside.time.now, None)
+
+
+def test_of_an_account_that_is_off_nothing_is_noted(outside: Outside) -> None:
+    outside.ledger.dynamodb.table.put({"pk": f"account#{ACCOUNT}", "version": 1, "is_off": True})
+    outside.check(message())
+
+    assert outside.activity() == Activity(ACCOUNT)
+
+
+def test_a_later_batch_within_the_hour_costs_no_write_more(outside: Outside) -> None:
+    at_vtex(outside, sale())
+    outside.check(message())
+    calls = outside.ledger.dynamodb.calls
+    calls.clear()
+
+    outside.check(message(id="later"))
+    assert "update_item" not in calls
+
+
+def test_a_note_that_fails_touches_no_check_and_is_made_by_the_next_batch(outside: Outside) -> None:
+    put_two(outside, sale(key=None))
+
+    def fail(operation: str) -> None:
+        if operation == "update_item" and len(outside.outlets.alerts) == 1 and noted(outside):
+            raise UNREACHABLE
+
+    outside.ledger.dynamodb.before = fail
+    assert outside.check(message(ONE)) == set()
+    assert (kinds(outside), outside.activity().hook_at) == ((["failing"], ["failing"]), None)
+
+    outside.ledger.dynamodb.before = lambda _: None
+    assert outside.check(message(TWO)) == set()
+    assert outside.activity().hook_at == outside.time.now
+
+
+def noted(outside: Outside) -> bool:
+    """Say whether the reports are delivered and noted."""
+    found = report(outside, ONE)
+    return found.recorded and found.alerted
+
+
 # ---- Others that write the same order
 
 
@@ -744,7 +844,7 @@ def test_what_hangs_is_waited_for_until_there_is_just_time_to_settle(
 
     outside.check(message())
 
-    assert waited == [20 - batch_module.SETTLING_SECONDS]
+    assert waited == [20 - batch_module.SETTLING_SECONDS, batch_module.NOTING_SECONDS]
 
 
 def test_checks_that_hang_keep_nothing_from_going_back(outside: Outside) -> None:

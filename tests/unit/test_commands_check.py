@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from invoicekey.ledger.accounts import Account, Accounts
 from local.vtex_simulator import Fault
 from operations.commands.explain import LOGS
 from tests.desk import ACCOUNT, CREDENTIALS, Desk, at_a_desk
@@ -246,3 +247,24 @@ def test_it_fits_a_terminal_of_eighty_columns(desk: Desk) -> None:
     desk.invoice("VVJ-1-01", sale("643797", WRONG_DIGIT), sale("2", None), affiliateId="CSB")
     said = desk.run("check VVJ-1-01", columns=80)
     assert max(map(len, said.out.splitlines())) <= 80
+
+
+def test_an_order_is_judged_by_its_account_s_own_settings(desk: Desk) -> None:
+    Accounts(desk.shop.table).write(Account(ACCOUNT, settings={"SellerTaxIds": "12ABC34501DE35"}))
+    desk.invoice("VVJ-1-01", sale())
+
+    said = desk.run("check VVJ-1-01 --json")
+
+    assert [problem["code"] for problem in said.json[0]["problems"]] == ["issuer_mismatch"]
+
+
+def test_an_account_whose_own_setting_is_wrong_is_told_which(desk: Desk) -> None:
+    Accounts(desk.shop.table).write(Account(ACCOUNT, settings={"SellerTaxIds": "1"}))
+    desk.invoice("VVJ-1-01", sale())
+
+    said = desk.run("check VVJ-1-01")
+
+    assert said.code == 1
+    assert "luxstore has a setting of its own that is wrong: SellerTaxIds: expected CNPJs or CPFs" in " ".join(
+        said.err.split()
+    )

@@ -21,7 +21,7 @@ from invoicekey.runtime.errors import Conflict
 from invoicekey.runtime.secrets import CachedSecret
 from invoicekey.runtime.telemetry import METRICS
 from invoicekey.work.acts import Acts
-from invoicekey.work.desk import ASKED_ALREADY, Answer, Desk, Request, Style
+from invoicekey.work.desk import ASKED_ALREADY, AccountDesk, Answer, Desk, Request, Style
 from invoicekey.work.desk_list import Lists
 from tests.fakes import FakeSecretsManager
 from tests.fakes_outside import LEASE, ORDER_ID, REF, Outside, unreachable
@@ -63,7 +63,7 @@ class Shop:
         style = Style(language, "America/Sao_Paulo")
         failures = FailureLists(ledger.dynamodb.table)
         lists = Lists(failures, Backlog(ledger.dynamodb.table), language, style.timezone)
-        self.desk = Desk(
+        of_account = AccountDesk(
             links,
             ledger,
             lambda: self.queue,
@@ -73,6 +73,7 @@ class Shop:
             failures=failures,
             now=lambda: self.outside.time.now,
         )
+        self.desk = Desk(links, lambda _account: of_account, language, now=lambda: self.outside.time.now)
         self.token = Links(ADDRESS, ["a key"]).token(Target(REF.account, ORDER_ID))
 
     def check(self, document: dict[str, Any] | None = None) -> None:

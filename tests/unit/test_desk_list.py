@@ -27,7 +27,7 @@ from invoicekey.runtime.desk import DeskLinks
 from invoicekey.runtime.secrets import CachedSecret
 from invoicekey.work import desk_list
 from invoicekey.work.acts import ActResult, Acts
-from invoicekey.work.desk import LONGEST_ACT, Answer, Desk, Request, Style
+from invoicekey.work.desk import LONGEST_ACT, AccountDesk, Answer, Desk, Request, Style
 from invoicekey.work.desk_list import CLOSED_WITHIN, ON_A_PAGE, Filters, Lists, Tally
 from tests.fakes import FakeSecretsManager
 from tests.fakes_outside import LEASE, FakeLedger, FakeOutlets, Steps, unreachable
@@ -68,8 +68,9 @@ class ListShop:
         secrets = FakeSecretsManager()
         secrets.put("desk", {"current": "a key"})
         table = self.ledger.dynamodb.table
-        self.desk = Desk(
-            DeskLinks(ADDRESS, CachedSecret(secrets.client, "desk")),
+        links = DeskLinks(ADDRESS, CachedSecret(secrets.client, "desk"))
+        of_account = AccountDesk(
+            links,
             self.ledger,
             lambda: self.queue,
             Acts(self.ledger, self.outlets, LEASE, language, by="link"),
@@ -78,6 +79,7 @@ class ListShop:
             failures=FailureLists(table),
             now=lambda: self.now,
         )
+        self.desk = Desk(links, lambda _account: of_account, language, now=lambda: self.now)
         self.token = Links(ADDRESS, ["a key"]).token(Target(ACCOUNT))
 
     def keep(self, order_id: str, *errors: Shown, age: timedelta = DAY, account: str = ACCOUNT, **changes: Any) -> None:

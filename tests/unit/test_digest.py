@@ -19,7 +19,6 @@ from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.work import digest
 from invoicekey.work.digest import DROPPING_SECONDS, MOST_SENT, SENDING_SECONDS, WANTED_FOR, Digests, SummaryStates
-from invoicekey.work.figures import WeeklyFigures
 from tests.fakes_digest import LEASE, MINUTE, OTHER, PLENTY, SHOP, TUESDAY, DigestShop, at, die, fail, when
 from tests.fakes_outside import Crash
 
@@ -740,8 +739,38 @@ def test_the_alerts_of_an_account_are_written_side_by_side() -> None:
     shop.hold_back(B)
     topic: Any = shop.topic
     table = shop.dynamodb.table
-    figures = WeeklyFigures(FailureLists(table), "UTC")
-    digests = Digests(shop.backlog, SummaryStates(table), AlertTopic(topic, "arn"), Style(), LEASE, figures=figures)
+    failures, style = FailureLists(table), Style()
+    digests = Digests(
+        shop.backlog, SummaryStates(table), AlertTopic(topic, "arn"), lambda _: style, LEASE, failures=failures
+    )
     assert digests.send_digests(lambda: PLENTY) == 1
     assert digests.send_reminders(lambda: PLENTY) == 0
     assert not shop.held
+
+
+# ---- Accounts with settings of their own
+
+
+def test_each_account_is_told_in_its_own_language() -> None:
+    shop = DigestShop()
+    shop.styles[OTHER] = Style(language="en")
+    for account in (SHOP, OTHER):
+        shop.hold_back(A, account=account)
+        shop.hold_back(B, account=account)
+
+    assert shop.tell() == 2
+
+    texts = {sent.account: sent.body for sent in shop.topic.published}
+    assert "pedidos" in texts[SHOP]
+    assert "orders" in texts[OTHER]
+    assert "pedidos" not in texts[OTHER]
+
+
+def test_an_account_that_is_off_is_told_what_was_deferred_and_reminded_of_nothing() -> None:
+    shop = DigestShop()
+    shop.off.add(SHOP)
+    shop.keep(A)
+    shop.hold_back(B)
+
+    assert shop.remind() == 0
+    assert shop.tell() == 1

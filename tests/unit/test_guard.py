@@ -55,6 +55,7 @@ SETTINGS = GuardSettings(
     ledger_table="ledger",
     alert_topic_arn=ALERTS,
     operations_topic_arn=OPERATIONS,
+    quiet_after=timedelta(hours=48),
     language="en",
     stack="invoicekey",
 )

@@ -18,6 +18,7 @@ import pytest
 from invoicekey.messages import notices
 from invoicekey.messages.notices import Notice
 from invoicekey.messages.texts import LANGUAGES
+from invoicekey.work.silence import TOLD
 from operations.terminal import cli
 from tests.unit.test_documents import DOCUMENTS, code_of, command_of, targets, text_of
 from tests.unit.test_template import ROOT, template
@@ -91,6 +92,7 @@ def _notices(language: str, stack: str) -> Iterator[Notice]:
     yield notices.feed_left_alone("luxstore", language, stack)
     yield notices.not_shown("luxstore", language, stack)
     yield notices.operations_unconfirmed(language, stack)
+    yield notices.accounts_in_trouble({trouble: ["luxstore"] for trouble in TOLD}, 48, language, stack)
 
 
 def calls_in(text: str) -> list[str]:

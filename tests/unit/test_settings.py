@@ -51,6 +51,7 @@ GUARD = {
     "LEDGER_TABLE_NAME": "ledger",
     "ALERT_TOPIC_ARN": "arn:alerts",
     "OPERATIONS_TOPIC_ARN": "arn:operations",
+    "QUIET_ALARM_HOURS": "48",
     "ALERT_LANGUAGE": "en",
     "POWERTOOLS_SERVICE_NAME": "invoicekey",
 }
@@ -126,6 +127,7 @@ def test_the_checker_s_environment_is_read() -> None:
         credentials_secret_arn="arn:credentials",
         vtex_base_url="https://{account}.vtexcommercestable.com.br",
         requests_per_minute=540,
+        requests_per_minute_of_all=1200,
         burst=10,
         retry_base=timedelta(minutes=1),
         lease=timedelta(minutes=1),
@@ -173,6 +175,7 @@ def test_the_other_functions_environments_are_read() -> None:
         ledger_table="ledger",
         alert_topic_arn="arn:alerts",
         operations_topic_arn="arn:operations",
+        quiet_after=timedelta(hours=48),
         language="en",
         stack="invoicekey",
     )

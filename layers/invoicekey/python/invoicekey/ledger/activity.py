@@ -44,7 +44,7 @@ class Activity:
     feed_only_at: datetime | None = None
     refused_at: datetime | None = None
     troubles: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
-    """The troubles of the guard's last run (work/silence.py), and when each was last told, or first seen if it is not."""
+    """The troubles that the guard saw last (work/silence.py), and when each was last told, or was seen if it is not."""
 
 
 class Activities:
@@ -66,18 +66,17 @@ class Activities:
         return found
 
     def note(self, account: str, signs: Collection[Sign], now: datetime) -> None:
-        """Note what was seen of an account, in one write; none where all was noted in the last hour.
+        """Note what was seen of an account, in one write; none where all of it was noted in the last hour.
 
         Raises LedgerUnavailable.
         """
-        news = sorted(sign for sign in signs if not self._is_noted(account, sign, now))
-        if not news:
+        if all(self._is_noted(account, sign, now) for sign in signs):
             return
-        changes = [f"{sign} = :now" for sign in news]
-        if Sign.HOOK in news:
+        changes = [f"{sign} = :now" for sign in sorted(signs)]
+        if Sign.HOOK in signs:
             changes.append("first_hook_at = if_not_exists(first_hook_at, :now)")
         self._table.update(activity_key(account), f"SET {', '.join(changes)}", now=now.isoformat())
-        self._noted |= {(account, sign): now for sign in news}
+        self._noted |= {(account, sign): now for sign in signs}
 
     def note_troubles(self, account: str, troubles: Mapping[str, datetime]) -> None:
         """Note the troubles that an account has now. Raises LedgerUnavailable."""

@@ -1,10 +1,32 @@
 """What the guard tells people: what to do first, why after it. No secret, and of foreign texts a cleaned host alone."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
 
 from invoicekey.messages.texts import Said, leading_to
 
 LONGEST_ACCOUNT_SHOWN = 40
+MOST_ACCOUNTS_NAMED = 50
+"""So many accounts are named that have the same trouble; how many more there are is told."""
+
+
+class Trouble(StrEnum):
+    """What can be wrong with an account that nobody would notice; the gravest first."""
+
+    CREDENTIALS_REFUSED = "credentials_refused"
+    """VTEX refused the appKey and appToken."""
+    QUIET = "quiet"
+    """No hook came for QuietAlarmHours, once a first had come."""
+    NO_CNOVA = "no_cnova"
+    """Hooks came for seven days, and none was about an order of CNova's."""
+    FEED_FOUND = "feed_found"
+    """The feed brought what the hook had missed."""
+    HOOK_ELSEWHERE = "hook_elsewhere"
+    """The hook is another system's; the guard has a notice of its own about it."""
+    FEED_LEFT_ALONE = "feed_left_alone"
+    """The feed may be another system's; the guard has a notice of its own about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +59,39 @@ def operations_unconfirmed(language: str, stack: str) -> Notice:
     return _notice(_UNCONFIRMED_SUBJECT, _UNCONFIRMED_BODY, language, stack)
 
 
+def accounts_in_trouble(
+    accounts: Mapping[Trouble, Sequence[str]], quiet_hours: int, language: str, stack: str
+) -> Notice:
+    """Say which accounts have which trouble, of those that are told together: Trouble without the last two.
+
+    `quiet_hours` is for how long an account that counts as quiet has had no hook, at the least.
+    """
+    found = [(_TOLD_TOGETHER[trouble], sorted(accounts[trouble])) for trouble in Trouble if accounts.get(trouble)]
+    names = sorted({name for _, named in found for name in named})
+    values = {"hours": str(quiet_hours), "of_stack": leading_to(stack), "make_of_stack": leading_to(stack, " STACK=")}
+    parts = [
+        f"{number}. {told.what_to_do.to(language).format(**values)}\n{_named(named, language)}"
+        for number, (told, named) in enumerate(found, start=1)
+    ]
+    whose = _shown(names[0]) if len(names) == 1 else _SEVERAL.to(language).format(count=len(names))
+    more = _AND_MORE.to(language) if len(found) > 1 else ""
+    subject = f"{whose}: {found[0][0].headline.to(language).format(**values)}{more}"
+    body = [_TOGETHER.to(language), *parts, _TOGETHER_MORE.to(language), _AGAIN.to(language)]
+    return Notice(subject, "\n\n".join(body))
+
+
+def _named(accounts: Sequence[str], language: str) -> str:
+    """List accounts, and how many there are besides."""
+    named, more = accounts[:MOST_ACCOUNTS_NAMED], len(accounts) - MOST_ACCOUNTS_NAMED
+    return _ACCOUNTS.to(language) + ", ".join(named) + (_AND_OTHERS.to(language).format(count=more) if more > 0 else "")
+
+
+def _shown(account: str) -> str:
+    return account if len(account) <= LONGEST_ACCOUNT_SHOWN else f"{account[: LONGEST_ACCOUNT_SHOWN - 3]}..."
+
+
 def _notice(subject: Said, body: Said, language: str, stack: str, **values: str) -> Notice:
-    account = values.get("account", "")
-    shown = account if len(account) <= LONGEST_ACCOUNT_SHOWN else f"{account[: LONGEST_ACCOUNT_SHOWN - 3]}..."
+    shown = _shown(values.get("account", ""))
     commands = {"of_stack": leading_to(stack), "make_of_stack": leading_to(stack, " STACK="), "stack": stack}
     told = body.to(language).format(**commands, **values) + "\n\n" + _AGAIN.to(language)
     return Notice(subject.to(language).format(account=shown), told)
@@ -143,3 +195,82 @@ Subscribe to the alarms of this system: the operations topic has no confirmed su
 
 Without one, nobody knows when the system itself stops. This notice came by the alerts about orders.""",
 )
+
+_SEVERAL = Said("{count} contas", "{count} accounts")
+
+_ACCOUNTS = Said("Contas: ", "Accounts: ")
+
+_AND_MORE = Said(" (e mais)", " (and more)")
+
+_AND_OTHERS = Said(" e mais {count}", " and {count} more")
+
+_TOGETHER = Said(
+    "Veja estas contas, na ordem abaixo: podemos não saber dos pedidos delas, ou não conseguir lê-los.",
+    "Look at these accounts, in this order: we may not hear of their orders, or may not be able to read them.",
+)
+
+_TOGETHER_MORE = Said(
+    "CONTA é o nome de cada conta. O que cada caso quer dizer: docs/runbook.md#accounts-in-trouble",
+    "ACCOUNT is each account's name. What each case means: docs/runbook.md#accounts-in-trouble",
+)
+
+
+class _Together(NamedTuple):
+    """How a trouble is told of any number of accounts."""
+
+    headline: Said
+    """ASCII, 45 characters at the most."""
+    what_to_do: Said
+
+
+_TOLD_TOGETHER: Mapping[Trouble, _Together] = {
+    Trouble.CREDENTIALS_REFUSED: _Together(
+        Said("a VTEX recusa as credenciais", "VTEX refuses the credentials"),
+        Said(
+            """\
+Veja na VTEX se a appKey está ativa e tem o recurso View order, ou grave um par novo. A VTEX recusa as credenciais:
+nenhum pedido destas contas é conferido.
+make credentials{make_of_stack}""",
+            """\
+See in VTEX whether the appKey is active and has the resource View order, or keep a new pair. VTEX refuses the
+credentials: no order of these accounts is checked.
+make credentials{make_of_stack}""",
+        ),
+    ),
+    Trouble.QUIET: _Together(
+        Said("nenhum hook em {hours} horas", "no hook in {hours} hours"),
+        Said(
+            """\
+Veja se houve pedidos. Nenhum hook chegou em {hours} horas; se houve, instale o hook de novo e procure o que faltou.
+invoicekey hook install --account CONTA{of_stack}
+invoicekey backfill --account CONTA --from …{of_stack}""",
+            """\
+See whether there were orders. No hook came in {hours} hours; if there were, install the hook anew and look for what was
+missed.
+invoicekey hook install --account ACCOUNT{of_stack}
+invoicekey backfill --account ACCOUNT --from …{of_stack}""",
+        ),
+    ),
+    Trouble.NO_CNOVA: _Together(
+        Said("nenhum pedido da CNova em 7 dias", "no CNova order in 7 days"),
+        Said(
+            """\
+Compare o ID do afiliado da CNova na VTEX com CnovaAffiliateIds. Dos hooks de 7 dias, nenhum foi de um pedido da CNova.
+invoicekey doctor --account CONTA{of_stack}""",
+            """\
+Compare CNova's affiliate id in VTEX with CnovaAffiliateIds. Of the hooks of 7 days none was about an order of CNova's.
+invoicekey doctor --account ACCOUNT{of_stack}""",
+        ),
+    ),
+    Trouble.FEED_FOUND: _Together(
+        Said("o hook perde eventos", "the hook misses events"),
+        Said(
+            """\
+Veja o que está registrado na VTEX. O feed trouxe eventos que o hook não trouxe; nada se perdeu, mas chega mais tarde.
+invoicekey hook status --account CONTA{of_stack}""",
+            """\
+See what is registered in VTEX. The feed brought events that the hook did not; nothing is lost, but it comes later.
+invoicekey hook status --account ACCOUNT{of_stack}""",
+        ),
+    ),
+}

@@ -110,6 +110,10 @@ def _seconds(environment: Environment, name: str, least: int = 1, times: int = 1
     return times * timedelta(seconds=_number(environment, name, least))
 
 
+def _hours(environment: Environment, name: str) -> timedelta:
+    return timedelta(hours=_number(environment, name))
+
+
 def _time_zone(environment: Environment, name: str) -> str:
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -289,6 +293,8 @@ class CheckerSettings(_Settings):
     """Of this environment, to each account: its part of nine tenths of VtexRequestsPerMinute."""
     burst: int = field(metadata=_by(_burst))
     """So many of them at once."""
+    requests_per_minute_of_all: int = field(metadata=_by(_number, "VTEX_REQUESTS_PER_MINUTE"))
+    """Of all functions and commands together, to each account: VtexRequestsPerMinute."""
     retry_base: timedelta = field(metadata=_by(_seconds, "RETRY_BASE_SECONDS"))
     lease: timedelta = field(metadata=_by(_seconds, "FUNCTION_TIMEOUT_SECONDS", times=2))
     """How long a report may be under way before another environment takes it over."""
@@ -347,6 +353,8 @@ class GuardSettings(_Settings):
     ledger_table: str = field(metadata=_by(_text, "LEDGER_TABLE_NAME"))
     alert_topic_arn: str = field(metadata=_by(_text, "ALERT_TOPIC_ARN"))
     operations_topic_arn: str = field(metadata=_by(_text, "OPERATIONS_TOPIC_ARN"))
+    quiet_after: timedelta = field(metadata=_by(_hours, "QUIET_ALARM_HOURS"))
+    """An account without a hook for so long counts as quiet."""
     language: str = field(metadata=_by(_one_of, "ALERT_LANGUAGE", _LANGUAGES))
     stack: str = field(metadata=_by(_text, "POWERTOOLS_SERVICE_NAME"))
     """The stack's name, for the commands in what people read."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from invoicekey.delivery.queues import FEED, RECHECK, Message, Outlets
+from invoicekey.delivery.queues import FEED, HOOK, RECHECK, Message, Outlets
 from invoicekey.ledger.accounts import CORRUPT as CORRUPT_ACCOUNT
+from invoicekey.ledger.activity import Activities, Sign
 from invoicekey.ledger.entries import CORRUPT, Deferral, Entry, Ledger, Snapshot
 from invoicekey.messages.fields import RecordType
 from invoicekey.rules.notification import (
@@ -62,6 +63,8 @@ LEAST_HIDDEN_SECONDS = 180.0
 """As the queue hides what it hands out: so long a message that may kill the function is hidden at the least."""
 SETTLING_SECONDS = 3.5
 """Kept free at the very end, to send the reports of what did end in time and to return messages to the queue."""
+NOTING_SECONDS = 1.0
+"""So long is it waited, when all is settled, for the notes of what was seen of the accounts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,7 @@ class BatchCheck:
         rules_of: Callable[[Mapping[str, str]], AccountRules],
         retry_base: timedelta,
         *,
+        activities: Activities,
         make_pool: Callable[[], Executor] = _ten_threads,
     ) -> None:
         """Put the parts together; `rules_of` takes an account's own settings and raises SettingsError."""
@@ -160,13 +164,14 @@ class BatchCheck:
         self._outlets = outlets
         self._rules_of = rules_of
         self._retry_base = retry_base.total_seconds()
+        self._activities = activities
         self._unnoted: deque[str] = deque(maxlen=MOST_UNNOTED)
         self._checks = make_pool()
         self._notes = make_pool()  # apart, so that checks that hang do not keep what was sent from being noted
 
     def check(self, messages: Sequence[Message], clock: Clock) -> set[str]:
         """Check the orders that the messages are about; return the ids of the messages that go back to the queue."""
-        waits, rules = _Waits(), dict[str, AccountRules]()
+        waits, rules, signs = _Waits(), dict[str, AccountRules](), dict[str, set[Sign]]()
         orders = self._open_orders(messages, clock, waits, rules)
         self._measure_age(messages, rules, clock)
         if len({order.ref.account for order in orders}) > 1:
@@ -176,12 +181,14 @@ class BatchCheck:
             delivered = self._send([result.report for result in results if result.report], rules, clock)
             for order, result in zip(orders, results, strict=True):
                 self._settle(order, result, delivered, clock, waits)
+                signs.setdefault(order.ref.account, set()).update(_signs(order, result))
             unfinished = [
                 order for order, found in zip(orders, results, strict=True) if _is_unfinished(found, delivered)
             ]
             orders = self._read_anew(unfinished, clock, waits)
         self._share_backoffs()
         self._return_to_queue(waits)
+        self._note_activity({account: seen for account, seen in signs.items() if seen}, clock.now())
         return waits.ids
 
     def _measure_age(self, messages: Sequence[Message], rules: Mapping[str, AccountRules], clock: Clock) -> None:
@@ -462,6 +469,17 @@ class BatchCheck:
             except RetryLater as trouble:
                 logger.warning("a back-off could not be shared", extra={"account": account, "why": trouble.why})
 
+    def _note_activity(self, signs: Mapping[str, set[Sign]], now: datetime) -> None:
+        """Note what was seen of the accounts; where that fails, or takes too long, the next batch has it to note."""
+
+        def try_to_note(account: str) -> None:
+            try:
+                self._activities.note(account, signs[account], now)
+            except RetryLater as trouble:
+                logger.warning("an account's activity is not noted", extra={"account": account, "why": trouble.why})
+
+        wait([self._notes.submit(try_to_note, account) for account in signs], timeout=NOTING_SECONDS)
+
     def _return_to_queue(self, waits: _Waits) -> None:
         due = waits.take_due()
         list(self._notes.map(self._note_returned, [message.id for message, _ in due]))
@@ -564,12 +582,30 @@ def _deferral(entry: Entry, clock: Clock) -> Deferral:
     return Deferral(_kind(entry), clock.now(), codes, entry.errors, alert)
 
 
+def _signs(order: BatchOrder, result: CheckResult) -> set[Sign]:
+    """Return what an order's check says of its account; a message that comes again says nothing new of its source."""
+    sources = {message.source for message in order.messages}
+    is_ours = result.verdict is not None and result.verdict.outcome is not Outcome.OTHER_MARKETPLACE
+    seen = {
+        Sign.HOOK: any(message.source == HOOK and message.receive_count == 1 for message in order.messages),
+        Sign.CNOVA: is_ours and not sources.isdisjoint({HOOK, FEED}),
+        Sign.FEED_ONLY: any(_only_the_feed_knew(order)),
+        Sign.REFUSED: isinstance(result.retry, CredentialsRefused),
+    }
+    return {sign for sign, is_seen in seen.items() if is_seen}
+
+
 def _count_feed(order: BatchOrder) -> None:
     """Count, of the feed's events, which ones only the feed knew: the average is the share that the hook missed."""
+    for is_news in _only_the_feed_knew(order):
+        telemetry.count("feed_only", 1 if is_news else 0)
+
+
+def _only_the_feed_knew(order: BatchOrder) -> list[bool]:
+    """Say of each event of the feed that is here for the first time whether the hook had not brought it."""
     known = {*order.entry.events, *(_event(message) for message in order.messages if message.source != FEED)}
-    for message in order.messages:
-        if message.source == FEED and message.receive_count == 1:
-            telemetry.count("feed_only", 0 if _event(message) in known else 1)
+    of_feed = (message for message in order.messages if message.source == FEED and message.receive_count == 1)
+    return [_event(message) not in known for message in of_feed]
 
 
 def _watched(

@@ -82,7 +82,47 @@ class Style:
 
 
 class Desk:
-    """Answers requests."""
+    """Answers requests, each in the language of the account whose link it is."""
+
+    def __init__(
+        self,
+        links: DeskLinks,
+        of_account: "Callable[[str], AccountDesk]",
+        language: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`language` is for who has no link of ours; `of_account` raises RetryLater."""
+        self._links = links
+        self._of_account = of_account
+        self._words = Words(language)
+        self._now = now
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a request: 200, 303, or a page in plain words with 400, 403, 405, 409, 410, 500 or 503."""
+        words = self._words
+        try:
+            target = self._links.read(request.token, self._now())
+            desk = self._of_account(target.account)
+            words = desk.words
+            return desk.answer(target, request)
+        except ForgedToken:
+            return _refused(words, HTTPStatus.FORBIDDEN, "forged")
+        except ExpiredToken:
+            return _refused(words, HTTPStatus.GONE, "over")
+        except SenselessForm:
+            return _refused(words, HTTPStatus.BAD_REQUEST, "senseless", back=request.token)
+        except NoneChosen:
+            return _refused(words, HTTPStatus.BAD_REQUEST, "none_chosen", back=request.token)
+        except RetryLater as trouble:
+            logger.error("the desk could not answer", extra={"why": trouble.why})
+            return _refused(words, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
+        except Exception:  # noqa: BLE001 - somebody waits for an answer, and an alarm hears of it
+            logger.exception("the desk failed")
+            return _refused(words, HTTPStatus.INTERNAL_SERVER_ERROR, "failed")
+
+
+class AccountDesk:
+    """Answers who has a link of ours, as the account wants its pages."""
 
     def __init__(
         self,
@@ -103,7 +143,7 @@ class Desk:
         self._style = style
         self._lists = lists
         self._failures = failures
-        self._words = Words(style.language)
+        self.words = Words(style.language)
         self._now = now
 
     @cached_property
@@ -111,28 +151,9 @@ class Desk:
         """Make it when it is first needed: opening a page needs none."""
         return self._make_queue()
 
-    def answer(self, request: Request) -> Answer:
-        """Answer a request: 200, 303, or a page in plain words with 400, 403, 405, 409, 410, 500 or 503."""
-        try:
-            return self._answer(request)
-        except ForgedToken:
-            return self._refused(HTTPStatus.FORBIDDEN, "forged")
-        except ExpiredToken:
-            return self._refused(HTTPStatus.GONE, "over")
-        except SenselessForm:
-            return self._refused(HTTPStatus.BAD_REQUEST, "senseless", back=request.token)
-        except NoneChosen:
-            return self._refused(HTTPStatus.BAD_REQUEST, "none_chosen", back=request.token)
-        except RetryLater as trouble:
-            logger.error("the desk could not answer", extra={"why": trouble.why})
-            return self._refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
-        except Exception:  # noqa: BLE001 - somebody waits for an answer, and an alarm hears of it
-            logger.exception("the desk failed")
-            return self._refused(HTTPStatus.INTERNAL_SERVER_ERROR, "failed")
-
-    def _answer(self, request: Request) -> Answer:
+    def answer(self, target: Target, request: Request) -> Answer:
+        """Answer a request for what its link is for; raise SenselessForm, NoneChosen, RetryLater."""
         now = self._now()
-        target = self._links.read(request.token, now)
         if request.method == "POST":
             return self._act(target, request, now)
         if request.method not in {"GET", "HEAD"}:
@@ -150,7 +171,7 @@ class Desk:
         entry = self._ledger.read_one(ref)
         done = next(iter(request.query.get("done", ())), "")
         page = desk_order.page(entry, self._style.language, self._style.timezone, now, done=done)
-        return Answer(HTTPStatus.OK, pages.order_page(page, self._words))
+        return Answer(HTTPStatus.OK, pages.order_page(page, self.words))
 
     def _list(self, target: Target, request: Request, now: datetime) -> Answer:
         account, filters = target.account, _filters(request.query)
@@ -169,7 +190,7 @@ class Desk:
             link_to=lambda order_id: links.token(Target(account, order_id, target.until)),
             told=told,
         )
-        return Answer(HTTPStatus.OK, pages.list_page(page, self._words))
+        return Answer(HTTPStatus.OK, pages.list_page(page, self.words))
 
     def _weeks(self, account: str, now: datetime) -> Answer:
         # Few answers need them, and they would cost every cold start 10 ms.
@@ -177,14 +198,7 @@ class Desk:
 
         found = figures.WeeklyFigures(self._failures, self._style.timezone).of(account, now)
         shown = desk_figures.shown(found, self._style.language)
-        return Answer(HTTPStatus.OK, pages.figures_page(account, shown, self._words))
-
-    def _refused(self, status: HTTPStatus, why: str, back: str = "") -> Answer:
-        if status.is_server_error:
-            telemetry.count("desk_failed")
-        else:
-            telemetry.count(f"desk_refused_{why}")
-        return Answer(status, pages.notice(self._words, why, back=back))
+        return Answer(HTTPStatus.OK, pages.figures_page(account, shown, self.words))
 
     # ---- What is done
 
@@ -196,9 +210,9 @@ class Desk:
             case ActResult.DONE | ActResult.UNSENT:
                 return Answer(HTTPStatus.SEE_OTHER, location=f"{request.token}?done={act}")
             case ActResult.BUSY:
-                return self._refused(HTTPStatus.CONFLICT, "busy", back=request.token)
+                return _refused(self.words, HTTPStatus.CONFLICT, "busy", back=request.token)
             case ActResult.NOT_OPEN | ActResult.CHANGED:
-                return self._refused(HTTPStatus.CONFLICT, "changed", back=request.token)
+                return _refused(self.words, HTTPStatus.CONFLICT, "changed", back=request.token)
 
     def _act_on_list(self, act: str, account: str, request: Request, now: datetime) -> Answer:
         filters, chosen = _filters(request.query), self._chosen(account, request.form)
@@ -207,7 +221,7 @@ class Desk:
         else:
             tally = self._each(act, chosen, request.form, now)
         if not tally.done:
-            return self._refused(HTTPStatus.CONFLICT, "all_changed", back=request.token)
+            return _refused(self.words, HTTPStatus.CONFLICT, "all_changed", back=request.token)
         return Answer(HTTPStatus.SEE_OTHER, location=request.token + tally.address(filters, act))
 
     def _chosen(self, account: str, form: Mapping[str, Sequence[str]]) -> list[tuple[Entry, str]]:
@@ -307,7 +321,7 @@ class Desk:
         reason, note = _few_words(form, "reason", default=REASONS[0]), _few_words(form, "note", default="")
         if not reason:
             raise SenselessForm
-        said = self._words(f"reason_{reason}") if reason in REASONS else reason
+        said = self.words(f"reason_{reason}") if reason in REASONS else reason
         return self._acts.dismiss(ref, f"{said}: {note}" if note else said, now, seen=_seen(form))
 
     def _until(self, form: Mapping[str, Sequence[str]], now: datetime) -> datetime:
@@ -331,6 +345,14 @@ class Desk:
             with suppress(RetryLater):  # it is due by now: the next re-check brings it
                 self._queue_check(ref)
         return result
+
+
+def _refused(words: Words, status: HTTPStatus, why: str, back: str = "") -> Answer:
+    if status.is_server_error:
+        telemetry.count("desk_failed")
+    else:
+        telemetry.count(f"desk_refused_{why}")
+    return Answer(status, pages.notice(words, why, back=back))
 
 
 def _filters(query: Mapping[str, Sequence[str]]) -> Filters:

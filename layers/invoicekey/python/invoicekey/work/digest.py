@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from invoicekey.delivery.queues import AlertTopic, alert_entry
 from invoicekey.ledger.entries import order_key
-from invoicekey.ledger.failures import Shown
+from invoicekey.ledger.failures import FailureLists, Shown
 from invoicekey.ledger.lists import Backlog, CheckedOrder, DeferredAlert, FollowedOrder, readable
 from invoicekey.ledger.table import Table
 from invoicekey.messages import summary
@@ -159,21 +159,23 @@ class Digests:
         backlog: Backlog,
         states: SummaryStates,
         topic: AlertTopic,
-        style: Style,
+        style_of: Callable[[str], Style],
         lease: timedelta,
         *,
-        figures: WeeklyFigures,
+        failures: FailureLists,
         accounts: Iterable[str] = (),
+        is_off: Callable[[str], bool] = lambda _account: False,
         desk_link: Callable[[str], str | None] = lambda _account: None,
         make_pool: Callable[[], Executor] = _ten_threads,
     ) -> None:
-        """`desk_link` returns the address of an account's list on the desk, where the stack has one."""
+        """`style_of` and `is_off` raise RetryLater; `desk_link` returns an account's list, where there is a desk."""
         self._backlog = backlog
         self._states = states
         self._topic = topic
-        self._style = style
+        self._style_of = style_of
+        self._is_off = is_off
         self._lease = lease
-        self._figures = figures
+        self._failures = failures
         self._served = sorted(accounts)
         self._desk_link = desk_link
         self._pool = make_pool()
@@ -275,7 +277,8 @@ class Digests:
         if alone is not None:
             return alone
         orders = [_as_deferred(alert) for alert in assigned]
-        return self._entry(summary.digest(account, orders, self._style, desk_link=self._desk_link(account)))
+        style = self._style_of(account)
+        return _entry(summary.digest(account, orders, style, desk_link=self._desk_link(account)), style)
 
     def _drop_sent(self, account: str, run: _Run) -> int:
         for alerts in batched(run.sent.get(account, ()), AT_ONCE, strict=False):
@@ -305,14 +308,14 @@ class Digests:
     def _send_reminder(self, account: str, orders: Sequence[FollowedOrder], due: Due, run: _Run) -> int:
         sent = self._send_unfinished(account, run)
         state = self._states.read(account, REMINDER)
-        if due.occasion is not None and state.occasion == due.occasion:
+        if (due.occasion is not None and state.occasion == due.occasion) or self._is_off(account):
             return sent
-        text = self._reminder(account, orders, state.at, due, run)
+        text, style = self._reminder(account, orders, state.at, due, run), self._style_of(account)
         if text is None:
             return sent
         # The lease is taken with the bytes, in one write: it never keeps off others from what is not written down yet.
         state = replace(self._leased(state, run), occasion=due.occasion or state.occasion)
-        self._end(self._publish(self._write_down(state, self._entry(text), run)))
+        self._end(self._publish(self._write_down(state, _entry(text, style), run)))
         return sent + 1
 
     def _send_unfinished(self, account: str, run: _Run) -> int:
@@ -331,7 +334,8 @@ class Digests:
         open_ones = [order for order in wanted if order.is_open]
         failures = list(readable(open_ones, _as_listed, key=lambda order: order_key(order.ref)))
         put_off = summary.Snoozed(len(snoozed), min(snoozed.values())) if snoozed else None
-        is_monday = due.at.astimezone(ZoneInfo(self._style.timezone)).weekday() == MONDAY
+        style = self._style_of(account)
+        is_monday = due.at.astimezone(ZoneInfo(style.timezone)).weekday() == MONDAY
         if failures:
             return summary.reminder(
                 account,
@@ -339,15 +343,15 @@ class Digests:
                 now=run.now,
                 since_last=self._since(last_at, account, wanted) if last_at else None,
                 without_tracking=sum(order.is_good for order in orders),
-                last_week=self._last_week(account, run.now) if is_monday else None,
-                style=self._style,
+                last_week=self._last_week(account, run.now, style) if is_monday else None,
+                style=style,
                 snoozed=put_off,
                 desk_link=self._desk_link(account),
             )
         if open_ones or not is_monday:
             return None
-        week, link = self._week(account, orders, run.now), self._desk_link(account)
-        return summary.all_well(account, week, self._style, snoozed=put_off, desk_link=link)
+        week, link = self._week(account, orders, run.now, style), self._desk_link(account)
+        return summary.all_well(account, week, style, snoozed=put_off, desk_link=link)
 
     def _snoozed(self, account: str, orders: Iterable[FollowedOrder], now: datetime) -> dict[OrderRef, datetime]:
         """Return until when its open failures are put off: those of the index that are still among these."""
@@ -359,15 +363,15 @@ class Digests:
         opened = sum(order.is_open and _is_since(last_at, order.opened_at) for order in followed)
         return summary.SinceLast(last_at, opened, _mended(self._backlog.checked(account, last_at), followed, last_at))
 
-    def _week(self, account: str, followed: Sequence[FollowedOrder], now: datetime) -> summary.Week:
+    def _week(self, account: str, followed: Sequence[FollowedOrder], now: datetime, style: Style) -> summary.Week:
         begin = now - _WEEK
         orders: list[CheckedOrder | FollowedOrder] = [*self._backlog.checked(account, begin), *followed]
         moments = [order.checked_at for order in orders if order.checked_at >= begin]
-        return summary.Week(len(moments), max(moments, default=None), self._last_week(account, now))
+        return summary.Week(len(moments), max(moments, default=None), self._last_week(account, now, style))
 
-    def _last_week(self, account: str, now: datetime) -> summary.WeekOfFailures:
+    def _last_week(self, account: str, now: datetime, style: Style) -> summary.WeekOfFailures:
         """Return the figures of the week that ended last, by the shop's clocks, as the desk shows them."""
-        week = self._figures.of(account, now, weeks=2).weeks[0]
+        week = WeeklyFigures(self._failures, style.timezone).of(account, now, weeks=2).weeks[0]
         return summary.WeekOfFailures(week.monday, week.opened, week.mended, week.time_to_mend)
 
     # ---- The steps of both
@@ -384,9 +388,6 @@ class Digests:
             raise OutOfTime("too little time is left to send it")
         return replace(state, lease_until=run.now + self._lease)
 
-    def _entry(self, text: Alert) -> str:
-        return alert_entry(text.subject, text.message(chat=self._style.chat), text.attributes)
-
     def _write_down(self, state: SummaryState, entry: str, run: _Run) -> SummaryState:
         return self._states.write(replace(state, at=run.now, alert=entry))
 
@@ -398,6 +399,10 @@ class Digests:
 
     def _end(self, state: SummaryState) -> None:
         self._states.write(replace(state, lease_until=None))
+
+
+def _entry(text: Alert, style: Style) -> str:
+    return alert_entry(text.subject, text.message(chat=style.chat), text.attributes)
 
 
 def _as_deferred(alert: DeferredAlert) -> summary.DeferredOrder:
