@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -135,12 +135,18 @@ def _cells(line: Line, now: datetime) -> dict[str, Text]:
 
 def _as_json(line: Line) -> dict[str, Any]:
     return {
-        **asdict(line),
-        "standing": line.standing.name.casefold(),
+        "account": line.account,
         "state": line.state,
         "is_trouble": line.standing.is_trouble,
         "since": timestamp(line.since) if line.since else None,
-        "hook_at": timestamp(line.hook_at) if line.hook_at else None,
+        "last_hook": timestamp(line.hook_at) if line.hook_at else None,
+        "open": line.open,
+        "credentials": line.place,
+        "hook": line.hook,
+        "feed": line.feed,
+        "settings": line.settings,
+        "emails": line.emails,
+        "to_do": line.to_do,
     }
 
 

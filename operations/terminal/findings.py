@@ -120,9 +120,9 @@ def show_accounts(console: Console, sections: Sequence[Section]) -> None:
         show(console, *sections)
         return
     states = [worst([section]) for section in sections]
-    words = {State.TO_DO: "something to do", State.UNKNOWN: "not looked at in whole", State.WELL: "well"}
+    words = {State.TO_DO: "with something to do", State.UNKNOWN: "not looked at in whole", State.WELL: "well"}
     told = ", ".join(f"{states.count(state)} {word}" for state, word in words.items() if state in states)
-    console.print(f"{len(sections)} accounts: {told}", markup=False)
+    console.print(f"{'\n' if console.is_terminal else ''}{len(sections):,} accounts: {told}.", markup=False)
     is_many = states.count(State.WELL) > MOST_WELL
     show(console, *(one for one in in_order(sections) if not is_many or worst([one]) is not State.WELL))
 
