@@ -305,7 +305,7 @@ def _sum_up(results: Sequence[Result], total: int) -> None:
     counted = Counter(one.outcome for one in results)
     told = [f"{counted[outcome]} {outcome}" for outcome in Outcome if counted[outcome] or outcome is Outcome.DONE]
     if total > len(results):
-        told.append(f"{total - len(results)} not begun")
+        told.append(f"{total - len(results)} left")
     say(out, f"{_accounts(total)}: {', '.join(told)}.")
     for one in sorted(results, key=lambda one: one.account):
         if one.why:

@@ -1,4 +1,4 @@
-"""`invoicekey accounts add`: one account or a file of them; checked in whole, repeatable, and no secret is ever shown."""
+"""`invoicekey accounts add`: one account or a file of them; checked in whole, repeatable, and no secret is shown."""
 
 import getpass
 import io
@@ -15,7 +15,7 @@ from invoicekey.ledger.accounts import Account, Accounts, account_key
 from local.vtex_simulator import Fault
 from operations.deployment.credentials import CredentialsPlace
 from operations.health.registration import Registration
-from operations.terminal import side_by_side as bar
+from operations.terminal.side_by_side import side_by_side
 from tests.operated import ACCOUNT, EMAIL, KEYS, PREFIX, Operated, operated
 
 CNPJ = "11222333000181"
@@ -210,10 +210,8 @@ def test_a_file_of_accounts_is_added(stack: Operated, file: WriteFile) -> None:
 def test_it_may_come_by_standard_input_and_as_a_brazilian_spreadsheet_writes_it(
     stack: Operated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    say(
-        "\ufeffaccount;app_key;app_token;SellerTaxIds\r\nshop-a;KEY-a;TOKEN-a;11.222.333/0001-81\r\n;;;\r\n",
-        monkeypatch,
-    )
+    rows = ["\ufeffaccount;app_key;app_token;SellerTaxIds", "shop-a;KEY-a;TOKEN-a;11.222.333/0001-81", ";;;", ""]
+    say("\r\n".join(rows), monkeypatch)
     assert stack.run("accounts", "add", "--from", "-") == 0
     assert kept(stack, "shop-a") == {"app_key": "KEY-a", "app_token": "TOKEN-a"}
 
@@ -244,7 +242,8 @@ def test_all_that_is_wrong_is_listed_by_line_and_nothing_is_done(stack: Operated
         "line 3: account: expected the NAME of https://NAME.myvtex.com, in lower-case letters, digits and dashes",
         "line 4: account: shop-a stands in line 2 already",
         "line 5: app_key: empty",
-        "line 6: SellerTaxIds: expected CNPJs or CPFs with their right check digits",
+        "line 6: SellerTaxIds: expected CNPJs of 14 characters or CPFs of 11, comma separated; "
+        "1,500 characters at most",
         "line 7: 3 cells, and the header has 4",
         "line 8: app_key: expected visible ASCII characters without blanks",
         "line 10: account: expected the NAME of https://NAME.myvtex.com, in lower-case letters, digits and dashes",
@@ -388,18 +387,8 @@ def test_interrupted_at_any_step_the_same_command_finishes(
     assert stack.said.out == "2 accounts: 0 done, 2 skipped.\n"
 
 
-def test_what_is_under_way_is_finished_before_an_interruption_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[int] = []
-
-    def work(number: int) -> int:
-        done.append(number)
-        if number == 0:
-            raise KeyboardInterrupt
-        return number
-
-    with pytest.raises(KeyboardInterrupt):
-        bar.side_by_side(range(100), work, "working", at_once=1)
-    assert 0 in done
+def test_results_come_in_the_order_of_the_things() -> None:
+    assert side_by_side([3, 1, 2], lambda number: number * number, "working") == [9, 1, 4]
 
 
 # ---- doctor and hook status, over many
