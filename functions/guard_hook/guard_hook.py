@@ -26,6 +26,8 @@ from invoicekey.work.silence import AccountWatch
 settings = GuardSettings.read(os.environ)
 secrets_manager = aws.client("secretsmanager", aws.QUICK)
 secret = CachedSecret(secrets_manager, settings.vtex.credentials_secret_arn)
+table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
+topics = Topics(aws.client("sns", aws.QUICK))
 
 
 def credentials(account: str) -> Credentials:
@@ -36,13 +38,12 @@ def credentials(account: str) -> Credentials:
 def build(settings: GuardSettings) -> HookGuard:
     """Put the parts together."""
     vtex = Vtex(settings.vtex.base_url, credentials, RateLimiter(settings.vtex.requests_per_minute))
-    table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
     return HookGuard(
         settings,
         CachedSecret(secrets_manager, settings.hook_secret_arn),
         Configurations(vtex),
         credentials=credentials,
-        topics=Topics(aws.client("sns", aws.QUICK)),
+        topics=topics,
         notes=RegistrationStates(table),
         backlog=Backlog(table),
         backoff=SharedBackoff(vtex, Ledger(table), table),
@@ -50,13 +51,8 @@ def build(settings: GuardSettings) -> HookGuard:
     )
 
 
-def build_watch(settings: GuardSettings) -> AccountWatch:
-    """Put together what watches over the accounts after the guard."""
-    table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
-    return AccountWatch(settings, Activities(table), Topics(aws.client("sns", aws.QUICK)))
-
-
-hook_guard, account_watch = build(settings), build_watch(settings)
+hook_guard = build(settings)
+account_watch = AccountWatch(settings, Activities(table), topics)
 
 
 @log_figures

@@ -82,7 +82,7 @@ class AccountWatch:
         changed: dict[str, Mapping[Trouble, datetime]] = {}
         news: dict[Trouble, list[str]] = {}
         for account, activity in activities.items():
-            before = {Trouble(name): at for name, at in activity.troubles.items() if name in set(Trouble)}
+            before = {Trouble(name): at for name, at in activity.troubles.items() if name in Trouble}
             seen = self._troubles(activity, before, watch.accounts.get(account), now)
             due = {trouble for trouble in seen if _is_due(trouble, before, now)}
             after = {trouble: now if trouble in due else before[trouble] for trouble in seen}
