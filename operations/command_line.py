@@ -403,7 +403,7 @@ AppKey = Annotated[
     str | None, typer.Option(metavar="KEY", help="For scripts, with --token-stdin; else it is asked for.")
 ]
 TokenStdin = Annotated[bool, typer.Option("--token-stdin", help="For scripts: the appToken comes by standard input.")]
-AppToken = Annotated[str | None, typer.Option("--app-token", hidden=True, callback=_refuse_token)]
+AppToken = Annotated[str | None, typer.Option("--app-token", metavar="TOKEN", hidden=True, callback=_refuse_token)]
 AlertEmails = Annotated[
     list[str] | None,
     typer.Option("--alert-email", metavar="ADDRESS", help="Who gets its alerts alone, by e-mail; may be repeated."),

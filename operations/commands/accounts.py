@@ -266,14 +266,15 @@ def _registered(of: Shop, account: str) -> list[Finding]:
 
 def _add_from(of: Shop, source: str, *, dry_run: bool) -> int:
     """Add the accounts of a file, some at once; return the exit code. Repeated, it goes on where it stopped."""
-    text = accounts_file.text_of(source)
     with plainly():
+        place = credentials_place(of)
+        text = accounts_file.text_of(source)
         all_wanted = accounts_file.accounts_in(text, of, fault)
         with err.status("reading what is there"):
             of.fetch_credentials([wanted.account for wanted in all_wanted])
         names = [wanted.account for wanted in all_wanted]
         with visiting(of, names, Connections(AT_ONCE)) as vtex:
-            adding = Adding(of, vtex, credentials_place(of))
+            adding = Adding(of, vtex, place)
             if dry_run:
                 return _planned(adding, all_wanted)
             return _added_all(adding, all_wanted)
