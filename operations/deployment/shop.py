@@ -266,12 +266,16 @@ class Shop:
         _ = self.guard_settings
         return OfAccounts(GuardSettings, self.function_environment("GuardHookFunction"))
 
-    def _for_account[T: CheckerSettings | GuardSettings](self, settings: OfAccounts[T], account: str) -> T:
+    def own_settings(self, account: str) -> Mapping[str, str]:
+        """Return the settings that an account has of its own, by the template's parameters; Trouble where corrupt."""
         own = self.own.get(account, Account(account))
         if own is None:
             raise Trouble(f"The item of {account} in the ledger is corrupt: {self.command('accounts list')}")
+        return own.settings
+
+    def _for_account[T: CheckerSettings | GuardSettings](self, settings: OfAccounts[T], account: str) -> T:
         try:
-            return settings.of(own.settings)
+            return settings.of(self.own_settings(account))
         except SettingsError as error:
             how = self.command(f"accounts set {account} --unset SETTING")
             raise Trouble(f"A setting of {account} holds no more ({error}): mend it with {how}") from None

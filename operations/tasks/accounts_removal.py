@@ -61,7 +61,7 @@ def remove(of: Shop, removal: Removal) -> Iterator[Finding]:
     if own.subscriptions:
         for arn in own.subscriptions:
             AccountEmails(of).remove(account, arn)
-        yield well(f"{len(own.subscriptions)} e-mail subscriptions are ended, or no longer about it")
+        yield well("its e-mail subscriptions are ended, or no longer about it")
     yield _item(of, account, keeps_open=removal.keeps_open)
 
 

@@ -43,7 +43,8 @@ class Rotation:
     def accounts(self) -> list[str]:
         """List the accounts whose hooks the guard keeps."""
         served = self._shop.guard_settings.vtex.accounts
-        return [account for account in self._shop.accounts if not served or account in served]
+        off = {name for name, own in self._shop.own.items() if own and own.is_off}
+        return [name for name in self._shop.accounts if name not in off and (not served or name in served)]
 
     def see_what_is_dropped(self, *, force: bool) -> None:
         """Raise Trouble where VTEX may still send the secret that the rotation would drop; forced, remember where."""

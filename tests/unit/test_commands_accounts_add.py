@@ -314,7 +314,7 @@ def test_the_same_file_again_skips_all_and_asks_vtex_nothing(stack: Operated, fi
     stack.run("accounts", "add", "--from", path)
     stack.vtex.requests.clear()
     assert stack.run("accounts", "add", "--from", path) == 0
-    assert stack.said.out == "3 accounts: 0 done, 3 skipped.\n"
+    assert (stack.said.out, stack.said.err) == ("3 accounts: 0 done, 3 skipped.\n", "")
     assert not stack.vtex.calls()
 
 
