@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from invoicekey.rules.prefixes import READ_ONE_IN
 from invoicekey.runtime.telemetry import METRICS, MORE_METRICS, SHARES
 
 HOURS = 730
@@ -37,13 +38,43 @@ SECONDS = {"ReceiveHookFunction": 0.25, "CheckInvoiceFunction": 0.6, "DeskFuncti
 """Billed by call, cold starts among them; of a scheduled one half a second."""
 REMINDERS = 22
 SQS_REQUESTS = 700_000
-WRITES, READS, LEDGER_GB = 117_000, 117_700, 0.3
+WRITES, READS, LEDGER_GB = 117_000, 163_700, 0.3
 EMAILS, LOGS_GB, LOOKED_THROUGH_GB = 650, 0.14, 2.0
 SECRETS, SECRET_READS = 3, 38_000
 TROUBLE_HOURS = 10
 """In which a metric that is written in trouble alone occurs in a month that is not the best."""
 ALWAYS = SHARES | {"hook_received"}
 """Metrics that occur in every ordinary hour."""
+
+
+SNAPSHOT_GB_SECOND, RESTORED_GB = 0.0000015046, 0.0001397998
+"""SnapStart for Python: for each version as long as it can be invoked, and for each start."""
+COLD_SECONDS = {"ReceiveHookFunction": 1.0, "CheckInvoiceFunction": 0.9, "DeskFunction": 0.7}
+"""INIT and the first answer at the function's memory, computed by `make bench`: more than SnapStart could save."""
+CNOVA_ORDERS = 10_000
+VTEX_SECONDS, CHECKER_GB = 0.2, 1.0
+"""What the reading of an order takes, with an order a batch, and the memory that waits for it."""
+
+
+def saved_by_prefix(cnova_share: float) -> tuple[int, int, float]:
+    """Return the invoiced orders of a month, those of them that are read, and the dollars that the others save.
+
+    With prefixes that are known already, and another marketplace's orders with an id that tells so.
+    """
+    orders = round(CNOVA_ORDERS / cnova_share)
+    passed_over = round((orders - CNOVA_ORDERS) * (1 - 1 / READ_ONE_IN))
+    return orders, orders - passed_over, passed_over * (VTEX_SECONDS * CHECKER_GB * GB_SECOND + WRITE)
+
+
+def snapstart(template: Mapping[str, Any], function: str) -> tuple[float, float, float]:
+    """Return the dollars of a month for one version's snapshot, for its starts, and for what these would cost without.
+
+    With every call of the function a cold start, which is the most that SnapStart can have to do.
+    """
+    gigabytes = _of_type(template, "AWS::Serverless::Function")[function]["MemorySize"] / 1024
+    kept = HOURS * 3600 * gigabytes * SNAPSHOT_GB_SECOND
+    calls = CALLS[function]
+    return kept, calls * gigabytes * RESTORED_GB, calls * COLD_SECONDS[function] * gigabytes * GB_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,4 +194,7 @@ if __name__ == "__main__":
         print(f"{row.what:32}{row.dollars:6.2f}  {row.volume}")
     together = sum(row.dollars for row in table)
     print(f"{'together':32}{together:6.2f}  {together + DASHBOARD:.2f} where the dashboard is not one of the free ones")
+    for share in (0.1, 0.5):
+        orders, read, saved = saved_by_prefix(share)
+        print(f"{f'prefixes, {share:.0%} CNova':32}{-saved:6.2f}  {read:,} of {orders:,} orders are read")
     print(f"{'Monitoring=full':32}{METRIC * len(MORE_METRICS):6.2f}  more, at the most")

@@ -124,6 +124,7 @@ def environment_of_functions(aws_port: int, vtex_url: str) -> dict[str, str]:
         "RETRY_BASE_SECONDS": "1", "FUNCTION_TIMEOUT_SECONDS": "30", "ALERT_LANGUAGE": "pt-BR",
         "ALERT_TIMEZONE": "America/Sao_Paulo", "ALERT_BURST": "5", "ALERT_WINDOW_MINUTES": "15",
         "MAXIMUM_CONCURRENCY": "2",
+        "SKIP_OTHER_PREFIXES": "yes",
         "CHAT_ALERTS": "no", "SUMMARY_ORDERS": "20",
         "DESK_URL": "https://hook.example/desk/", "DESK_SECRET_ARN": "desk",
         "CNOVA_AFFILIATE_IDS": "VVJ",

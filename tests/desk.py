@@ -54,6 +54,7 @@ CHECKER = {
     "ALERT_BURST": "5",
     "ALERT_WINDOW_MINUTES": "15",
     "MAXIMUM_CONCURRENCY": "2",
+    "SKIP_OTHER_PREFIXES": "yes",
     "CHAT_ALERTS": "no",
     "POWERTOOLS_SERVICE_NAME": "invoicekey",
     "CNOVA_AFFILIATE_IDS": "VVJ",

@@ -26,5 +26,6 @@ CHECKER = {
     "ALERT_BURST": "5",
     "ALERT_WINDOW_MINUTES": "15",
     "MAXIMUM_CONCURRENCY": "2",
+    "SKIP_OTHER_PREFIXES": "yes",
     "WATCHED_STATUSES": "invoiced",
 }

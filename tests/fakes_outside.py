@@ -24,6 +24,7 @@ from typing import Any
 from invoicekey.delivery.queues import Message, Outlets
 from invoicekey.ledger.activity import Activities, Activity
 from invoicekey.ledger.entries import Deferral, Entry, Ledger, Snapshot, entry_of, ref_of
+from invoicekey.ledger.prefixes import Reading
 from invoicekey.messages.alert import Style
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.order import Order
@@ -240,6 +241,12 @@ class FakeLedger(Ledger):
         with self._steps.taking("note_backoff", account):
             super().note_backoff(account, until)
 
+    def learn_prefixes(
+        self, account: str, readings: Iterable[Reading], affiliate_ids: frozenset[str], now: datetime
+    ) -> None:
+        with self._steps.taking("learn_prefixes", account):
+            super().learn_prefixes(account, readings, affiliate_ids, now)
+
     def note_returned(self, message_id: str) -> None:
         with self._steps.taking("note_returned", message_id):
             super().note_returned(message_id)
@@ -377,7 +384,13 @@ class Outside:
         """Return an account's rules: those of all, or for settings of its own what the function reads of them."""
         if not own:
             check = OrderCheck(self.vtex, self.ledger, Rules(self.policy, Style(), LEASE))
-            return AccountRules(check, self.quota, 540, longest_grace=self.policy.longest_grace)
+            return AccountRules(
+                check,
+                self.quota,
+                540,
+                longest_grace=self.policy.longest_grace,
+                affiliate_ids=self.policy.affiliate_ids,
+            )
         return rules_of(own, OfAccounts(CheckerSettings, CHECKER), self.vtex, self.ledger)
 
     def check(self, *messages: Message) -> set[str]:

@@ -32,7 +32,7 @@ from operations.terminal.plain import NOT_SENT, as_json, orders, plainly, queue,
 from operations.terminal.sheet import save, see_that_it_can_be_written
 
 SOURCE = "backfill"
-_AT_ONCE = 30
+_AT_ONCE = 25
 
 
 def backfill(

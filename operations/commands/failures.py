@@ -39,7 +39,7 @@ from operations.terminal.plain import (
 )
 from operations.terminal.sheet import save, see_that_it_can_be_written
 
-_AT_ONCE = 30
+_AT_ONCE = 25
 LOOK_BACK = timedelta(days=90)
 """So far back `--all` looks for failures that are archived: they closed no list, and are found by their last check."""
 OPEN, SNOOZED = State.OPEN.value, State.SNOOZED.value

@@ -207,6 +207,8 @@ def _check(fields: Mapping[str, Any]) -> str:
         yet = "" if fields.get("dead") else " yet"
         return f"read: VTEX does not know the order{yet}{told}"
     problems = f" ({', '.join(fields['problems'])})" if fields.get("problems") else ""
+    if prefix := fields.get("passed_over"):
+        return f"not read: by its prefix ({line(str(prefix), 10)}) it is another marketplace's{told}"
     suspect = "; it smells of CNova: is CnovaAffiliateIds right?" if fields.get("is_suspect") else ""
     return f"read at VTEX and judged: {fields['outcome']}{problems}{suspect}{told}"
 

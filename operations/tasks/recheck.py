@@ -21,7 +21,7 @@ SOURCE = "command"
 SECONDS = 120.0
 """So long a result is waited for, unless somebody says otherwise."""
 _BETWEEN = 2.0
-_AT_ONCE = 30
+_AT_ONCE = 25
 
 
 @dataclass(frozen=True, slots=True)

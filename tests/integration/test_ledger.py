@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from invoicekey.ledger.accounts import Account, Accounts, CorruptAccount, account_key
 from invoicekey.ledger.entries import (
     DEFERRED,
     DISMISSED,
@@ -26,9 +27,11 @@ from invoicekey.ledger.entries import (
     checked_list,
 )
 from invoicekey.ledger.failures import Shown
+from invoicekey.ledger.prefixes import KEEP_DAYS, prefixes_key
 from invoicekey.ledger.table import Table, TransactionRefused
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.policy import AlertQuota
+from invoicekey.rules.prefixes import NOTHING_KNOWN, Prefixes
 from invoicekey.runtime.errors import Conflict, RetryLater
 from tests.fake_dynamodb import FakeDynamoDb
 from tests.ledger_table import NAME, make_ledger_table
@@ -585,3 +588,183 @@ def test_a_write_that_meets_a_transaction_is_tried_again_before_it_is_a_conflict
 def test_what_dynamodb_refuses_is_trouble_for_later(code: str) -> None:
     with pytest.raises(RetryLater, match=code):
         Ledger(refusing(code).table).write(FULL)
+
+
+# ---- What an account has of its own
+
+
+SHOP = Account(
+    "luxstore",
+    settings={"SellerTaxIds": "11222333000181", "AlertLanguage": "en"},
+    credentials="a-stamp",
+    is_off=True,
+    subscriptions=("arn:one", "arn:two"),
+)
+
+
+@pytest.fixture
+def accounts(table: Table) -> Accounts:
+    return Accounts(table)
+
+
+def test_an_account_is_read_as_it_was_written(accounts: Accounts) -> None:
+    written = accounts.write(SHOP)
+
+    assert accounts.read_one("luxstore") == written == replace(SHOP, version=1)
+
+
+def test_an_account_without_an_item_has_nothing_of_its_own(accounts: Accounts) -> None:
+    accounts.write(SHOP)
+
+    assert accounts.read(["othershop", "luxstore"]) == {
+        "othershop": Account("othershop"),
+        "luxstore": replace(SHOP, version=1),
+    }
+
+
+def test_more_accounts_are_read_than_one_request_takes(accounts: Accounts) -> None:
+    names = [f"shop-{number}" for number in range(101)]
+    accounts.write(Account(names[-1], is_off=True))
+
+    assert [name for name, one in accounts.read(names).items() if one and one.is_off] == [names[-1]]
+
+
+def test_the_orders_of_a_batch_bring_what_their_accounts_have_of_their_own(table: Table, accounts: Accounts) -> None:
+    written = accounts.write(SHOP)
+
+    read = Ledger(table).read([REF, OTHER, OrderRef("othershop", "VVJ-1-01")])
+
+    assert read.accounts == {"luxstore": written, "othershop": Account("othershop")}
+
+
+@pytest.mark.parametrize("before", [Account("luxstore"), SHOP], ids=["new", "known"])
+def test_of_two_who_change_an_account_the_second_meets_a_conflict(before: Account, accounts: Accounts) -> None:
+    read = accounts.write(before) if before is SHOP else before
+    first = accounts.write(replace(read, is_off=False))
+
+    with pytest.raises(Conflict):
+        accounts.write(replace(read, credentials="another"))
+    assert accounts.read_one("luxstore") == first
+
+
+def test_an_account_that_somebody_changed_is_not_deleted(accounts: Accounts) -> None:
+    read = accounts.write(SHOP)
+    changed = accounts.write(replace(read, is_off=False))
+
+    with pytest.raises(Conflict):
+        accounts.delete(read)
+    assert accounts.read_one("luxstore") == changed
+
+
+def test_a_deleted_account_has_nothing_of_its_own_and_is_not_named(accounts: Accounts) -> None:
+    accounts.delete(accounts.write(SHOP))
+
+    assert (accounts.read_one("luxstore"), accounts.names()) == (Account("luxstore"), [])
+
+
+def test_to_delete_an_account_that_has_no_item_is_no_trouble(accounts: Accounts) -> None:
+    accounts.delete(Account("luxstore"))
+
+    assert accounts.names() == []
+
+
+def test_the_accounts_are_named_in_order_and_nothing_else_is(table: Table, accounts: Accounts) -> None:
+    for name in ("othershop", "luxstore"):
+        accounts.write(Account(name))
+    Ledger(table).write(FULL)
+
+    assert accounts.names() == ["luxstore", "othershop"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"version": "first"},
+        {"settings": "none"},
+        {"settings": {"AlertBurst": 5}},
+        {"credentials": 7},
+        {"is_off": "yes"},
+        {"subscriptions": [{"arn": "one"}]},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_an_item_that_somebody_corrupted_is_none_and_takes_no_other_with_it(
+    changed: dict[str, Any], table: Table, accounts: Accounts
+) -> None:
+    table.put({"pk": account_key("luxstore"), "version": 1, **changed})
+    sound = accounts.write(Account("othershop"))
+
+    assert accounts.read(["luxstore", "othershop"]) == {"luxstore": None, "othershop": sound}
+    with pytest.raises(CorruptAccount):
+        accounts.read_one("luxstore")
+
+
+# ---- What reading has shown of an account's order ids
+
+
+IDS = frozenset({"vvj", "abc"})
+
+
+def known(ledger: Ledger, ids: frozenset[str] = IDS, now: datetime = NOW) -> Prefixes:
+    return ledger.read([REF]).prefixes["luxstore"].under(ids, now)
+
+
+def test_of_an_account_that_was_never_read_nothing_is_known(ledger: Ledger) -> None:
+    assert known(ledger) == NOTHING_KNOWN
+
+
+def test_what_is_read_of_prefixes_adds_up(ledger: Ledger) -> None:
+    ledger.learn_prefixes("luxstore", [("mgl", True), ("mgl", True), ("xyz", False)], IDS, NOW)
+    ledger.learn_prefixes("luxstore", [("mgl", True), ("none", True)], IDS, NOW + DAY)
+
+    assert known(ledger) == Prefixes({"mgl": 3, "none": 1}, frozenset({"xyz"}))
+
+
+def test_it_holds_under_the_affiliate_ids_alone_that_it_was_learnt_under(ledger: Ledger) -> None:
+    ledger.learn_prefixes("luxstore", [("mgl", True)], IDS, NOW)
+    assert known(ledger, IDS | {"new"}) == NOTHING_KNOWN
+
+    ledger.learn_prefixes("luxstore", [("own", True)], IDS | {"new"}, NOW)
+    assert (known(ledger), known(ledger, IDS | {"new"})) == (NOTHING_KNOWN, Prefixes({"own": 1}))
+
+
+def test_it_holds_for_ninety_days_from_when_the_first_was_learnt(ledger: Ledger) -> None:
+    ledger.learn_prefixes("luxstore", [("mgl", True)], IDS, NOW)
+    ledger.learn_prefixes("luxstore", [("mgl", True)], IDS, NOW + (KEEP_DAYS - 1) * DAY)
+    assert known(ledger, now=NOW + KEEP_DAYS * DAY - SECOND) == Prefixes({"mgl": 2})
+    assert known(ledger, now=NOW + KEEP_DAYS * DAY) == NOTHING_KNOWN
+
+    ledger.learn_prefixes("luxstore", [("mgl", True)], IDS, NOW + KEEP_DAYS * DAY)
+    assert known(ledger, now=NOW + KEEP_DAYS * DAY) == Prefixes({"mgl": 1})
+
+
+def test_two_environments_that_learn_at_once_both_do(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = Ledger(table), Ledger(table)
+    put, is_first = table.put, iter([True])
+
+    def beaten(*arguments: Any, **values: Any) -> None:
+        if next(is_first, False):
+            other.learn_prefixes("luxstore", [("xyz", False)], IDS, NOW)
+        put(*arguments, **values)
+
+    monkeypatch.setattr(table, "put", beaten)
+    one.learn_prefixes("luxstore", [("mgl", True)], IDS, NOW)
+
+    assert known(one) == Prefixes({"mgl": 1}, frozenset({"xyz"}))
+
+
+def test_who_is_beaten_again_and_again_gives_up(ledger: Ledger, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    def beaten(*_: object, **__: object) -> None:
+        raise Conflict
+
+    monkeypatch.setattr(table, "put", beaten)
+    with pytest.raises(RetryLater):
+        ledger.learn_prefixes("luxstore", [("mgl", True)], IDS, NOW)
+
+
+def test_an_item_that_somebody_corrupted_says_nothing_and_is_written_anew(ledger: Ledger, table: Table) -> None:
+    table.put({"pk": prefixes_key("luxstore"), "version": "first", "others": {"mgl": "many"}})
+    assert known(ledger) == NOTHING_KNOWN
+
+    ledger.learn_prefixes("luxstore", [("mgl", True)], IDS, NOW)
+    assert known(ledger) == Prefixes({"mgl": 1})

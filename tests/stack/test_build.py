@@ -29,8 +29,13 @@ from importlib.machinery import SourceFileLoader as Loader
 compile, compiled = Loader.source_to_code, []
 Loader.source_to_code = lambda *said, **more: compiled.append(said[2]) or compile(*said, **more)
 importlib.import_module(sys.argv[1])
-print(json.dumps(compiled))
+imported = [module.__file__ for module in sys.modules.values() if hasattr(module, "__file__")]
+print(json.dumps({"compiled": compiled, "imported": imported}))
 """
+MOST_MEGABYTES = {"DependenciesLayer": 15.5, "InvoicekeyLayer": 2}
+"""Unpacked."""
+NOT_AT_THE_START = {"defusedxml", "jinja2", "markupsafe", "tzdata"}
+"""What is imported where XML is read, a page is made, a time zone is asked for; all else is when a function starts."""
 
 
 @pytest.fixture(scope="module")
@@ -101,16 +106,22 @@ def environment_on_lambda(stack: LocalStack, function: str, code: Path, build: P
     return {**deployed, **KEYS, "PYTHONPATH": os.pathsep.join(map(str, places))}
 
 
-def compiled_by(stack: LocalStack, function: str, code: Path, build: Path) -> list[str]:
-    """Import a function's module in an interpreter of its own; return what of ours had to be compiled for it."""
+def start(stack: LocalStack, function: str, code: Path, build: Path) -> dict[str, list[str]]:
+    """Import a function's module in an interpreter of its own; return the files that had to be compiled, and all."""
     module = FUNCTIONS[function][1].removesuffix(".handler")
     environment = environment_on_lambda(stack, function, code, build)
     done = subprocess.run(
         [sys.executable, "-c", IMPORT, module], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+    started: dict[str, list[str | None]] = json.loads(done.stdout)
+    return {what: [path for path in paths if path] for what, paths in started.items()}
+
+
+def compiled_by(stack: LocalStack, function: str, code: Path, build: Path) -> list[str]:
+    """Return what of ours has to be compiled at a function's start."""
     ours = (str(code), str(build))
-    return [path for path in json.loads(done.stdout) if path.startswith(ours)]
+    return [path for path in start(stack, function, code, build)["compiled"] if path.startswith(ours)]
 
 
 def state_of(folder: Path) -> dict[str, tuple[int, int]]:
@@ -132,6 +143,25 @@ def test_what_comes_without_bytecode_is_seen_to_be_compiled(stack: LocalStack, b
     shutil.copytree(build / "ReceiveHookFunction", code, ignore=shutil.ignore_patterns("__pycache__"))
 
     assert compiled_by(stack, "ReceiveHookFunction", code, build) == [str(code / "receive_hook.py")]
+
+
+# ---- The layers' size
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_is_no_bigger_than_its_budget(layer: str, build: Path) -> None:
+    held = sum(path.stat().st_size for path in (build / layer).rglob("*"))
+
+    assert held <= MOST_MEGABYTES[layer] * 1_000_000
+
+
+def test_the_layer_holds_no_package_that_no_function_imports(stack: LocalStack, build: Path) -> None:
+    layer = build / "DependenciesLayer" / "python"
+    there = {path.stem for path in layer.iterdir() if path.suffix in {"", ".py"} and path.name != "__pycache__"}
+    files = {file for function in FUNCTIONS for file in start(stack, function, build / function, build)["imported"]}
+    imported = {Path(file).relative_to(layer).parts[0] for file in files if file.startswith(f"{layer}/")}
+
+    assert there == {Path(name).stem for name in imported} | NOT_AT_THE_START
 
 
 # ---- Both architectures

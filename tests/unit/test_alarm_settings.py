@@ -219,6 +219,7 @@ FOLLOWS: dict[tuple[str, str], Callable[[str], None]] = {
     ("QuietAlarm", "QuietAlarmHours"): quiet_within_what_cloudwatch_can_look_back,
     ("QuietAlarm", "VtexAccounts"): as_it_is_meant,  # a refused account's hooks are not counted as received
     ("CnovaSuspectAlarm", "CnovaAffiliateIds"): as_it_is_meant,
+    ("CnovaSuspectAlarm", "SkipOtherPrefixes"): as_it_is_meant,
     ("NoCnovaOrderAlarm", "CnovaAffiliateIds"): as_it_is_meant,
     ("NoCnovaOrderAlarm", "WatchedStatuses"): as_it_is_meant,
     **{

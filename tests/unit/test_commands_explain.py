@@ -55,6 +55,17 @@ def test_the_story_is_told_in_time_order(failing: Desk) -> None:
     assert places == sorted(places)
 
 
+def test_an_order_that_was_not_read_is_said_to_be_another_marketplace_s_by_its_prefix(failing: Desk) -> None:
+    failing.log(
+        "CheckInvoiceLogs", AGO - timedelta(days=1), message="order checked", outcome="other_marketplace",
+        passed_over="vvj", **WHO,
+    )  # fmt: skip
+
+    said = failing.run("explain VVJ-1-01")
+
+    assert "not read: by its prefix (vvj) it is another marketplace's" in said.out
+
+
 def test_the_ledger_alone_tells_what_the_logs_no_longer_hold(failing: Desk) -> None:
     said = failing.run("explain VVJ-1-01")
 

@@ -92,3 +92,21 @@ def test_a_dashboard_over_fifty_metrics_is_charged_and_each_metric_of_an_alarm_i
     by_name = {row.what: row.dollars for row in cost.rows(sample)}
     assert by_name["alarms"] == pytest.approx(0.30)
     assert by_name["dashboard"] == 3.00
+
+
+DECISIONS = {path.name[:4]: path.read_text("utf-8") for path in (ROOT / "docs" / "decisions").glob("0*.md")}
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_what_is_saved_by_prefixes_is_what_is_computed(share: float) -> None:
+    orders, read, dollars = cost.saved_by_prefix(share)
+
+    row = f"| {share:.0%} | {orders:,} | {orders:,} | {read:,} | {1 - read / orders:.0%} | {dollars:.2f} |"
+    assert row.replace("%", " %") in DECISIONS["0030"]
+
+
+@pytest.mark.parametrize("function", cost.COLD_SECONDS)
+def test_what_snapstart_would_cost_is_what_is_computed(function: str) -> None:
+    dollars = " | ".join(f"{one:.2f}" for one in cost.snapstart(template(), function))
+
+    assert f"| {function.removesuffix('Function')} | {dollars} |" in DECISIONS["0031"]

@@ -60,7 +60,7 @@ def test_an_answer_that_does_not_fit_is_told_and_asked_again(typed: str, told: s
 
 def test_of_the_other_settings_those_are_kept_that_are_not_the_template_s() -> None:
     others = [name for name in parameters() if name not in {"CnovaAffiliateIds", "AlertEmail", "AlertLanguage"}]
-    person = Person("VVJ", "none", "", "sim", *[""] * 2, "invoiced,ready-for-handling")
+    person = Person("VVJ", "none", "", "sim", *[""] * 3, "invoiced,ready-for-handling")
 
     answers = person.settings()
 

@@ -147,6 +147,7 @@ def test_the_checker_s_environment_is_read() -> None:
             tracking_grace=None,
         ),
         watched_statuses=frozenset({"invoiced"}),
+        skips_other_prefixes=True,
         desk_url="",
         desk_secret_arn="",
     )
@@ -261,6 +262,7 @@ def test_zero_is_refused_where_it_makes_no_sense(name: str) -> None:
 
 WRONG: dict[str, tuple[str, list[str]]] = {
     "CHAT_ALERTS": ("one of yes, no, got", ["true", "Yes", "1"]),
+    "SKIP_OTHER_PREFIXES": ("one of yes, no, got", ["true", "Yes", "1"]),
     "ALERT_LANGUAGE": ("one of pt-BR, en, got", ["pt", "PT-BR", "pt_BR", "EN", "es"]),
     "ALERT_TIMEZONE": (
         "",
@@ -296,6 +298,7 @@ def test_a_receiver_that_would_watch_nothing_or_no_state_does_not_start(value: s
         ("TRACKING_GRACE_HOURS", "1", "policy.tracking_grace", timedelta(hours=1)),
         ("TRACKING_GRACE_HOURS", "72", "policy.tracking_grace", timedelta(days=3)),
         ("CHAT_ALERTS", "no", "style.chat", False),
+        ("SKIP_OTHER_PREFIXES", "no", "skips_other_prefixes", False),
         *(("ALERT_LANGUAGE", language, "style.language", language) for language in LANGUAGES),
         *(
             ("SELLER_TAX_IDS", tax_id.lower(), "policy.seller_tax_ids", {tax_id})

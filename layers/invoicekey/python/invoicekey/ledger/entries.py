@@ -17,9 +17,10 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from invoicekey.ledger import failures
+from invoicekey.ledger import failures, prefixes
 from invoicekey.ledger.accounts import Account, account_key, readable_account
 from invoicekey.ledger.failures import MOST_EPISODES, Episode, Failure, Shown, State
+from invoicekey.ledger.prefixes import Learnt, Reading, learnt_from, prefixes_key
 from invoicekey.ledger.table import Item, Table, TransactionRefused, Write
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.policy import AlertQuota
@@ -186,6 +187,8 @@ class Snapshot:
     """How often a message was returned to the queue on purpose, by its id."""
     accounts: dict[str, Account | None]
     """What the orders' accounts have of their own; None where an account's item is corrupt."""
+    prefixes: dict[str, Learnt]
+    """What reading has shown of the accounts' order ids."""
 
 
 class Ledger:
@@ -195,18 +198,23 @@ class Ledger:
         self._table = table
 
     def read(self, refs: Iterable[OrderRef], message_ids: Iterable[str] = ()) -> Snapshot:
-        """Read up to 30 orders, what is kept of their accounts, the notes of messages: consistently, in one request."""
+        """Read orders, what is kept of their accounts, the notes of messages: consistently, in one request.
+
+        That takes 100 items, and each account has three: up to 25 orders of any accounts, or 90 of one.
+        """
         orders = {order_key(ref): ref for ref in refs}
         accounts = {backoff_key(ref.account): ref.account for ref in orders.values()}
         own = {account_key(account): account for account in accounts.values()}
+        learnt = {prefixes_key(account): account for account in accounts.values()}
         messages = {f"message#{message_id}": message_id for message_id in message_ids}
-        items = self._table.get([*orders, *accounts, *own, *messages])
+        items = self._table.get([*orders, *accounts, *own, *learnt, *messages])
         entries = {ref: _readable(ref, items.get(key)) for key, ref in orders.items()}
         return Snapshot(
             entries={ref: entry for ref, entry in entries.items() if entry},
             backoff_until=_numbers(items, accounts, "until"),
             returned={message: int(times) for message, times in _numbers(items, messages, "put_back").items()},
             accounts={account: readable_account(account, items.get(key)) for key, account in own.items()},
+            prefixes={account: learnt_from(items.get(key)) for key, account in learnt.items()},
         )
 
     def read_one(self, ref: OrderRef) -> Entry:
@@ -322,6 +330,12 @@ class Ledger:
         item = {"pk": backoff_key(account), "until": int(until) + 1, "expires_at": int(until) + _DAY}
         with contextlib.suppress(Conflict):
             self._table.put(item, "attribute_not_exists(pk) OR #until < :until", until=item["until"])
+
+    def learn_prefixes(
+        self, account: str, readings: Iterable[Reading], affiliate_ids: frozenset[str], now: datetime
+    ) -> None:
+        """Note what orders that were read show of their account's order ids, under these affiliate ids of CNova."""
+        prefixes.learn(self._table, account, readings, affiliate_ids, now)
 
     def note_returned(self, message_id: str) -> None:
         """Note that a message was returned to the queue on purpose, so that only other receives count as deaths."""

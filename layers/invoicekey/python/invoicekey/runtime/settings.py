@@ -72,6 +72,10 @@ def _one_of(environment: Environment, name: str, choices: tuple[str, ...]) -> st
     return value
 
 
+def _yes(environment: Environment, name: str) -> bool:
+    return _one_of(environment, name, ("yes", "no")) == "yes"
+
+
 def _names(environment: Environment, name: str) -> frozenset[str]:
     """Read a comma separated list in lower case; blank entries are left out, and the list may be empty."""
     entries = environment.get(name, "").split(",")
@@ -168,7 +172,7 @@ def _style(environment: Environment) -> "Style":
         language=_one_of(environment, "ALERT_LANGUAGE", _LANGUAGES),
         timezone=_time_zone(environment, "ALERT_TIMEZONE"),
         invoice_grace=_seconds(environment, "INVOICE_GRACE_SECONDS", least=0),
-        chat=_one_of(environment, "CHAT_ALERTS", ("yes", "no")) == "yes",
+        chat=_yes(environment, "CHAT_ALERTS"),
         stack=_text(environment, "POWERTOOLS_SERVICE_NAME"),
     )
 
@@ -302,6 +306,8 @@ class CheckerSettings(_Settings):
     alert_quota: AlertQuota = field(metadata=_by(_alert_quota))
     policy: Policy = field(metadata=_by(_policy))
     watched_statuses: frozenset[str] = field(metadata=_by(_states, "WATCHED_STATUSES"))
+    skips_other_prefixes: bool = field(metadata=_by(_yes, "SKIP_OTHER_PREFIXES"))
+    """Whether an order's id may be enough to tell that it is another marketplace's."""
     desk_url: str = field(metadata=_by(_optional, "DESK_URL"))
     """Where the desk is, with `/desk/` at its end; empty where the stack has none."""
     desk_secret_arn: str = field(metadata=_by(_optional, "DESK_SECRET_ARN"))

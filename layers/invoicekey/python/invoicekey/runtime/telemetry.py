@@ -41,7 +41,7 @@ METRICS = SHARES | {
 MORE_METRICS = frozenset({
     "alert_deferred", "alert_published", "report_recorded",
     "check_canceled", "check_failing", "check_not_invoiced", "check_ok", "check_other_marketplace", "check_returned",
-    "check_waiting", "check_foreign_order_id", "check_account_off", "check_not_watched",
+    "check_waiting", "check_foreign_order_id", "check_other_prefix", "check_account_off", "check_not_watched",
     "check_postponed", "check_retried", "recheck_queued", "recheck_refused", "recheck_unread", "check_rate_limited",
     "dead_letter_gave_up", "dead_letter_malformed", "dead_letter_no_credentials", "dead_letter_not_found",
     "desk_act", "desk_link_missing", "desk_opened",

@@ -30,7 +30,8 @@ from invoicekey.rules.notification import (
     says_invoiced,
 )
 from invoicekey.rules.policy import AlertQuota
-from invoicekey.rules.verdict import Outcome
+from invoicekey.rules.prefixes import NOTHING_KNOWN, Prefixes, ids_of, is_passed_over, prefix_of
+from invoicekey.rules.verdict import Outcome, Verdict
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import CredentialsRefused, LedgerUnavailable, NoTurn, OutOfTime, RateLimited, RetryLater
 from invoicekey.runtime.settings import WATCHED_STATUSES, CheckerSettings, OfAccounts, SettingsError
@@ -78,6 +79,14 @@ class AccountRules:
     longest_grace: timedelta = timedelta(0)
     watched_statuses: frozenset[str] | None = None
     """What the account watches of its own; None: whatever has come to the queue is checked."""
+    affiliate_ids: frozenset[str] = frozenset()
+    """Of CNova, where an order's id may be enough to tell that it is another marketplace's; empty: it never is."""
+    prefixes: Prefixes = NOTHING_KNOWN
+    """What is known of the account's order ids."""
+
+    def pass_over(self, order: "BatchOrder") -> bool:
+        """Say whether an order is not read: never one that the ledger knows, or that somebody asked for."""
+        return order.is_of_vtex_alone and is_passed_over(order.ref.order_id, self.prefixes, self.affiliate_ids)
 
 
 def rules_of(
@@ -96,6 +105,7 @@ def rules_of(
         settings.requests_per_minute,
         longest_grace=settings.policy.longest_grace,
         watched_statuses=settings.watched_statuses if WATCHED_STATUSES in own else None,
+        affiliate_ids=settings.policy.affiliate_ids if settings.skips_other_prefixes else frozenset(),
     )
 
 
@@ -106,6 +116,8 @@ class BatchOrder:
     ref: OrderRef
     messages: list[Message]
     entry: Entry
+    is_passed_over: bool = False
+    """Its id is enough to tell that it is another marketplace's."""
 
     @property
     def trigger(self) -> Trigger:
@@ -121,6 +133,16 @@ class BatchOrder:
         """Say whether all that is new here is what the feed repeats of events whose checks have ended."""
         is_delivered = self.entry.report is None or self.entry.report.is_delivered
         return is_delivered and all(m.source == FEED and _event(m) in self.entry.events for m in self.messages)
+
+    @property
+    def prefix(self) -> str | None:
+        """Return what its id tells of its marketplace."""
+        return prefix_of(self.ref.order_id)
+
+    @property
+    def is_of_vtex_alone(self) -> bool:
+        """Say whether VTEX's events are all that there is of it: nobody asked for the check, the ledger has nothing."""
+        return not self.entry.version and all(message.source in (HOOK, FEED) for message in self.messages)
 
 
 @dataclass(slots=True)
@@ -185,6 +207,7 @@ class BatchCheck:
             unfinished = [
                 order for order, found in zip(orders, results, strict=True) if _is_unfinished(found, delivered)
             ]
+            self._learn_prefixes(zip(orders, results, strict=True), rules, clock)
             orders = self._read_anew(unfinished, clock, waits)
         self._share_backoffs()
         self._return_to_queue(waits)
@@ -229,6 +252,7 @@ class BatchCheck:
         by_order = self._of_accounts(by_order, snapshot, clock, waits, rules)
         orders = self._orders_of(by_order, snapshot, clock, waits)
         for order in orders:
+            order.is_passed_over = rules[order.ref.account].pass_over(order)
             _count_feed(order)
         return self._isolate_poison([order for order in orders if not order.is_known], snapshot, clock, waits)
 
@@ -261,7 +285,9 @@ class BatchCheck:
                 logger.error("an account's item in the ledger is corrupt: mend it", extra={"account": account})
                 corrupt |= orders
             else:
-                rules[account] = of_account
+                ids = ids_of(account, of_account.affiliate_ids)
+                known = snapshot.prefixes[account].under(ids, clock.now())
+                rules[account] = replace(of_account, affiliate_ids=ids, prefixes=known)
                 self._vtex.keep_pace(account, of_account.requests_per_minute)
                 wanted |= _watched(orders, of_account.watched_statuses)
         self._postpone(corrupt, RetryLater(CORRUPT_ACCOUNT), clock, waits)
@@ -310,18 +336,24 @@ class BatchCheck:
         self, orders: Sequence[BatchOrder], rules: Mapping[str, AccountRules], clock: Clock
     ) -> list[CheckResult]:
         """Check the cases in parallel; what does not end in time goes back, whatever it waits for."""
-        futures = [
-            self._checks.submit(rules[order.ref.account].order_check.check, order.entry, order.trigger, clock)
-            for order in orders
-        ]
+        futures = [self._begin(order, rules[order.ref.account], clock) for order in orders]
         wait(futures, timeout=max(0.0, clock.seconds_left() - SETTLING_SECONDS))
         results = [_result_of(future, order) for future, order in zip(futures, orders, strict=True)]
         for order, result in zip(orders, results, strict=True):
             _log(order, result)
             _count(result)
+            if order.is_passed_over:
+                telemetry.count("check_other_prefix")
         while self._vtex.answers:
             telemetry.count_answer(*self._vtex.answers.popleft())
         return results
+
+    def _begin(self, order: BatchOrder, account: AccountRules, clock: Clock) -> "Future[CheckResult]":
+        if not order.is_passed_over:
+            return self._checks.submit(account.order_check.check, order.entry, order.trigger, clock)
+        known: Future[CheckResult] = Future()
+        known.set_result(CheckResult(Verdict(Outcome.OTHER_MARKETPLACE)))
+        return known
 
     def _send(self, entries: Sequence[Entry], rules: Mapping[str, AccountRules], clock: Clock) -> set[OrderRef]:
         """Send the records, then the alerts, noting each; return the orders whose reports are delivered."""
@@ -449,6 +481,31 @@ class BatchCheck:
             self._postpone(by_order, trouble, clock, waits)
             return []
         return self._orders_of(by_order, snapshot, clock, waits)
+
+    def _learn_prefixes(
+        self, read: Iterable[tuple[BatchOrder, CheckResult]], rules: Mapping[str, AccountRules], clock: Clock
+    ) -> None:
+        """Note what the orders that were read show of their prefixes.
+
+        An order of CNova's whose like are passed over raises the alarm about the affiliate ids.
+        """
+        news: dict[str, list[tuple[str, bool]]] = {}
+        for order, result in read:
+            account, prefix = rules[order.ref.account], order.prefix
+            if result.verdict is None or prefix is None or prefix in account.affiliate_ids or not account.affiliate_ids:
+                continue
+            is_other = result.verdict == Verdict(Outcome.OTHER_MARKETPLACE)
+            if result.verdict.outcome is not Outcome.OTHER_MARKETPLACE and account.prefixes.is_other(prefix):
+                telemetry.count("cnova_suspect")
+                logger.error("orders like one of CNova's were passed over", extra=_ids(order) | {"prefix": prefix})
+            is_counted = not (is_other and order.entry.version)  # an order that is checked again is no further one
+            if is_counted and account.prefixes.is_news(prefix, is_other=is_other):
+                news.setdefault(order.ref.account, []).append((prefix, is_other))
+        for name, readings in news.items():
+            try:
+                self._ledger.learn_prefixes(name, readings, rules[name].affiliate_ids, clock.now())
+            except RetryLater as trouble:
+                logger.warning("what was read of prefixes is not kept", extra={"account": name, "why": trouble.why})
 
     def _send_to_dead_letters(self, message: Message, reason: DeadLetterReason, waits: _Waits) -> None:
         try:
@@ -602,7 +659,12 @@ def _count_feed(order: BatchOrder) -> None:
 
 
 def _only_the_feed_knew(order: BatchOrder) -> list[bool]:
-    """Say of each event of the feed that is here for the first time whether the hook had not brought it."""
+    """Say of each event of the feed that is here for the first time whether the hook had not brought it.
+
+    Of an order that is passed over nothing is kept, and so nobody knows.
+    """
+    if order.is_passed_over:
+        return []
     known = {*order.entry.events, *(_event(message) for message in order.messages if message.source != FEED)}
     of_feed = (message for message in order.messages if message.source == FEED and message.receive_count == 1)
     return [_event(message) not in known for message in of_feed]
@@ -643,8 +705,10 @@ def _of_foreign(foreign: ForeignOrderId, message: Message) -> dict[str, object]:
 
 
 def _log(order: BatchOrder, result: CheckResult) -> None:
-    """Log the one line about this decision."""
+    """Log the one line about this decision; `passed_over` is the prefix for which the order was not read."""
     details = _ids(order)
+    if order.is_passed_over:
+        details["passed_over"] = order.prefix
     details["sources"] = sorted({message.source for message in order.messages})
     if result.verdict:
         details["outcome"] = result.verdict.outcome
