@@ -398,7 +398,9 @@ def test_an_address_that_has_not_confirmed_yet_is_found_by_what_the_accounts_kee
     """SNS names nobody in its listing who has not confirmed, and takes no second filter for an address."""
     arn = "arn:aws:sns:us-east-1:1:alerts:pending"
     with_item(stack, "othershop", credentials="v1", subscriptions=(arn,))
-    exists: Any = {"Error": {"Code": "InvalidParameter", "Message": "Subscription already exists with different attributes"}}
+    exists: Any = {
+        "Error": {"Code": "InvalidParameter", "Message": "Subscription already exists with different attributes"}
+    }
     pending = {"Endpoint": EMAIL, "PendingConfirmation": "true", "FilterPolicy": '{"account": ["othershop"]}'}
     sns = Told(
         get_paginator=Told(paginate=lambda **_: []),
