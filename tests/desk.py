@@ -264,6 +264,7 @@ def _environment(outputs: dict[str, str], vtex: VtexSimulator, settings: dict[st
         "ALERT_TOPIC_ARN": outputs["AlertTopicArn"],
         "LEDGER_TABLE_NAME": outputs["LedgerTableName"],
         "VTEX_CREDENTIALS_SECRET_ARN": outputs["VtexCredentialsSecretArn"],
+        "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
         "VTEX_BASE_URL": vtex.url + "/{account}",
         **CHECKER,
         **settings,

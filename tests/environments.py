@@ -15,6 +15,7 @@ CHECKER = {
     "ALERT_TOPIC_ARN": "arn:alerts",
     "LEDGER_TABLE_NAME": "ledger",
     "VTEX_CREDENTIALS_SECRET_ARN": "arn:credentials",
+    "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
     "VTEX_BASE_URL": "https://{account}.vtexcommercestable.com.br",
     "VTEX_REQUESTS_PER_MINUTE": "1200",
     "RETRY_BASE_SECONDS": "60",

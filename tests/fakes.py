@@ -1,6 +1,7 @@
 """Stand-ins for SQS and Secrets Manager, for the receiver's side: they keep what they were told and fail on demand."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -39,6 +40,32 @@ class FakeSqs:
     def client(self) -> "SQSClient":
         """Return this fake as what it stands in for."""
         return cast("SQSClient", self)
+
+
+@dataclass
+class FakeParameterStore:
+    """SecureStrings by name, as text; it keeps which names were asked for together, and raises `trouble`, if any.
+
+    Where one of the names is in `undecryptable`, all that were asked for with it are refused, as AWS does.
+    """
+
+    values: dict[str, str] = field(default_factory=dict)
+    trouble: Trouble | None = None
+    undecryptable: set[str] = field(default_factory=set)
+    asked: list[list[str]] = field(default_factory=list)
+    while_reading: Callable[[], None] = lambda: None
+
+    def get_parameters(self, *, Names: list[str], WithDecryption: bool) -> dict[str, Any]:  # noqa: N803 - AWS's names
+        assert WithDecryption
+        assert 1 <= len(Names) <= 10
+        self.asked.append(Names)
+        self.while_reading()
+        if self.trouble:
+            raise self.trouble
+        if self.undecryptable & set(Names):
+            raise REFUSED
+        found = [{"Name": name, "Value": self.values[name], "Version": 1} for name in Names if name in self.values]
+        return {"Parameters": found, "InvalidParameters": [name for name in Names if name not in self.values]}
 
 
 @dataclass

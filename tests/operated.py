@@ -273,6 +273,7 @@ def _environments(vtex: VtexSimulator, hook_url: str, outputs: dict[str, str]) -
     shared = {
         "VTEX_BASE_URL": vtex.url + "/{account}",
         "VTEX_CREDENTIALS_SECRET_ARN": outputs["VtexCredentialsSecretArn"],
+        "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
         "VTEX_REQUESTS_PER_MINUTE": "60000",
         "VTEX_ACCOUNTS": "",
         "LEDGER_TABLE_NAME": "ledger",

@@ -173,6 +173,7 @@ def whole_stack() -> Iterator[WholeStack]:
             "SUMMARY_ORDERS": "20",
             "VTEX_ACCOUNTS": "",
             "VTEX_CREDENTIALS_SECRET_ARN": _secret("vtex", pairs),
+            "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
             "VTEX_REQUESTS_PER_MINUTE": "60000",
             "WATCHED_STATUSES": "invoiced",
         }

@@ -13,7 +13,7 @@ from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
 from invoicekey.runtime.desk import DeskLinks
-from invoicekey.runtime.secrets import CachedSecret, vtex_credentials
+from invoicekey.runtime.secrets import AccountCredentials, CachedSecret
 from invoicekey.runtime.settings import CheckerSettings, OfAccounts
 from invoicekey.runtime.telemetry import log_figures
 from invoicekey.vtex.client import RateLimiter, Vtex
@@ -26,10 +26,15 @@ settings = OfAccounts(CheckerSettings, os.environ)
 def build(of_accounts: OfAccounts[CheckerSettings]) -> BatchCheck:
     """Put the parts together."""
     settings = of_accounts.of_stack
-    secret = CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.credentials_secret_arn)
+    credentials = AccountCredentials(
+        CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.credentials_secret_arn),
+        ssm=lambda: aws.client("ssm", aws.QUICK),
+        prefix=settings.credentials_prefix,
+    )
     vtex = Vtex(
         settings.vtex_base_url,
-        credentials=lambda account: vtex_credentials(secret.value(), account),
+        credentials=credentials.of,
+        after_refusal=credentials.after_refusal,
         limiter=RateLimiter(settings.requests_per_minute, settings.burst),
         default_backoff=settings.retry_base.total_seconds(),
     )
@@ -48,7 +53,15 @@ def build(of_accounts: OfAccounts[CheckerSettings]) -> BatchCheck:
     def of_account(own: Mapping[str, str]) -> AccountRules:
         return rules_of(own, of_accounts, vtex, ledger, desk_link)
 
-    return BatchCheck(vtex, ledger, outlets, of_account, settings.retry_base, activities=Activities(table))
+    return BatchCheck(
+        vtex,
+        ledger,
+        outlets,
+        of_account,
+        settings.retry_base,
+        activities=Activities(table),
+        keep_credentials=credentials.keep_all,
+    )
 
 
 def _desk_links(settings: CheckerSettings) -> DeskLinks:

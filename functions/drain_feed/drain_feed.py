@@ -3,16 +3,18 @@
 import os
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invoicekey.delivery.queues import HookQueue
+from invoicekey.ledger.accounts import Accounts
 from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.registrations import RegistrationStates
 from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
-from invoicekey.runtime.secrets import CachedSecret, Credentials, vtex_credentials
+from invoicekey.runtime.secrets import AccountCredentials, CachedSecret
 from invoicekey.runtime.settings import DrainSettings
 from invoicekey.runtime.telemetry import log_figures
 from invoicekey.vtex.client import RateLimiter, Vtex
@@ -22,18 +24,20 @@ from invoicekey.work.drain import DrainFeed, OwnFeeds
 from invoicekey.work.rounds import Rounds, SharedBackoff, accounts_served
 
 settings = DrainSettings.read(os.environ)
-credentials = CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.vtex.credentials_secret_arn)
+table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
+secret = CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.vtex.credentials_secret_arn)
+credentials = AccountCredentials(secret, lambda: aws.client("ssm", aws.QUICK), settings.vtex.credentials_prefix)
 
 
 def build(settings: DrainSettings) -> DrainFeed:
     """Put the parts together."""
     vtex = Vtex(
         settings.vtex.base_url,
-        credentials=_credentials_of,
+        credentials=credentials.of,
+        after_refusal=partial(credentials.after_refusal, of_same_app_key=True),
         limiter=RateLimiter(settings.vtex.requests_per_minute),
         default_backoff=settings.retry_base.total_seconds(),
     )
-    table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
     return DrainFeed(
         Feed(vtex),
         HookQueue(aws.client("sqs", aws.QUICK), settings.hook_queue_url, delay=settings.retry_base),
@@ -41,17 +45,13 @@ def build(settings: DrainSettings) -> DrainFeed:
         OwnFeeds(
             Configurations(vtex),
             RegistrationStates(table),
-            _credentials_of,
+            credentials.of,
             hook_url=settings.hook_url,
             statuses=settings.vtex.watched_statuses,
         ),
         Rounds(table, "drain"),
         watched_statuses=settings.vtex.watched_statuses,
     )
-
-
-def _credentials_of(account: str) -> Credentials:
-    return vtex_credentials(credentials.value(), account)
 
 
 drain_feed = build(settings)
@@ -61,5 +61,7 @@ drain_feed = build(settings)
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Drain the feeds of all accounts; answer how many events became what."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
-    accounts = accounts_served(credentials.value(), settings.vtex.accounts)
+    accounts = accounts_served(secret.value(), settings.vtex.accounts)
+    own = Accounts(table).read(accounts)
+    credentials.keep_all({account.name: account.credentials for account in own.values() if account})
     return asdict(drain_feed.run(accounts, lambda: deadline - time.monotonic()))

@@ -3,18 +3,20 @@
 import os
 import time
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from invoicekey.delivery.topics import Topics
+from invoicekey.ledger.accounts import Accounts
 from invoicekey.ledger.activity import Activities
 from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.registrations import RegistrationStates
 from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
-from invoicekey.runtime.secrets import CachedSecret, Credentials, vtex_credentials
+from invoicekey.runtime.secrets import AccountCredentials, CachedSecret
 from invoicekey.runtime.settings import GuardSettings
 from invoicekey.runtime.telemetry import log_figures
 from invoicekey.vtex.client import RateLimiter, Vtex
@@ -25,24 +27,25 @@ from invoicekey.work.silence import AccountWatch
 
 settings = GuardSettings.read(os.environ)
 secrets_manager = aws.client("secretsmanager", aws.QUICK)
-secret = CachedSecret(secrets_manager, settings.vtex.credentials_secret_arn)
 table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
+secret = CachedSecret(secrets_manager, settings.vtex.credentials_secret_arn)
+credentials = AccountCredentials(secret, lambda: aws.client("ssm", aws.QUICK), settings.vtex.credentials_prefix)
 topics = Topics(aws.client("sns", aws.QUICK))
-
-
-def credentials(account: str) -> Credentials:
-    """Return an account's credentials as they are now."""
-    return vtex_credentials(secret.value(), account)
 
 
 def build(settings: GuardSettings) -> HookGuard:
     """Put the parts together."""
-    vtex = Vtex(settings.vtex.base_url, credentials, RateLimiter(settings.vtex.requests_per_minute))
+    vtex = Vtex(
+        settings.vtex.base_url,
+        credentials.of,
+        RateLimiter(settings.vtex.requests_per_minute),
+        after_refusal=partial(credentials.after_refusal, of_same_app_key=True),
+    )
     return HookGuard(
         settings,
         CachedSecret(secrets_manager, settings.hook_secret_arn),
         Configurations(vtex),
-        credentials=credentials,
+        credentials=credentials.of,
         topics=topics,
         notes=RegistrationStates(table),
         backlog=Backlog(table),
@@ -60,6 +63,8 @@ def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Guard the hooks and feeds of all accounts; answer what was found and done."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
     accounts = accounts_served(secret.value(), settings.vtex.accounts)
+    own = Accounts(table).read(accounts)
+    credentials.keep_all({account.name: account.credentials for account in own.values() if account})
     watch = hook_guard.run(accounts, lambda: deadline - time.monotonic())
     account_watch.run(accounts, watch)
     return asdict(watch)

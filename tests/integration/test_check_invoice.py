@@ -1,15 +1,21 @@
 """The entry file's handler, on moto and the simulator: what a check costs, and how its batches are answered."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import boto3
 import pytest
 from botocore.hooks import HierarchicalEmitter
 
 from local.vtex_simulator import Fault
+from operations.deployment.credentials import CredentialsPlace
+from tests.desk import ACCOUNT
 from tests.orders import sale
-from tests.whole_stack import WholeStack, whole_stack
+from tests.whole_stack import APP_KEYS, SECOND_ACCOUNT, WholeStack, notification, whole_stack
+
+PREFIX = "/vtex-credentials/a-shop/"
 
 
 @pytest.fixture
@@ -92,3 +98,53 @@ def test_a_body_that_is_no_notification_is_a_dead_letter_at_once(stack: WholeSta
 
     (letter,) = stack.taken("HookDeadLetterQueueUrl")
     assert (letter["Body"], letter["MessageAttributes"]["reason"]["StringValue"]) == ("{}", "malformed")
+
+
+# ---- An account's own credentials
+
+
+@pytest.fixture
+def place(stack: WholeStack) -> CredentialsPlace:
+    """Give the account a place of its own, where the ledger says so."""
+    return CredentialsPlace(boto3.client("ssm"), PREFIX, "alias/aws/ssm")
+
+
+def keep_own(stack: WholeStack, place: CredentialsPlace, app_key: str, token: str) -> None:
+    stamp = place.put(ACCOUNT, app_key, token)
+    item = {"pk": f"account#{ACCOUNT}", "version": 1, "credentials": stamp}
+    stack.desk.shop.table.put(item)
+
+
+def test_ten_orders_of_an_account_with_credentials_of_its_own_read_them_once(
+    stack: WholeStack, place: CredentialsPlace, calls: Counter[str]
+) -> None:
+    keep_own(stack, place, "vtexappkey-of-its-own", "TOKEN")
+    stack.vtex.refused = {APP_KEYS[ACCOUNT]}  # the secret's
+    order_ids = orders(stack, 10)
+
+    assert [stack.check(*order_ids) for _ in range(2)] == [[], []]
+    assert calls["GetParameters"] == 1
+
+
+def test_a_change_by_the_command_counts_at_the_next_batch(stack: WholeStack, place: CredentialsPlace) -> None:
+    (order_id,) = orders(stack, 1)
+    keep_own(stack, place, "vtexappkey-of-its-own", "OLD")
+    stack.check(order_id)
+    stack.vtex.refused = {"OLD"}
+    keep_own(stack, place, "vtexappkey-of-its-own", "NEW")
+
+    assert stack.check(order_id) == []
+    assert [request.status for request in stack.vtex.calls()] == [200, 200]
+
+
+def test_an_account_whose_own_place_is_empty_waits_and_no_other_does(
+    stack: WholeStack, place: CredentialsPlace
+) -> None:
+    keep_own(stack, place, "vtexappkey-of-its-own", "TOKEN")
+    place.delete(ACCOUNT)
+    (order_id,) = orders(stack, 1)
+    stack.invoice("VVJ-7-01", sale(), account=SECOND_ACCOUNT)
+    of_the_other = {"messageId": "m-other", "body": json.dumps(notification("VVJ-7-01", SECOND_ACCOUNT))}
+    of_the_account = {"messageId": "m-own", "body": json.dumps(notification(order_id))}
+
+    assert stack.check_messages([of_the_account, of_the_other]) == ["m-own"]

@@ -69,6 +69,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
             "VTEX_ACCOUNTS": "",
             "VTEX_BASE_URL": vtex.url + "/{account}",
             "VTEX_CREDENTIALS_SECRET_ARN": secret,
+            "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
             "VTEX_REQUESTS_PER_MINUTE": "6000",
             "WATCHED_STATUSES": "invoiced",
         }

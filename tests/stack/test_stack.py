@@ -15,11 +15,13 @@ from local import stack as local_stack
 from local.events import HOOKS, ORDERS, HookCase, OrderCase
 from local.stack import LocalStack
 from local.watch import Json, Watch, until
-from tests.stack.shop import STRANGER, Shop
+from operations.deployment.credentials import CredentialsPlace
+from tests.stack.shop import OWN_PLACE, STRANGER, Shop, app_key
 
 pytestmark = pytest.mark.stack
 
 ROOT = Path(__file__).parents[2]
+PLACES = f"/vtex-credentials/{local_stack.STACK_NAME}/"
 FAILING, RESOLVED = "invoicekey.order.failing.v1", "invoicekey.order.resolved.v1"
 
 
@@ -298,6 +300,32 @@ def test_a_function_cannot_read_the_other_s_secret(role: str, secret: str, stack
         secrets.get_secret_value(SecretId=stack.outputs[secret])
 
 
+def test_an_account_s_own_credentials_are_read_in_its_own_place(shop: Shop, stack: LocalStack, watch: Watch) -> None:
+    place = CredentialsPlace(stack.client("ssm"), PLACES, resource(stack, "OperationsKey"))
+    stamp = place.put(OWN_PLACE, app_key(OWN_PLACE), "a-token-of-its-own")
+    item = {"pk": {"S": f"account#{OWN_PLACE}"}, "version": {"N": "1"}, "credentials": {"S": stamp}}
+    stack.client("dynamodb").put_item(TableName=stack.outputs["LedgerTableName"], Item=item)
+    order_id = shop.invoice(OWN_PLACE)
+    shop.notify(order_id, account=OWN_PLACE)
+
+    told(watch, order_id)
+
+
+@pytest.mark.parametrize("role", ["ReceiveHookRole", "RecheckFailuresRole", "SendDigestRole", "DeskRole"])
+def test_who_does_not_ask_vtex_cannot_read_an_account_s_own_place(role: str, stack: LocalStack) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        as_role(stack, role, "ssm").get_parameters(Names=[PLACES + OWN_PLACE], WithDecryption=True)
+
+
+@pytest.mark.parametrize("role", ["CheckInvoiceRole", "DrainFeedRole", "GuardHookRole"])
+def test_who_asks_vtex_reads_no_other_stack_s_places(role: str, stack: LocalStack) -> None:
+    parameters = as_role(stack, role, "ssm")
+    parameters.get_parameters(Names=[PLACES + OWN_PLACE], WithDecryption=True)
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        parameters.get_parameters(Names=["/vtex-credentials/another-stack/ownshop"], WithDecryption=True)
+
+
 def test_the_receiver_cannot_tell_of_failures(stack: LocalStack) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         as_role(stack, "ReceiveHookRole", "sqs").send_message(
@@ -307,9 +335,7 @@ def test_the_receiver_cannot_tell_of_failures(stack: LocalStack) -> None:
 
 def as_role(stack: LocalStack, logical_id: str, service: str) -> Any:
     """Make a client with the rights of a role of the stack."""
-    resources = stack.client("cloudformation").describe_stack_resources(StackName=local_stack.STACK_NAME)
-    names = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources["StackResources"]}
-    arn = stack.client("iam").get_role(RoleName=names[logical_id])["Role"]["Arn"]
+    arn = stack.client("iam").get_role(RoleName=resource(stack, logical_id))["Role"]["Arn"]
     credentials = stack.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
     return stack.client(
         service,
@@ -317,6 +343,13 @@ def as_role(stack: LocalStack, logical_id: str, service: str) -> Any:
         aws_secret_access_key=credentials["SecretAccessKey"],
         aws_session_token=credentials["SessionToken"],
     )
+
+
+def resource(stack: LocalStack, logical_id: str) -> str:
+    """Return the physical id of one of the stack's resources."""
+    resources = stack.client("cloudformation").describe_stack_resources(StackName=local_stack.STACK_NAME)
+    names = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources["StackResources"]}
+    return str(names[logical_id])
 
 
 # ---- What is committed for `sam local`

@@ -83,6 +83,7 @@ def environment() -> dict[str, str]:
         "LEDGER_TABLE_NAME": "ledger",
         "HOOK_SECRET_ARN": "hook",
         "VTEX_CREDENTIALS_SECRET_ARN": "vtex",
+        "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
     }
 
 

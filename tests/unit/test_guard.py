@@ -46,6 +46,7 @@ SETTINGS = GuardSettings(
     vtex=VtexSettings(
         base_url="http://localhost",
         credentials_secret_arn="arn:credentials",
+        credentials_prefix="/p/",
         requests_per_minute=120,
         accounts=frozenset(),
         watched_statuses=frozenset({"invoiced"}),

@@ -39,6 +39,7 @@ RECHECK = {"HOOK_QUEUE_URL": "https://sqs.example/hook", "LEDGER_TABLE_NAME": "l
 OF_VTEX = {
     "VTEX_BASE_URL": "https://{account}.vtexcommercestable.com.br",
     "VTEX_CREDENTIALS_SECRET_ARN": "arn:credentials",
+    "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
     "VTEX_REQUESTS_PER_MINUTE": "1200",
     "VTEX_ACCOUNTS": "luxstore",
     "WATCHED_STATUSES": "invoiced",
@@ -125,6 +126,7 @@ def test_the_checker_s_environment_is_read() -> None:
         alert_topic_arn="arn:alerts",
         ledger_table="ledger",
         credentials_secret_arn="arn:credentials",
+        credentials_prefix="/vtex-credentials/a-shop/",
         vtex_base_url="https://{account}.vtexcommercestable.com.br",
         requests_per_minute=540,
         requests_per_minute_of_all=1200,
@@ -157,6 +159,7 @@ def test_the_other_functions_environments_are_read() -> None:
     vtex = VtexSettings(
         base_url="https://{account}.vtexcommercestable.com.br",
         credentials_secret_arn="arn:credentials",
+        credentials_prefix="/vtex-credentials/a-shop/",
         requests_per_minute=48,
         accounts=frozenset({"luxstore"}),
         watched_statuses=frozenset({"invoiced"}),

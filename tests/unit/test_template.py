@@ -166,14 +166,15 @@ def test_a_property_is_what_is_promised(resource: str, name: str, value: object)
     assert properties(resource)[name] == value
 
 
-def test_two_checkers_at_once_take_batches_of_ten_and_answer_for_each_message() -> None:
+def test_as_many_checkers_as_are_wanted_take_batches_of_ten_and_answer_for_each_message() -> None:
     source = properties("CheckInvoiceFunction")["Events"]["HookQueue"]["Properties"]
 
     assert source["Queue"] == {"Fn::GetAtt": "HookQueue.Arn"}
     assert source["BatchSize"] == 10
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert source["ScalingConfig"] == {"MaximumConcurrency": 2}
-    assert variables("CheckInvoiceFunction")["MAXIMUM_CONCURRENCY"] == "2"  # for its share of the pace
+    wanted = {"Ref": "MaximumConcurrency"}
+    assert source["ScalingConfig"] == {"MaximumConcurrency": {"Fn::If": ["UsualConcurrency", 2, wanted]}}
+    assert variables("CheckInvoiceFunction")["MAXIMUM_CONCURRENCY"] == wanted  # for its share of the pace
 
 
 # ---- Functions
@@ -261,6 +262,10 @@ def test_what_nobody_could_bring_back_outlives_the_stack(resource: str) -> None:
 # ---- Security
 
 
+PLACES = "/vtex-credentials/${AWS::StackName}/"
+"""What the names begin with of the parameters that hold the accounts' own credentials."""
+
+
 def roles() -> dict[str, Any]:
     return {name: r["Properties"] for name, r in template()["Resources"].items() if r["Type"] == "AWS::IAM::Role"}
 
@@ -289,6 +294,29 @@ def test_what_is_open_to_the_public_and_what_only_sends_cannot_read_the_credenti
     readers = {name for name, role in roles().items() if "VtexCredentialsSecret" in repr(role)}
 
     assert readers == {"CheckInvoiceRole", "DrainFeedRole", "GuardHookRole"}
+
+
+def test_those_alone_who_ask_vtex_read_what_accounts_have_in_places_of_their_own() -> None:
+    readers = {name for name, role in roles().items() if "ssm:" in repr(role)}
+
+    assert readers == {"CheckInvoiceRole", "DrainFeedRole", "GuardHookRole"}
+
+
+@pytest.mark.parametrize("role", ["CheckInvoiceRole", "DrainFeedRole", "GuardHookRole"])
+def test_who_asks_vtex_reads_the_accounts_places_of_this_stack_and_decrypts_nothing_else(role: str) -> None:
+    there = {"Fn::Sub": f"arn:${{AWS::Partition}}:ssm:${{AWS::Region}}:${{AWS::AccountId}}:parameter{PLACES}*"}
+    decrypts = {"StringLike": {"kms:EncryptionContext:PARAMETER_ARN": there}}
+
+    reading = {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": there}
+    key = {"Fn::GetAtt": "OperationsKey.Arn"}
+    decrypting = {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": key, "Condition": decrypts}
+    assert [one for one in rights(role) if one["Action"] == "ssm:GetParameters"] == [reading]
+    assert [one for one in rights(role) if one["Action"] == "kms:Decrypt"] == [decrypting]
+
+
+@pytest.mark.parametrize("function", ["CheckInvoiceFunction", "DrainFeedFunction", "GuardHookFunction"])
+def test_the_names_that_a_function_reads_are_those_that_its_role_may(function: str) -> None:
+    assert variables(function)["VTEX_CREDENTIALS_PREFIX"] == {"Fn::Sub": PLACES}
 
 
 def test_the_desk_reads_neither_the_hook_s_secret_nor_an_item_but_by_its_key_and_its_index() -> None:

@@ -258,7 +258,7 @@ def test_one_full_list_fits_beside_the_other_settings_defaults(name: str) -> Non
 
 
 def test_lists_that_do_not_fit_together_are_one_line_with_function_size_parameter_and_remedy() -> None:
-    answers = {"CnovaAffiliateIds": LISTS["CnovaAffiliateIds"] * 120, "SellerTaxIds": full("SellerTaxIds")}
+    answers = {"CnovaAffiliateIds": LISTS["CnovaAffiliateIds"] * 100, "SellerTaxIds": full("SellerTaxIds")}
     (fault,) = faults("invoicekey", answers)
     assert re.fullmatch(
         r"SellerTaxIds: 1500 characters are too many\. The environment of CheckInvoiceFunction would have "

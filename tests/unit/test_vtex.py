@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from invoicekey.rules.notification import OrderRef
-from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, OutOfTime, RateLimited, RetryLater
+from invoicekey.runtime.errors import CredentialsRefused, NoTurn, OrderNotFound, OutOfTime, RateLimited, RetryLater
 from invoicekey.runtime.secrets import Credentials, vtex_credentials
 from invoicekey.vtex import client as vtex
 from invoicekey.vtex.client import LONGEST_WAIT, RateLimiter, Vtex, retry_after
@@ -250,6 +250,73 @@ def test_an_order_that_vtex_does_not_know_is_not_found(client: Vtex) -> None:
 def test_refused_credentials_are_told_as_such_whatever_the_route(fault: Fault) -> None:
     with pytest.raises(CredentialsRefused, match=f"VTEX answered {fault.status}"):
         called("POST", answer={"status_code": fault.status})
+
+
+CHANGED = Credentials(APP_KEY, "THE-NEW-TOKEN")
+
+
+class Changing:
+    """VTEX, which takes the new token alone, and the credentials, which still have the old one."""
+
+    def __init__(self, found: Credentials | None = CHANGED, limiter: RateLimiter | None = None) -> None:
+        self.tokens: list[str] = []
+        self.asked_for_others: list[tuple[str, Credentials]] = []
+        self._found = found
+        self.client = Vtex(
+            "http://localhost/{account}",
+            credentials_of,
+            limiter or RateLimiter(AS_FAST_AS_IT_GOES),
+            transport=httpx.MockTransport(self._answer),
+            after_refusal=self._others,
+        )
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.tokens.append(request.headers["x-vtex-api-apptoken"])
+        is_taken = self.tokens[-1] == CHANGED.app_token
+        return httpx.Response(200, json=an_order()) if is_taken else httpx.Response(401)
+
+    def _others(self, account: str, refused: Credentials) -> Credentials | None:
+        self.asked_for_others.append((account, refused))
+        return self._found
+
+
+def test_credentials_that_were_changed_are_tried_before_a_refusal_counts() -> None:
+    changing = Changing()
+
+    assert changing.client.read_order(REF, TIME_ENOUGH).order_id == REF.order_id
+    assert changing.tokens == [APP_TOKEN, CHANGED.app_token]
+    assert changing.asked_for_others == [("luxstore", Credentials(APP_KEY, APP_TOKEN))]
+
+
+def test_what_writes_is_tried_with_them_too_for_what_was_refused_did_nothing() -> None:
+    changing = Changing()
+
+    assert changing.client.call("luxstore", "POST", "/api/x", body={"a": 1}, time_left=TIME_ENOUGH).status == 200
+    assert changing.tokens == [APP_TOKEN, CHANGED.app_token]
+
+
+def test_where_none_have_changed_the_refusal_counts_at_once() -> None:
+    changing = Changing(found=None)
+
+    with pytest.raises(CredentialsRefused):
+        changing.client.read_order(REF, TIME_ENOUGH)
+    assert changing.tokens == [APP_TOKEN]
+
+
+def test_others_that_are_refused_as_well_are_no_reason_for_a_third_try() -> None:
+    changing = Changing(found=Credentials(APP_KEY, "WRONG-TOO"))
+
+    with pytest.raises(CredentialsRefused):
+        changing.client.read_order(REF, TIME_ENOUGH)
+    assert changing.tokens == [APP_TOKEN, "WRONG-TOO"]
+
+
+def test_the_second_try_takes_a_turn_of_its_own() -> None:
+    changing = Changing(limiter=RateLimiter(1, burst=1))
+
+    with pytest.raises(NoTurn):
+        changing.client.read_order(REF, TIME_ENOUGH, patience=0)
+    assert changing.tokens == [APP_TOKEN]
 
 
 @pytest.mark.parametrize("trouble", [CredentialsRefused("there are none"), RetryLater("Secrets Manager gave none")])

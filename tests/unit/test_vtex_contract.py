@@ -457,8 +457,8 @@ def test_each_state_that_vtex_can_tell_may_be_watched_or_not(state: str) -> None
 
 def test_the_states_watched_unless_set_otherwise_are_some_that_vtex_tells() -> None:
     environment = {
-        "VTEX_BASE_URL": BASE_URL, "VTEX_CREDENTIALS_SECRET_ARN": "arn", "VTEX_REQUESTS_PER_MINUTE": "1200",
-        "VTEX_ACCOUNTS": "", "WATCHED_STATUSES": default_of("WatchedStatuses"),
+        "VTEX_BASE_URL": BASE_URL, "VTEX_CREDENTIALS_SECRET_ARN": "arn", "VTEX_CREDENTIALS_PREFIX": "/p/",
+        "VTEX_REQUESTS_PER_MINUTE": "1200", "VTEX_ACCOUNTS": "", "WATCHED_STATUSES": default_of("WatchedStatuses"),
     }  # fmt: skip
 
     assert VtexSettings.read(environment, 1.0).watched_statuses <= FILTER_STATES

@@ -202,6 +202,7 @@ class VtexSettings:
 
     base_url: str
     credentials_secret_arn: str
+    credentials_prefix: str
     requests_per_minute: int
     """Of this function: its share of the tenth of VtexRequestsPerMinute that the checkers leave over."""
     accounts: frozenset[str]
@@ -214,6 +215,7 @@ class VtexSettings:
         return cls(
             base_url=_base_url(environment, "VTEX_BASE_URL"),
             credentials_secret_arn=_text(environment, "VTEX_CREDENTIALS_SECRET_ARN"),
+            credentials_prefix=_text(environment, "VTEX_CREDENTIALS_PREFIX"),
             requests_per_minute=_share(environment, "VTEX_REQUESTS_PER_MINUTE", share),
             accounts=_names(environment, "VTEX_ACCOUNTS"),
             watched_statuses=_states(environment, "WATCHED_STATUSES"),
@@ -292,6 +294,8 @@ class CheckerSettings(_Settings):
     alert_topic_arn: str = field(metadata=_by(_text, "ALERT_TOPIC_ARN"))
     ledger_table: str = field(metadata=_by(_text, "LEDGER_TABLE_NAME"))
     credentials_secret_arn: str = field(metadata=_by(_text, "VTEX_CREDENTIALS_SECRET_ARN"))
+    credentials_prefix: str = field(metadata=_by(_text, "VTEX_CREDENTIALS_PREFIX"))
+    """Of the names of the parameters that hold an account's own credentials, with a slash at both ends."""
     vtex_base_url: str = field(metadata=_by(_base_url, "VTEX_BASE_URL"))
     requests_per_minute: int = field(metadata=_by(_checker_s_share, "VTEX_REQUESTS_PER_MINUTE"))
     """Of this environment, to each account: its part of nine tenths of VtexRequestsPerMinute."""

@@ -78,6 +78,10 @@ class RateLimiter:
             return self._throttles[requests_per_minute]
 
 
+def no_others(_account: str, _refused: Credentials) -> None:
+    """Know of no other credentials of an account than those that VTEX refused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What VTEX answered. The document shows in no text: it may hold secrets, or be about a person."""
@@ -98,10 +102,13 @@ class Vtex:
         default_backoff: float = 60.0,
         transport: httpx.BaseTransport | None = None,
         *,
+        after_refusal: Callable[[str, Credentials], Credentials | None] = no_others,
         version: str = VERSION,
     ) -> None:
+        """Put it together; `after_refusal` returns others that are tried before a refusal counts, or None."""
         self._base_url = base_url
         self._credentials = credentials
+        self._after_refusal = after_refusal
         self._limiter = limiter
         self._default_backoff = default_backoff
         self._http = httpx.Client(
@@ -159,22 +166,32 @@ class Vtex:
         """
         deadline = time.monotonic() + time_left
         self._respect_backoff(account)
-        credentials = self._credentials(account)
         url = self._base_url.replace("{account}", account) + path
         url = f"{url}?{urlencode(query, quote_via=quote)}" if query else url
-        headers = {"X-VTEX-API-AppKey": credentials.app_key, "X-VTEX-API-AppToken": credentials.app_token}
-        content = None
+        content, headers = None, dict[str, str]()
         if body is not None:
-            content, headers = json.dumps(body).encode(), headers | {"Content-Type": "application/json"}
-        request = self._http.build_request(method, url, headers=headers, content=content)
-        response = self._ask(account, request, deadline, patience)
+            content, headers = json.dumps(body).encode(), {"Content-Type": "application/json"}
+
+        def ask(credentials: Credentials) -> Answer:
+            own = {"X-VTEX-API-AppKey": credentials.app_key, "X-VTEX-API-AppToken": credentials.app_token}
+            request = self._http.build_request(method, url, headers=own | headers, content=content)
+            response = self._ask(account, request, deadline, patience)
+            try:
+                return _answer_in(response, method, expects)
+            except RateLimited as asked:
+                asked.wait = self._default_backoff if asked.wait is None else asked.wait
+                self.back_off(account, until=_now() + asked.wait)
+                self._unshared[account] = self._backoff_until[account]
+                raise
+
+        credentials = self._credentials(account)
         try:
-            return _answer_in(response, method, expects)
-        except RateLimited as asked:
-            asked.wait = self._default_backoff if asked.wait is None else asked.wait
-            self.back_off(account, until=_now() + asked.wait)
-            self._unshared[account] = self._backoff_until[account]
-            raise
+            return ask(credentials)
+        except CredentialsRefused:
+            if (others := self._after_refusal(account, credentials)) is None:
+                raise
+        logger.info("VTEX refused credentials that had been changed; the others are tried", extra={"account": account})
+        return ask(others)
 
     def keep_pace(self, account: str, requests_per_minute: int) -> None:
         """Ask an account so many times a minute at the most from now on."""

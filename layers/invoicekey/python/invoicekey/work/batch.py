@@ -162,6 +162,10 @@ class _Waits:
         return due
 
 
+def _all_in_secret(_stamps: Mapping[str, str | None]) -> None:
+    """Have no account's credentials in a place of its own."""
+
+
 def _ten_threads() -> Executor:
     return ThreadPoolExecutor(PARALLEL, thread_name_prefix="check")
 
@@ -178,14 +182,20 @@ class BatchCheck:
         retry_base: timedelta,
         *,
         activities: Activities,
+        keep_credentials: Callable[[Mapping[str, str | None]], None] = _all_in_secret,
         make_pool: Callable[[], Executor] = _ten_threads,
     ) -> None:
-        """Put the parts together; `rules_of` takes an account's own settings and raises SettingsError."""
+        """Put the parts together.
+
+        `rules_of` takes an account's own settings and raises SettingsError. `keep_credentials` takes, of the accounts
+        that are about to be asked for, the stamps of what they have in places of their own.
+        """
         self._vtex = vtex
         self._ledger = ledger
         self._outlets = outlets
         self._rules_of = rules_of
         self._retry_base = retry_base.total_seconds()
+        self._keep_credentials = keep_credentials
         self._activities = activities
         self._unnoted: deque[str] = deque(maxlen=MOST_UNNOTED)
         self._checks = make_pool()
@@ -270,6 +280,7 @@ class BatchCheck:
         """
         wanted: dict[OrderRef, list[Message]] = {}
         corrupt: dict[OrderRef, list[Message]] = {}
+        stamps: dict[str, str | None] = {}
         for account, own in snapshot.accounts.items():
             orders = {ref: group for ref, group in by_order.items() if ref.account == account}
             try:
@@ -280,7 +291,7 @@ class BatchCheck:
                 logger.error("an account's own setting is wrong", extra={"account": account, "setting": name})
             if own and own.is_off:
                 telemetry.count("check_account_off", len(_pass_over(orders, "the account is off")))
-            elif of_account is None:
+            elif own is None or of_account is None:
                 telemetry.count("ledger_unreadable")
                 logger.error("an account's item in the ledger is corrupt: mend it", extra={"account": account})
                 corrupt |= orders
@@ -289,8 +300,10 @@ class BatchCheck:
                 known = snapshot.prefixes[account].under(ids, clock.now())
                 rules[account] = replace(of_account, affiliate_ids=ids, prefixes=known)
                 self._vtex.keep_pace(account, of_account.requests_per_minute)
+                stamps[account] = own.credentials
                 wanted |= _watched(orders, of_account.watched_statuses)
         self._postpone(corrupt, RetryLater(CORRUPT_ACCOUNT), clock, waits)
+        self._keep_credentials(stamps)
         return wanted
 
     def _orders_of(
