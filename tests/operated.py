@@ -37,7 +37,7 @@ ACCOUNT, APP_KEY, APP_TOKEN = "luxstore", "key-of-ours", "token-of-ours"
 KEYS = {"app_key": APP_KEY, "app_token": APP_TOKEN}
 CURRENT, PREVIOUS = "the-current-secret", "the-previous-secret"
 EMAIL = "shop@example.com"
-PREFIX = "/invoicekey/vtex-credentials/"
+PREFIX = "/vtex-credentials/a-shop/"
 """Of the accounts' own places for their credentials."""
 
 NO_HEADERS: dict[str, Any] = {"ResponseMetadata": {"HTTPHeaders": {}}}
@@ -273,7 +273,7 @@ def _environments(vtex: VtexSimulator, hook_url: str, outputs: dict[str, str]) -
     shared = {
         "VTEX_BASE_URL": vtex.url + "/{account}",
         "VTEX_CREDENTIALS_SECRET_ARN": outputs["VtexCredentialsSecretArn"],
-        "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
+        "VTEX_CREDENTIALS_PREFIX": PREFIX,
         "VTEX_REQUESTS_PER_MINUTE": "60000",
         "VTEX_ACCOUNTS": "",
         "LEDGER_TABLE_NAME": "ledger",
@@ -293,5 +293,4 @@ def _environments(vtex: VtexSimulator, hook_url: str, outputs: dict[str, str]) -
         "OPERATIONS_TOPIC_ARN": outputs["OperationsTopicArn"],
         "QUIET_ALARM_HOURS": "48",
     }
-    checker = {"VTEX_CREDENTIALS_PREFIX": PREFIX}
-    return {"CheckInvoiceFunction": CHECKER | shared | queues | checker, "GuardHookFunction": shared | guard}
+    return {"CheckInvoiceFunction": CHECKER | shared | queues, "GuardHookFunction": shared | guard}

@@ -278,7 +278,7 @@ class Shop:
             return settings.of(self.own_settings(account))
         except SettingsError as error:
             how = self.command(f"accounts set {account} --unset SETTING")
-            raise Trouble(f"A setting of {account} holds no more ({error}): mend it with {how}") from None
+            raise Trouble(f"{account} has a setting of its own that is wrong: {error}. Mend it: {how}") from None
 
     # ---- Credentials
 

@@ -223,7 +223,7 @@ def of_own(shop: Shop, account: str) -> Finding | None:
     try:
         shop.settings_of(account)
     except Trouble as trouble:
-        return to_do(str(trouble).partition(": mend")[0], shop.command(f"accounts set {account} --unset SETTING"))
+        return to_do(str(trouble).partition(". Mend it")[0], shop.command(f"accounts set {account} --unset SETTING"))
     return None
 
 
