@@ -160,15 +160,17 @@ class Adding:
 
     def add(self, wanted: Wanted) -> Result:
         """Add an account, whatever comes of it; what is there already is left."""
+        done = ""
         try:
             is_news = self.keep(wanted)
+            done = "credentials and settings are kept; hook and feed: "
             if self._is_registered(wanted) or self._is_off(wanted.account):
                 return Result(wanted.account, Outcome.DONE if is_news else Outcome.SKIPPED)
             findings = self._registration.install(wanted.account)
         except RetryLater as trouble:
-            return Result(wanted.account, Outcome.FAILED, trouble.why)
+            return Result(wanted.account, Outcome.FAILED, done + trouble.why)
         except Trouble as trouble:
-            return Result(wanted.account, Outcome.FAILED, str(trouble))
+            return Result(wanted.account, Outcome.FAILED, done + str(trouble))
         except Conflict:
             return Result(wanted.account, Outcome.FAILED, "somebody else is changing it at this moment")
         left = [f"{one.says}: {one.to_do}" for one in findings if one.state is State.TO_DO]

@@ -349,6 +349,7 @@ def nothing_is_written_of(stack: Operated, name: str) -> bool:
 def test_a_hook_that_vtex_does_not_show_is_left_to_a_person(stack: Operated, file: WriteFile) -> None:
     stack.vtex.fail(Fault("empty_object", route="hook_config", account="shop-a"))
     assert stack.run("accounts", "add", "--from", file(*ABC)) == 3
+    assert "shop-a: failed: credentials and settings are kept; hook and feed: VTEX does not say" in stack.said.out
     assert "hook install --account shop-a --though-not-shown" in stack.said.out
     assert own(stack, "shop-a").credentials
 
