@@ -1,7 +1,7 @@
 # The one gate: everything that is done to this project is a target here. `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo deploy credentials bench mutants pictures lint format lock clean
+.PHONY: help setup build up down demo deploy credentials bench chaos mutants fuzz iam audit pictures lint format lock clean
 .PHONY: test test-fast test-stack test-sam
 
 # Lambda's Python. The first of these that is one; `make PYTHON=/path/to/python3.13 …` names another.
@@ -14,9 +14,14 @@ ready = $(1)/ready-$(shell cksum <$(2) | cut -d' ' -f1)
 DEV := $(call ready,.venv,requirements/dev.txt)
 TOOLS := $(call ready,.venv-tools,requirements/tools.txt)
 CHECKOV := $(call ready,.venv-checkov,requirements/checkov.txt)
+AUDIT := $(call ready,.venv-audit,requirements/audit.txt)
 LOCK := $(call ready,.venv-lock,requirements/lock.txt)
 
 COMMAND := .venv/bin/invoicekey
+
+# `make chaos`: rounds of the deployed stack, and the seed of all that is drawn.
+ROUNDS ?= 20
+SEED ?= 1
 
 IN_DEV := .venv/bin/
 IN_TOOLS := .venv-tools/bin/
@@ -27,7 +32,18 @@ ISOLATED = env $(patsubst %,-u %,$(sort $(filter AWS_%,$(.VARIABLES)))) \
 	SAM_CLI_TELEMETRY=0 PATH="$(CURDIR)/$(IN_TOOLS):$$PATH"
 
 CODE := layers/invoicekey/python functions local operations tests benchmarks examples
-LOCKED := layers/dependencies/requirements requirements/dev requirements/tools requirements/checkov requirements/lock
+LOCKED := layers/dependencies/requirements requirements/dev requirements/tools requirements/checkov requirements/audit requirements/lock
+
+# Licences under which what is deployed may be taken on: all allow use in a closed product. MPL 2.0 (certifi) asks for the
+# changes to its own files alone, and there are none.
+ALLOWED := MIT;BSD;Apache-2.0;PSF-2.0;Python Software Foundation License;Mozilla Public License 2.0
+
+# What looks like a secret and is none. Files: pictures, hashes of wheels, and a ledger full of fingerprints. Lines: access
+# keys, SHA-256 sums, a CNPJ with letters, parcels, XML and a hook's body in base64, the made-up ids of AWS and VTEX, names in
+# the emulator, and names of tests. Keywords are not looked for: ruff does (S105 to S107), where a secret opens something.
+NO_SECRET_FILES := ^docs/pictures/|requirements.*\.txt$$|^tests/data/
+NO_SECRET_LINES := [0-9]{20,}|[0-9a-f]{64}|12ABC34501DE|AA1554869884FD|"(PE5GZSB2|PG5mZVBy|eyJEb21haW4i)|a1b2c3d4e5
+NO_SECRET_LINES := $(NO_SECRET_LINES)|AKIASTRANGER|ED423DDED4C1AE58|invoicekey-local-|def test_
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { line = sprintf("make %-11s", $$1); number = split($$2, words, " "); \
@@ -92,6 +108,12 @@ lint: $(DEV) $(TOOLS) $(CHECKOV) ## check format, rules, types, imports, depende
 	@$(IN_DEV)deptry --no-ansi functions layers
 	@echo "lint: dependencies of everything"
 	@PYTHONWARNINGS=ignore $(IN_DEV)deptry --no-ansi $(CODE) --requirements-files requirements/dev.in
+	@echo "lint: licences of what is deployed"
+	@$(IN_DEV)pip-licenses --from=mixed --partial-match --allow-only='$(ALLOWED)' --packages \
+	$$(grep -oE '^[A-Za-z0-9._-]+==' layers/dependencies/requirements.txt | tr -d =) >/dev/null
+	@echo "lint: secrets"
+	@git ls-files -z | xargs -0 $(IN_DEV)detect-secrets-hook --no-verify --disable-plugin KeywordDetector \
+	--exclude-files '$(NO_SECRET_FILES)' --exclude-lines '$(NO_SECRET_LINES)'
 	@echo "lint: template"
 	@$(ISOLATED) $(IN_TOOLS)cfn-lint
 	@echo "lint: template's security"
@@ -103,11 +125,26 @@ format: $(DEV) ## format the code, and mend what the linter can
 
 # ---- Keep it
 
-bench: $(DEV) $(TOOLS) ## measure against the limits in six minutes; writes docs/figures.md (PARTS="starts feed": these alone)
+bench: $(DEV) $(TOOLS) ## measure against the limits in fifteen minutes; writes docs/figures.md (PARTS="starts feed": these alone)
 	@$(ISOLATED) PYTHONPATH=layers/invoicekey/python $(IN_DEV)python -m benchmarks.bench $(PARTS)
 
-mutants: $(DEV) ## plant faults in the rules, and list those that no test notices (MODULES=verdict: there alone)
-	@$(IN_DEV)poodle $(patsubst %,--only invoicekey/rules/%.py,$(MODULES))
+chaos: $(DEV) $(TOOLS) ## break AWS and VTEX on purpose, and see that nothing is lost (ROUNDS=100 SEED=1; writes docs/proof.md)
+	@$(ISOLATED) PYTHONPATH=layers/invoicekey/python $(IN_DEV)python -m tests.chaos.campaign --rounds $(ROUNDS) --seed $(SEED)
+
+mutants: $(DEV) ## plant faults in rules and reports, and list those that no test notices (MODULES=verdict: there alone)
+	@$(IN_DEV)poodle $(patsubst %,--only 'invoicekey/*/%.py',$(MODULES))
+
+fuzz: $(DEV) ## feed each parser with what follows its coverage, then with megabytes (SECONDS=60 of each; TARGETS="xml key")
+	@PYTHONPATH=layers/invoicekey/python $(IN_DEV)python -m tests.fuzz.run --seconds $(or $(SECONDS),60) $(TARGETS)
+
+iam: $(DEV) $(TOOLS) ## take each right of each role away in turn, and see that what its function is for fails
+	@$(ISOLATED) $(IN_DEV)pytest tests/iam
+
+audit: $(AUDIT) ## ask OSV whether a vulnerability is known of anything that is pinned (needs the network)
+	@.venv-audit/bin/python -c 'import requests; requests.head("https://api.osv.dev", timeout=5)' 2>/dev/null || { \
+	echo "audit: skipped: api.osv.dev is out of reach"; exit 0; }; \
+	.venv-audit/bin/pip-audit --vulnerability-service osv --disable-pip --no-deps --progress-spinner off \
+	$(LOCKED:%=-r %.txt)
 
 pictures: $(DEV) $(TOOLS) ## take the pictures of the desk anew, from its real pages (chromium is needed)
 	@$(ISOLATED) $(IN_DEV)python -m local.desk_picture
@@ -119,7 +156,7 @@ lock: $(LOCK) ## take the newest dependencies that fit: write the requirements f
 	--output-file $$file.txt $$file.in || exit 1; done
 
 clean: ## remove environments, builds and caches (`make down` first)
-	rm -rf .venv .venv-tools .venv-checkov .venv-lock .aws-sam .stack/builds .poodle-temp .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-tools .venv-checkov .venv-audit .venv-lock .aws-sam .stack/builds .poodle-temp .fuzz .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # ---- The environments (--no-compile: Python compiles what it comes to use, which is far less
 # than all; --no-deps: the files name everything, so there is nothing to resolve)
@@ -146,5 +183,7 @@ $(TOOLS):
 	$(call install,requirements/tools.txt)
 $(CHECKOV):
 	$(call install,requirements/checkov.txt)
+$(AUDIT):
+	$(call install,requirements/audit.txt)
 $(LOCK):
 	$(call install,requirements/lock.txt)

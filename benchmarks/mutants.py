@@ -1,6 +1,6 @@
-"""What `make mutants` does with a mutant: the tests of the rules, until one fails.
+"""What `make mutants` does with a mutant: the tests of its module, until one fails.
 
-poodle starts a Python for each of nine hundred mutants, and a second goes by until it has loaded pytest. Here each is a
+poodle starts a Python for each of a thousand mutants, and a second goes by until it has loaded pytest. Here each is a
 fork of one that has loaded it; only the mutant and the tests are read anew.
 """
 
@@ -12,18 +12,27 @@ from pathlib import Path
 
 # What takes long to load, and neither is the mutant nor loads it.
 import _hypothesis_pytestplugin  # noqa: F401
+import aws_lambda_powertools.metrics  # noqa: F401
+import boto3  # noqa: F401
 import defusedxml.ElementTree  # noqa: F401
 import erpbrasil.base.fiscal.edoc  # noqa: F401
+import httpx  # noqa: F401
 import hypothesis.strategies  # noqa: F401
+import itsdangerous  # noqa: F401
+import jinja2  # noqa: F401
 import jsonschema  # noqa: F401
 import pydantic  # noqa: F401
 import pytest
+import throttled  # noqa: F401
 import validate_docbr  # noqa: F401
 from poodle.data_types import Mutant, MutantTrialResult
 
 # For each module its tests, in the order in which they are run.
 TESTS = {
     "access_key": ["tests/unit/test_access_key.py", "tests/property/test_access_key_rules.py"],
+    "check": ["tests/unit/test_check.py", "tests/unit/test_episodes.py"],
+    "order": ["tests/unit/test_order.py"],
+    "reported": ["tests/unit/test_acts.py", "tests/unit/test_check.py", "tests/unit/test_episodes.py"],
     "verdict": ["tests/unit/test_verdict.py", "tests/property/test_verdict.py"],
 }
 OPTIONS = [

@@ -26,7 +26,7 @@ from invoicekey.runtime.errors import CredentialsRefused
 from invoicekey.runtime.secrets import MOST_NAMES, Credentials, vtex_credentials
 from invoicekey.runtime.settings import COMMANDS_SHARE, CheckerSettings, GuardSettings, OfAccounts, SettingsError
 from invoicekey.vtex.client import RateLimiter, Vtex
-from invoicekey.work.rounds import accounts_served
+from invoicekey.work.rounds import accounts_named
 from operations.deployment.stack import Deployment, NotUnderstood, Trouble, explained
 from operations.deployment.template import version
 
@@ -121,7 +121,7 @@ class Shop:
     @property
     def accounts(self) -> list[str]:
         """List the accounts that have credentials, and a name that may become part of a host's."""
-        in_secret = accounts_served(self.credentials)
+        in_secret = accounts_named(self.credentials)
         return sorted({*in_secret, *(name for name, own in self.own.items() if own and own.credentials)})
 
     def settings_of(self, account: str) -> CheckerSettings:

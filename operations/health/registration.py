@@ -8,11 +8,13 @@ that its next run knows what it meets.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import Semaphore
 from typing import Any
 
 from invoicekey.ledger.registrations import RegistrationState, RegistrationStates, digest
 from invoicekey.rules.notification import FILTER_STATES
 from invoicekey.runtime.secrets import hook_secrets
+from invoicekey.runtime.settings import WATCHED_STATUSES
 from invoicekey.vtex.client import Vtex
 from invoicekey.vtex.subscriptions import (
     UNKNOWN_HOST,
@@ -33,6 +35,7 @@ from invoicekey.vtex.subscriptions import (
     is_feed_ours,
     ownership,
 )
+from invoicekey.work.guard import PINGS_AT_ONCE
 from operations.deployment.shop import HOOK_SECRET, Shop
 from operations.deployment.stack import Trouble
 from operations.deployment.visit import HOOK_ADMIN, SECONDS, needing
@@ -102,6 +105,7 @@ class Registration:
         self._shop = shop
         self._configurations = Configurations(vtex)
         self._notes = RegistrationStates(shop.table)
+        self._pings = Semaphore(PINGS_AT_ONCE)
 
     @cached_property
     def _hook_secret(self) -> dict[str, Any]:
@@ -118,7 +122,12 @@ class Registration:
             hook = self._configurations.hook(account, SECONDS)
             feed = self._configurations.feed(account, SECONDS)
         standing = Standing(
-            wanted=WantedHook(settings.hook_url, current, settings.vtex.watched_statuses),
+            wanted=WantedHook(
+                settings.hook_url,
+                current,
+                settings.vtex.watched_statuses,
+                has_own_statuses=WATCHED_STATUSES in self._shop.own_settings(account),
+            ),
             previous_secret=str(secret.get("previous") or ""),
             noted=self._notes.read([account])[account].of_app_key(self._app_key(account)),
             hook=hook,
@@ -175,7 +184,8 @@ class Registration:
     def _install_hook(self, standing: Standing) -> None:
         account = standing.noted.account
         try:
-            self._configurations.install_hook(account, standing.wanted, SECONDS)
+            with self._pings:
+                self._configurations.install_hook(account, standing.wanted, SECONDS)
         except ConfigurationRefused as refused:
             raise Trouble(self._refused(refused, standing)) from None
         self._notes.write(_with_hook(standing))

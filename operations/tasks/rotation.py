@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 
+from invoicekey.ledger.accounts import Accounts
 from invoicekey.ledger.registrations import RegistrationStates, digest
 from invoicekey.messages.links import ORDER_LASTS
 from invoicekey.runtime.desk import keys
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.secrets import USABLE_SECONDS, hook_secrets
 from invoicekey.vtex.subscriptions import Different, NotShown, Ours
+from invoicekey.work.rounds import accounts_served
 from operations.deployment.shop import DESK_SECRET, HOOK_SECRET, OutcomeUnknown, Shop
 from operations.deployment.stack import Trouble
 from operations.deployment.visit import visiting
@@ -42,9 +44,8 @@ class Rotation:
     @property
     def accounts(self) -> list[str]:
         """List the accounts whose hooks the guard keeps."""
-        served = self._shop.guard_settings.vtex.accounts
-        off = {name for name, own in self._shop.own.items() if own and own.is_off}
-        return [name for name in self._shop.accounts if name not in off and (not served or name in served)]
+        within = self._shop.guard_settings.vtex.accounts
+        return list(accounts_served(self._shop.credentials, Accounts(self._shop.table), within))
 
     def see_what_is_dropped(self, *, force: bool) -> None:
         """Raise Trouble where VTEX may still send the secret that the rotation would drop; forced, remember where."""

@@ -28,6 +28,7 @@ from invoicekey.runtime.telemetry import logger
 from invoicekey.work import batch as batch_module
 from invoicekey.work.batch import PARALLEL, PATIENCE_AMONG_OTHERS
 from invoicekey.work.check import Clock
+from tests.fake_dynamodb import LOST_ANSWERS
 from tests.fakes import UNREACHABLE
 from tests.fakes_outside import ACCOUNT, GRACE, LEASE, LIMIT, ORDER_ID, REF, Crash, Outside, message, unreachable
 from tests.orders import KEY, cnova_order, own_order, returned, sale
@@ -456,6 +457,14 @@ def test_a_refused_record_goes_back_until_its_lease_is_over_and_is_not_alerted(o
     assert outside.check(message()) == {message().id}
     assert kinds(outside) == ([], [])
     assert outside.wait_of(message()) >= LEASE.total_seconds()
+
+
+@pytest.mark.parametrize("lost", LOST_ANSWERS, ids=["its repetition meets it", "no answer comes"])
+def test_a_report_whose_own_write_was_not_answered_is_told_at_once(outside: Outside, lost: Exception) -> None:
+    at_vtex(outside, sale(key=None))
+    outside.ledger.dynamodb.lose_answer(lost)
+    assert not outside.check(message())
+    assert kinds(outside) == (["failing"], ["failing"])
 
 
 def test_one_refused_entry_does_not_keep_the_others_back(outside: Outside) -> None:

@@ -179,7 +179,7 @@ class TestOutcomes:
         assert finding.verdict
         assert finding.verdict.outcome == "other_marketplace"
         (item,) = outside.ledger.dynamodb.items("order#")
-        assert item.keys() == {"pk", "version", "checked_at", "outcome", "events", "expires_at"}
+        assert item.keys() == {"pk", "version", "written_by", "checked_at", "outcome", "events", "expires_at"}
         assert float(item["expires_at"]) - time.time() == pytest.approx(KEEP_NOTES_DAYS * 86_400, abs=60)
 
     def test_but_one_that_was_once_reported_is_kept_so_that_its_numbers_do_not_begin_anew(
@@ -573,6 +573,12 @@ class TestAnOrderThatCannotBeRead:
         assert given_up
         assert json.loads(given_up.record)["data"]["problems"] == outside.outlets.records[-1].data["problems"]
         assert ORDER_ID in str(given_up.alert)
+
+    def test_that_has_one_key_twice_names_no_other_order(self, outside: Outside) -> None:
+        overdue(outside, cnova_order(sale(), sale("643798")))
+        try_in_vain(outside)
+        problems = json.loads(report(outside).record)["data"]["problems"]
+        assert {problem["reused_in"] for problem in problems if problem["code"] == "reused"} == {ORDER_ID}
 
     def test_whose_key_has_an_owner_that_cannot_be_read_is_given_up_too(self, outside: Outside) -> None:
         overdue(outside, GOOD, SAME_KEY)

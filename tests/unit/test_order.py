@@ -137,6 +137,28 @@ class TestAnObjectOrAList:
         assert list(Order.model_validate(cnova_order(customData=apps)).custom_app_ids) == ["a", "5", "c"]
 
 
+class TestWhatIsAbsent:
+    def test_is_none_in_an_invoice(self) -> None:
+        assert set(Package.model_validate({}).model_dump().values()) == {None}
+
+    def test_is_none_or_empty_in_an_order(self) -> None:
+        assert Order.model_validate({}).model_dump() == {
+            **dict.fromkeys(("order_id", "status", "affiliate_id", "marketplace_order_id", "invoiced_date")),
+            "marketplace_services_endpoint": None,
+            "marketplace": {"base_url": None, "name": None},
+            "custom_data": {"custom_apps": []},
+            "package_attachment": {"packages": []},
+        }
+
+    def test_makes_an_app_without_an_id(self) -> None:
+        order = Order.model_validate({"customData": {"customApps": [{}]}})
+        assert [app.id for app in order.custom_data.custom_apps] == [None]
+
+    def test_makes_an_invoice_without_a_type_a_sale_and_no_return(self) -> None:
+        package = Package.model_validate({})
+        assert (package.is_sale, package.is_return) == (True, False)
+
+
 class TestWhatIsKept:
     def test_is_a_short_list_of_fields(self) -> None:
         kept = Order.model_validate(cnova_order(sale(), returned(), **PERSONAL)).model_dump()

@@ -327,6 +327,12 @@ def test_the_desk_reads_neither_the_hook_s_secret_nor_an_item_but_by_its_key_and
     assert "dynamodb:Scan" not in repr(allowed)
 
 
+def test_the_desk_writes_orders_keys_and_what_is_deferred_alone() -> None:
+    (writing,) = [one for one in rights("DeskRole") if "dynamodb:PutItem" in one["Action"]]
+
+    assert writing["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["order#*", "held#*", "key#*"]}}
+
+
 # ---- DeskLinks=no
 
 

@@ -5,7 +5,6 @@ here but for the rate limit of VTEX.
 """
 
 import random
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
@@ -596,12 +595,7 @@ def _result_of(future: "Future[CheckResult]", order: BatchOrder) -> CheckResult:
     if error is None:
         return future.result()
     # One order's bad luck must not take the batch with it: its messages are tried again, and dead-lettered after a day.
-    # The text of the error may hold what the order holds: only its type and place are logged.
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    logger.error(
-        "a check failed unexpectedly",
-        extra=_ids(order) | {"error": type(error).__name__, "place": f"{place.name}:{place.lineno}"},
-    )
+    logger.error("a check failed unexpectedly", extra=_ids(order) | telemetry.type_and_place(error))
     return CheckResult(retry=RetryLater(f"unexpected {type(error).__name__}"))
 
 

@@ -116,8 +116,8 @@ class Desk:
         except RetryLater as trouble:
             logger.error("the desk could not answer", extra={"why": trouble.why})
             return _refused(words, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
-        except Exception:  # noqa: BLE001 - somebody waits for an answer, and an alarm hears of it
-            logger.exception("the desk failed")
+        except Exception as fault:  # noqa: BLE001 - somebody waits for an answer, and an alarm hears of it
+            logger.error("the desk failed", extra=telemetry.type_and_place(fault))
             return _refused(words, HTTPStatus.INTERNAL_SERVER_ERROR, "failed")
 
 

@@ -20,10 +20,10 @@ class ReportedOrder:
     """An order as its last record has it."""
 
     order_id: str | None
-    marketplace_order_id: str | None = None
-    affiliate_id: str | None = None
-    status: str | None = None
-    invoiced_date: str | None = None
+    marketplace_order_id: str | None
+    affiliate_id: str | None
+    status: str | None
+    invoiced_date: str | None
     sale_invoices: "tuple[Package, ...]" = ()
     """None: a record holds no invoice but what is wrong with it."""
     returns: "tuple[Package, ...]" = ()

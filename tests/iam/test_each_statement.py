@@ -1,0 +1,206 @@
+"""`make iam`: each right of each role is taken away in turn, and what its function is for fails.
+
+A scenario lets a function do all that it has rights for, and fails at the first thing that is not as it should be: an
+answer, what is kept and sent, an error in its log. With all rights every scenario passes.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from invoicekey.messages.links import Links, Target
+from local import events
+from local.processes import LOOPBACK
+from local.stack import VTEX_CREDENTIALS, StackError
+from tests.iam.conftest import Rig
+from tests.iam.statements import Piece, pieces
+from tests.keys import make_key
+
+pytestmark = pytest.mark.stack
+
+ACCOUNT, FIRST, SECOND = events.ACCOUNT, "VVJ-1-01", "VVJ-2-01"
+KEYS = [make_key(tax_id=events.CNPJ, month=11, number=643797, code=code) for code in (1, 2, 3)]
+APP_KEY, OURS = VTEX_CREDENTIALS["app_key"], {"filter": {"type": "FromWorkflow", "status": ["invoiced"]}}
+RECEIPTS = "SQS refused a receipt handle; the message returns when its visibility ends"
+"""Of messages that are handed to the checker by hand."""
+NOT_HELD_TO: Mapping[str, str] = {
+    "logs:": "the emulator writes the log itself",
+    "kms:": "the emulator's SNS encrypts nothing",
+    "sqs:ReceiveMessage": "the emulator's event source has rights of its own",
+    "sqs:DeleteMessage": "the emulator's event source has rights of its own",
+    "sqs:GetQueueAttributes": "the emulator's event source has rights of its own",
+}
+"""What the emulator asks no role for; each is AWS's own list for a function, an event source or an encrypted topic."""
+
+
+# ---- Scenarios
+
+
+def receiver(rig: Rig) -> None:
+    rig.begin("ReceiveHookFunction")
+    assert rig.stack.post_hook(json.dumps(events.notification(FIRST, "invoiced")).encode()) == 200
+
+
+def checker(rig: Rig) -> None:
+    rig.begin("CheckInvoiceFunction")
+    put(rig, FIRST, None)
+    put(rig, SECOND, None)
+    assert check(rig, FIRST, SECOND) == []
+    first, second = sorted(rig.items("order#"), key=lambda item: item["pk"]["S"])
+    assert (first["report"]["M"]["recorded"], second["report"]["M"]["recorded"]) == ({"BOOL": True}, {"BOOL": True})
+    assert len(rig.items("held#")) == 1  # one alert went out, the other is deferred
+    put(rig, FIRST, KEYS[0])
+    put(rig, SECOND, KEYS[1])
+    assert check(rig, FIRST, SECOND) == []
+    put(rig, SECOND, KEYS[2])
+    assert check(rig, SECOND) == []
+    assert len(rig.items("key#")) == 2  # one key was given back
+    assert check_body(rig, "{}") == []  # a dead letter
+    rig.stack.vtex("POST", "faults", {"kind": "status", "status": 500, "times": 1})
+    assert check(rig, SECOND) == [SECOND]  # it goes back
+
+
+def recheck(rig: Rig) -> None:
+    failing(rig)
+    rig.begin_again("RecheckFailuresFunction")
+    answer, lines = rig.run("RecheckFailuresFunction", {"all": True})
+    calm(lines)
+    assert (answer["queued"], answer["refused"], answer["is_complete"]) == (2, 0, True)
+
+
+def drain(rig: Rig) -> None:
+    rig.begin("DrainFeedFunction")
+    event = {"account": ACCOUNT, "orderId": FIRST, "state": "invoiced", "lastChange": datetime.now(UTC).isoformat()}
+    rig.stack.vtex("POST", "feed-events", event)
+    _, lines = rig.run("DrainFeedFunction", {})
+    calm(lines)
+    assert rig.stack.vtex("GET", "feed-events")["events"] == []
+
+
+def guard(rig: Rig) -> None:
+    rig.begin("GuardHookFunction")
+    assert rig.stack.post_hook(b'{"hookConfig": "ping"}') == 200  # VTEX tries the address, and waits for no cold start
+    rig.stack.vtex("PUT", "hooks", {APP_KEY: OURS | {"hook": {"url": rig.stack.outputs["HookUrl"], "headers": {}}}})
+    look(rig)
+    assert {item["pk"]["S"].split("#")[0] for item in rig.items("guard")} == {"guard", "guard_topics"}
+    rig.stack.vtex("PUT", "hooks", {APP_KEY: OURS | {"hook": {"url": "https://erp.example/vtex", "headers": {}}}})
+    look(rig)  # and tells the operators
+
+
+def look(rig: Rig) -> None:
+    _, lines = rig.run("GuardHookFunction", {})
+    calm(lines, "topics have no confirmed subscription", "the hook was registered", "the feed was registered")
+
+
+def digest(rig: Rig) -> None:
+    failing(rig)
+    rig.begin_again("SendDigestFunction")
+    answer, lines = rig.run("SendDigestFunction", {})
+    calm(lines)
+    assert (answer, rig.items("held#")) == ({"digests": 1}, [])
+    answer, lines = rig.run("SendDigestFunction", {"reminder": True, "scheduled": datetime.now(UTC).isoformat()})
+    calm(lines)
+    assert answer == {"reminders": 1}
+
+
+def desk(rig: Rig) -> None:
+    failing(rig)
+    rig.begin_again("DeskFunction")
+    stored = rig.stack.client("secretsmanager").get_secret_value(SecretId=rig.stack.outputs["DeskSecretArn"])
+    links = Links("", [json.loads(stored["SecretString"])["current"]])
+    of_list, first, second = (links.token(Target(ACCOUNT, order)) for order in (None, FIRST, SECOND))
+    before = len(rig.log("DeskFunction"))
+    assert [ask(rig, "GET", token) for token in (of_list, first)] == [200, 200]
+    assert [ask(rig, "POST", first, f"act={act}") for act in ("check", "dismiss", "undo")] == [303, 303, 303]
+    assert ask(rig, "POST", second, "act=dismiss") == 303
+    calm(rig.log("DeskFunction")[before:])
+    assert rig.items("held#") == []  # the dismissed one has no place in a digest
+
+
+SCENARIOS: Mapping[str, Callable[[Rig], None]] = {
+    "ReceiveHookRole": receiver,
+    "CheckInvoiceRole": checker,
+    "RecheckFailuresRole": recheck,
+    "DrainFeedRole": drain,
+    "GuardHookRole": guard,
+    "SendDigestRole": digest,
+    "DeskRole": desk,
+}
+
+
+# ---- The campaign
+
+
+def is_held_to(piece: Piece) -> bool:
+    return not piece.name.startswith(tuple(NOT_HELD_TO))
+
+
+@pytest.mark.parametrize("role", SCENARIOS)
+def test_with_all_its_rights_a_function_does_what_it_is_for(rig: Rig, role: str) -> None:
+    SCENARIOS[role](rig)
+    rig.sound.add(role)
+
+
+@pytest.mark.parametrize("piece", [*filter(is_held_to, pieces())], ids=lambda piece: f"{piece.role} {piece.name}")
+def test_without_a_right_of_its_own_it_does_not(rig: Rig, piece: Piece) -> None:
+    assert piece.role in rig.sound
+    with rig.without(piece), pytest.raises((AssertionError, StackError)):
+        SCENARIOS[piece.role](rig)
+
+
+# ---- What the scenarios are made of
+
+
+def put(rig: Rig, order_id: str, key: str | None) -> None:
+    order = events.order_document(events.BY_NAME["key-missing"]) | {"orderId": order_id}
+    order["packageAttachment"]["packages"][0] |= {"invoiceNumber": "643797", "invoiceKey": key}
+    rig.stack.vtex("PUT", "orders", order)
+
+
+def check(rig: Rig, *order_ids: str) -> list[str]:
+    bodies = {order_id: json.dumps(events.notification(order_id, "invoiced")) for order_id in order_ids}
+    return check_bodies(rig, bodies)
+
+
+def check_body(rig: Rig, body: str) -> list[str]:
+    return check_bodies(rig, {"a body": body})
+
+
+def check_bodies(rig: Rig, bodies: Mapping[str, str]) -> list[str]:
+    """Check what these messages are about; return the ids of those that go back."""
+    records = [{"messageId": name, "body": body} for name, body in bodies.items()]
+    answer, lines = rig.run("CheckInvoiceFunction", {"Records": records})
+    calm(lines, RECEIPTS, "a message went to the dead-letter queue")
+    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+def failing(rig: Rig) -> None:
+    """Let two orders fail, of which the second one's alert is deferred."""
+    rig.begin("CheckInvoiceFunction")
+    for order_id in (FIRST, SECOND):
+        put(rig, order_id, None)
+    assert check(rig, FIRST, SECOND) == []
+
+
+def calm(lines: list[dict[str, Any]], *expected: str) -> None:
+    """Expect no trouble in a log, but for what is to be there."""
+    troubles = [line for line in lines if line.get("level") in {"WARNING", "ERROR", "CRITICAL"}]
+    other = [line for line in troubles if line["message"] not in expected]
+    other = [line for line in other if set(line.get("errors", [""])) != {"ReceiptHandleIsInvalid"}]
+    assert [(line["message"], line.get("why")) for line in other] == []
+
+
+def ask(rig: Rig, method: str, token: str, form: str = "") -> int:
+    """Ask the desk, and return the status of its answer."""
+    connection = HTTPConnection(LOOPBACK, rig.stack.emulator_port, timeout=30)
+    host = urlsplit(rig.stack.outputs["HookUrl"]).netloc
+    headers = {"Host": host, "Content-Type": "application/x-www-form-urlencoded"}
+    connection.request(method, f"/desk/{token}", form or None, headers)
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
