@@ -21,7 +21,6 @@ from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.table import Table
 from invoicekey.messages.alert import Style
-from invoicekey.rules.policy import Policy
 from invoicekey.runtime.errors import CredentialsRefused
 from invoicekey.runtime.secrets import MOST_NAMES, Credentials, vtex_credentials
 from invoicekey.runtime.settings import COMMANDS_SHARE, CheckerSettings, GuardSettings, OfAccounts, SettingsError
@@ -77,11 +76,6 @@ class Shop:
             return GuardSettings.read(self.function_environment("GuardHookFunction"))
         except SettingsError as error:
             raise self._of_another_version(error) from None
-
-    @property
-    def policy(self) -> Policy:
-        """Return what the shop has set for verdicts."""
-        return self.settings.policy
 
     @property
     def style(self) -> Style:
