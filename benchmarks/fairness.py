@@ -22,7 +22,7 @@ import simpy
 from benchmarks.runtime import environment_of_functions
 from invoicekey.runtime.settings import CheckerSettings
 from invoicekey.vtex.client import REQUEST_SECONDS
-from invoicekey.work.batch import PATIENCE_AMONG_OTHERS, WITHOUT_TURN_SECONDS
+from invoicekey.work.batch import OTHERS_ARE_ABOUT, PATIENCE_AMONG_OTHERS, hidden_without_turn
 from invoicekey.work.check import REPORTING_SECONDS
 
 SERVICE_TIMES = Path(__file__).parent / "service_times.json"
@@ -152,18 +152,17 @@ class Behaviour:
     """What a checker does with an order whose account has no turn."""
 
     among_others: float = PATIENCE_AMONG_OTHERS
-    """So long it waits where the batch has orders of several accounts."""
+    """So long it waits where other accounts' orders come too."""
+    remembers: float = OTHERS_ARE_ABOUT.total_seconds()
+    """So long it knows that they do; with 0, in that batch alone."""
     alone: float = TIMEOUT - REPORTING_SECONDS - REQUEST_SECONDS / 2
     """So long it waits where all orders are one account's."""
-    hidden: float = WITHOUT_TURN_SECONDS
-    """About so long the message is hidden."""
-    longest_hidden: float = WITHOUT_TURN_SECONDS
-    """It doubles with each receive up to this."""
+    hidden: Callable[[int], float] = hidden_without_turn
+    """About so long the message is hidden, by its receives."""
 
     def hidden_for(self, message: Message, chance: random.Random) -> float:
         """Return how long a message is hidden."""
-        seconds = min(self.hidden * 2.0 ** min(message.receives - 1, 12), self.longest_hidden)
-        return seconds * chance.uniform(0.5, 1.5)
+        return self.hidden(message.receives) * chance.uniform(0.5, 1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,9 +275,10 @@ class Checkers:
 
     def _environment(self) -> Generator[simpy.Event]:
         paces: dict[str, Pace] = defaultdict(self._pace)
+        met: dict[str, float] = {}
         while len(self._queue) or not self._is_over:
             if batch := self._queue.receive(self._simulation.now):
-                done, back, seconds = self._check(batch, paces)
+                done, back, seconds = self._check(batch, paces, met)
                 self.outcome.batches += 1
                 self.outcome.most_in_flight = max(self.outcome.most_in_flight, self._queue.in_flight())
                 self.outcome.busy_seconds += seconds
@@ -290,10 +290,14 @@ class Checkers:
                 yield self._simulation.any_of([self._sent, *timeout])
         self._tell()
 
-    def _check(self, batch: Sequence[Message], paces: Mapping[str, Pace]) -> tuple[list[Message], list[Message], float]:
+    def _check(
+        self, batch: Sequence[Message], paces: Mapping[str, Pace], met: dict[str, float]
+    ) -> tuple[list[Message], list[Message], float]:
         """Return which have a verdict, which go back, and how long it took: all are reported when the last is done."""
         now, behaviour = self._simulation.now, self._scenario.behaviour
-        patience = behaviour.among_others if len({m.account for m in batch}) > 1 else behaviour.alone
+        met.update((message.account, now) for message in batch)
+        lately = [account for account, at in met.items() if now - at <= behaviour.remembers]
+        patience = behaviour.among_others if len(lately) > 1 else behaviour.alone
         done, back, seconds = list[Message](), list[Message](), 0.0
         for message in batch:
             pace = paces[message.account]
@@ -383,12 +387,12 @@ def compare(scenario: Scenario) -> Compared:
     return Compared(scenario, Checkers(scenario).run(), Checkers(replace(scenario, storm=0)).run())
 
 
-PROPOSED = Behaviour(among_others=0.0, alone=0.0, hidden=5.0, longest_hidden=30.0)
-"""Where orders of another account were met lately nobody waits for a turn; what comes often is hidden for longer."""
+PATIENT = Behaviour(among_others=2.0, remembers=0.0, hidden=lambda _receives: 10.0)
+"""As the checker waited before this was simulated."""
 _ROWS = {
-    "plain queue": Scenario(is_fair=False),
-    "fair queue": Scenario(),
-    "fair queue, waits as proposed": Scenario(behaviour=PROPOSED),
+    "plain queue, a checker that waits": Scenario(is_fair=False, behaviour=PATIENT),
+    "fair queue, a checker that waits": Scenario(behaviour=PATIENT),
+    "fair queue, as it is": Scenario(),
 }
 _COLUMNS = (
     "MaximumConcurrency", "", "others' median, s", "their 99th percentile, s", "their wait for a checker, 99 %, s",

@@ -94,7 +94,7 @@ class _Run:
     def run(self) -> Outcome:
         arrivals = self._scenario.arrivals()
         for number, (_, account) in enumerate(arrivals):
-            self._bench.vtex.put_order(orders.good(f"STORM-{number}", number, hostname=account))
+            self._bench.vtex.put_order(orders.good(f"VVJ-{number}", number, hostname=account))
         self._bench.forget()
         self._bench.vtex.latency = VTEX_SECONDS
         more = {
@@ -160,7 +160,7 @@ class _Run:
 
 
 def _record(name: str, message: Message) -> dict[str, Any]:
-    body = {"OrderId": f"STORM-{name[1:]}", "State": "invoiced", "Origin": {"Account": message.account, "Key": "k"}}
+    body = {"OrderId": f"VVJ-{name[1:]}", "State": "invoiced", "Origin": {"Account": message.account, "Key": "k"}}
     attributes = {
         "ApproximateReceiveCount": str(message.receives),
         "SentTimestamp": str(int(time.time() * 1000)),
@@ -170,7 +170,7 @@ def _record(name: str, message: Message) -> dict[str, Any]:
 
 def measure_service_times(bench: Bench) -> Mapping[str, object]:
     """Measure warm batches of new orders without fault at a slow VTEX, by how many orders they hold; milliseconds."""
-    names = [f"OK-{number}" for number in range(max(SIZES))]
+    names = [f"VVJ-{number}" for number in range(max(SIZES))]
     for number, name in enumerate(names):
         bench.vtex.put_order(orders.good(name, number))
     bench.vtex.latency = VTEX_SECONDS

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from local import processes
 from local.stack import ROOT, STATE
-from tests.chaos import model, rounds
+from tests.chaos import kills, model, rounds
 
 SEEDS = 1000
 """Of the model."""
@@ -35,6 +35,7 @@ class Result:
     seed: int
     seeds_of_model: int = 0
     runs: model.Tally = field(default_factory=model.Tally)
+    kills: model.Tally = field(default_factory=model.Tally)
     rounds: int = 0
     orders: int = 0
     hooks: Counter[str] = field(default_factory=Counter)
@@ -63,6 +64,21 @@ def run_model(result: Result, seeds: int, end: float) -> None:
             result.violations.append(f"model, seed {name}: {error}")
             print(result.violations[-1], flush=True)
         result.seeds_of_model += 1
+    logging.disable(logging.NOTSET)
+
+
+def run_kills(result: Result, end: float) -> None:
+    """Kill every function at each of its calls to AWS."""
+    logging.disable(logging.CRITICAL)
+    for scene in kills.SCENES:
+        if time.monotonic() > end:
+            break
+        try:
+            for tally in kills.runs(scene):
+                result.kills.add(tally)
+        except AssertionError as error:
+            result.violations.append(str(error))
+            print(error, flush=True)
     logging.disable(logging.NOTSET)
 
 
@@ -116,6 +132,11 @@ def section(result: Result) -> str:
         *_rows("came out", inner.told),
         *_rows("told twice", inner.told_twice),
         "",
+        "| functions, killed before and after each call to AWS | times |",
+        "| --- | ---: |",
+        *_rows("killed", result.kills.runs),
+        *_rows("told twice", result.kills.told_twice),
+        "",
         "| the deployed stack | times |",
         "| --- | ---: |",
         f"| orders | {result.orders:,} |",
@@ -154,6 +175,9 @@ def main() -> int:
     print(f"seed {chosen.seed}: {chosen.seeds} seeds of the model", flush=True)
     run_model(result, chosen.seeds, end)
     print(f"{result.runs.runs.total()} runs, {len(result.violations)} violations", flush=True)
+    if chosen.seeds:
+        run_kills(result, end)
+        print(f"{result.kills.runs.total()} kills, {len(result.violations)} violations", flush=True)
     if chosen.rounds:
         run_rounds(result, chosen.rounds, end)
     result.minutes = round((time.monotonic() - began) / 60, 1)

@@ -1,7 +1,7 @@
 """What has to hold after a round, seen from outside."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -22,6 +22,8 @@ class Judge:
     """What the ledger holds of the orders, in DynamoDB's own JSON."""
     seen: Sequence[Seen]
     """The faults that hit requests to AWS."""
+    met_a_death: Set[str] = frozenset()
+    """The orders of batches in which the function was ended at its timeout."""
     told_twice: Counter[str] = field(default_factory=Counter)
     """By the fault that explains it."""
 
@@ -59,7 +61,10 @@ class Judge:
         for one in hit:
             if one.operation in SENDS and one.fault in MAY_LOSE_ANSWER:
                 return f"{one.operation}, {one.fault}"
-        return next((f"not noted: {one.operation}, {one.fault}" for one in hit if one.operation in NOTES), None)
+        unnoted = next((one for one in hit if one.operation in NOTES), None)
+        if unnoted:
+            return f"not noted: {unnoted.operation}, {unnoted.fault}"
+        return "the function was ended at its timeout" if order_id in self.met_a_death else None
 
 
 def _healthy(heard: Heard) -> Iterator[str]:

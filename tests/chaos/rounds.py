@@ -84,7 +84,7 @@ def _heal(world: World, outcome: Outcome) -> None:
 
 def _judge(world: World, outcome: Outcome, told: Mapping[str, tuple[int, int]]) -> None:
     """Note what must not be; `told` is how much was told of each order before everything came once more."""
-    judge = Judge(world.items(), outcome.seen, outcome.told_twice)
+    judge = Judge(world.items(), outcome.seen, world.met_a_death(), outcome.told_twice)
     for one in outcome.rounds:
         for order in one.orders:
             heard = world.heard[order.id]
@@ -158,9 +158,10 @@ def _wait_for_quiet(world: World) -> bool:
     end, quiet = time.monotonic() + QUIET_WITHIN, 0
     while time.monotonic() < end:
         world.collect()
-        if world.stack.vtex("GET", "feed-events")["events"]:
+        is_busy = bool(world.stack.vtex("GET", "feed-events")["events"])
+        if is_busy:
             world.run("DrainFeedFunction", {})
-        is_busy = world.waiting() > 0
+        is_busy |= world.waiting() > 0
         if not is_busy and any(map(_is_pending, world.items().values())):
             world.run("RecheckFailuresFunction", {})
             is_busy = True

@@ -23,6 +23,7 @@ PACE = 400
 """VtexRequestsPerMinute."""
 TIMEOUT, VISIBILITY = 10, 12
 """Of the functions and of the hook queue, in seconds: shorter than the template's, so that a lease is over soon."""
+_FAILED, _ENDED = "failed processing SQS batch", "\nTask timed out after "
 SHOPS = tuple(f"shop{number}" for number in range(SIDE_BY_SIDE))
 PARAMETERS = {
     **events.PARAMETERS,
@@ -151,6 +152,12 @@ class World:
                 if kind == "order" and shop in shops:
                     found[order_id] = item
         return found
+
+    def met_a_death(self) -> set[str]:
+        """Return the orders of batches in which the checker was ended at its timeout, from the log of what it said."""
+        log = (self.stack.home / "emulator.log").read_text(errors="replace")
+        said = [part.partition(_ENDED)[0] for part in log.split(_FAILED)[1:] if _ENDED in part]
+        return {order_id for part in said for order_id in self.proxy.named_in(part)}
 
     def deferred(self) -> int:
         """Count the alerts that wait for a digest."""
