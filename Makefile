@@ -1,7 +1,7 @@
 # The one gate: everything that is done to this project is a target here. `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build up down demo deploy credentials bench mutants fuzz iam audit pictures lint format lock clean
+.PHONY: help setup build up down demo deploy credentials bench chaos mutants fuzz iam audit pictures lint format lock clean
 .PHONY: test test-fast test-stack test-sam
 
 # Lambda's Python. The first of these that is one; `make PYTHON=/path/to/python3.13 …` names another.
@@ -18,6 +18,10 @@ AUDIT := $(call ready,.venv-audit,requirements/audit.txt)
 LOCK := $(call ready,.venv-lock,requirements/lock.txt)
 
 COMMAND := .venv/bin/invoicekey
+
+# `make chaos`: rounds of the deployed stack, and the seed of all that is drawn.
+ROUNDS ?= 20
+SEED ?= 1
 
 IN_DEV := .venv/bin/
 IN_TOOLS := .venv-tools/bin/
@@ -121,8 +125,11 @@ format: $(DEV) ## format the code, and mend what the linter can
 
 # ---- Keep it
 
-bench: $(DEV) $(TOOLS) ## measure against the limits in six minutes; writes docs/figures.md (PARTS="starts feed": these alone)
+bench: $(DEV) $(TOOLS) ## measure against the limits in fifteen minutes; writes docs/figures.md (PARTS="starts feed": these alone)
 	@$(ISOLATED) PYTHONPATH=layers/invoicekey/python $(IN_DEV)python -m benchmarks.bench $(PARTS)
+
+chaos: $(DEV) $(TOOLS) ## break AWS and VTEX on purpose, and see that nothing is lost (ROUNDS=100 SEED=1; writes docs/proof.md)
+	@$(ISOLATED) PYTHONPATH=layers/invoicekey/python $(IN_DEV)python -m tests.chaos.campaign --rounds $(ROUNDS) --seed $(SEED)
 
 mutants: $(DEV) ## plant faults in rules and reports, and list those that no test notices (MODULES=verdict: there alone)
 	@$(IN_DEV)poodle $(patsubst %,--only 'invoicekey/*/%.py',$(MODULES))

@@ -4,17 +4,12 @@ Nothing here fails for being slow: a figure that misses its limit says so in the
 """
 
 import argparse
-import os
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 
-from benchmarks import desk_list, desk_page, figures, follow_up, functions
+from benchmarks import desk_list, desk_page, figures, follow_up, functions, many_accounts, rounds
 from benchmarks.figures import Figure
-from benchmarks.runtime import BUILD, PLAIN, Bench, build, child, make_runtime, unwritten
-from local.processes import free_ports
+from benchmarks.runtime import Bench, build, started
 from local.stack import ROOT
-from local.vtex_simulator import VtexSimulator
 
 type Part = Callable[[Bench], list[Figure]]
 
@@ -26,8 +21,10 @@ PARTS: Mapping[str, Part] = {
     "feed": follow_up.measure_feed,
     "recheck": follow_up.measure_recheck,
     "backfill": follow_up.measure_backfill,
+    "storm": many_accounts.measure_storm,
+    "rounds": rounds.measure_rounds,
 }
-NOTES = (*functions.NOTES, *desk_page.NOTES, *desk_list.NOTES, *follow_up.NOTES)
+NOTES = (*functions.NOTES, *desk_page.NOTES, *desk_list.NOTES, *follow_up.NOTES, *many_accounts.NOTES, *rounds.NOTES)
 
 
 def main() -> None:
@@ -39,11 +36,7 @@ def main() -> None:
     chosen: list[str] = parser.parse_args().parts or list(PARTS)
     if unknown := set(chosen) - PARTS.keys():
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    BUILD.mkdir(parents=True, exist_ok=True)
-    print("building functions and layers", flush=True)
     build()
-    make_runtime()
-    (BUILD / "rie.log").unlink(missing_ok=True)
     measured = measure(chosen)
     print(figures.table(measured))
     if chosen == list(PARTS):
@@ -52,15 +45,8 @@ def main() -> None:
 
 
 def measure(parts: list[str]) -> list[Figure]:
-    """Start the stubs and measure these parts."""
-    (aws_port,) = free_ports(1)
-    stub = [sys.executable, "-m", "benchmarks.stub_aws", str(aws_port)]
-    path = os.pathsep.join(map(str, [ROOT, ROOT / "layers" / "invoicekey" / "python"]))
-    code = [folder for made in (BUILD, PLAIN) for folder in made.iterdir() if folder.is_dir()]
-    with ExitStack() as stack:
-        stack.enter_context(unwritten(*code))
-        stack.enter_context(child(stub, aws_port, BUILD / "stub.log", env={**os.environ, "PYTHONPATH": path}))
-        bench = Bench(aws_port, stack.enter_context(VtexSimulator()))
+    """Measure these parts."""
+    with started() as bench:
         return [figure for part in parts for figure in PARTS[part](bench)]
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -175,6 +175,14 @@ def backfill(bench: Bench, pace: int) -> Figure:
 
 def open_failures(bench: Bench) -> None:
     """Fill the ledger with failures that are open and due, and VTEX with their orders; then have some mended."""
+    items = opened(bench, _owners_then_failing())
+    for number in range(MENDED):
+        bench.vtex.edit_invoice(InvoiceEdit(f"OPEN-{number}", ACCOUNT, invoice_key=orders.key_of(number)))
+    http("PUT", bench.aws_port, "/ledger", json.dumps(items).encode())
+
+
+def opened(bench: Bench, documents: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put orders into VTEX, and return what the product's own check writes of them to the ledger, all of it due."""
     dynamodb = LedgerTable()
     settings = CheckerSettings.read(bench.environment)
     ledger = Ledger(dynamodb.table)
@@ -186,16 +194,14 @@ def open_failures(bench: Bench) -> None:
     )
     check = OrderCheck(vtex, ledger, Rules(settings.policy, settings.style, settings.lease))
     opened_at = datetime.now(UTC) - OPENED_BEFORE
-    for order in _owners_then_failing():
+    for order in documents:
         bench.vtex.put_order(order)
         clock = Clock(seconds_left=lambda: 30.0, now=lambda: opened_at)
         finding = check.check(Entry(OrderRef(ACCOUNT, order["orderId"])), Trigger(opened_at), clock)
         if finding.report:
             ledger.note_recorded(finding.report)
             ledger.note_alerted(finding.report)
-    for number in range(MENDED):
-        bench.vtex.edit_invoice(InvoiceEdit(f"OPEN-{number}", ACCOUNT, invoice_key=orders.key_of(number)))
-    http("PUT", bench.aws_port, "/ledger", json.dumps(dynamodb.dump()).encode())
+    return dynamodb.dump()
 
 
 def queue(bench: Bench) -> Queueing:

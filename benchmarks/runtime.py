@@ -18,7 +18,7 @@ import time
 import urllib.request
 import venv
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import distribution
 from pathlib import Path
@@ -119,10 +119,12 @@ def environment_of_functions(aws_port: int, vtex_url: str) -> dict[str, str]:
         "HOOK_DEAD_LETTER_QUEUE_URL": f"http://127.0.0.1:{aws_port}/000000000000/dead",
         "RECORD_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:records",
         "ALERT_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:alerts", "LEDGER_TABLE_NAME": "ledger",
+        "OPERATIONS_TOPIC_ARN": "arn:aws:sns:us-east-1:000000000000:operations",
         "HOOK_SECRET_ARN": "hook", "VTEX_CREDENTIALS_SECRET_ARN": "vtex",
         "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/invoicekey/", "WATCHED_STATUSES": "invoiced",
         "VTEX_ACCOUNTS": "", "VTEX_BASE_URL": vtex_url + "/{account}", "VTEX_REQUESTS_PER_MINUTE": "6000",
-        "RETRY_BASE_SECONDS": "1", "FUNCTION_TIMEOUT_SECONDS": "30", "ALERT_LANGUAGE": "pt-BR",
+        "RETRY_BASE_SECONDS": "1", "FUNCTION_TIMEOUT_SECONDS": "30", "QUIET_ALARM_HOURS": "48",
+        "ALERT_LANGUAGE": "pt-BR",
         "ALERT_TIMEZONE": "America/Sao_Paulo", "ALERT_BURST": "5", "ALERT_WINDOW_MINUTES": "15",
         "MAXIMUM_CONCURRENCY": "2",
         "SKIP_OTHER_PREFIXES": "yes",
@@ -213,7 +215,31 @@ def unwritten(*folders: Path) -> Iterator[None]:
 
 
 def build() -> None:
-    """Build functions and layers as they are deployed, and the baselines beside them, all of it twice: see PLAIN."""
+    """Build functions and layers as they are deployed, and the baselines beside them, all of it twice: see PLAIN.
+
+    And a Python with what Lambda's runtime brings, compiled.
+    """
+    BUILD.mkdir(parents=True, exist_ok=True)
+    print("building functions and layers", flush=True)
+    _build_twice()
+    _make_runtime()
+    (BUILD / "rie.log").unlink(missing_ok=True)
+
+
+@contextmanager
+def started() -> Iterator[Bench]:
+    """Start the stubs, for contenders that are built."""
+    (aws_port,) = free_ports(1)
+    stub = [sys.executable, "-m", "benchmarks.stub_aws", str(aws_port)]
+    path = os.pathsep.join(map(str, [ROOT, ROOT / "layers" / "invoicekey" / "python"]))
+    code = [folder for made in (BUILD, PLAIN) for folder in made.iterdir() if folder.is_dir()]
+    with ExitStack() as stack:
+        stack.enter_context(unwritten(*code))
+        stack.enter_context(child(stub, aws_port, BUILD / "stub.log", env={**os.environ, "PYTHONPATH": path}))
+        yield Bench(aws_port, stack.enter_context(VtexSimulator()))
+
+
+def _build_twice() -> None:
     sam = ROOT / ".venv-tools" / "bin" / "sam"
     architecture = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
     command = [str(sam), "build", "--build-dir", str(BUILD), "--parameter-overrides", f"Architecture={architecture}"]
@@ -226,8 +252,7 @@ def build() -> None:
     subprocess.run([*_COMPILE, "--invalidation-mode", "unchecked-hash", str(BUILD / BASELINES)], check=True)
 
 
-def make_runtime() -> None:
-    """Make a Python with what Lambda's runtime brings, compiled."""
+def _make_runtime() -> None:
     venv.create(RUNTIME, clear=True, symlinks=True)
     here = Path(sysconfig.get_path("purelib", vars={"base": str(RUNTIME)}))
     for brought in map(distribution, _BROUGHT):

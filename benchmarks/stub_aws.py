@@ -4,6 +4,7 @@ The ledger is kept, and its conditions hold or not (tests/fake_dynamodb.py); so 
 other table, and whatever else is called, takes everything and holds nothing. Besides AWS it answers::
 
     GET, DELETE calls       how often each operation was called
+    GET hidden              for how many seconds messages were last returned to the queue, by receipt handle
     PUT environment         that of the deployed functions, for the operators' commands
     GET messages            the hook queue's messages, handed over once, as Lambda's event source shows them
     PUT ledger              items to be kept, in DynamoDB's own form
@@ -28,10 +29,16 @@ from tests.fake_dynamodb import FakeDynamoDb
 
 LEDGER = "ledger"
 HOOK_QUEUE = "hooks"
-SECRETS = {
+MANY_ACCOUNTS = [f"shop-{number:04}" for number in range(1_000)]
+SECRETS: dict[str, Any] = {
     "hook": {"current": "secret-of-the-benchmark", "previous": ""},
     "desk": {"current": "secret-of-the-benchmark"},
     "vtex": {"luxstore": {"app_key": "key", "app_token": "token"}},
+    "vtex-storm": {
+        name: {"app_key": "key", "app_token": "token"}
+        for name in ("luxstore", "storm", *(f"shop-{number}" for number in range(200)))
+    },
+    "vtex-many": {name: {"app_key": f"key-{name}", "app_token": "token"} for name in MANY_ACCOUNTS},
 }
 OUTPUTS = {"LedgerTableName": LEDGER, "VtexCredentialsSecretArn": "vtex", "HookSecretArn": "hook"}
 _LEDGER_CALLS = {
@@ -94,6 +101,7 @@ class Aws:
         self.called: list[str] = []
         self.ledger = LedgerTable()
         self.messages: list[dict[str, Any]] = []
+        self.hidden: dict[str, int] = {}
         self.environment: dict[str, str] = {}
 
     def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -110,6 +118,7 @@ class Aws:
                 entries = request["Entries"]
                 return {"Successful": [{"Id": e["Id"], **self._take(request["QueueUrl"], e)} for e in entries]}
             case "ChangeMessageVisibilityBatch":
+                self.hidden |= {entry["ReceiptHandle"]: entry["VisibilityTimeout"] for entry in request["Entries"]}
                 return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]]}
             case "GetSecretValue":
                 return {"ARN": request["SecretId"], "SecretString": json.dumps(SECRETS[request["SecretId"]])}
@@ -130,6 +139,9 @@ class Aws:
                 physical = form["LogicalResourceId"][0]
                 detail = f"<PhysicalResourceId>{physical}</PhysicalResourceId>"
                 result = f"<StackResourceDetail>{detail}</StackResourceDetail>"
+            case "GetTopicAttributes":
+                entry = "<entry><key>SubscriptionsConfirmed</key><value>1</value></entry>"
+                result = f"<Attributes>{entry}</Attributes>"
             case _:
                 ids = [value[0] for name, value in form.items() if name.endswith(".Id")]
                 result = f"<Successful>{_members({'Id': number, 'MessageId': '1'} for number in ids)}</Successful>"
@@ -142,6 +154,8 @@ class Aws:
                 return Counter(self.called)
             case "ledger":
                 return self.ledger.dump()
+            case "hidden":
+                return self.hidden
             case "messages":
                 handed_over, self.messages = self.messages, []
                 return handed_over
@@ -160,6 +174,7 @@ class Aws:
             case "DELETE", "ledger":
                 self.ledger.clear()
                 self.messages.clear()
+                self.hidden.clear()
             case _:
                 raise ValueError(f"{method} {name} is nothing that can be done")
 

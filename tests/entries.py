@@ -62,16 +62,6 @@ def assert_that_it_does_not_start_without(monkeypatch: pytest.MonkeyPatch, funct
                 start_again(function)
 
 
-def make_plain_ledger_table() -> None:
-    """Make a table without the index, for what reads no list."""
-    boto3.client("dynamodb").create_table(
-        TableName="ledger",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-    )
-
-
 def received(queue_url: str, visible_again_after: int = 30) -> list[Any]:
     """Receive what is in a queue, ten messages at the most."""
     answer = boto3.client("sqs").receive_message(

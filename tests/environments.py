@@ -7,6 +7,26 @@ STYLE = {
     "CHAT_ALERTS": "yes",
     "POWERTOOLS_SERVICE_NAME": "a-shop",
 }
+_VTEX = {
+    "VTEX_BASE_URL": "https://{account}.vtexcommercestable.com.br",
+    "VTEX_CREDENTIALS_SECRET_ARN": "arn:credentials",
+    "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
+    "VTEX_REQUESTS_PER_MINUTE": "1200",
+    "VTEX_ACCOUNTS": "",
+    "WATCHED_STATUSES": "invoiced",
+    "HOOK_URL": "https://abc123.execute-api.sa-east-1.amazonaws.com/hooks/vtex/orders",
+    "LEDGER_TABLE_NAME": "ledger",
+}
+DRAIN = {**_VTEX, "HOOK_QUEUE_URL": "https://sqs.example/hook", "RETRY_BASE_SECONDS": "60"}
+GUARD = {
+    **_VTEX,
+    "HOOK_SECRET_ARN": "arn:hook",
+    "ALERT_TOPIC_ARN": "arn:alerts",
+    "OPERATIONS_TOPIC_ARN": "arn:operations",
+    "QUIET_ALARM_HOURS": "48",
+    "ALERT_LANGUAGE": "en",
+    "POWERTOOLS_SERVICE_NAME": "invoicekey",
+}
 CHECKER = {
     **STYLE,
     "HOOK_QUEUE_URL": "https://sqs.example/hook",

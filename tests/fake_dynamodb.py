@@ -10,14 +10,15 @@ against moto. What DynamoDB refuses in a request is an AssertionError here: it i
 import copy
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import cache
 from types import CodeType
 from typing import TYPE_CHECKING, Any, cast
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 
 from invoicekey.ledger.table import FAILURES, LISTS, Item, Table
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 MOST_KEYS, MOST_WRITES = 100, 100
+LOST_ANSWERS = (
+    ClientError({"Error": {"Code": "ConditionalCheckFailedException"}}, "PutItem"),
+    ReadTimeoutError(endpoint_url="the ledger"),
+)
+"""What a caller gets where an answer is lost: the SDK repeats the write and meets its own; or none of them comes."""
 _INDEXES = {LISTS: ("list", "list_at"), FAILURES: ("failures", "failures_at")}
 _TOKEN = re.compile(r"<>|<=|>=|[=<>(),+-]|:\w+|[#\w.]+")
 _CLAUSE = re.compile(r"\b(SET|REMOVE|ADD|DELETE)\b")
@@ -66,6 +72,8 @@ class FakeDynamoDb:
         self.calls: list[str] = []
         self.before: Callable[[str], object] = lambda operation: None
         """Called before each call with its name; it may raise, or make other calls first."""
+        self.after: Callable[[str], object] = lambda operation: None
+        """Called after each call that took effect; it may raise: then nobody hears of the effect."""
         self.page = 1_000
         """So many items of a list are in one answer."""
         self._items: dict[str, dict[str, Any]] = {}
@@ -88,6 +96,16 @@ class FakeDynamoDb:
     def items(self, prefix: str) -> list[Item]:
         """Return the items whose keys begin so, for a test to look at."""
         return [_plain(item) for key, item in list(self._items.items()) if key.startswith(prefix)]
+
+    def lose_answer(self, lost: Exception) -> None:
+        """Do the next write on condition, and let its caller have this instead of an answer."""
+
+        def lose(operation: str) -> None:
+            if operation in {"put_item", "transact_write_items"}:
+                self.after = lambda _: None
+                raise lost
+
+        self.after = lose
 
     def forget_expired(self, at: float) -> None:
         """Delete what has expired by then, as DynamoDB does sooner or later."""
@@ -154,10 +172,13 @@ class FakeDynamoDb:
                 return answer
             return {"Items": [_projected(item, request.get("ProjectionExpression")) for item in page], **answer}
 
-    def _called(self, operation: str) -> threading.RLock:
+    @contextmanager
+    def _called(self, operation: str) -> Iterator[None]:
         self.before(operation)
         self.calls.append(operation)
-        return self._lock
+        with self._lock:
+            yield
+        self.after(operation)
 
     def _write_one(self, operation: str, kind: str, request: Mapping[str, Any]) -> dict[str, Any]:
         with self._called(operation):

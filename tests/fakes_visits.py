@@ -15,6 +15,7 @@ import httpx
 
 from invoicekey.delivery.queues import Event, HookQueue
 from invoicekey.delivery.topics import Topics
+from invoicekey.ledger.accounts import Account
 from invoicekey.ledger.table import Item, Table
 from invoicekey.messages.notices import Notice
 from invoicekey.runtime.errors import RetryLater
@@ -22,7 +23,8 @@ from invoicekey.runtime.secrets import Credentials, vtex_credentials
 from invoicekey.vtex.client import RateLimiter, Vtex
 from local.vtex_simulator import VtexSimulator
 
-AS_FAST_AS_IT_GOES = 10**9
+AS_FAST_AS_IT_GOES = 999_999_999
+"""As many requests a minute as can be set."""
 SHOP, OTHER = "luxstore", "other"
 
 
@@ -47,6 +49,11 @@ def credentials(account: str) -> Credentials:
     """Return the credentials of any account but `nobody`."""
     pair = {"app_key": app_key(account), "app_token": f"HUSH-{account}"}
     return vtex_credentials({} if account == "nobody" else {account: pair}, account)
+
+
+def accounts(*names: str, **own: Any) -> dict[str, Account]:
+    """Return accounts as they are served, all with the same things of their own."""
+    return {name: Account(name, **own) for name in names}
 
 
 def a_vtex(url: str, **more: Any) -> Vtex:
@@ -140,11 +147,11 @@ class MemoryTopics(Topics):
             raise self.trouble
         return self.listeners[arn] > 0
 
-    def publish(self, arn: str, notice: Notice, account: str | None = None) -> None:
-        """Keep it."""
+    def publish(self, arn: str, notice: Notice, *accounts: str) -> None:
+        """Keep it, and which accounts it is about."""
         if self.trouble:
             raise self.trouble
-        self.told.append((arn, notice, account))
+        self.told.append((arn, notice, ", ".join(accounts) or None))
 
 
 @dataclass

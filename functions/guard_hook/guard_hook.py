@@ -17,44 +17,49 @@ from invoicekey.ledger.registrations import RegistrationStates
 from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
 from invoicekey.runtime.secrets import AccountCredentials, CachedSecret
-from invoicekey.runtime.settings import GuardSettings
+from invoicekey.runtime.settings import GuardSettings, OfAccounts
 from invoicekey.runtime.telemetry import log_figures
 from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.vtex.subscriptions import Configurations
-from invoicekey.work.guard import HookGuard
-from invoicekey.work.rounds import Rounds, SharedBackoff, accounts_served
+from invoicekey.work.guard import PROMISED, HookGuard
+from invoicekey.work.rounds import AT_ONCE, Rounds, SharedBackoff, accounts_served
 from invoicekey.work.silence import AccountWatch
 
-settings = GuardSettings.read(os.environ)
-secrets_manager = aws.client("secretsmanager", aws.QUICK)
-table = Table(aws.client("dynamodb", aws.QUICK), settings.ledger_table)
+of_accounts = OfAccounts(GuardSettings, os.environ)
+settings = of_accounts.of_stack
+secrets_manager = aws.client("secretsmanager", aws.QUICK, connections=AT_ONCE)
 secret = CachedSecret(secrets_manager, settings.vtex.credentials_secret_arn)
-credentials = AccountCredentials(secret, lambda: aws.client("ssm", aws.QUICK), settings.vtex.credentials_prefix)
+table = Table(aws.client("dynamodb", aws.QUICK, connections=AT_ONCE), settings.ledger_table)
+credentials = AccountCredentials(
+    secret, lambda: aws.client("ssm", aws.QUICK, connections=AT_ONCE), settings.vtex.credentials_prefix
+)
 topics = Topics(aws.client("sns", aws.QUICK))
 
 
-def build(settings: GuardSettings) -> HookGuard:
+def build() -> HookGuard:
     """Put the parts together."""
     vtex = Vtex(
         settings.vtex.base_url,
         credentials.of,
         RateLimiter(settings.vtex.requests_per_minute),
         after_refusal=partial(credentials.after_refusal, of_same_app_key=True),
+        at_once=AT_ONCE,
     )
     return HookGuard(
-        settings,
+        of_accounts,
         CachedSecret(secrets_manager, settings.hook_secret_arn),
         Configurations(vtex),
         credentials=credentials.of,
+        keep_pace=vtex.keep_pace,
         topics=topics,
         notes=RegistrationStates(table),
         backlog=Backlog(table),
         backoff=SharedBackoff(vtex, Ledger(table), table),
-        rounds=Rounds(table, "guard"),
+        rounds=Rounds(table, "guard", PROMISED),
     )
 
 
-hook_guard = build(settings)
+hook_guard = build()
 account_watch = AccountWatch(settings, Activities(table), topics)
 
 
@@ -62,9 +67,8 @@ account_watch = AccountWatch(settings, Activities(table), topics)
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Guard the hooks and feeds of all accounts; answer what was found and done."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
-    accounts = accounts_served(secret.value(), settings.vtex.accounts)
-    own = Accounts(table).read(accounts)
-    credentials.keep_all({account.name: account.credentials for account in own.values() if account})
+    accounts = accounts_served(secret.value(), Accounts(table), settings.vtex.accounts)
+    credentials.keep_all({name: account.credentials for name, account in accounts.items()})
     watch = hook_guard.run(accounts, lambda: deadline - time.monotonic())
     account_watch.run(accounts, watch)
     return asdict(watch)

@@ -12,7 +12,7 @@ from operations.terminal.consent import is_yes
 
 NOTHING = "none"
 """Typed where a setting is to stay empty; Enter alone would do that by mistake."""
-A_MONTH = "$8.66"
+A_MONTH = "$8.76"
 """What a shop of 10,000 orders a month pays, and a test holds to docs/costs.md."""
 
 type Ask = Callable[[str], str]

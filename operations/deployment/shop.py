@@ -22,7 +22,7 @@ from invoicekey.runtime.errors import CredentialsRefused
 from invoicekey.runtime.secrets import Credentials, vtex_credentials
 from invoicekey.runtime.settings import COMMANDS_SHARE, CheckerSettings, GuardSettings, SettingsError, read_with
 from invoicekey.vtex.client import RateLimiter, Vtex
-from invoicekey.work.rounds import accounts_served
+from invoicekey.work.rounds import accounts_named
 from operations.deployment.stack import Deployment, NotUnderstood, Trouble, explained
 from operations.deployment.template import version
 
@@ -56,12 +56,27 @@ class Shop:
 
     def settings_of(self, account: str) -> CheckerSettings:
         """Return the checker's settings, under those that an account has of its own."""
+        return self._under_own(CheckerSettings, self.environment, account)
+
+    def guard_settings_of(self, account: str) -> GuardSettings:
+        """Return the guard's settings, under those that an account has of its own."""
+        _ = self.guard_settings  # which says what is wrong with the stack's
+        return self._under_own(GuardSettings, self.function_environment("GuardHookFunction"), account)
+
+    def _under_own[T: CheckerSettings | GuardSettings](
+        self, kind: type[T], environment: Mapping[str, str], account: str
+    ) -> T:
         try:
-            return read_with(CheckerSettings, self.environment, Accounts(self.table).read_one(account).settings)
-        except CorruptAccount as corrupt:
-            raise Trouble(f"{account}: {corrupt}.") from None
+            return read_with(kind, environment, self.own_settings(account))
         except SettingsError as error:
             raise Trouble(f"{account} has a setting of its own that is wrong: {error}.") from None
+
+    def own_settings(self, account: str) -> Mapping[str, str]:
+        """Return the settings that an account has of its own, by the template's parameters."""
+        try:
+            return Accounts(self.table).read_one(account).settings
+        except CorruptAccount as corrupt:
+            raise Trouble(f"{account}: {corrupt}.") from None
 
     @cached_property
     def guard_settings(self) -> GuardSettings:
@@ -104,7 +119,7 @@ class Shop:
     @property
     def accounts(self) -> list[str]:
         """List the accounts that have credentials, and a name that may become part of a host's."""
-        return accounts_served(self.credentials)
+        return accounts_named(self.credentials)
 
     def account(self, named: str | None) -> str:
         """Return the account that is meant: the one that was named, or the only one there is."""

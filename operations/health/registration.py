@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from invoicekey.ledger.registrations import RegistrationState, RegistrationStates, digest
 from invoicekey.rules.notification import FILTER_STATES
 from invoicekey.runtime.secrets import hook_secrets, vtex_credentials
+from invoicekey.runtime.settings import WATCHED_STATUSES
 from invoicekey.vtex.client import Vtex
 from invoicekey.vtex.subscriptions import (
     UNKNOWN_HOST,
@@ -103,7 +104,7 @@ class Registration:
 
     def read(self, account: str) -> Standing:
         """Look at VTEX; raises Trouble where the appKey may not."""
-        secret, settings = self._shop.deployment.read_secret(HOOK_SECRET), self._shop.guard_settings
+        secret, settings = self._shop.deployment.read_secret(HOOK_SECRET), self._shop.guard_settings_of(account)
         current = secret.get("current")
         if not isinstance(current, str) or not hook_secrets({"current": current}):
             how = self._shop.command("secrets rotate")
@@ -112,7 +113,12 @@ class Registration:
             hook = self._configurations.hook(account, SECONDS)
             feed = self._configurations.feed(account, SECONDS)
         standing = Standing(
-            wanted=WantedHook(settings.hook_url, current, settings.vtex.watched_statuses),
+            wanted=WantedHook(
+                settings.hook_url,
+                current,
+                settings.vtex.watched_statuses,
+                has_own_statuses=WATCHED_STATUSES in self._shop.own_settings(account),
+            ),
             previous_secret=str(secret.get("previous") or ""),
             noted=self._notes.read([account])[account].of_app_key(self._app_key(account)),
             hook=hook,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 
+from invoicekey.ledger.accounts import Accounts
 from invoicekey.ledger.registrations import RegistrationStates, digest
 from invoicekey.messages.links import ORDER_LASTS
 from invoicekey.runtime.desk import keys
@@ -43,7 +44,8 @@ class Rotation:
     @property
     def accounts(self) -> list[str]:
         """List the accounts whose hooks the guard keeps."""
-        return accounts_served(self._shop.credentials, self._shop.guard_settings.vtex.accounts)
+        within = self._shop.guard_settings.vtex.accounts
+        return list(accounts_served(self._shop.credentials, Accounts(self._shop.table), within))
 
     def see_what_is_dropped(self, *, force: bool) -> None:
         """Raise Trouble where VTEX may still send the secret that the rotation would drop; forced, remember where."""

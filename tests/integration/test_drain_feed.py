@@ -11,6 +11,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from invoicekey.ledger.accounts import Account, Accounts
+from invoicekey.ledger.table import Table
 from invoicekey.runtime.errors import RetryLater
 from local.vtex_simulator import Fault, VtexSimulator
 from tests.entries import (
@@ -18,7 +20,6 @@ from tests.entries import (
     assert_that_it_does_not_start_without,
     at_home,
     credentials_secret,
-    make_plain_ledger_table,
     received,
     run,
     start,
@@ -26,6 +27,7 @@ from tests.entries import (
 )
 from tests.fakes_visits import OTHER, SHOP, app_key, put_feed
 from tests.figures import hear_the_log, lines_of_figures
+from tests.ledger_table import NAME, make_ledger_table
 
 FUNCTION = "drain_feed"
 FEED_CONFIG = {"filter": {"type": "FromWorkflow", "status": ["invoiced"]}, "queue": {}}
@@ -60,7 +62,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     with mock_aws(config=BUT_FOR_LOCAL_SERVERS), VtexSimulator() as vtex:
         secret = boto3.client("secretsmanager").create_secret(Name="vtex", SecretString=credentials_secret(SHOP))["ARN"]
         queue_url = boto3.client("sqs").create_queue(QueueName="hooks")["QueueUrl"]
-        make_plain_ledger_table()
+        make_ledger_table()
         environment = {
             "HOOK_QUEUE_URL": queue_url,
             "HOOK_URL": "https://abc123.execute-api.us-east-1.amazonaws.com/hooks/vtex/orders",
@@ -110,6 +112,7 @@ def test_what_the_feed_knows_is_in_the_queue_and_committed(stack: Stack, monkeyp
         "refused": 0,
         "committed": 1,
         "ended": {SHOP: "empty"},
+        "unreached": 0,
     }
 
 
@@ -134,6 +137,15 @@ def test_where_accounts_are_set_the_others_are_not_asked(stack: Stack, monkeypat
     stack.entry = start(FUNCTION, monkeypatch, {"VTEX_ACCOUNTS": OTHER})
 
     assert stack.run()["ended"] == {OTHER: "empty"}
+
+
+def test_an_account_s_own_item_counts_from_the_next_run_on(stack: Stack) -> None:
+    stack.put_credentials(SHOP, OTHER)
+    accounts = Accounts(Table(boto3.client("dynamodb"), NAME))
+    accounts.write(Account(OTHER, is_off=True))
+    accounts.write(Account("third", credentials="v1"))
+
+    assert stack.run()["ended"] == {SHOP: "empty", "third": "credentials_refused"}  # it has none in the secret
 
 
 def test_a_silence_is_kept_by_the_next_environment(stack: Stack) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +11,8 @@ import pytest
 from moto import mock_aws
 from moto.sns.models import sns_backends
 
+from invoicekey.ledger.accounts import Account, Accounts
+from invoicekey.ledger.table import Table
 from local import vtex_simulator
 from local.vtex_simulator import VtexSimulator
 from tests.entries import (
@@ -19,7 +21,6 @@ from tests.entries import (
     assert_that_it_does_not_start_without,
     at_home,
     credentials_secret,
-    make_plain_ledger_table,
     received,
     run,
     start,
@@ -27,6 +28,7 @@ from tests.entries import (
 )
 from tests.fakes_visits import OTHER, SHOP, app_key
 from tests.figures import lines_of_figures, metrics_in
+from tests.ledger_table import NAME, make_ledger_table
 
 FUNCTION = "guard_hook"
 URL = "https://abc123.execute-api.us-east-1.amazonaws.com/hooks/vtex/orders"
@@ -66,7 +68,7 @@ def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
         ears = {name: a_listening_queue(name, arn) for name, arn in topics.items()}
         for arn in topics.values():
             let_listen(arn, 1)
-        make_plain_ledger_table()
+        make_ledger_table()
         environment = {
             "ALERT_LANGUAGE": "pt-BR",
             "ALERT_TOPIC_ARN": topics["alert"],
@@ -95,8 +97,8 @@ def let_listen(topic_arn: str, confirmed: int) -> None:
 def test_hook_and_feed_are_registered_once(stack: Stack) -> None:
     first, second = stack.run(), stack.run()
 
-    assert first == {"accounts": {SHOP: ["hook_installed", "feed_installed"]}, "unconfirmed": []}
-    assert second == {"accounts": {SHOP: []}, "unconfirmed": []}
+    assert first == {"accounts": {SHOP: ["hook_installed", "feed_installed"]}, "unconfirmed": [], "unreached": 0}
+    assert second == {"accounts": {SHOP: []}, "unconfirmed": [], "unreached": 0}
     assert stack.vtex.hooks[app_key()]["hook"] == {"url": URL, "headers": {"X-Hook-Secret": "HUSH-1"}}
     assert stack.vtex.feeds[app_key()].config["filter"] == {"type": "FromWorkflow", "status": ["invoiced"]}
 
@@ -108,6 +110,19 @@ def test_what_was_done_is_noted_without_a_secret(stack: Stack) -> None:
     assert item["hook_installed"] == {"BOOL": True}
     assert "HUSH" not in json.dumps(item)
     assert stack.item("accounts")["names"] == {"L": [{"S": SHOP}]}
+
+
+def test_what_an_account_has_of_its_own_is_taken_up_by_the_next_run(stack: Stack) -> None:
+    stack.run()
+    accounts = Accounts(Table(boto3.client("dynamodb"), NAME))
+    own = accounts.write(Account(SHOP, settings={"WatchedStatuses": "invoiced,handling"}))
+    stack.run()
+
+    hook = stack.vtex.hooks[app_key()]
+    assert hook["filter"]["status"] == ["handling", "invoiced"]
+    assert hook["hook"]["headers"] == {"X-Hook-Secret": "HUSH-1", "X-Watched-Statuses": "handling,invoiced"}
+    accounts.write(replace(own, is_off=True))
+    assert stack.run()["accounts"] == {}
 
 
 def test_a_hook_at_another_system_stays_and_a_person_is_told_once(stack: Stack) -> None:

@@ -32,8 +32,8 @@ from invoicekey.ledger.table import Table, TransactionRefused
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.policy import AlertQuota
 from invoicekey.rules.prefixes import NOTHING_KNOWN, Prefixes
-from invoicekey.runtime.errors import Conflict, RetryLater
-from tests.fake_dynamodb import FakeDynamoDb
+from invoicekey.runtime.errors import Conflict, LedgerUnavailable, RetryLater
+from tests.fake_dynamodb import LOST_ANSWERS, FakeDynamoDb
 from tests.ledger_table import NAME, make_ledger_table
 
 REF, OTHER, THIRD = (OrderRef("luxstore", f"VVJ-{number}-01") for number in (1, 2, 3))
@@ -516,6 +516,42 @@ def test_who_is_always_slower_takes_no_turn_and_says_so() -> None:
     dynamodb.before = another_is_faster
     with pytest.raises(RetryLater, match="again and again"):
         acquire(ledger, limit=many)
+
+
+# ---- Answers that are lost
+
+
+LOST = ["the repeated write meets its own", "no answer comes"]
+
+
+def losing(lost: Exception) -> FakeDynamoDb:
+    """Return one of whose next write nobody hears that it was made."""
+    dynamodb = FakeDynamoDb()
+    dynamodb.lose_answer(lost)
+    return dynamodb
+
+
+@pytest.mark.parametrize("entry", [FULL, claiming(REF, KEY)], ids=["an item", "an item and a claim"])
+@pytest.mark.parametrize("lost", LOST_ANSWERS, ids=LOST)
+def test_a_write_whose_answer_is_lost_is_made(entry: Entry, lost: Exception) -> None:
+    ledger = Ledger(losing(lost).table)
+    assert ledger.write(entry) == read(ledger)
+
+
+@pytest.mark.parametrize("lost", LOST_ANSWERS, ids=LOST)
+def test_a_write_whose_answer_is_lost_is_not_taken_for_another_s(lost: Exception) -> None:
+    dynamodb = losing(lost)
+    lose = dynamodb.after
+
+    def another_takes_it_over(operation: str) -> None:
+        try:
+            lose(operation)
+        finally:
+            Ledger(dynamodb.table).write(read(Ledger(dynamodb.table)))
+
+    dynamodb.after = another_takes_it_over
+    with pytest.raises((Conflict, LedgerUnavailable)):
+        Ledger(dynamodb.table).write(FULL)
 
 
 # ---- Trouble

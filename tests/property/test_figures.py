@@ -19,9 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from invoicekey.ledger.failures import FailureLists
 from invoicekey.ledger.schedule import FOLLOWED_FOR
 from invoicekey.rules.notification import OrderRef
-from invoicekey.runtime.errors import LedgerUnavailable, RetryLater
+from invoicekey.runtime.errors import RetryLater
 from invoicekey.work.acts import ActResult, Acts
 from invoicekey.work.figures import WEEKS, WeeklyFigures
+from tests.fake_dynamodb import LOST_ANSWERS
 from tests.fakes_outside import ACCOUNT, LEASE, Outside
 from tests.keys import make_key
 from tests.orders import KEY, cnova_order, sale
@@ -201,21 +202,17 @@ class Figures(RuleBasedStateMachine):
 
     def _is_checked(self, order_id: str, hitch: str) -> None:
         self._prepare(order_id, hitch)
-        read_at: list[datetime] = []
-        self.outside.steps.before(
-            "read_order", lambda: read_at.append(self.outside.time.now), about=order_id, times=None
-        )
+        now = self.outside.time.now
         for _ in range(2 if hitch == "twice" else 1):
             self._check(order_id)
-        # Who takes an unsent report over and loses the answer waits out a lease before the order is read.
-        self.orders[order_id].is_checked(self.states[order_id], read_at[0])
+        self.orders[order_id].is_checked(self.states[order_id], now)
 
     def _prepare(self, order_id: str, hitch: str) -> None:
         self.outside.steps.forget_plans()
         if hitch == "beside another":
             self.outside.steps.before("write", lambda: self._check(order_id), about=order_id)
         if hitch == "answer lost":
-            self.outside.steps.after("write", LedgerUnavailable("the answer was lost"), about=order_id)
+            self.outside.ledger.dynamodb.lose_answer(LOST_ANSWERS[0])
 
     def _check(self, order_id: str) -> None:
         """Let the message about an order come until it needs no more, as SQS does."""

@@ -19,6 +19,7 @@ from invoicekey.ledger.schedule import FOLLOWED_FOR
 from invoicekey.rules.notification import OrderRef
 from invoicekey.runtime.errors import Conflict, CredentialsRefused, OutOfTime, RateLimited
 from invoicekey.work.check import UNREAD_FOR
+from tests.fake_dynamodb import LOST_ANSWERS
 from tests.fakes_outside import ACCOUNT, GRACE, NOON, unreachable
 from tests.property.play import FIRST, SECOND, STATES, VISIBILITY, Invocation, Play
 
@@ -56,9 +57,14 @@ def _ledger_gives_no_answer(step: str, play: Play) -> None:
     play.outside.steps.after(step, play.unlucky(unreachable()))
 
 
-def _write_is_repeated(play: Play) -> None:
-    """The answer is lost; the SDK writes again and meets what it wrote."""
+def _another_s_write_is_met(play: Play) -> None:
+    """A check that has written meets a conflict nevertheless, and does not know its own report again."""
     play.outside.steps.after("write", play.unlucky(Conflict()))
+
+
+def _answer_is_lost(lost: Exception, play: Play) -> None:
+    """DynamoDB does the next write, and the SDK, which repeats it, hears of it as little as anybody."""
+    play.outside.ledger.dynamodb.lose_answer(lost)
 
 
 def _entries_are_refused(step: str, order_id: str | None, play: Play) -> None:
@@ -88,7 +94,8 @@ def _vtex_refuses_for_long(play: Play) -> None:
 
 FAULTS: tuple[Fault, ...] = (
     *(partial(fault, step) for fault in (_ledger_refuses, _ledger_gives_no_answer) for step in LEDGER_STEPS),
-    _write_is_repeated,
+    _another_s_write_is_met,
+    *(partial(_answer_is_lost, lost) for lost in LOST_ANSWERS),
     *(partial(_entries_are_refused, step, order) for step in SENDING_STEPS for order in (None, *ORDERS)),
     *(partial(_sending_gets_no_answer, step) for step in SENDING_STEPS),
     partial(_entries_are_refused, "return_to_queue", None),

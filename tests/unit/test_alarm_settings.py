@@ -90,6 +90,7 @@ WRITES_AT_RUN = {
     "CredentialsAlarm": "credentials_refused",
     "HookNotKeptAlarm": "guard_refused",
     "LedgerUnreadableAlarm": "ledger_unreadable",
+    "RoundOverdueAlarm": "round_overdue",
     "TopicUnheardAlarm": "topic_unconfirmed",
 }
 LONGEST_RUN = 4
@@ -197,6 +198,9 @@ FOLLOWS: dict[tuple[str, str], Callable[[str], None]] = {
     ("CredentialsAlarm", "GuardSchedule"): rings_at_each_run_at_the_latest,
     ("CredentialsAlarm", "VtexAccounts"): as_it_is_meant,
     ("HookNotKeptAlarm", "GuardSchedule"): rings_at_each_run_at_the_latest,
+    ("RoundOverdueAlarm", "FeedSchedule"): rings_at_each_run_at_the_latest,
+    ("RoundOverdueAlarm", "GuardSchedule"): rings_at_each_run_at_the_latest,
+    ("RoundOverdueAlarm", "VtexAccounts"): as_it_is_meant,
     ("TopicUnheardAlarm", "GuardSchedule"): rings_at_each_run_at_the_latest,
     ("TopicUnheardAlarm", "AlertEmail"): as_it_is_meant,
     ("TopicUnheardAlarm", "OperationsEmail"): as_it_is_meant,

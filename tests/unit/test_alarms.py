@@ -154,6 +154,13 @@ def nobody_listens(shop: guard.Shop) -> None:
     shop.topics.listeners = {guard.ALERTS: 0, guard.OPERATIONS: 1}
 
 
+def never_reached(shop: drain.Shop | guard.Shop) -> None:
+    """Let a lap have begun long ago."""
+    begun = {"lap_began": (shop.now - timedelta(days=1)).isoformat(), "lap_reached": 0}
+    for name in ("round#drain", "round#guard"):
+        shop.table.items[name] = {"pk": name, **begun}
+
+
 def a_hook() -> object:
     return receiver.Hook().call()
 
@@ -194,6 +201,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "NoCnovaOrderAlarm": (checked(own_order(sale())), checked(cnova_order(sale()))),
     "NothingHeard": (a_hook,),
     "OldestCheckAlarm": (an_old_check,),
+    "RoundOverdueAlarm": (drained(never_reached, seconds_left=lambda: 1.0), guarded(never_reached)),
     "TopicUnheardAlarm": (guarded(nobody_listens),),
 }
 """By alarm, what drives the code into the trouble that it is about; for a composite's parts, into what they see."""

@@ -26,8 +26,9 @@ from invoicekey.runtime.errors import (
 )
 from invoicekey.runtime.telemetry import logger
 from invoicekey.work import batch as batch_module
-from invoicekey.work.batch import PARALLEL, PATIENCE_AMONG_OTHERS
+from invoicekey.work.batch import GIVE_UP_AFTER, OTHERS_ARE_ABOUT, PARALLEL, PATIENCE_AMONG_OTHERS, hidden_without_turn
 from invoicekey.work.check import Clock
+from tests.fake_dynamodb import LOST_ANSWERS
 from tests.fakes import UNREACHABLE
 from tests.fakes_outside import ACCOUNT, GRACE, LEASE, LIMIT, ORDER_ID, REF, Crash, Outside, message, unreachable
 from tests.orders import KEY, cnova_order, own_order, returned, sale
@@ -394,17 +395,42 @@ def test_a_check_that_has_no_turn_comes_again_soon_and_is_never_given_up(outside
 def test_a_check_that_its_account_s_rate_limit_allows_no_more_is_not_received_again_at_once(outside: Outside) -> None:
     outside.vtex.fail(NoTurn("the rate limit allows no more now", wait=0.2))
     outside.time.advance(DAY * 2)
-    outside.check(message(receive_count=2))
+    outside.check(message(receive_count=1))
 
-    assert 5 <= outside.wait_of(message()) <= 15
+    assert 2.5 <= outside.wait_of(message()) <= 7.5
 
 
-def test_no_account_s_turn_is_waited_for_long_where_others_orders_are_in_the_batch(outside: Outside) -> None:
+def test_a_check_that_often_had_no_turn_is_hidden_longer_and_half_a_minute_or_so_at_the_most(outside: Outside) -> None:
+    outside.vtex.fail(NoTurn("the rate limit allows no more now", wait=0.2))
+    outside.check(message(receive_count=15))
+
+    assert 15 <= outside.wait_of(message()) <= 45
+
+
+def test_in_a_storm_of_days_no_message_is_received_as_often_as_sqs_allows() -> None:
+    until, receives = 0.0, 0
+    while until < GIVE_UP_AFTER.total_seconds() * 4:
+        receives += 1
+        until += hidden_without_turn(receives)
+
+    assert receives < 1000
+
+
+def test_no_account_s_turn_is_waited_for_where_others_orders_are_in_the_batch(outside: Outside) -> None:
     alone, mixed = keyless(outside, 1), [*keyless(outside, 2), *keyless(outside, 3, account="another-shop")]
     outside.check(*alone)
     outside.check(*mixed)
 
     assert outside.vtex.patience == [math.inf, PATIENCE_AMONG_OTHERS, PATIENCE_AMONG_OTHERS]
+
+
+def test_nor_is_it_where_the_environment_met_another_account_s_order_lately(outside: Outside) -> None:
+    outside.check(*keyless(outside, 1, account="another-shop"))
+    outside.check(*keyless(outside, 2))
+    outside.time.advance(OTHERS_ARE_ABOUT)
+    outside.check(*keyless(outside, 3))
+
+    assert outside.vtex.patience == [math.inf, PATIENCE_AMONG_OTHERS, math.inf]
 
 
 def test_a_refused_receipt_handle_is_no_more_than_a_line_in_the_log(outside: Outside) -> None:
@@ -456,6 +482,14 @@ def test_a_refused_record_goes_back_until_its_lease_is_over_and_is_not_alerted(o
     assert outside.check(message()) == {message().id}
     assert kinds(outside) == ([], [])
     assert outside.wait_of(message()) >= LEASE.total_seconds()
+
+
+@pytest.mark.parametrize("lost", LOST_ANSWERS, ids=["its repetition meets it", "no answer comes"])
+def test_a_report_whose_own_write_was_not_answered_is_told_at_once(outside: Outside, lost: Exception) -> None:
+    at_vtex(outside, sale(key=None))
+    outside.ledger.dynamodb.lose_answer(lost)
+    assert not outside.check(message())
+    assert kinds(outside) == (["failing"], ["failing"])
 
 
 def test_one_refused_entry_does_not_keep_the_others_back(outside: Outside) -> None:

@@ -17,6 +17,7 @@ from invoicekey.runtime import settings
         settings.CheckerSettings,
         settings.RecheckSettings,
         settings.DrainSettings,
+        settings.GuardSettings,
         settings.DigestSettings,
     ],
 )

@@ -180,7 +180,7 @@ class TestOutcomes:
         assert finding.verdict
         assert finding.verdict.outcome == "other_marketplace"
         (item,) = outside.ledger.dynamodb.items("order#")
-        assert item.keys() == {"pk", "version", "checked_at", "outcome", "events", "expires_at"}
+        assert item.keys() == {"pk", "version", "written_by", "checked_at", "outcome", "events", "expires_at"}
         assert float(item["expires_at"]) - time.time() == pytest.approx(KEEP_NOTES_DAYS * 86_400, abs=60)
 
     def test_but_one_that_was_once_reported_is_kept_so_that_its_numbers_do_not_begin_anew(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from invoicekey.ledger.accounts import Account, Accounts
 from invoicekey.ledger.registrations import RegistrationState, digest
 from local.vtex_routes import Feed
 from local.vtex_simulator import Fault
@@ -41,6 +42,14 @@ def test_hook_and_feed_are_installed_with_url_secret_and_statuses(installed: Ope
         "hook": {"url": installed.hook_url, "headers": {"X-Hook-Secret": CURRENT}},
     }
     assert installed.vtex.feeds[APP_KEY].config["filter"] == {"type": "FromWorkflow", "status": ["invoiced"]}
+
+
+def test_an_account_s_own_statuses_are_installed_as_the_guard_does(stack: Operated) -> None:
+    Accounts(stack.shop.table).write(Account(ACCOUNT, settings={"WatchedStatuses": "handling"}))
+
+    assert stack.run("hook", "install") == 0
+    assert stack.vtex.hooks[APP_KEY]["hook"]["headers"] == {"X-Hook-Secret": CURRENT, "X-Watched-Statuses": "handling"}
+    assert stack.vtex.feeds[APP_KEY].config["filter"]["status"] == ["handling"]
 
 
 def test_the_guard_finds_noted_what_was_installed(installed: Operated) -> None:

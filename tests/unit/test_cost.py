@@ -16,12 +16,15 @@ MOST_NAMES = 90
 """That Monitoring=full makes metrics of."""
 
 ROWS = list(cost.rows(template()))
-TOGETHER = sum(row.dollars for row in ROWS)
+TOGETHER = cost.together(template())
 PAPER = (ROOT / "docs" / "costs.md").read_text(encoding="utf-8")
 
 
-def table() -> list[list[str]]:
-    begin = PAPER.index("| Lambda | rece")
+MOST_OF_AN_IDLE_ACCOUNT = 0.05
+
+
+def table(begins: str = "| Lambda | rece") -> list[list[str]]:
+    begin = PAPER.index(begins)
     lines = PAPER[begin : PAPER.index("\n\n", begin)].split("\n")
     return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines]
 
@@ -41,6 +44,24 @@ def test_the_figure_that_a_paper_names_is_the_computed_one(paper: str, comma: st
     amount = f"{TOGETHER:.2f}".replace(".", comma)
 
     assert re.search(rf"(?<![\d.,]){re.escape(amount)}(?!\d)", (ROOT / paper).read_text(encoding="utf-8"))
+
+
+def test_the_costs_of_many_accounts_are_the_computed_ones() -> None:
+    computed = [
+        [f"{number:,}", *(f"{dollars:.2f}" for dollars in costs)] for number, *costs in cost.by_accounts(template())
+    ]
+
+    assert table("| 1 | ") == computed
+
+
+def test_an_idle_account_costs_what_the_page_says_and_five_cents_at_the_most() -> None:
+    idle, shop = cost.of_an_idle_account(template()), cost.of_a_shop(template())
+
+    assert idle <= MOST_OF_AN_IDLE_ACCOUNT
+    assert f"idle account more costs **${idle:.3f}**" in PAPER
+    assert f"shop more costs **${shop:.2f}**" in PAPER
+    parts = [float(row[2]) for row in table("| ledger | its item")]
+    assert sum(parts) == pytest.approx(idle, abs=0.0002)
 
 
 def test_it_says_what_it_is_where_the_dashboard_is_charged() -> None:

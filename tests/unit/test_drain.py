@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, NoReturn
 
 import pytest
 
@@ -14,19 +15,24 @@ from invoicekey.ledger.entries import Ledger
 from invoicekey.ledger.registrations import RegistrationState, RegistrationStates, digest
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import RetryLater
-from invoicekey.vtex.client import RateLimiter, Vtex
+from invoicekey.runtime.settings import DrainSettings, OfAccounts
+from invoicekey.vtex.client import Vtex
 from invoicekey.vtex.feed import Feed
 from invoicekey.vtex.subscriptions import Configurations
-from invoicekey.work.drain import Drained, DrainFeed, Ended, OwnFeeds
-from invoicekey.work.rounds import Rounds, SharedBackoff, accounts_served
+from invoicekey.work.drain import PROMISED, Drained, DrainFeed, Ended, OwnFeeds
+from invoicekey.work.rounds import Rounds, SharedBackoff
 from local.vtex_simulator import Fault, VtexSimulator
+from tests.environments import DRAIN
+from tests.fakes_outside import NOON, Crash
 from tests.fakes_visits import (
+    AS_FAST_AS_IT_GOES,
     OTHER,
     SHOP,
     Figures,
     MemoryQueue,
     MemoryTable,
     a_vtex,
+    accounts,
     app_key,
     credentials,
     put_feed,
@@ -48,6 +54,10 @@ class Shop:
     figures: Figures
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     table: MemoryTable = field(default_factory=MemoryTable)
+    requests_per_minute: int = AS_FAST_AS_IT_GOES
+    now: datetime = NOON
+    at_once: int = 1
+    """One account's turn after the other's, unless told: then it is known who comes when."""
     vtex: Vtex = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,18 +69,20 @@ class Shop:
         config = {"filter": {"type": "FromWorkflow", "status": list(status)}, "queue": {}, **more}
         put_feed(self.simulator, config, account)
 
-    def drain(self, *accounts: str, seconds_left: Callable[[], float] = lambda: A_MINUTE) -> Drained:
-        return self.drainer().run(accounts or (SHOP,), seconds_left)
+    def drain(self, *names: str, seconds_left: Callable[[], float] = lambda: A_MINUTE, **own: Any) -> Drained:
+        return self.drainer().run(accounts(*(names or (SHOP,)), **own), seconds_left)
 
     def drainer(self) -> DrainFeed:
-        notes, watched = RegistrationStates(self.table), frozenset({"invoiced"})
         return DrainFeed(
+            OfAccounts(DrainSettings, DRAIN | {"VTEX_REQUESTS_PER_MINUTE": str(self.requests_per_minute)}),
             Feed(self.vtex),
             self.queue,
-            SharedBackoff(self.vtex, Ledger(self.table), self.table),
-            OwnFeeds(Configurations(self.vtex), notes, credentials, hook_url=HOOK_URL, statuses=watched),
-            Rounds(self.table, "drain"),
-            watched_statuses=watched,
+            keep_pace=self.vtex.keep_pace,
+            backoff=SharedBackoff(self.vtex, Ledger(self.table), self.table),
+            own_feeds=OwnFeeds(
+                Configurations(self.vtex), RegistrationStates(self.table), credentials, hook_url=HOOK_URL
+            ),
+            rounds=Rounds(self.table, "drain", PROMISED, at_once=self.at_once, now=lambda: self.now),
         )
 
     def reads(self) -> list[str]:
@@ -215,9 +227,9 @@ def test_what_vtex_did_not_let_us_commit_stays_in_the_feed(shop: Shop, kind: Any
 
 def test_a_run_that_is_interrupted_loses_nothing(shop: Shop) -> None:
     put(shop, 25)
-    left = iter([A_MINUTE, A_MINUTE, A_MINUTE, A_MINUTE, 19.0])
+    left = iter([A_MINUTE, A_MINUTE, A_MINUTE, A_MINUTE])
 
-    drained = shop.drain(seconds_left=lambda: next(left))
+    drained = shop.drain(seconds_left=lambda: next(left, 19.0))
 
     assert drained == Drained(read=10, queued=10, committed=10, ended={SHOP: Ended.TIME_UP})
     assert {*shop.queue.order_ids, *shop.left()} == {f"VVJ-{number}-01" for number in range(25)}
@@ -313,12 +325,16 @@ def test_where_the_last_account_has_gone_the_one_after_its_place_begins(many: Sh
     assert many.had_turns() == [min([account for account in left if account > gone] or left)]
 
 
+def dies(*_: object) -> NoReturn:
+    raise Crash
+
+
 def test_an_account_whose_turn_ends_the_run_is_not_the_first_of_the_next_one(
     many: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Feed, "read", lambda *_: 1 // 0)
-        with pytest.raises(ZeroDivisionError):
+        patch.setattr(Feed, "read", dies)
+        with pytest.raises(Crash):
             many.drain(*MANY)
 
     many.drain(*MANY, seconds_left=with_time_for(1, many))
@@ -326,11 +342,29 @@ def test_an_account_whose_turn_ends_the_run_is_not_the_first_of_the_next_one(
     assert many.had_turns() == [MANY[1]]
 
 
+def test_an_account_whose_turn_fails_unexpectedly_is_no_trouble_of_the_others(
+    many: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Feed.read
+
+    def breaks_for_one(feed: Feed, account: str, time_left: float) -> Any:
+        if account == MANY[1]:
+            raise ZeroDivisionError("HUSH")
+        return read(feed, account, time_left)
+
+    monkeypatch.setattr(Feed, "read", breaks_for_one)
+
+    drained = many.drain(*MANY)
+
+    assert drained.ended == dict.fromkeys(MANY, Ended.EMPTY) | {MANY[1]: Ended.FAILED}
+    assert (many.left(MANY[1]), many.figures.sums["feed_failed"]) == (["VVJ-0-01"], 1)
+
+
 def test_each_account_is_read_at_its_own_pace_and_none_waits_for_another_s(many: Shop) -> None:
     three = MANY[:3]
     for account in three:
         put(many, 80, account)
-    many.vtex = a_vtex(many.simulator.url, limiter=RateLimiter(1))  # ten calls at once: five pages
+    many.requests_per_minute = 25  # of which the drain has one, and ten at once: five pages
 
     assert set(many.drain(*three).ended.values()) == {Ended.TIME_UP}
     assert Counter(many.reads()) == dict.fromkeys(three, 5)
@@ -348,31 +382,19 @@ def test_a_run_that_cannot_keep_how_far_it_came_is_no_failure_and_the_next_one_b
     assert many.reads() == [MANY[0], MANY[0], MANY[1]]
 
 
-def test_how_far_a_run_came_is_written_once_and_not_at_all_where_it_came_nowhere(many: Shop) -> None:
+def test_how_far_runs_came_is_written_once_where_each_reaches_all(many: Shop) -> None:
     many.table.written.clear()
     many.drain(*MANY)
+    many.drain(*MANY)
+
     assert many.table.written == ["round#drain"]
-
-    many.drain(*MANY, seconds_left=lambda: 1.0)
-    many.drain(SHOP, seconds_left=lambda: 1.0)
-    assert many.table.written == ["round#drain"]
-
-
-def test_runs_that_overlap_leave_no_account_out(many: Shop) -> None:
-    first, second = (Rounds(many.table, "drain").of(MANY) for _ in range(2))
-    with first as one, second as other:
-        assert [one.next(), other.next(), one.next()] == [MANY[0], MANY[0], MANY[1]]
-
-    many.drain(*MANY, seconds_left=with_time_for(4, many))
-
-    assert many.had_turns() == [MANY[2], MANY[3], MANY[4], MANY[0]]
 
 
 def test_when_the_time_is_up_no_page_is_begun_and_the_run_counts_once(two: Shop) -> None:
     drained = two.drain(SHOP, OTHER, seconds_left=lambda: 19.9)
 
-    assert (drained, two.asked()) == (Drained(ended={SHOP: Ended.TIME_UP, OTHER: Ended.TIME_UP}), [])
-    assert two.figures.sums == {"feed_time_up": 1}
+    assert (drained, two.asked()) == (Drained(ended={SHOP: Ended.TIME_UP, OTHER: Ended.TIME_UP}, unreached=2), [])
+    assert two.figures.sums == {"feed_time_up": 1, "round_unreached": 2}
 
 
 def test_an_account_without_credentials_does_not_stop_another(two: Shop) -> None:
@@ -427,9 +449,43 @@ def test_where_there_is_no_feed_yet_nothing_is_read(shop: Shop) -> None:
     assert shop.asked() == []
 
 
+def test_an_account_s_own_statuses_are_watched(two: Shop) -> None:
+    two.simulator.put_feed_event(SHOP, "VVJ-99-01", "handling")
+    two.simulator.put_feed_event(OTHER, "VVJ-99-01", "handling")
+    both = accounts(SHOP, settings={"WatchedStatuses": "handling"}) | accounts(OTHER)
+
+    drained = two.drainer().run(both, lambda: A_MINUTE)
+
+    assert [body["Origin"]["Account"] for body in two.queue.bodies if body["State"] == "handling"] == [SHOP]
+    assert (drained.queued, drained.not_watched, two.left(), two.left(OTHER)) == (16, 16, [], [])
+
+
+def test_an_account_with_a_wrong_setting_is_not_drained_and_all_others_are(two: Shop) -> None:
+    both = accounts(SHOP, settings={"WatchedStatuses": "no-such-status"}) | accounts(OTHER)
+
+    assert two.drainer().run(both, lambda: A_MINUTE).ended == {OTHER: Ended.EMPTY}
+    assert (len(two.left()), two.figures.sums["ledger_unreadable"]) == (15, 1)
+
+
+def test_accounts_that_are_drained_side_by_side_do_not_mix(shop: Shop) -> None:
+    names = [f"shop-{number:02}" for number in range(60)]
+    for number, account in enumerate(names):
+        shop.configure(account)
+        put(shop, number % 13, account)
+    shop.knows_as_ours(*names)
+    shop.at_once = 20
+
+    drained = shop.drain(*names)
+
+    queued = Counter(body["Origin"]["Account"] for body in shop.queue.bodies)
+    assert queued == {account: number % 13 for number, account in enumerate(names) if number % 13}
+    assert drained.ended == dict.fromkeys(names, Ended.EMPTY)
+    assert drained.read == drained.queued == drained.committed == queued.total()
+    assert not any(shop.left(account) for account in names)
+
+
 def test_no_account_is_no_trouble(shop: Shop) -> None:
-    assert accounts_served({}) == []
-    assert shop.drainer().run([], lambda: A_MINUTE) == Drained()
+    assert shop.drainer().run({}, lambda: A_MINUTE) == Drained()
 
 
 # ---- Silence
@@ -510,11 +566,3 @@ def test_no_log_and_no_message_has_a_handle_or_an_event_s_id(
     for secret in ("HUSH", "eyJ", *(str(item["eventId"]) for item in handed)):
         assert secret not in told
     assert shop.left() == []
-
-
-# ---- Whose feeds
-
-
-@pytest.mark.parametrize("name", ["", "Luxstore", "lux.store", "a/b", "-a", "x" * 64, "evil.example/", "lux store"])
-def test_a_name_that_could_leave_its_place_in_the_host_name_is_left_out(name: str) -> None:
-    assert accounts_served({name: {}, "luxstore": {}}) == ["luxstore"]

@@ -1,9 +1,12 @@
 """The guard: what it registers, what it never overwrites, what it tells, and how often."""
 
+import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Any
 from unittest.mock import Mock
 
@@ -18,21 +21,24 @@ from invoicekey.messages.texts import LANGUAGES
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.secrets import CachedSecret
-from invoicekey.runtime.settings import GuardSettings, VtexSettings
+from invoicekey.runtime.settings import GuardSettings, OfAccounts
 from invoicekey.vtex.client import BURST, RateLimiter, Vtex
 from invoicekey.vtex.subscriptions import Configurations
-from invoicekey.work.guard import HookGuard, Watch
+from invoicekey.work.guard import PINGS_AT_ONCE, PROMISED, HookGuard, Watch
 from invoicekey.work.rounds import Rounds, SharedBackoff
 from local import vtex_simulator
 from local.vtex_simulator import Fault, VtexSimulator
+from tests.environments import GUARD
 from tests.fakes import REFUSED, UNREACHABLE, FakeSecretsManager
 from tests.fakes_visits import (
+    AS_FAST_AS_IT_GOES,
     OTHER,
     SHOP,
     Figures,
     MemoryTable,
     MemoryTopics,
     a_vtex,
+    accounts,
     app_key,
     credentials,
     put_feed,
@@ -42,24 +48,7 @@ A_MINUTE = 60.0
 URL = "https://abc123.execute-api.sa-east-1.amazonaws.com/hooks/vtex/orders"
 ELSEWHERE = "https://erp.example.com/vtex"
 ALERTS, OPERATIONS = "arn:alerts", "arn:operations"
-SETTINGS = GuardSettings(
-    vtex=VtexSettings(
-        base_url="http://localhost",
-        credentials_secret_arn="arn:credentials",
-        credentials_prefix="/p/",
-        requests_per_minute=120,
-        accounts=frozenset(),
-        watched_statuses=frozenset({"invoiced"}),
-    ),
-    hook_url=URL,
-    hook_secret_arn="arn:hook",
-    ledger_table="ledger",
-    alert_topic_arn=ALERTS,
-    operations_topic_arn=OPERATIONS,
-    quiet_after=timedelta(hours=48),
-    language="en",
-    stack="invoicekey",
-)
+SETTINGS = GuardSettings.read(GUARD)
 BY_STATUS = {"type": "FromWorkflow", "status": ["invoiced"]}
 QUEUE = {"visibilityTimeoutInSeconds": 240, "MessageRetentionPeriodInSeconds": 1_209_600}
 OUR_FEED = {"filter": BY_STATUS, "queue": QUEUE}
@@ -83,8 +72,12 @@ class Shop:
     table: MemoryTable = field(default_factory=MemoryTable)
     topics: MemoryTopics = field(default_factory=lambda: MemoryTopics({ALERTS: 1, OPERATIONS: 1}))
     manager: FakeSecretsManager = field(default_factory=FakeSecretsManager)
+    at_once: int = 1
+    """One account's turn after the other's, unless told: then it is known who comes when."""
     now: datetime = datetime(2026, 3, 3, 15, 0, tzinfo=UTC)
-    settings: GuardSettings = SETTINGS
+    environment: dict[str, str] = field(
+        default_factory=lambda: GUARD | {"VTEX_REQUESTS_PER_MINUTE": str(AS_FAST_AS_IT_GOES)}
+    )
     vtex: Vtex = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,29 +87,30 @@ class Shop:
     def rotate(self, current: object, previous: str = "HUSH-1") -> None:
         self.manager.put("arn:hook", {"current": current, "previous": previous})
 
-    def hook_guard(self, settings: GuardSettings = SETTINGS) -> HookGuard:
+    def hook_guard(self) -> HookGuard:
         return HookGuard(
-            settings,
+            OfAccounts(GuardSettings, self.environment),
             CachedSecret(self.manager.client, "arn:hook"),
             Configurations(self.vtex),
             credentials=credentials,
+            keep_pace=self.vtex.keep_pace,
             topics=self.topics,
             notes=RegistrationStates(self.table),
             backlog=Backlog(self.table),
             backoff=SharedBackoff(self.vtex, Ledger(self.table), self.table),
-            rounds=Rounds(self.table, "guard"),
+            rounds=Rounds(self.table, "guard", PROMISED, at_once=self.at_once, now=lambda: self.now),
             now=lambda: self.now,
         )
 
-    def run(self, *accounts: str, seconds_left: Callable[[], float] = lambda: A_MINUTE) -> Watch:
+    def run(self, *names: str, seconds_left: Callable[[], float] = lambda: A_MINUTE, **own: Any) -> Watch:
         self.simulator.requests.clear()
         self.figures.counted.clear()
         self.topics.told.clear()
         self.table.written.clear()
-        return self.hook_guard(self.settings).run(accounts or (SHOP,), seconds_left)
+        return self.hook_guard().run(accounts(*(names or (SHOP,)), **own), seconds_left)
 
-    def guard(self, account: str = SHOP) -> list[str]:
-        return self.run(account).accounts[account]
+    def guard(self, account: str = SHOP, **own: Any) -> list[str]:
+        return self.run(account, **own).accounts[account]
 
     def put_hook(self, config: dict[str, Any], account: str = SHOP) -> None:
         self.simulator.hooks[app_key(account)] = config
@@ -241,6 +235,38 @@ def test_a_hook_that_fails_its_ping_is_told_and_the_feed_is_registered_all_the_s
     assert not shop.noted.hook_installed
 
 
+# ---- What an account watches of its own
+
+OWN = {"WatchedStatuses": "invoiced, Handling"}
+BY_OWN = {"type": "FromWorkflow", "status": ["handling", "invoiced"]}
+
+
+def test_an_account_with_statuses_of_its_own_has_them_in_filters_and_in_a_header_of_each_call(shop: Shop) -> None:
+    assert shop.guard(settings=OWN) == BOTH_INSTALLED
+
+    hook = a_hook(filter=BY_OWN)
+    hook["hook"]["headers"]["X-Watched-Statuses"] = "handling,invoiced"
+    assert (shop.hook, shop.feed) == (hook, OUR_FEED | {"filter": BY_OWN})
+    assert shop.guard(settings=OWN) == []
+
+
+@pytest.mark.parametrize(("before", "after"), [({}, OWN), (OWN, {}), ({}, {"WatchedStatuses": "invoiced"})])
+def test_a_change_of_them_is_registered(shop: Shop, before: dict[str, str], after: dict[str, str]) -> None:
+    shop.guard(settings=before)
+
+    assert shop.guard(settings=after)[0] == "hook_restored"
+    assert shop.guard(settings=after) == []
+    assert shop.hook
+    assert ("X-Watched-Statuses" in shop.hook["hook"]["headers"]) is bool(after)
+
+
+def test_an_account_with_a_wrong_setting_is_not_guarded_and_all_others_are(shop: Shop) -> None:
+    both = accounts(SHOP, settings={"WatchedStatuses": "no-such-status"}) | accounts(OTHER)
+
+    assert shop.hook_guard().run(both, lambda: A_MINUTE).accounts == {OTHER: BOTH_INSTALLED}
+    assert shop.figures.sums["ledger_unreadable"] == 1
+
+
 # ---- Rotation
 
 
@@ -268,22 +294,22 @@ def test_a_new_secret_is_registered_and_is_no_alarm_but_where_the_hook_is_gone(
 
 def test_a_secret_rotated_moments_after_a_run_is_registered_by_the_next_run(guarded: Shop) -> None:
     guard = guarded.hook_guard()
-    guard.run((SHOP,), lambda: A_MINUTE)
+    guard.run(accounts(SHOP), lambda: A_MINUTE)
     guarded.rotate("HUSH-2")
 
-    guard.run((SHOP,), lambda: A_MINUTE)
+    guard.run(accounts(SHOP), lambda: A_MINUTE)
 
     assert guarded.hook == a_hook(secret="HUSH-2")
 
 
 def test_while_the_secret_cannot_be_read_no_outdated_one_is_registered(guarded: Shop) -> None:
     guard = guarded.hook_guard()
-    guard.run((SHOP,), lambda: A_MINUTE)
+    guard.run(accounts(SHOP), lambda: A_MINUTE)
     guarded.rotate("HUSH-2")
     guarded.put_hook(a_hook(secret="HUSH-2"))
     guarded.manager.trouble = UNREACHABLE
 
-    assert guard.run((SHOP,), lambda: A_MINUTE).accounts[SHOP] == ["guard_failed"]
+    assert guard.run(accounts(SHOP), lambda: A_MINUTE).accounts[SHOP] == ["guard_failed"]
     assert guarded.hook == a_hook(secret="HUSH-2")
 
 
@@ -349,7 +375,8 @@ def test_people_are_told_once_in_seven_days_and_of_the_alarms_topic_on_the_alert
 def test_what_could_not_be_told_is_told_at_the_next_run(shop: Shop) -> None:
     shop.put_hook(a_hook(ELSEWHERE))
     shop.topics.trouble = RetryLater("SNS is away")
-    assert shop.guard() == ["hook_elsewhere", "guard_failed", "feed_installed"]
+    assert shop.guard() == ["hook_elsewhere", "feed_installed"]
+    assert shop.figures.sums["guard_failed"] == 1
     shop.topics.trouble = None
 
     shop.run(SHOP)
@@ -417,7 +444,7 @@ def test_a_hook_whose_address_is_not_shown_is_not_written_over_though_it_was_our
 def test_a_status_that_no_filter_of_vtex_lists_is_warned_of(
     shop: Shop, watched: set[str], warned: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    shop.settings = replace(SETTINGS, vtex=replace(SETTINGS.vtex, watched_statuses=frozenset(watched)))
+    shop.environment["WATCHED_STATUSES"] = ",".join(watched)
 
     shop.run(SHOP)
 
@@ -525,6 +552,93 @@ def test_a_feed_of_ours_stays_ours_beside_a_hook_elsewhere(guarded: Shop) -> Non
     assert guarded.guard() == ["hook_elsewhere", "feed_restored"]
 
 
+# ---- Several accounts with the same trouble
+
+
+def hooks_elsewhere(shop: Shop) -> None:
+    for account in (SHOP, OTHER):
+        shop.put_hook(a_hook(ELSEWHERE), account)
+
+
+def foreign_feeds(shop: Shop) -> None:
+    for account in (SHOP, OTHER):
+        put_feed(shop.simulator, OTHER_FEED, account)
+
+
+TROUBLES: dict[str, Callable[[Shop], object]] = {
+    "hook_elsewhere": hooks_elsewhere,
+    "hook_not_shown": lambda shop: shop.simulator.fail(NOT_SHOWN),
+    "feed_not_shown": lambda shop: shop.simulator.fail(FEED_NOT_SHOWN),
+    "feed_left_alone": foreign_feeds,
+}
+
+
+def named_in(notice: notices.Notice) -> list[str]:
+    (line,) = [line for line in notice.body.splitlines() if line.startswith(("Accounts: ", "Contas: "))]
+    return [re.split(r"[ ,(]", one)[0] for one in line.partition(": ")[2].split(", ")]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_several_accounts_with_the_same_trouble_are_told_of_in_one_message_that_names_them(
+    shop: Shop, trouble: str
+) -> None:
+    TROUBLES[trouble](shop)
+
+    shop.run(SHOP, OTHER)
+
+    ((topic, notice, about),) = shop.topics.told
+    assert (topic, about) == (OPERATIONS, f"{SHOP}, {OTHER}")
+    assert notice.subject.startswith("2 accounts: ")
+    assert named_in(notice) == [SHOP, OTHER]
+    shop.run(SHOP, OTHER)
+    assert shop.topics.told == []
+
+
+def test_different_troubles_are_different_messages(shop: Shop) -> None:
+    shop.put_hook(a_hook(ELSEWHERE))
+    put_feed(shop.simulator, OTHER_FEED, OTHER)
+
+    shop.run(SHOP, OTHER)
+
+    assert [about for _, _, about in shop.topics.told] == [SHOP, OTHER]
+
+
+def test_of_several_accounts_too_what_could_not_be_told_is_told_at_the_next_run(shop: Shop) -> None:
+    hooks_elsewhere(shop)
+    shop.topics.trouble = RetryLater("SNS is away")
+    shop.run(SHOP, OTHER)
+    shop.topics.trouble = None
+
+    shop.run(SHOP, OTHER)
+
+    assert len(shop.topics.told) == 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_notice_of_a_thousand_accounts_names_fifty_and_counts_the_others(language: str) -> None:
+    names = [f"shop-{number:03}" for number in range(1000)]
+    for notice in (
+        notices.hook_elsewhere(dict.fromkeys(names, "erp.example.com"), language, "invoicekey"),
+        notices.feed_left_alone(names, language, "invoicekey"),
+        notices.not_shown(names, language, "invoicekey"),
+    ):
+        assert named_in(notice) == names[:50]
+        assert re.search(r" (e mais 950|and 950 more)$", notice.body, re.MULTILINE)
+        assert notice.subject.startswith("1000 ")
+        assert notice.subject.isascii()
+        assert notice.body.split()[0].strip(",") in {"Crie", "Veja", "Create", "See"}
+
+
+def test_a_message_about_several_accounts_can_be_filtered_by_each() -> None:
+    sns = Mock()
+    notice = notices.not_shown([SHOP, OTHER], "en", "invoicekey")
+
+    Topics(sns).publish(OPERATIONS, notice, SHOP, OTHER)
+
+    about = sns.publish.call_args.kwargs["MessageAttributes"]["account"]
+    assert about == {"DataType": "String.Array", "StringValue": json.dumps([SHOP, OTHER])}
+
+
 # ---- Another appKey
 
 
@@ -569,6 +683,7 @@ def test_a_silence_that_vtex_asks_for_is_shared_and_kept(shop: Shop) -> None:
 
 
 def test_an_account_whose_rate_limit_allows_no_more_waits_for_the_next_run(shop: Shop) -> None:
+    shop.environment["VTEX_REQUESTS_PER_MINUTE"] = "1"
     limiter = RateLimiter(1)
     for _ in range(BURST):
         limiter.acquire(SHOP, 0)
@@ -581,8 +696,70 @@ def test_an_account_whose_rate_limit_allows_no_more_waits_for_the_next_run(shop:
 def test_when_the_time_is_up_the_rest_waits_for_the_next_run(shop: Shop) -> None:
     watch = shop.run(SHOP, OTHER, seconds_left=lambda: 19.9)
 
-    assert watch.accounts == {SHOP: ["guard_postponed"], OTHER: ["guard_postponed"]}
+    assert watch == Watch({SHOP: ["guard_postponed"], OTHER: ["guard_postponed"]}, unreached=2)
+    assert shop.figures.sums == {"guard_postponed": 2, "round_unreached": 2}
     assert shop.asked() == []
+
+
+def test_an_account_whose_turn_fails_unexpectedly_is_no_trouble_of_the_others(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Configurations.hook
+
+    def breaks_for_one(configurations: Configurations, account: str, time_left: float) -> Any:
+        if account == SHOP:
+            raise ZeroDivisionError("HUSH")
+        return read(configurations, account, time_left)
+
+    monkeypatch.setattr(Configurations, "hook", breaks_for_one)
+
+    assert shop.run(SHOP, OTHER).accounts == {SHOP: ["guard_failed", "feed_installed"], OTHER: BOTH_INSTALLED}
+    assert shop.figures.sums["guard_failed"] == 1
+
+
+def test_accounts_that_are_guarded_side_by_side_do_not_mix(shop: Shop) -> None:
+    names = [f"shop-{number:02}" for number in range(60)]
+    shop.at_once = 20
+    for account in names[::2]:
+        shop.put_hook(a_hook(ELSEWHERE), account)
+
+    watch = shop.run(*names)
+
+    elsewhere = {account for account, events in watch.accounts.items() if "hook_elsewhere" in events}
+    assert (elsewhere, shop.topics.told[0][2]) == (set(names[::2]), ", ".join(names[::2]))
+    shop.run(*names)  # what gave no answer, on a busy machine, is the next run's
+    assert {name for name in names if shop.simulator.hooks[app_key(name)] == a_hook()} == set(names[1::2])
+    assert shop.simulator.feeds.keys() == {app_key(name) for name in names}
+
+
+def test_few_hooks_are_registered_at_once_for_vtex_pings_each(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    install, lock, under_way, most = Configurations.install_hook, Lock(), 0, 0
+
+    def counted(*given: Any) -> None:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        install(*given)
+        with lock:
+            under_way -= 1
+
+    monkeypatch.setattr(Configurations, "install_hook", counted)
+    shop.at_once = 20
+
+    shop.run(*(f"shop-{number}" for number in range(40)))
+
+    assert most <= PINGS_AT_ONCE
+    assert len(shop.simulator.hooks) == 40
+
+
+def test_the_hook_s_secret_is_read_once_where_all_is_well(shop: Shop) -> None:
+    shop.run(SHOP, OTHER)
+    reads = shop.manager.reads
+
+    shop.run(SHOP, OTHER)
+
+    assert shop.manager.reads == reads + 1
 
 
 MANY = tuple(f"shop-{number}" for number in range(5))
@@ -598,7 +775,7 @@ def test_an_account_whose_turn_the_time_cut_is_the_first_of_the_next_run(shop: S
 
 
 def test_no_account_is_no_trouble(shop: Shop) -> None:
-    assert shop.hook_guard().run([], lambda: A_MINUTE) == Watch()
+    assert shop.hook_guard().run({}, lambda: A_MINUTE) == Watch()
 
 
 @pytest.mark.parametrize("operation", ["get", "put"])
@@ -699,9 +876,9 @@ def test_what_was_noted_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize("account", ["luxstore", "x" * 63])
 def test_a_notice_is_short_and_says_first_what_to_do(language: str, account: str) -> None:
     given = [
-        notices.hook_elsewhere(account, "erp.example.com", language, "invoicekey"),
-        notices.feed_left_alone(account, language, "invoicekey"),
-        notices.not_shown(account, language, "invoicekey"),
+        notices.hook_elsewhere({account: "erp.example.com"}, language, "invoicekey"),
+        notices.feed_left_alone([account], language, "invoicekey"),
+        notices.not_shown([account], language, "invoicekey"),
         notices.operations_unconfirmed(language, "invoicekey"),
     ]
 
@@ -716,11 +893,11 @@ def test_a_notice_is_short_and_says_first_what_to_do(language: str, account: str
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_notice_s_commands_lead_to_the_stack_that_sends_it(language: str) -> None:
     for body in (
-        notices.hook_elsewhere(SHOP, None, language, "invoicekey-dev").body,
-        notices.feed_left_alone(SHOP, language, "invoicekey-dev").body,
-        notices.not_shown(SHOP, language, "invoicekey-dev").body,
+        notices.hook_elsewhere({SHOP: None}, language, "invoicekey-dev").body,
+        notices.feed_left_alone([SHOP], language, "invoicekey-dev").body,
+        notices.not_shown([SHOP], language, "invoicekey-dev").body,
     ):
         assert "make credentials STACK=invoicekey-dev\n" in body
         assert f"invoicekey hook install --account {SHOP} --stack invoicekey-dev\n" in body
     assert " invoicekey-dev)" in notices.operations_unconfirmed(language, "invoicekey-dev").body
-    assert "--stack" not in notices.hook_elsewhere(SHOP, None, language, "invoicekey").body
+    assert "--stack" not in notices.hook_elsewhere({SHOP: None}, language, "invoicekey").body

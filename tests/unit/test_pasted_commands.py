@@ -87,9 +87,10 @@ def sent() -> dict[str, str]:
 
 
 def _notices(language: str, stack: str) -> Iterator[Notice]:
-    yield notices.hook_elsewhere("luxstore", "erp.example.com", language, stack)
-    yield notices.feed_left_alone("luxstore", language, stack)
-    yield notices.not_shown("luxstore", language, stack)
+    for accounts in (["luxstore"], ["luxstore", "othershop"]):
+        yield notices.hook_elsewhere(dict.fromkeys(accounts, "erp.example.com"), language, stack)
+        yield notices.feed_left_alone(accounts, language, stack)
+        yield notices.not_shown(accounts, language, stack)
     yield notices.operations_unconfirmed(language, stack)
     yield notices.accounts_in_trouble({trouble: ["luxstore"] for trouble in TOLD}, 48, language, stack)
 

@@ -186,6 +186,38 @@ def test_a_ping_is_answered_200_even_without_the_secret_and_with_everything_out_
     assert hook.call({"hookConfig": "ping"}, headers) == 200
 
 
+# ---- What an account watches of its own: its hook carries it
+
+
+@pytest.mark.parametrize(
+    ("header", "state", "is_queued"),
+    [
+        ("invoiced,payment-approved", "payment-approved", True),
+        (" Invoiced , PAYMENT-approved ", "payment-approved", True),
+        ("payment-approved", "invoiced", False),
+        ("payment-approved", "of no list", True),
+        ("", "invoiced", True),
+        ("", "payment-approved", False),
+        ("no-such-status, ,*", "invoiced", True),
+        ("no-such-status, ,*", "payment-approved", False),
+        ("\ud800", "payment-approved", False),
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("name", ["X-Watched-Statuses", "x-watched-statuses"])
+def test_the_header_of_an_authentic_call_says_which_statuses_are_watched(
+    hook: Hook, name: str, header: str, state: str, *, is_queued: bool
+) -> None:
+    assert hook.call(a_notification(State=state), {**SECRET, name: header}) == 200
+    assert bool(hook.sqs.sent) is is_queued
+
+
+@pytest.mark.parametrize("secret", [{}, WRONG, {"X-Hook-Secret": ""}], ids=repr)
+def test_the_header_opens_nothing_without_the_secret(hook: Hook, secret: dict[str, str]) -> None:
+    assert hook.call(a_notification(), {**secret, "X-Watched-Statuses": "invoiced"}) == 401
+    assert hook.sqs.sent == []
+
+
 # ---- 401 and 400
 
 

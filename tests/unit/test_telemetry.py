@@ -231,6 +231,7 @@ TABLES: dict[str, Iterable[str]] = {
     "_RETRY_METRICS.get(type(result.retry), 'check_retried')": {*batch._RETRY_METRICS.values(), "check_retried"},
     "CONFIGURATION_RESTORED": [guard.CONFIGURATION_RESTORED],
     "GUARD_FAILED": [guard.GUARD_FAILED],
+    "POSTPONED": [guard.POSTPONED],
     "event": {*guard._METRICS.values(), *GUARDS},
 }
 """What a name can be that stands in a variable."""

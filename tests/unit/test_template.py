@@ -146,7 +146,7 @@ PROPERTIES: dict[str, tuple[str, str, Any]] = {
     "dead letters are made by age, and the count is only a backstop": (
         "HookQueue",
         "RedrivePolicy",
-        {"deadLetterTargetArn": {"Fn::GetAtt": "HookDeadLetterQueue.Arn"}, "maxReceiveCount": 200},
+        {"deadLetterTargetArn": {"Fn::GetAtt": "HookDeadLetterQueue.Arn"}, "maxReceiveCount": 1000},
     ),
     "the stack generates the first hook secret, and no previous one": (
         "HookSecret",

@@ -12,6 +12,8 @@ from invoicekey.runtime.errors import RetryLater
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
 
+MOST_ACCOUNTS = 1000
+"""In the attribute `account`, for filter policies: a message holds 256 KiB with all that belongs to it."""
 TYPE = "operations"
 """The attribute `type` of these notices, for filter policies."""
 
@@ -30,9 +32,11 @@ class Topics:
             raise RetryLater(f"SNS did not say who listens: {type(error).__name__}") from error
         return int(attributes.get("SubscriptionsConfirmed", "0")) > 0
 
-    def publish(self, arn: str, notice: Notice, account: str | None = None) -> None:
-        """Tell a topic something, about an account where it is about one."""
+    def publish(self, arn: str, notice: Notice, *accounts: str) -> None:
+        """Tell a topic something, about these accounts where it is about any."""
         texts = {"default": notice.body, "email": notice.body, "sms": notice.subject}
-        attributes: dict[str, str | list[str]] = {"type": TYPE, **({"account": account} if account else {})}
+        attributes: dict[str, str | list[str]] = {"type": TYPE}
+        if accounts:
+            attributes["account"] = accounts[0] if len(accounts) == 1 else list(accounts[:MOST_ACCOUNTS])
         entry = alert_entry(notice.subject, json.dumps(texts, ensure_ascii=False), attributes)
         AlertTopic(self._sns, arn).publish(entry)

@@ -10,6 +10,7 @@ Attributes and keys keep the names that the first version stored, `first_heard_a
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from invoicekey.ledger.prefixes import Learnt, Reading, learnt_from, prefixes_ke
 from invoicekey.ledger.table import Item, Table, TransactionRefused, Write
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.policy import AlertQuota
-from invoicekey.runtime.errors import Conflict, RetryLater
+from invoicekey.runtime.errors import Conflict, LedgerUnavailable, RetryLater
 
 KEEP_CLOSED_DAYS = 400
 KEEP_CLAIMS_DAYS = 365
@@ -45,6 +46,8 @@ DISMISSED, EXPIRED = "dismissed", "expired"
 """Why a failure is archived."""
 CORRUPT = "the order's item in the ledger is corrupt: mend it"
 """Why an order is tried again later whose item can't be read."""
+_WRITTEN_BY, _TOKEN_BYTES = "written_by", 8
+"""The attribute that holds a random token of the item's last write."""
 _DAY = 86_400
 _TRIES_FOR_QUOTA = 5
 
@@ -227,14 +230,25 @@ class Ledger:
     def write(self, entry: Entry) -> Entry:
         """Write an entry and the change of its claims, on condition that the ledger holds it as it was read.
 
-        Raises Conflict where it does not, and KeyTaken where other orders own keys that it claims.
+        Raises Conflict where it does not, and KeyTaken where other orders own keys that it claims. A write whose answer
+        was lost meets what it wrote itself when it is repeated: it is known by its token, and is done.
         """
-        return self._write(entry, gone=frozenset())
+        token = os.urandom(_TOKEN_BYTES).hex()
+        try:
+            return self._write(entry, token, gone=frozenset())
+        except (Conflict, LedgerUnavailable):
+            if not self._has_taken(entry.ref, token):
+                raise
+        return _written(entry)
 
-    def _write(self, entry: Entry, gone: frozenset[str]) -> Entry:
+    def _has_taken(self, ref: OrderRef, token: str) -> bool:
+        key = order_key(ref)
+        return self._table.get([key]).get(key, {}).get(_WRITTEN_BY) == token
+
+    def _write(self, entry: Entry, token: str, gone: frozenset[str]) -> Entry:
         """Write it; `gone` are former owners of its keys that the ledger holds no longer."""
-        written = replace(entry, version=entry.version + 1, claims_held=entry.claims, claims_from=MappingProxyType({}))
-        item, as_read = _item(written), _as_read(entry)
+        written, as_read = _written(entry), _as_read(entry)
+        item = _item(written) | {_WRITTEN_BY: token}
         claimed, released = sorted(entry.claims - entry.claims_held), sorted(entry.claims_held - entry.claims)
         if not (claimed or released):
             self._table.put(item, **as_read)
@@ -259,7 +273,7 @@ class Ledger:
             # What is left are claims that ran out, and that others have made since: there is nothing to release; and
             # former owners that the ledger has forgotten: there is nothing to take from them.
             held = replace(entry, claims_held=entry.claims_held.difference(items))
-            return self._write(held, gone.union(owner for owner in losing if owner in items))
+            return self._write(held, token, gone.union(owner for owner in losing if owner in items))
         return written
 
     def note_recorded(self, entry: Entry) -> None:
@@ -394,6 +408,11 @@ def ref_of(item_key: str) -> OrderRef:
     """Return the order of an item's key, `order#…` or `held#…`."""
     _, account, order_id = item_key.split("#")
     return OrderRef(account, order_id)
+
+
+def _written(entry: Entry) -> Entry:
+    """Return an entry as the ledger has it once it is written."""
+    return replace(entry, version=entry.version + 1, claims_held=entry.claims, claims_from=MappingProxyType({}))
 
 
 def _as_read(entry: Entry) -> dict[str, Any]:

@@ -38,20 +38,28 @@ class Notice:
     body: str
 
 
-def hook_elsewhere(account: str, host: str | None, language: str, stack: str) -> Notice:
-    """Say that the hook points at another system; `host` is None where its address can't be read."""
-    place = f"«{host}»" if host else _UNREADABLE.to(language)
+def hook_elsewhere(hosts: Mapping[str, str | None], language: str, stack: str) -> Notice:
+    """Say whose hooks point at another system: by account its host, None where the address can't be read."""
+    places = {account: f"«{host}»" if host else _UNREADABLE.to(language) for account, host in hosts.items()}
+    if len(places) > 1:
+        named = [f"{account} ({place})" for account, place in places.items()]
+        return _notice_of_several(_HOOKS_SUBJECT, _HOOKS_BODY, named, language, stack)
+    ((account, place),) = places.items()
     return _notice(_HOOK_SUBJECT, _HOOK_BODY, language, stack, account=account, place=place)
 
 
-def feed_left_alone(account: str, language: str, stack: str) -> Notice:
-    """Say that the feed of the appKey may be another system's."""
-    return _notice(_FEED_SUBJECT, _FEED_BODY, language, stack, account=account)
+def feed_left_alone(accounts: Sequence[str], language: str, stack: str) -> Notice:
+    """Say that the feeds of these accounts' appKeys may be another system's."""
+    if len(accounts) > 1:
+        return _notice_of_several(_FEEDS_SUBJECT, _FEEDS_BODY, accounts, language, stack)
+    return _notice(_FEED_SUBJECT, _FEED_BODY, language, stack, account=accounts[0])
 
 
-def not_shown(account: str, language: str, stack: str) -> Notice:
-    """Say that VTEX shows neither a hook, or a feed, nor that there is none."""
-    return _notice(_NOT_SHOWN_SUBJECT, _NOT_SHOWN_BODY, language, stack, account=account)
+def not_shown(accounts: Sequence[str], language: str, stack: str) -> Notice:
+    """Say that VTEX shows neither a hook, or a feed, of these accounts nor that there is none."""
+    if len(accounts) > 1:
+        return _notice_of_several(_SEVERAL_NOT_SHOWN_SUBJECT, _SEVERAL_NOT_SHOWN_BODY, accounts, language, stack)
+    return _notice(_NOT_SHOWN_SUBJECT, _NOT_SHOWN_BODY, language, stack, account=accounts[0])
 
 
 def operations_unconfirmed(language: str, stack: str) -> Notice:
@@ -94,7 +102,12 @@ def _notice(subject: Said, body: Said, language: str, stack: str, **values: str)
     shown = _shown(values.get("account", ""))
     commands = {"of_stack": leading_to(stack), "make_of_stack": leading_to(stack, " STACK="), "stack": stack}
     told = body.to(language).format(**commands, **values) + "\n\n" + _AGAIN.to(language)
-    return Notice(subject.to(language).format(account=shown), told)
+    return Notice(subject.to(language).format(**{**values, "account": shown}), told)
+
+
+def _notice_of_several(subject: Said, body: Said, accounts: Sequence[str], language: str, stack: str) -> Notice:
+    number, named = str(len(accounts)), _named(accounts, language)
+    return _notice(subject, body, language, stack, number=number, accounts=named)
 
 
 _UNREADABLE = Said("um endereço que não conseguimos ler", "an address that we cannot read")
@@ -127,6 +140,35 @@ VTEX keeps one hook an appKey, and writing ours would erase the other system's. 
 Until then, we may not hear of this account's invoiced orders.""",
 )
 
+_HOOKS_SUBJECT = Said(
+    "{number} contas: o hook da VTEX aponta para outro sistema", "{number} accounts: VTEX's hook points elsewhere"
+)
+
+_HOOKS_BODY = Said(
+    """\
+Crie, em cada conta desta lista, uma appKey só para este sistema: o hook de pedidos dela aponta para outro.
+
+{accounts}
+
+1. Na VTEX, crie uma appKey com os recursos View order e Feed v3 and Hook Admin (License Manager, produto OMS).
+2. Grave a appKey e o appToken novos no lugar dos atuais: make credentials{make_of_stack}
+3. Instale o hook, conta por conta: invoicekey hook install --account CONTA{of_stack}
+
+A VTEX aceita um só hook por appKey, e gravar o nosso apagaria o do outro sistema. Por isso não mudamos nada.
+Até lá, podemos não saber dos pedidos faturados destas contas.""",
+    """\
+Create, in each account of this list, an appKey for this system alone: its order hook points at another one.
+
+{accounts}
+
+1. In VTEX, create an appKey with the resources View order and Feed v3 and Hook Admin (License Manager, OMS).
+2. Keep the new appKey and appToken in place of the present ones: make credentials{make_of_stack}
+3. Install the hook, account by account: invoicekey hook install --account ACCOUNT{of_stack}
+
+VTEX keeps one hook an appKey, and writing ours would erase the other system's. So nothing was changed.
+Until then, we may not hear of these accounts' invoiced orders.""",
+)
+
 _FEED_SUBJECT = Said("{account}: o feed da VTEX pode ser de outro sistema", "{account}: VTEX's feed may be another's")
 
 _FEED_BODY = Said(
@@ -152,6 +194,37 @@ VTEX keeps one feed an appKey, and what one system reads and commits is gone for
 read nor changed. The hook goes on telling; the second source is missing.""",
 )
 
+_FEEDS_SUBJECT = Said(
+    "{number} contas: o feed da VTEX pode ser de outro sistema", "{number} accounts: VTEX's feed may be another's"
+)
+
+_FEEDS_BODY = Said(
+    """\
+Crie, em cada conta desta lista, uma appKey só para este sistema: a atual já tem um feed que não é como o nosso.
+
+{accounts}
+
+1. Na VTEX, crie uma appKey com os recursos View order e Feed v3 and Hook Admin (License Manager, produto OMS).
+2. Grave a appKey e o appToken novos no lugar dos atuais: make credentials{make_of_stack}
+3. Instale hook e feed, conta por conta: invoicekey hook install --account CONTA{of_stack}
+Se nenhum outro sistema usa o feed, basta apagar a configuração dele na VTEX: DELETE /api/orders/feed/config
+
+A VTEX aceita um só feed por appKey, e o que um sistema lê e confirma some para os outros. Por isso não lemos
+nem mudamos esses feeds. O hook continua a avisar; falta a segunda fonte.""",
+    """\
+Create, in each account of this list, an appKey for this system alone: the present one has a feed unlike ours.
+
+{accounts}
+
+1. In VTEX, create an appKey with the resources View order and Feed v3 and Hook Admin (License Manager, OMS).
+2. Keep the new appKey and appToken in place of the present ones: make credentials{make_of_stack}
+3. Install hook and feed, account by account: invoicekey hook install --account ACCOUNT{of_stack}
+If no other system uses the feed, it is enough to remove its configuration in VTEX: DELETE /api/orders/feed/config
+
+VTEX keeps one feed an appKey, and what one system reads and commits is gone for the others. So those feeds are
+neither read nor changed. The hook goes on telling; the second source is missing.""",
+)
+
 _NOT_SHOWN_SUBJECT = Said("{account}: sem resposta da VTEX sobre o hook", "{account}: VTEX does not show its hook")
 
 _NOT_SHOWN_BODY = Said(
@@ -175,6 +248,38 @@ make credentials{make_of_stack}
 
 VTEX answered with nothing in it. Writing ours would erase another system's, if there is one. So nothing was changed.
 If ours is there, it goes on working; if not, we may not hear of this account's invoiced orders.""",
+)
+
+_SEVERAL_NOT_SHOWN_SUBJECT = Said(
+    "{number} contas: sem resposta da VTEX sobre o hook", "{number} accounts: VTEX does not show the hook"
+)
+
+_SEVERAL_NOT_SHOWN_BODY = Said(
+    """\
+Veja se outro sistema usa a appKey de cada conta desta lista: a VTEX não mostra se ela tem um hook ou um feed.
+
+{accounts}
+
+1. Pergunte a quem cuida do ERP e dos aplicativos: algum outro sistema recebe o hook de pedidos por essa appKey?
+2. Se nenhum recebe, instale o nosso, conta por conta: invoicekey hook install --account CONTA{of_stack}
+3. Se algum recebe, crie uma appKey só para este sistema, grave-a com o comando abaixo e instale como em 2:
+make credentials{make_of_stack}
+
+A resposta da VTEX veio sem nada dentro. Gravar o nosso apagaria o de outro sistema, se houver um. Por isso não mudamos
+nada. Se o nosso está lá, continua a funcionar; se não, podemos não saber dos pedidos faturados destas contas.""",
+    """\
+See whether another system uses the appKey of each account of this list: VTEX does not show whether it has a hook or a
+feed.
+
+{accounts}
+
+1. Ask who looks after the ERP and the apps: does any other system get the order hook by this appKey?
+2. If none does, install ours, account by account: invoicekey hook install --account ACCOUNT{of_stack}
+3. If one does, create an appKey for this system alone, keep it by the command below, and install as in 2:
+make credentials{make_of_stack}
+
+VTEX answered with nothing in it. Writing ours would erase another system's, if there is one. So nothing was changed.
+If ours is there, it goes on working; if not, we may not hear of these accounts' invoiced orders.""",
 )
 
 _UNCONFIRMED_SUBJECT = Said("Nenhuma pessoa recebe os alarmes deste sistema", "Nobody hears the alarms of this system")

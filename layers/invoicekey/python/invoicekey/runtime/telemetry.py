@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
+from threading import Lock
 from traceback import extract_tb
 
 from aws_lambda_powertools import Logger, Metrics
@@ -36,6 +37,7 @@ METRICS = SHARES | {
     "hook_received",
     "ledger_unreadable",
     "oldest_check_age",
+    "round_overdue",
     "topic_unconfirmed",
 }
 """What an alarm watches. All but the shares and hook_received are written in trouble alone."""
@@ -54,6 +56,7 @@ MORE_METRICS = frozenset({
     "hook_app_key_changed", "hook_foreign_order_id", "hook_not_shown", "hook_not_watched", "hook_ping", "hook_queued",
     "hook_refused_account_refused", "hook_refused_malformed", "hook_refused_too_large", "hook_refused_unavailable",
     "hook_refused_wrong_secret",
+    "round_unreached",
     "problem_courier_missing", "problem_invalid_check_digit", "problem_invalid_emission_type", "problem_invalid_month",
     "problem_invalid_number", "problem_invalid_state", "problem_invalid_tax_id", "problem_invalid_year",
     "problem_issue_date_mismatch", "problem_issuer_mismatch", "problem_malformed", "problem_missing",
@@ -87,17 +90,19 @@ class Figures:
         self._metrics = metrics
         self._names = METRICS | MORE_METRICS if monitoring == "full" else METRICS
         self._tallies: dict[str, _Tally] = {}
+        self._one_adds = Lock()
 
     def add(self, name: str, value: float, unit: MetricUnit) -> None:
         """Add a value; a nought counts for a share alone."""
         if not value and unit is MetricUnit.Count and name not in SHARES:
             return
-        tally = self._tallies.setdefault(name, _Tally(unit))
-        tally.number += 1
-        tally.total += value
-        tally.most = max(tally.most, value)
-        if name in self._names and value >= LEAST.get(name, 0.0):
-            tally.kept.append(value)
+        with self._one_adds:
+            tally = self._tallies.setdefault(name, _Tally(unit))
+            tally.number += 1
+            tally.total += value
+            tally.most = max(tally.most, value)
+            if name in self._names and value >= LEAST.get(name, 0.0):
+                tally.kept.append(value)
 
     def flush(self) -> None:
         """Write the line, the metrics in it, and begin anew; nothing where nothing was counted."""
@@ -140,7 +145,7 @@ def measure_seconds(name: str, seconds: float) -> None:
 
 
 def type_and_place(error: BaseException) -> dict[str, str]:
-    """Return what a log line may tell of an error that nobody foresaw; its text may hold what an order or a form does."""
+    """Return what a log line may tell of an error that nobody foresaw: its text may hold what an order or form does."""
     place = extract_tb(error.__traceback__)[-1]
     return {"error": type(error).__name__, "place": f"{place.name}:{place.lineno}"}
 

@@ -92,7 +92,7 @@ class Answer:
 
 
 class Vtex:
-    """Asks VTEX, one question a call."""
+    """Asks VTEX, one question a call; `at_once` threads may do so side by side."""
 
     def __init__(
         self,
@@ -104,6 +104,7 @@ class Vtex:
         *,
         after_refusal: Callable[[str, Credentials], Credentials | None] = no_others,
         version: str = VERSION,
+        at_once: int = BURST,
     ) -> None:
         """Put it together; `after_refusal` returns others that are tried before a refusal counts, or None."""
         self._base_url = base_url
@@ -112,7 +113,7 @@ class Vtex:
         self._limiter = limiter
         self._default_backoff = default_backoff
         self._http = httpx.Client(
-            transport=transport or Connections(BURST, clock=_now),
+            transport=transport or Connections(at_once, clock=_now),
             trust_env=False,
             follow_redirects=False,
             headers={"Accept": "application/json", "User-Agent": f"invoicekey/{version}"},
@@ -203,7 +204,10 @@ class Vtex:
 
     def take_new_backoffs(self) -> dict[str, float]:
         """Return, once, what VTEX asked for since the last call: until when nothing of an account may be read."""
-        new, self._unshared = self._unshared, {}
+        new: dict[str, float] = {}
+        while self._unshared:  # one by one, for other threads may add to them
+            account, until = self._unshared.popitem()
+            new[account] = until
         return new
 
     def _respect_backoff(self, account: str) -> None:

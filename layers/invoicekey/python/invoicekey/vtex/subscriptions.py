@@ -23,6 +23,8 @@ from invoicekey.vtex.client import Vtex
 
 HOOK_ROUTE, FEED_ROUTE = "/api/orders/hook/config", "/api/orders/feed/config"
 SECRET_HEADER = "X-Hook-Secret"  # noqa: S105 - the header's name, not a secret
+STATUSES_HEADER = "X-Watched-Statuses"
+"""Tells the receiver, which reads no ledger, which statuses an account has of its own."""
 FROM_WORKFLOW = "FromWorkflow"
 """The filter by status. One on the order's content skips events (VTEX's known issue 832400)."""
 VISIBILITY_SECONDS = 240
@@ -67,6 +69,8 @@ class HookConfig:
     secret: str | None = field(default=None, repr=False)
     """The value of our header; of another system's headers nothing is kept."""
     filter: Filter | None = None
+    own_statuses: str | None = None
+    """The value of our other header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,13 @@ class WantedHook:
     secret: str = field(repr=False)
     statuses: frozenset[str]
     """In lower case, as VTEX writes them: it takes any text, and a typing error is silence."""
+    has_own_statuses: bool = False
+    """Whether the account has them of its own: then each call tells them to the receiver."""
+
+    @property
+    def own_statuses(self) -> str | None:
+        """Return what the header says of them; None where there is to be none."""
+        return ",".join(sorted(self.statuses)) if self.has_own_statuses else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +151,12 @@ def ownership(config: HookConfig | NotShown | None, hook_url: str, *, was_ours: 
 
 
 def hook_differences(config: HookConfig, wanted: WantedHook) -> list[str]:
-    """List what differs of a hook of ours: `url`, `filter`, `header`. What VTEX does not show does not."""
+    """List what differs of a hook of ours: `url`, `filter`, `header`, `statuses`. What VTEX does not show does not."""
     differs = {
         "url": config.url is not None and _place(config.url) != _place(wanted.url),
         "filter": config.filter is not None and not config.filter.is_for(wanted.statuses),
         "header": config.secret is not None and not _is_same(config.secret, wanted.secret),
+        "statuses": config.secret is not None and config.own_statuses != wanted.own_statuses,
     }
     return [name for name, is_other in differs.items() if is_other]
 
@@ -194,16 +206,19 @@ class Configurations:
         if document is None or isinstance(document, NotShown):
             return document
         hook = _object(document, "hook")
-        url, secret = _member(hook, "url"), _member(_member(hook, "headers"), SECRET_HEADER)
+        url, headers = _member(hook, "url"), _member(hook, "headers")
+        secret, own_statuses = _member(headers, SECRET_HEADER), _member(headers, STATUSES_HEADER)
         return HookConfig(
             url=url if isinstance(url, str) and url.strip() else None,
             secret=secret if isinstance(secret, str) and not any(mask in secret for mask in _MASKS) else None,
             filter=_filter(document),
+            own_statuses=own_statuses if isinstance(own_statuses, str) else None,
         )
 
     def install_hook(self, account: str, hook: WantedHook, time_left: float) -> None:
         """Write the hook; VTEX pings its address at once. Raises ConfigurationRefused."""
-        there = {"url": hook.url, "headers": {SECRET_HEADER: hook.secret}}
+        headers = {SECRET_HEADER: hook.secret} | ({STATUSES_HEADER: hook.own_statuses} if hook.own_statuses else {})
+        there = {"url": hook.url, "headers": headers}
         self._write(account, HOOK_ROUTE, {"filter": _by_status(hook.statuses), "hook": there}, time_left)
 
     def remove_hook(self, account: str, time_left: float) -> None:

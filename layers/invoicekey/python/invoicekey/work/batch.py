@@ -48,12 +48,16 @@ from invoicekey.work.check import (
 )
 
 PARALLEL = 10
-PATIENCE_AMONG_OTHERS = 2.0
-"""So many seconds at the most is it waited for a turn of an account's rate limit where others' orders are in the batch,
-for all are reported when the batch is done. At the usual rate ten orders of one account take less."""
-WITHOUT_TURN_SECONDS = 10.0
-"""About so long a message is hidden that had no turn. SQS counts receives, and 200 are the most: much sooner, it would
-be received again and again while its account has no turn."""
+PATIENCE_AMONG_OTHERS = 0.0
+"""So many seconds at the most is it waited for a turn of an account's rate limit where other accounts' orders come too,
+for all of a batch is reported when its last order is done, and the next batch waits (docs/architecture/fairness.md)."""
+OTHERS_ARE_ABOUT = timedelta(minutes=5)
+"""So long an environment reckons with the accounts whose orders it has had."""
+WITHOUT_TURN_SECONDS, LONGEST_WITHOUT_TURN_SECONDS = 5.0, 30.0
+"""About so long a message is hidden that had no turn: it doubles with each receive up to the second."""
+SECONDS_A_RECEIVE = 1.5
+"""With many receives it is so much longer with each, for SQS counts them, and a thousand are the most: in a storm of
+days no message comes to that."""
 GIVE_UP_AFTER = timedelta(hours=24)
 LONGEST_RETRY = 3600.0
 DEATHS_OF_POISON = 2
@@ -196,6 +200,7 @@ class BatchCheck:
         self._retry_base = retry_base.total_seconds()
         self._keep_credentials = keep_credentials
         self._activities = activities
+        self._met: dict[str, datetime] = {}
         self._unnoted: deque[str] = deque(maxlen=MOST_UNNOTED)
         self._checks = make_pool()
         self._notes = make_pool()  # apart, so that checks that hang do not keep what was sent from being noted
@@ -205,7 +210,7 @@ class BatchCheck:
         waits, rules, signs = _Waits(), dict[str, AccountRules](), dict[str, set[Sign]]()
         orders = self._open_orders(messages, clock, waits, rules)
         self._measure_age(messages, rules, clock)
-        if len({order.ref.account for order in orders}) > 1:
+        if self._is_among_others(orders, clock):
             clock = replace(clock, patience=PATIENCE_AMONG_OTHERS)
         while orders:
             results = self._check_side_by_side(orders, rules, clock)
@@ -222,6 +227,13 @@ class BatchCheck:
         self._return_to_queue(waits)
         self._note_activity({account: seen for account, seen in signs.items() if seen}, clock.now())
         return waits.ids
+
+    def _is_among_others(self, orders: Iterable[BatchOrder], clock: Clock) -> bool:
+        """Say whether this environment has lately had orders of several accounts."""
+        now = clock.now()
+        met = self._met | dict.fromkeys((order.ref.account for order in orders), now)
+        self._met = {account: at for account, at in met.items() if now - at < OTHERS_ARE_ABOUT}
+        return len(self._met) > 1
 
     def _measure_age(self, messages: Sequence[Message], rules: Mapping[str, AccountRules], clock: Clock) -> None:
         """Measure how late the oldest message is; one that waits for its order's grace is not late."""
@@ -472,15 +484,14 @@ class BatchCheck:
     def _retry_wait(self, message: Message, trouble: RetryLater) -> float:
         asked = 0.0 if trouble.wait is None else max(1.0, trouble.wait) * random.uniform(1.0, 1.1)  # noqa: S311
         if isinstance(trouble, NoTurn):
-            return max(asked, WITHOUT_TURN_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
+            return max(asked, hidden_without_turn(message.receive_count) * random.uniform(0.5, 1.5))  # noqa: S311
         if isinstance(trouble, OutOfTime):
             return max(1.0, asked)
         return max(asked, self._growing_wait(message))
 
     def _growing_wait(self, message: Message) -> float:
         """Return a wait that doubles with each receive up to an hour, with jitter."""
-        doublings = min(message.receive_count - 1, 12)
-        return min(self._retry_base * float(2**doublings), LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311
+        return min(self._retry_base * 2.0 ** _doublings(message), LONGEST_RETRY) * random.uniform(0.5, 1.0)  # noqa: S311
 
     def _read_anew(self, orders: list[BatchOrder], clock: Clock, waits: _Waits) -> list[BatchOrder]:
         """Read the ledger again for orders whose unfinished report is delivered now: they are still to be checked."""
@@ -585,6 +596,16 @@ class BatchCheck:
             if not all(list(self._notes.map(self._note_returned, some))):
                 break
             at_once = PARALLEL
+
+
+def hidden_without_turn(receive_count: int) -> float:
+    """Return about how many seconds a message is hidden that had no turn of its account's rate limit."""
+    longest = max(LONGEST_WITHOUT_TURN_SECONDS, SECONDS_A_RECEIVE * receive_count)
+    return min(WITHOUT_TURN_SECONDS * 2.0 ** min(receive_count - 1, 12), longest)
+
+
+def _doublings(message: Message) -> int:
+    return min(message.receive_count - 1, 12)
 
 
 def _result_of(future: "Future[CheckResult]", order: BatchOrder) -> CheckResult:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from invoicekey.rules.notification import (
+    KNOWN_STATES,
     AccountRefused,
     ForeignOrderId,
     Malformed,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 64 * 1024
 SECRET_HEADER = "x-hook-secret"  # noqa: S105 - the header's name, not a secret
+STATUSES_HEADER = "x-watched-statuses"
+"""The guard registers it with the hook of an account that has WatchedStatuses of its own."""
 
 
 class Receiver:
@@ -56,22 +59,27 @@ class Receiver:
                 return _refused(HTTPStatus.UNAUTHORIZED, "wrong_secret")
             if notification is None:
                 return _refused(HTTPStatus.BAD_REQUEST, "malformed")
-            return self._take(notification, body, correlation_id)
+            return self._take(notification, body, self._watched(headers), correlation_id)
         except RetryLater as trouble:
             logger.error("an event could not be kept; VTEX will send it again", extra={"why": trouble.why})
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable")
 
     def _is_authentic(self, headers: Mapping[str, str]) -> bool:
-        given = next((value for name, value in headers.items() if name.lower() == SECRET_HEADER), "").encode(
-            "utf-8", "surrogatepass"
-        )
+        given = _header(headers, SECRET_HEADER).encode("utf-8", "surrogatepass")
         if not given.strip():
             return False
         if _matches(given, self._secret.value()):
             return True
         return _matches(given, self._secret.value_read_again())
 
-    def _take(self, notification: dict[str, Any], body: bytes, correlation_id: str) -> HTTPStatus:
+    def _watched(self, headers: Mapping[str, str]) -> frozenset[str]:
+        """Return which statuses are watched: the account's own, where an authentic call names any."""
+        named = frozenset(name.strip().casefold() for name in _header(headers, STATUSES_HEADER).split(","))
+        return named & KNOWN_STATES or self._settings.watched_statuses
+
+    def _take(
+        self, notification: dict[str, Any], body: bytes, watched: frozenset[str], correlation_id: str
+    ) -> HTTPStatus:
         try:
             heard = self._received(notification)
         except Malformed:
@@ -80,7 +88,7 @@ class Receiver:
             return _refused(HTTPStatus.FORBIDDEN, "account_refused")
         telemetry.count("hook_received")
         self._count_changed_app_key(heard.account, notification)
-        if not is_watched(notification, self._settings.watched_statuses):
+        if not is_watched(notification, watched):
             telemetry.count("hook_not_watched")
             return HTTPStatus.OK
         details = {"account": heard.account, "order_id": heard.order_id}
@@ -126,6 +134,11 @@ def _parsed(body: bytes) -> dict[str, Any] | None:
         return parse(body)
     except Malformed:
         return None
+
+
+def _header(headers: Mapping[str, str], wanted: str) -> str:
+    """Return a header's value, whatever the case of its name; nothing where there is none."""
+    return next((value for name, value in headers.items() if name.lower() == wanted), "")
 
 
 def _matches(given: bytes, secret: Mapping[str, Any]) -> bool:
