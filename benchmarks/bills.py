@@ -188,10 +188,11 @@ _MEMORY = ", ".join(f"{name} {megabytes:,} MB" for name, megabytes in MEMORY.ite
 _COSTS = f"""\
 Computed from what was measured, at the list prices of `benchmarks/cost.py` and SNS at 0.50 a million requests: \
 {CNOVA:.0%} of the events are CNova's, {FAILING:.0%} of these fail; VTEX takes {VTEX_SECONDS * 1000:.0f} ms; one \
-invocation in {1 / COLD_SHARE:.0f} begins with an INIT, which is billed. Time is what VTEX takes, and the seconds of a \
-core on the share that the memory buys: {_MEMORY}. A write into an index is a unit more, one in a transaction two. \
-E-mails, alarms, secrets and the queue's empty polls are the same for all, and left out. The worker stands behind the \
-API's own integration, the cheapest way to its queue. At equal promises a worker has the product's ledger in place of \
-its own table, to know news from repetition for longer than a day and to follow a failure to its end, and the \
-receiver, to answer as the contract says. A webhook with a ledger still keeps no pace, waits for VTEX while VTEX waits \
-for it, and has no queue for what it could not do."""
+invocation in {1 / COLD_SHARE:.0f} begins with an INIT, which is billed. Time is what VTEX takes, and the seconds of \
+a core on the share that the memory buys: {_MEMORY}. A write into an index is a unit more, one in a transaction two. \
+E-mails, alarms, secrets and the queue's empty polls are the same for all, and left out. The worker stands behind \
+the API's own integration, the cheapest way to its queue. At equal promises a worker has the product's ledger in \
+place of its own table, to know news from repetition for longer than a day and to follow a failure to its end, and \
+the receiver, to answer as the contract says. A webhook with a ledger still keeps no pace, waits for VTEX while VTEX \
+waits for it, and has no queue for what it could not do. One by one the product is dearer for the 1,024 MB that its \
+checker holds while it waits for VTEX; from a few orders in a batch on, that is shared."""

@@ -107,7 +107,7 @@ def pictures(grown: Sequence[Mapping[str, Line]]) -> dict[str, str]:
 
 def text(behind: Sequence[Behind]) -> str:
     """Return what is told of growth."""
-    shown = "\n".join(f"![{one.title}]({PICTURES}/bench-{one.name}.svg)" for one in GROWTHS)
+    shown = "\n\n".join(f"![{one.title}]({PICTURES}/bench-{one.name}.svg)" for one in GROWTHS)
     header = ("open failures in the ledger", "ten new orders, ms", "reads a batch", "read units a batch")
     rows = [(f"{one.failures:,}", f"{one.milliseconds:.0f}", f"{one.reads:g}", f"{one.units:g}") for one in behind]
     return "\n\n".join(["### How each grows", shown, _BEHIND, rows_of(header, rows)])

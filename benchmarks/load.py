@@ -181,7 +181,7 @@ def _section(
         _DRAINS,
         rows_of(("100,000 events", "done after", "the pace allows", "oldest message", "most calls a minute",
                  "others, 99th percentile"), _drain_rows(outcomes)),
-        *(f"![{name}]({PICTURES}/{name})" for name in pictures),
+        f"![Age of the oldest message]({PICTURES}/load-age.svg)", f"![Orders read a minute]({PICTURES}/load-pace.svg)",
     ])  # fmt: skip
     goals = [*_burst_goals(answered, queued), *_drain_goals(outcomes), _model_goal(run_seconds, modelled)]
     return Section("Load", text, goals, pictures, PROOF)

@@ -11,9 +11,9 @@ from benchmarks.figures import Figure, Section, at_most, rows_of
 from benchmarks.runtime import Bench, Contender, Running
 
 COLD_RUNS, WARM_CALLS, BATCHES = 9, 100, 7
-ROUND_TRIPS: Mapping[float, float] = {0.05: 1.4, 0.2: 1.1, 0.8: 1.03}
-"""The same 20 ms on top of VTEX's seconds, which are one round trip."""
-VTEX_SECONDS = tuple(ROUND_TRIPS)
+VTEX_SECONDS = (0.05, 0.2, 0.8)
+AIMED = 0.2
+"""For this one there is a limit."""
 LARGE = 200_000
 """Bytes of an order."""
 
@@ -129,11 +129,9 @@ def _memory_row(memory: Mapping[str, float]) -> tuple[str, ...]:
 
 
 def _time_goals(times: Mapping[str, Times]) -> Iterator[Figure]:
-    for seconds in VTEX_SECONDS:
-        taken = times["product"].batches[seconds].median
-        told = f"{taken:.0f} / {seconds * 1000:.0f} ms"
-        yield at_most(f"ten orders, VTEX in {seconds * 1000:.0f} ms, to one round trip", told,
-                      taken / seconds / 1000, ROUND_TRIPS[seconds])  # fmt: skip
+    taken = times["product"].batches[AIMED].median
+    told = f"{taken:.0f} / {AIMED * 1000:.0f} ms"
+    yield at_most(f"ten orders, VTEX in {AIMED * 1000:.0f} ms, to one round trip", told, taken / AIMED / 1000, 1.1)
 
 
 def _short(value: float) -> str:
