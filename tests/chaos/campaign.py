@@ -86,6 +86,7 @@ def run_rounds(result: Result, number: int, end: float) -> None:
     """Run rounds of the deployed stack."""
     for outcome in rounds.campaign(number, result.seed, HOME, lambda text: print(text, flush=True)):
         _add(result, outcome)
+        result.killed = (HOME / "emulator.log").read_text(errors="replace").count(" timed out after ")
         keep(result)
         found = f", {len(outcome.violations)} VIOLATIONS" if outcome.violations else ""
         print(
@@ -95,7 +96,6 @@ def run_rounds(result: Result, number: int, end: float) -> None:
         )
         if time.monotonic() > end:
             break
-    result.killed = (HOME / "emulator.log").read_text(errors="replace").count(" timed out after ")
 
 
 def _add(result: Result, outcome: rounds.Outcome) -> None:
