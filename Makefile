@@ -74,7 +74,7 @@ deploy: $(TOOLS) ## deploy to AWS: ENV=dev (the default) or ENV=production; asks
 	@PYTHONPATH=layers/invoicekey/python $(IN_TOOLS)python -m operations.deploying.deploy
 
 credentials: $(TOOLS) ## keep a VTEX account's appKey and appToken; asks, and shows nothing
-	@$(IN_TOOLS)python -m operations.deploying.credentials
+	@PYTHONPATH=layers/invoicekey/python $(IN_TOOLS)python -m operations.deploying.credentials
 
 # ---- Check it
 

@@ -163,11 +163,11 @@ class Watch:
             email for email in emails if order_id in (None, email.order_id) and kind in (None, email.attributes["type"])
         ]
 
-    def ledger_item(self, order_id: str) -> Json:
+    def ledger_item(self, order_id: str, account: str = events.ACCOUNT) -> Json:
         """Return what the ledger holds of an order; empty where it holds nothing."""
         from boto3.dynamodb.types import TypeDeserializer
 
-        key = {"pk": {"S": f"order#{events.ACCOUNT}#{order_id}"}}
+        key = {"pk": {"S": f"order#{account}#{order_id}"}}
         table = self._stack.outputs["LedgerTableName"]
         answer = self._stack.client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True)
         read = TypeDeserializer().deserialize

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from operations.terminal.cli import Account, Format, Order, Orders, app, shop
+from operations.deployment.trouble import NotUnderstood
+from operations.terminal.cli import Account, Format, ListFirst, Order, Orders, app, shop
 
 REASONS = ("malformed", "not_found", "gave_up", "no_credentials", "none")
 """Why something may be a dead letter."""
@@ -377,6 +378,161 @@ def remove(
     from operations.commands import hook as command
 
     return command.remove(shop(context), account, yes, though_not_shown)
+
+
+accounts = typer.Typer(
+    cls=ListFirst, help="The VTEX accounts of a stack: list, add, change or remove them. Alone it lists them."
+)
+app.add_typer(accounts, name="accounts")
+
+
+def _refuse_token(token: str | None) -> None:
+    if token is not None:
+        raise NotUnderstood(
+            "An appToken is never an argument: others see it in the list of processes. Nothing was done. Make a new "
+            "one at VTEX, for this one was seen; then say --token-stdin, and give it on standard input."
+        )
+
+
+AccountName = Annotated[str, typer.Argument(metavar="NAME", help="The NAME of https://NAME.myvtex.com.")]
+OwnSettings = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="SETTING=VALUE", help="Settings of its own, such as SellerTaxIds=11222333000181."),
+]
+AppKey = Annotated[
+    str | None, typer.Option(metavar="KEY", help="For scripts, with --token-stdin; else it is asked for.")
+]
+TokenStdin = Annotated[bool, typer.Option("--token-stdin", help="For scripts: the appToken comes by standard input.")]
+AppToken = Annotated[str | None, typer.Option("--app-token", metavar="TOKEN", hidden=True, callback=_refuse_token)]
+AlertEmails = Annotated[
+    list[str] | None,
+    typer.Option("--alert-email", metavar="ADDRESS", help="Who gets its alerts alone, by e-mail; may be repeated."),
+]
+
+
+@accounts.command("list")
+def list_accounts(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="For machines: one object an account.")] = False,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write them to a file for spreadsheets too.")] = None,
+) -> int:
+    """List the accounts, trouble first: how each stands, last hook, open failures, credentials, hook and feed.
+
+    As the stack has noted it, a few hours old at the most: VTEX is not asked.
+
+    Exit code 0 where all is well, 3 where one is to be looked at.
+    """
+    from operations.commands import accounts as command
+
+    return command.list_accounts(shop(context), json=json, csv=csv)
+
+
+@accounts.command("add")
+def add_account(
+    context: typer.Context,
+    *,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The VTEX account; or --from FILE.")] = None,
+    settings: OwnSettings = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="A CSV of many, mode 600 (or - for standard input): account,app_key,app_token, and settings' names.",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --from: check it, and say what would be done.")] = (
+        False
+    ),
+    app_key: AppKey = None,
+    token_stdin: TokenStdin = False,
+    alert_email: AlertEmails = None,
+    _: AppToken = None,
+) -> int:
+    """Add an account, or a file of them: credentials, which VTEX is asked about first, then settings, hook and feed.
+
+    Interrupted, the same command goes on: what is there already is seen, and left. An account that is there already
+    gets these credentials and settings; its others stay.
+
+    Exit code 0 where all are there, 3 where something is left to do, 2 where a file is wrong: nothing was done then.
+    """
+    from operations.commands import accounts as command
+
+    given = command.Given(
+        settings=settings or (), alert_emails=alert_email or (), app_key=app_key, token_stdin=token_stdin
+    )
+    return command.add(shop(context), name, given, source=source, dry_run=dry_run)
+
+
+@accounts.command("set")
+def set_account(
+    context: typer.Context,
+    *,
+    name: AccountName,
+    settings: OwnSettings = None,
+    unset: Annotated[
+        list[str] | None, typer.Option(metavar="SETTING", help="The stack's again; may be repeated.")
+    ] = None,
+    on: Annotated[bool | None, typer.Option("--on/--off", help="Off: nothing is checked, guarded or drained.")] = None,
+    alert_email: AlertEmails = None,
+    no_alert_email: Annotated[
+        list[str] | None, typer.Option(metavar="ADDRESS", help="Who no longer does; may be repeated.")
+    ] = None,
+    new_credentials: Annotated[
+        bool, typer.Option("--credentials", help="Another appKey and appToken: they are asked for, and not shown.")
+    ] = False,
+    app_key: AppKey = None,
+    token_stdin: TokenStdin = False,
+    _: AppToken = None,
+) -> int:
+    """Change what an account has of its own, and show it before and after. It counts within five minutes.
+
+    Exit code 0 where it is done, 3 where something is left to do, or where somebody else changed it meanwhile.
+    """
+    from operations.commands import accounts as command
+
+    given = command.Given(
+        settings=settings or (),
+        unset=unset or (),
+        is_off=None if on is None else not on,
+        alert_emails=alert_email or (),
+        no_alert_emails=no_alert_email or (),
+        app_key=app_key,
+        token_stdin=token_stdin,
+    )
+    return command.change(shop(context), name, given, new_credentials=new_credentials)
+
+
+@accounts.command("remove")
+def remove_account(
+    context: typer.Context,
+    *,
+    name: AccountName,
+    close_open: Annotated[
+        bool | None, typer.Option("--close-open/--keep-open", help="What becomes of its open failures.")
+    ] = None,
+    without_vtex: Annotated[
+        bool, typer.Option("--without-vtex", help="Leave hook and feed there: the shop is closed, or out of reach.")
+    ] = False,
+    though_not_shown: ThoughNotShown = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> int:
+    """Remove an account: hook and feed at VTEX, where they are ours, credentials, e-mail subscriptions, settings.
+
+    Its open failures are dismissed, or kept in the lists, as you say. Interrupted, the same command goes on.
+
+    Exit code 0 where nothing is left of it, 3 where something is left to do.
+    """
+    from operations.commands import accounts as command
+
+    return command.remove(
+        shop(context),
+        name,
+        close_open=close_open,
+        asks_vtex=not without_vtex,
+        though_not_shown=though_not_shown,
+        yes=yes,
+    )
 
 
 secrets = typer.Typer(

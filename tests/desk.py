@@ -44,7 +44,7 @@ COMMANDS = command_line
 ACCOUNT, REGION = "luxstore", "us-east-1"
 CREDENTIALS = {"app_key": "vtexappkey-of-ours", "app_token": "token-that-is-never-shown"}
 DESK_URL, DESK_KEY = "https://api.example/desk/", "the-key-of-the-desk"
-_STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x1b]*\x1b\\\\|[^\r\n]*\r(?!\n)")
+STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x1b]*\x1b\\\\|[^\r\n]*\r(?!\n)")
 CHECKER = {
     "VTEX_REQUESTS_PER_MINUTE": "60000",
     "RETRY_BASE_SECONDS": "60",
@@ -148,10 +148,10 @@ class Desk:
             mock.patch.object(cli, "shop_of", side_effect=lambda *_: self.shop),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
-            _terminal(columns) if columns else contextlib.nullcontext(),
+            terminal(columns) if columns else contextlib.nullcontext(),
         ):
             code = cli.run(arguments)
-        return Said(code, _STYLE.sub("", out.getvalue()), _STYLE.sub("", err.getvalue()))
+        return Said(code, STYLE.sub("", out.getvalue()), STYLE.sub("", err.getvalue()))
 
     def is_given(self, region: str) -> None:
         """Let a region be given to each command, though all services stay where they are."""
@@ -227,7 +227,8 @@ def at_a_desk(**settings: str) -> Iterator[Desk]:
 
 
 @contextlib.contextmanager
-def _terminal(columns: int) -> Iterator[None]:
+def terminal(columns: int) -> Iterator[None]:
+    """Let the commands write on a terminal of so many columns."""
     with contextlib.ExitStack() as patched:
         for console in (cli.out, cli.err):
             patched.enter_context(mock.patch.object(console, "_force_terminal", True))

@@ -9,7 +9,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -27,7 +27,7 @@ from operations.deployment.shop import Shop
 from operations.deployment.stack import Deployment
 from operations.deployment.template import version
 from operations.terminal import cli
-from tests.desk import CHECKER, DESK_KEY, REGION, Said, make_client
+from tests.desk import CHECKER, DESK_KEY, REGION, STYLE, Said, make_client, terminal
 from tests.ledger_table import make_ledger_table
 from tests.record_topic import record_topic
 
@@ -37,6 +37,8 @@ ACCOUNT, APP_KEY, APP_TOKEN = "luxstore", "key-of-ours", "token-of-ours"
 KEYS = {"app_key": APP_KEY, "app_token": APP_TOKEN}
 CURRENT, PREVIOUS = "the-current-secret", "the-previous-secret"
 EMAIL = "shop@example.com"
+PREFIX = "/vtex-credentials/a-shop/"
+"""Of the accounts' own places for their credentials."""
 
 NO_HEADERS: dict[str, Any] = {"ResponseMetadata": {"HTTPHeaders": {}}}
 
@@ -90,16 +92,21 @@ class Operated:
     vtex: VtexSimulator
     hook_url: str
     environments: dict[str, dict[str, str]]
+    secrets: set[str] = field(default_factory=lambda: {APP_KEY, APP_TOKEN, CURRENT, PREVIOUS, DESK_KEY})
+    """What no command may show."""
     said: Said = field(default_factory=lambda: Said(0, "", ""))
     """What the last command said."""
 
-    def run(self, *arguments: str) -> int:
-        """Run a command as an operator does, which never shows a secret; each run takes the stack apart anew."""
+    def run(self, *arguments: str, columns: int | None = None) -> int:
+        """Run a command as an operator does, which never shows a secret; each run takes the stack apart anew.
+
+        Into a pipe, or on a terminal of so many columns.
+        """
         out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
+        with redirect_stdout(out), redirect_stderr(err), terminal(columns) if columns else nullcontext():
             code = cli.run(arguments)
-        self.said = Said(code, out.getvalue(), err.getvalue())
-        assert not [secret for secret in (APP_KEY, APP_TOKEN, CURRENT, PREVIOUS, DESK_KEY) if secret in self.said.all]
+        self.said = Said(code, STYLE.sub("", out.getvalue()), STYLE.sub("", err.getvalue()))
+        assert not [secret for secret in self.secrets if secret in self.said.all]
         return code
 
     def secret(self, output: str) -> Json:
@@ -266,7 +273,7 @@ def _environments(vtex: VtexSimulator, hook_url: str, outputs: dict[str, str]) -
     shared = {
         "VTEX_BASE_URL": vtex.url + "/{account}",
         "VTEX_CREDENTIALS_SECRET_ARN": outputs["VtexCredentialsSecretArn"],
-        "VTEX_CREDENTIALS_PREFIX": "/vtex-credentials/a-shop/",
+        "VTEX_CREDENTIALS_PREFIX": PREFIX,
         "VTEX_REQUESTS_PER_MINUTE": "60000",
         "VTEX_ACCOUNTS": "",
         "LEDGER_TABLE_NAME": "ledger",

@@ -5,14 +5,17 @@ from typing import Annotated
 
 import typer
 
+from invoicekey.vtex.connections import Connections
 from operations.deployment.shop import Shop
 from operations.deployment.stack import Trouble
 from operations.deployment.visit import visiting
+from operations.health.accounts import of_own
 from operations.health.registration import InDoubt, Registration, findings
 from operations.terminal import consent
 from operations.terminal.cli import can_ask, err, out
-from operations.terminal.findings import Finding, Section, exit_code, looked, show
+from operations.terminal.findings import Finding, Section, exit_code, looked, show, show_accounts
 from operations.terminal.plain import plainly, say
+from operations.terminal.side_by_side import AT_ONCE, side_by_side
 
 Account = Annotated[
     str | None, typer.Option(metavar="NAME", help="The VTEX account; where there is one only, it need not be named.")
@@ -25,9 +28,11 @@ ThoughNotShown = typer.Option(
 def status(of: Shop, account: str | None) -> int:
     """Say how hook and feed stand at VTEX; return the exit code."""
     accounts = [of.account(account)] if account or not of.accounts else of.accounts
-    with plainly(), visiting(of, accounts) as vtex, err.status("asking VTEX"):
-        sections = [_standing(of, Registration(of, vtex), name) for name in accounts]
-    show(out, *sections)
+    of.fetch_credentials(accounts)
+    with plainly(), visiting(of, accounts, Connections(AT_ONCE)) as vtex:
+        registration = Registration(of, vtex)
+        sections = side_by_side(accounts, lambda name: _standing(of, registration, name), "asking VTEX")
+    show_accounts(out, sections)
     return exit_code(sections)
 
 
@@ -91,5 +96,7 @@ def remove(of: Shop, account: str | None, yes: bool, though_not_shown: bool) -> 
 
 
 def _standing(of: Shop, registration: Registration, account: str) -> Section:
+    if keeps := of_own(of, account):
+        return Section(account, (keeps,))
     found = looked("hook and feed", lambda: findings(registration.read(account), of))
     return Section(account, tuple(found))

@@ -1,21 +1,25 @@
 """`invoicekey setup`: takes a shop into operation, step by step."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 import typer
 
 from invoicekey.runtime.errors import RetryLater
+from invoicekey.runtime.secrets import Credentials
 from operations.commands.doctor import examine
 from operations.commands.hook import install_at_vtex
 from operations.deploying import credentials
+from operations.deployment.credentials import credentials_place
 from operations.deployment.shop import Shop
 from operations.deployment.stack import Trouble
 from operations.deployment.visit import Refused, visiting
 from operations.health.account import AccountHealth
 from operations.health.affiliates import last_week
 from operations.health.topics import send_tests
+from operations.tasks.accounts import written
 from operations.terminal import consent
 from operations.terminal.cli import FAILING, INTERRUPTED, can_ask, err, out
 from operations.terminal.findings import Finding, Section, State, note, show, to_do, unknown, well, worst
@@ -115,33 +119,50 @@ class Steps:
     def _keep_credentials(self) -> State:
         kept = self._of.deployment.read_secret(credentials.VTEX_SECRET)
         self._named = account = self._named or credentials.ask_account(kept)
-        if account in kept and not consent.agrees(f"{account} has an appKey and an appToken. Replace them?"):
+        own = self._of.own.get(account)
+        if (account in kept or (own and own.credentials)) and not consent.agrees(
+            f"{account} has an appKey and an appToken. Replace them?"
+        ):
             return _show(well("they stay as they are"))
         while (keys := self._keys_that_vtex_takes(account)) is None:
             if not consent.agrees("Type them again?", default=True):
                 return State.TO_DO
-        credentials.write(self._of.deployment, account, keys)
+        self._keep(account, keys)
         return _show(well(f"the appKey and appToken of {account} are kept; the functions take them up in five minutes"))
+
+    def _keep(self, account: str, keys: dict[str, str]) -> None:
+        """Keep them where the account's are: in its own place, or in the stack's secret."""
+        own = self._of.own.get(account)
+        if own is None or own.credentials is None:
+            credentials.write(self._of.deployment, account, keys)
+            return
+        stamp = credentials_place(self._of).put(account, **keys)
+        self._of.own[account] = written(self._of, account, lambda now: replace(now, credentials=stamp))
 
     def _keys_that_vtex_takes(self, account: str) -> dict[str, str] | None:
         """Ask for them and try them at VTEX; None, and nothing is kept, where VTEX does not take them."""
         keys, before = credentials.ask_keys(), self._of.credentials
         self._of.credentials = {**before, account: keys}
+        self._of.offered[account] = Credentials(**keys)
         try:
             with visiting(self._of, [account]) as vtex, err.status("asking VTEX"):
                 last_week(vtex, account)
         except Refused as refused:
             if refused.lacks:  # they are right; the next step says what they may not
                 return keys
-            self._of.credentials = before
+            self._forget(account, before)
             _show(to_do(f"{refused.says}; nothing was kept", "mind which is which, and blanks at the ends"))
             return None
         except RetryLater as trouble:
-            self._of.credentials = before
+            self._forget(account, before)
             raise Trouble(
                 f"{trouble.why}. Nothing was kept. Is {account} the account's name? If so, try again later."
             ) from None
         return keys
+
+    def _forget(self, account: str, before: dict[str, Any]) -> None:
+        self._of.credentials = before
+        del self._of.offered[account]
 
     def _read_orders(self) -> State:
         with err.status("reading at VTEX"):

@@ -12,8 +12,9 @@ import getpass
 import re
 from collections.abc import Collection
 
+from invoicekey.ledger.accounts import account_key
 from invoicekey.runtime.secrets import is_header_value
-from operations.deployment.stack import Deployment, NotUnderstood, Trouble, from_environment
+from operations.deployment.stack import Deployment, NotUnderstood, Trouble, explained, from_environment
 from operations.terminal import streams
 
 VTEX_SECRET = "VtexCredentialsSecretArn"
@@ -39,6 +40,11 @@ def _keep_and_tell() -> int:
 def keep(deployment: Deployment) -> str:
     """Ask for an account's credentials and add them to the secret; return the account."""
     account = ask_account(deployment.read_secret(VTEX_SECRET))
+    if _is_in_own_place(deployment, account):
+        raise Trouble(
+            f"The credentials of {account} are in a place of its own, not in this secret. Nothing was changed. Run "
+            f"invoicekey accounts set {account} --credentials{deployment.options}"
+        )
     write(deployment, account, ask_keys())
     return account
 
@@ -70,6 +76,15 @@ def ask_keys() -> dict[str, str]:
 def write(deployment: Deployment, account: str, keys: dict[str, str]) -> None:
     """Add an account's credentials to the secret, or replace them."""
     deployment.write_secret(VTEX_SECRET, {**deployment.read_secret(VTEX_SECRET), account: keys})
+
+
+def _is_in_own_place(deployment: Deployment, account: str) -> bool:
+    table = deployment.output("LedgerTableName")
+    with explained(f"The item of {account} in the ledger cannot be read"):
+        answer = deployment.client("dynamodb").get_item(
+            TableName=table, Key={"pk": {"S": account_key(account)}}, ProjectionExpression="credentials"
+        )
+    return "credentials" in answer.get("Item", {})
 
 
 def _ask(name: str) -> str:

@@ -13,10 +13,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from invoicekey.runtime.secrets import MOST_NAMES, is_header_value
-from operations.deployment.shop import Shop
+from operations.deployment.shop import CREDENTIALS_PREFIX, Shop
 from operations.deployment.stack import NotUnderstood, Trouble, explained, time_of
 
-PREFIX = "VTEX_CREDENTIALS_PREFIX"
 _KEY = "OperationsKey"
 _PATIENCE = Config(retries={"mode": "adaptive", "total_max_attempts": 10})
 """Parameter Store takes some three writes a second; a file of a thousand accounts has to wait for its turns."""
@@ -80,7 +79,7 @@ class CredentialsPlace:
 
 def credentials_place(shop: Shop) -> CredentialsPlace:
     """Return the places of a shop's stack; raises Trouble where it is of a version without them."""
-    prefix = shop.environment.get(PREFIX)
+    prefix = shop.environment.get(CREDENTIALS_PREFIX)
     if not prefix:
         raise Trouble(
             f"The stack {shop.deployment.stack} has no places for accounts' credentials: it is of another version. "

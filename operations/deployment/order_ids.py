@@ -165,7 +165,7 @@ def _ids(typed: _Typed, affiliates: Iterable[str]) -> list[str]:
 
 def _affiliates(of: Shop, account: str) -> list[str]:
     """List CNova's affiliate ids of an account, in capitals, as VTEX writes them."""
-    entries = (entry.rpartition(":") for entry in sorted(of.policy.affiliate_ids))
+    entries = (entry.rpartition(":") for entry in sorted(of.settings_of(account).policy.affiliate_ids))
     return list(dict.fromkeys(name.upper() for owner, _, name in entries if owner in {"", account}))
 
 

@@ -12,12 +12,12 @@ import httpx
 
 from invoicekey.messages import texts
 from invoicekey.rules.notification import OrderRef, is_order_id
-from invoicekey.runtime.errors import CredentialsRefused, OrderNotFound, RateLimited, RetryLater
-from invoicekey.runtime.secrets import vtex_credentials
+from invoicekey.runtime.errors import OrderNotFound, RateLimited, RetryLater
 from invoicekey.vtex.client import BURST, Vtex
 from invoicekey.vtex.connections import Connections
-from operations.deployment.shop import Shop
+from operations.deployment.shop import NoCredentials, Shop
 from operations.deployment.visit import HOOK_ADMIN, LIST_ORDERS, SECONDS, VIEW_ORDER, needing, visiting
+from operations.health.accounts import of_own
 from operations.health.affiliates import Affiliate, Week, affiliates, hold_for, last_week, proposed
 from operations.health.registration import Registration, findings
 from operations.health.stack import ahead, clock_findings
@@ -28,6 +28,7 @@ ENOUGH_ORDERS = 50
 _NO_SUCH_ORDER = "invoicekey-doctor"
 """For an account without orders that can be asked for: who may see orders hears that there is none of this id."""
 LONGEST_AFFILIATE = 20
+AFFILIATE_IDS = "CnovaAffiliateIds"
 DATA_PROTECTION_PLUS = "accounts with Data Protection Plus have addresses of their own, which are not served here yet"
 _MORE = "see docs/deploying.md#data-protection-plus"
 """GET /api/orders/pvt/document/{orderId}, and another list. What the usual addresses answer for such an account is not
@@ -56,9 +57,12 @@ class AccountHealth:
         return Section(f"{self._account} at VTEX", tuple(dict.fromkeys(looked("VTEX", look))))
 
     def _look(self) -> Iterator[Finding]:
+        if keeps := of_own(self._shop, self._account):
+            yield keeps
+            return
         try:
-            vtex_credentials(self._shop.credentials, self._account)
-        except CredentialsRefused:
+            self._shop.credentials_of(self._account)
+        except NoCredentials:
             yield unknown("without a usable appKey and appToken VTEX cannot be asked")
             return
         with visiting(self._shop, [self._account], self._clock) as vtex:
@@ -132,7 +136,7 @@ class AccountHealth:
             yield note("no order was invoiced in the last seven days")
             yield from unnamed(self._shop, self._account, [])
             return
-        found = affiliates(vtex, self._account, week, self._shop.policy)
+        found = affiliates(vtex, self._account, week, self._shop.settings_of(self._account).policy)
         sample = f"; {len(week.rows)} were looked at" if len(week.rows) < week.total else ""
         yield note(f"{week.total} orders were invoiced in the last seven days{sample}")
         yield from affiliate_findings(self._shop, self._account, found)
@@ -187,7 +191,7 @@ def affiliate_findings(shop: Shop, account: str, found: list[Affiliate]) -> Iter
 
 def unnamed(shop: Shop, account: str, found: list[Affiliate]) -> Iterator[Finding]:
     """Say where the setting names no affiliate id that holds for an account."""
-    if not hold_for(account, shop.policy.affiliate_ids):
+    if not hold_for(account, shop.settings_of(account).policy.affiliate_ids):
         yield to_do(
             f"CnovaAffiliateIds names no affiliate id of {account}: an order is recognised by {_APP_ALONE}",
             f"{setting(shop, account, found)} (an order's id begins with the affiliate id)",
@@ -200,7 +204,13 @@ _APP_ALONE = "the connector's app in it alone, which fades: VTEX moves such data
 
 def setting(shop: Shop, account: str, found: list[Affiliate]) -> str:
     """Say how CnovaAffiliateIds is set to what it is, and the ids that were seen."""
-    ids = proposed(found, account, shop.policy, is_only_account=len(shop.accounts) <= 1)
+    own = shop.own.get(account)
+    has_own = own is not None and AFFILIATE_IDS in own.settings
+    is_only_account = has_own or len(shop.accounts) <= 1
+    ids = proposed(found, account, shop.settings_of(account).policy, is_only_account=is_only_account)
+    if has_own:
+        joined = ",".join(ids)
+        return shop.command(f"accounts set {account} CnovaAffiliateIds={joined}")
     return f'set CnovaAffiliateIds="{",".join(ids)}" in parameter_overrides of samconfig.toml, then make deploy'
 
 

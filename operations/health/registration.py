@@ -7,10 +7,13 @@ that its next run knows what it meets.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from threading import Semaphore
+from typing import Any
 
 from invoicekey.ledger.registrations import RegistrationState, RegistrationStates, digest
 from invoicekey.rules.notification import FILTER_STATES
-from invoicekey.runtime.secrets import hook_secrets, vtex_credentials
+from invoicekey.runtime.secrets import hook_secrets
 from invoicekey.runtime.settings import WATCHED_STATUSES
 from invoicekey.vtex.client import Vtex
 from invoicekey.vtex.subscriptions import (
@@ -32,6 +35,7 @@ from invoicekey.vtex.subscriptions import (
     is_feed_ours,
     ownership,
 )
+from invoicekey.work.guard import PINGS_AT_ONCE
 from operations.deployment.shop import HOOK_SECRET, Shop
 from operations.deployment.stack import Trouble
 from operations.deployment.visit import HOOK_ADMIN, SECONDS, needing
@@ -101,10 +105,15 @@ class Registration:
         self._shop = shop
         self._configurations = Configurations(vtex)
         self._notes = RegistrationStates(shop.table)
+        self._pings = Semaphore(PINGS_AT_ONCE)
+
+    @cached_property
+    def _hook_secret(self) -> dict[str, Any]:
+        return self._shop.deployment.read_secret(HOOK_SECRET)
 
     def read(self, account: str) -> Standing:
         """Look at VTEX; raises Trouble where the appKey may not."""
-        secret, settings = self._shop.deployment.read_secret(HOOK_SECRET), self._shop.guard_settings_of(account)
+        secret, settings = self._hook_secret, self._shop.guard_settings_of(account)
         current = secret.get("current")
         if not isinstance(current, str) or not hook_secrets({"current": current}):
             how = self._shop.command("secrets rotate")
@@ -146,6 +155,11 @@ class Registration:
             feed = self._install_feed(replace(standing, hook=HookConfig(standing.wanted.url)))
             return [*done, feed, *_of_statuses(standing)]
 
+    def whose_is_foreign(self, account: str) -> str | None:
+        """Say whose hook the appKey has, where it is another system's; None where it is not."""
+        whose = self.read(account).whose
+        return _elsewhere(whose) if isinstance(whose, OtherSystem) else None
+
     def remove(self, account: str, *, though_not_shown: bool = False) -> list[Finding]:
         """Remove hook and feed; return what was done. Raises InDoubt as `install` does."""
         standing = self._known(account, "hook remove", though_not_shown=though_not_shown)
@@ -170,7 +184,8 @@ class Registration:
     def _install_hook(self, standing: Standing) -> None:
         account = standing.noted.account
         try:
-            self._configurations.install_hook(account, standing.wanted, SECONDS)
+            with self._pings:
+                self._configurations.install_hook(account, standing.wanted, SECONDS)
         except ConfigurationRefused as refused:
             raise Trouble(self._refused(refused, standing)) from None
         self._notes.write(_with_hook(standing))
@@ -207,7 +222,7 @@ class Registration:
         )
 
     def _app_key(self, account: str) -> str:
-        return digest(vtex_credentials(self._shop.credentials, account).app_key)
+        return digest(self._shop.credentials_of(account).app_key)
 
 
 _REMOVED: Mapping[type[Ownership], str] = {Gone: "there was no hook", NotShown: "there is no hook any more"}
@@ -297,7 +312,7 @@ def _of_feed(standing: Standing, install: str, own_app_key: str) -> Finding:
 def _own_app_key(shop: Shop, account: str) -> str:
     where = "VTEX Admin, Account settings, Application keys"
     return (
-        f"create an appKey for this system alone ({where}), keep it with {shop.make_credentials}, then: "
+        f"create an appKey for this system alone ({where}), keep it with {shop.keep_credentials(account)}, then: "
         f"{install_command(shop, account)}"
     )
 

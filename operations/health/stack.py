@@ -11,14 +11,14 @@ from typing import Any
 
 from invoicekey.messages import texts
 from invoicekey.runtime.desk import keys
-from invoicekey.runtime.errors import CredentialsRefused, RetryLater
-from invoicekey.runtime.secrets import hook_secrets, vtex_credentials
-from operations.deployment.shop import DESK_SECRET, HOOK_SECRET, Shop
+from invoicekey.runtime.errors import RetryLater
+from invoicekey.runtime.secrets import hook_secrets
+from operations.deployment.shop import DESK_SECRET, HOOK_SECRET, NoCredentials, Shop
 from operations.deployment.stack import time_in
 from operations.deployment.template import version
 from operations.health.alarms import failed_actions, telling
 from operations.health.topics import ALERTS, OPERATIONS, listeners
-from operations.terminal.findings import Finding, Section, looked, note, to_do, well
+from operations.terminal.findings import MOST_WELL, Finding, Section, looked, note, to_do, well
 from operations.terminal.plain import LANGUAGE, date
 
 MOST_SKEW = timedelta(seconds=60)
@@ -178,23 +178,32 @@ class StackHealth:
         return date(datetime.fromisoformat(secret["previous_until"]), self._shop)
 
     def _credentials(self) -> Iterator[Finding]:
-        kept, served = self._shop.credentials, self._shop.guard_settings.vtex.accounts
+        kept, served = {*self._shop.credentials, *self._shop.accounts}, self._shop.guard_settings.vtex.accounts
+        self._shop.fetch_credentials(kept)
+        good: list[str] = []
         for account in sorted(kept):
             try:
-                vtex_credentials(kept, account)
-            except CredentialsRefused:
+                self._shop.credentials_of(account)
+            except NoCredentials:
                 yield to_do(f"the appKey and appToken of {account} could not be sent as they are", self._setup(account))
                 continue
             if served and account not in served:
                 yield to_do(f"{account} has credentials, but its events are refused", "add it to VtexAccounts")
             else:
-                yield well(f"there are an appKey and an appToken of {account}")
-        for account in sorted(served - kept.keys()):
+                good.append(account)
+        if len(good) > MOST_WELL:
+            yield well(f"there are an appKey and an appToken of {len(good):,} accounts")
+        else:
+            yield from (well(f"there are an appKey and an appToken of {account}") for account in good)
+        for account in sorted(served - kept):
             yield to_do(f"VtexAccounts names {account}, and it has no credentials", self._setup(account))
         if not kept and not served:
             yield to_do("there are no credentials of any VTEX account", self._shop.command("setup"))
 
     def _setup(self, account: str) -> str:
+        own = self._shop.own.get(account)
+        if own and own.credentials:
+            return self._shop.keep_credentials(account)
         return self._shop.command(f"setup --account {account}")
 
     # ---- What waits, and what is open

@@ -51,6 +51,15 @@ class Commands(TyperGroup):
         return command
 
 
+class ListFirst(TyperGroup):
+    """Commands of which `list` is meant where none is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments."""
+        is_named = bool(args) and (not args[0].startswith("-") or args[0] in HELP)
+        return super().parse_args(ctx, args if is_named else ["list", *args])
+
+
 def _placeholder(parameter: TyperOption | TyperArgument, _: object) -> str:
     """Return what stands behind an option in the help: its choices, else nothing."""
     return "|".join(map(str, parameter.type_descriptor.choices or ()))

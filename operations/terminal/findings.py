@@ -18,6 +18,9 @@ from operations.deployment.stack import Trouble, remedy
 from operations.deployment.visit import Refused
 from operations.terminal.cli import FAILING, IN_THE_WAY
 
+MOST_WELL = 20
+"""Of more accounts that are well, the number alone is told."""
+
 
 class State(StrEnum):
     """How what was looked at stands."""
@@ -100,6 +103,28 @@ def worst(sections: Iterable[Section]) -> State:
 def exit_code(sections: Iterable[Section]) -> int:
     """Return 0 where all is well, 3 where something is to be done, 1 where something could not be looked at."""
     return {State.TO_DO: FAILING, State.UNKNOWN: IN_THE_WAY}.get(worst(sections), 0)
+
+
+def in_order(sections: Sequence[Section]) -> list[Section]:
+    """Return sections of which each is about one account, trouble first."""
+    ranks = {State.TO_DO: 0, State.UNKNOWN: 1}
+    return sorted(sections, key=lambda section: ranks.get(worst([section]), 2))
+
+
+def show_accounts(console: Console, sections: Sequence[Section]) -> None:
+    """Show sections of which each is about one account: the sum first, then trouble; of many, who is well is counted.
+
+    Of one account alone, its section.
+    """
+    if len(sections) == 1:
+        show(console, *sections)
+        return
+    states = [worst([section]) for section in sections]
+    words = {State.TO_DO: "with something to do", State.UNKNOWN: "not looked at in whole", State.WELL: "well"}
+    told = ", ".join(f"{states.count(state)} {word}" for state, word in words.items() if state in states)
+    console.print(f"{'\n' if console.is_terminal else ''}{len(sections):,} accounts: {told}.", markup=False)
+    is_many = states.count(State.WELL) > MOST_WELL
+    show(console, *(one for one in in_order(sections) if not is_many or worst([one]) is not State.WELL))
 
 
 def as_json(sections: Iterable[Section]) -> list[dict[str, Any]]:

@@ -9,13 +9,13 @@ import pytest
 from local import events, processes
 from local.stack import STATE, VTEX_CREDENTIALS, LocalStack
 from local.watch import Watch
-from tests.stack.shop import OWN_PLACE, STRANGER, WITH_CREDENTIALS, Shop, app_key
+from tests.stack.shop import ADDED, OWN_PLACE, STRANGER, WITH_CREDENTIALS, Shop, app_key
 
 ALERT_BURST = 60
 """More than the other tests send within fifteen minutes; the storm is larger."""
 PARAMETERS = {
     **events.PARAMETERS,
-    "VtexAccounts": ",".join([*WITH_CREDENTIALS, STRANGER, OWN_PLACE]),
+    "VtexAccounts": ",".join([*WITH_CREDENTIALS, STRANGER, OWN_PLACE, ADDED]),
     "VtexRequestsPerMinute": "6000",
     "MaximumConcurrency": "3",
     "RetryBaseSeconds": "1",

@@ -15,6 +15,8 @@ WITH_CREDENTIALS = (events.ACCOUNT, "downshop", "quietshop", STORM, FED, GUARDED
 """VTEX's faults and back-offs are an account's: a test that makes some has its own."""
 STRANGER = "strangershop"
 """An account whose events are taken and whose credentials are missing."""
+ADDED = "addedshop"
+"""An account that an operator adds and removes."""
 OWN_PLACE = "ownshop"
 """An account whose credentials are in a place of its own alone."""
 

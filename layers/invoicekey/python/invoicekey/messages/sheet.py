@@ -43,6 +43,45 @@ STATES: Mapping[str, Said] = {
     "closed": Said("resolvido", "resolved"),
     "": Said("ainda não acompanhado", "not followed yet"),
 }
+ACCOUNT_HEADINGS: Mapping[str, Said] = {
+    "account": Said("Conta VTEX", "VTEX account"),
+    "state": Said("Situação", "State"),
+    "since": Said("Desde", "Since"),
+    "last_hook": Said("Último evento do hook", "Last event of the hook"),
+    "open": Said("Falhas em aberto", "Open failures"),
+    "credentials": Said("Credenciais", "Credentials"),
+    "hook": Said("Hook", "Hook"),
+    "feed": Said("Feed", "Feed"),
+    "settings": Said("Parâmetros próprios", "Settings of its own"),
+    "emails": Said("E-mails", "E-mails"),
+    "to_do": Said("O que fazer", "What to do"),
+}
+"""Of the list of accounts."""
+ACCOUNT_WORDS: Mapping[str, Said] = {
+    "item corrupt": Said("item corrompido", "item corrupt"),
+    "setting wrong": Said("parâmetro errado", "setting wrong"),
+    "not in VtexAccounts": Said("fora de VtexAccounts", "not in VtexAccounts"),
+    "credentials missing": Said("sem credenciais", "credentials missing"),
+    "credentials refused": Said("credenciais recusadas", "credentials refused"),
+    "hook elsewhere": Said("hook aponta para outro sistema", "hook elsewhere"),
+    "hook not shown": Said("hook não mostrado", "hook not shown"),
+    "no hook": Said("sem hook", "no hook"),
+    "feed elsewhere": Said("feed de outro sistema", "feed elsewhere"),
+    "quiet": Said("sem eventos", "quiet"),
+    "no CNova order": Said("sem pedidos da CNova", "no CNova order"),
+    "hook misses events": Said("hook perde eventos", "hook misses events"),
+    "off": Said("desligada", "off"),
+    "nothing heard yet": Said("nada recebido ainda", "nothing heard yet"),
+    "ok": Said("em ordem", "ok"),
+    "own place": Said("lugar próprio", "own place"),
+    "the stack's secret": Said("segredo da stack", "the stack's secret"),
+    "nowhere": Said("em lugar nenhum", "nowhere"),
+    "ours": Said("nosso", "ours"),
+    "none": Said("nenhum", "none"),
+    "elsewhere": Said("outro sistema", "elsewhere"),
+    "not shown": Said("não mostrado", "not shown"),
+}
+"""How an account stands, where its credentials are, and whose its hook and feed are."""
 _PORTUGUESE = "pt-BR"
 _EXACT = re.compile(r"[0-9A-Za-z./-]{1,64}")
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
@@ -58,14 +97,24 @@ class Exact:
 type Cell = str | float | datetime | Exact | None
 
 
-def sheet(columns: Sequence[str], rows: Iterable[Mapping[str, Cell]], style: Style) -> str:
+def sheet(
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Cell]],
+    style: Style,
+    headings: Mapping[str, Said] = HEADINGS,
+) -> str:
     """Write rows as the shop's spreadsheets take them, with a line of headings."""
-    return "".join(lines(columns, rows, style))
+    return "".join(lines(columns, rows, style, headings))
 
 
-def lines(columns: Sequence[str], rows: Iterable[Mapping[str, Cell]], style: Style) -> Iterator[str]:
+def lines(
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Cell]],
+    style: Style,
+    headings: Mapping[str, Said] = HEADINGS,
+) -> Iterator[str]:
     """Yield the line of headings and the rows' lines, each with its end."""
-    yield _line([HEADINGS[name].to(style.language) for name in columns], style)
+    yield _line([headings[name].to(style.language) for name in columns], style)
     for row in rows:
         yield _line([_written(row.get(name), style) for name in columns], style)
 
@@ -83,6 +132,11 @@ def problem(code: str, invoice: str | None, style: Style, *, reused_in: str | No
 def state(name: str, style: Style) -> str:
     """Say how a failure stands."""
     return STATES[name].to(style.language) if name in STATES else name
+
+
+def of_account(words: str, style: Style) -> str:
+    """Say what the list of accounts says of one."""
+    return ACCOUNT_WORDS[words].to(style.language) if words in ACCOUNT_WORDS else words
 
 
 def cell(value: object) -> object:

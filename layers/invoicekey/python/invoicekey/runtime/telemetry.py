@@ -145,7 +145,7 @@ def measure_seconds(name: str, seconds: float) -> None:
 
 
 def type_and_place(error: BaseException) -> dict[str, str]:
-    """Return what a log line may tell of an error that nobody foresaw; its text may hold what an order or a form does."""
+    """Return what a log line may tell of an error that nobody foresaw: its text may hold what an order or form does."""
     place = extract_tb(error.__traceback__)[-1]
     return {"error": type(error).__name__, "place": f"{place.name}:{place.lineno}"}
 

@@ -56,8 +56,8 @@ OTHERS_ARE_ABOUT = timedelta(minutes=5)
 WITHOUT_TURN_SECONDS, LONGEST_WITHOUT_TURN_SECONDS = 5.0, 30.0
 """About so long a message is hidden that had no turn: it doubles with each receive up to the second."""
 SECONDS_A_RECEIVE = 1.5
-"""With many receives it is so much longer with each, for SQS counts them, and a thousand are the most: in a storm of days
-no message comes to that."""
+"""With many receives it is so much longer with each, for SQS counts them, and a thousand are the most: in a storm of
+days no message comes to that."""
 GIVE_UP_AFTER = timedelta(hours=24)
 LONGEST_RETRY = 3600.0
 DEATHS_OF_POISON = 2
