@@ -14,9 +14,16 @@ import pytest
 from local import events, processes
 from local.stack import STACK_NAME, STATE, VTEX_CREDENTIALS, LocalStack
 from local.watch import Watch
+from operations.deployment.credentials import CredentialsPlace
 from tests.iam.statements import Piece
+from tests.stack.shop import OWN_PLACE, app_key
 
-PARAMETERS = {**events.PARAMETERS, "AlertBurst": "1", "RetryBaseSeconds": "1"}
+PARAMETERS = {
+    **events.PARAMETERS,
+    "VtexAccounts": f"{events.ACCOUNT},{OWN_PLACE}",
+    "AlertBurst": "1",
+    "RetryBaseSeconds": "1",
+}
 _starts = itertools.count()
 
 
@@ -27,6 +34,8 @@ class Rig:
     stack: LocalStack
     names: dict[str, str]
     """The physical names of the stack's resources, by their logical ids."""
+    stamp: str
+    """Of the credentials that are in a place of their own."""
     sound: set[str] = field(default_factory=set)
     """The roles that with all their rights do what they are for: of others, nothing would be shown by a failure."""
 
@@ -36,6 +45,8 @@ class Rig:
         dynamodb, table = self.stack.client("dynamodb"), self.stack.outputs["LedgerTableName"]
         for item in dynamodb.scan(TableName=table)["Items"]:
             dynamodb.delete_item(TableName=table, Key={"pk": item["pk"]})
+        own = {"pk": {"S": f"account#{OWN_PLACE}"}, "version": {"N": "1"}, "credentials": {"S": self.stamp}}
+        dynamodb.put_item(TableName=table, Item=own)
         self.begin_again(function)
 
     def begin_again(self, function: str) -> None:
@@ -87,7 +98,7 @@ def rig() -> Iterator[Rig]:
     with LocalStack(emulator_port, vtex_port, home, PARAMETERS, hook_secret=events.HOOK_SECRET) as stack:
         stack.client("secretsmanager").put_secret_value(
             SecretId=stack.outputs["VtexCredentialsSecretArn"],
-            SecretString=json.dumps({events.ACCOUNT: VTEX_CREDENTIALS}),
+            SecretString=json.dumps({events.ACCOUNT: VTEX_CREDENTIALS, OWN_PLACE: VTEX_CREDENTIALS}),
         )
         Watch(stack)  # the alert topic has a subscription, and that of the operators none
         lambdas = stack.client("lambda")
@@ -96,4 +107,6 @@ def rig() -> Iterator[Rig]:
         ]:  # what is queued is not checked besides
             lambdas.update_event_source_mapping(UUID=source["UUID"], Enabled=False)
         resources = stack.client("cloudformation").describe_stack_resources(StackName=STACK_NAME)["StackResources"]
-        yield Rig(stack, {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources})
+        names = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in resources}
+        place = CredentialsPlace(stack.client("ssm"), f"/vtex-credentials/{STACK_NAME}/", names["OperationsKey"])
+        yield Rig(stack, names, place.put(OWN_PLACE, app_key(OWN_PLACE), "a-token-of-its-own"))

@@ -86,6 +86,9 @@ TRIED: Mapping[str, Callable[[Any, Beside, str], object]] = {
     "secretsmanager:GetSecretValue": lambda secrets, beside, role: secrets.get_secret_value(
         SecretId=beside.stack.outputs[min(SECRETS - MAY_READ[role])]
     ),
+    "ssm:GetParameters": lambda parameters, _, __: parameters.get_parameters(
+        Names=["/vtex-credentials/another-stack/ownshop"], WithDecryption=True
+    ),
     "kms:GenerateDataKey": lambda kms, beside, _: kms.generate_data_key(KeyId=beside.key, KeySpec="AES_256"),
     "kms:Decrypt": lambda kms, beside, _: kms.decrypt(KeyId=beside.key, CiphertextBlob=b"c"),
     "dynamodb:BatchGetItem": lambda dynamodb, _, __: dynamodb.batch_get_item(RequestItems={NEIGHBOUR: {"Keys": [KEY]}}),

@@ -27,6 +27,7 @@ from invoicekey.messages.alert import Style
 from invoicekey.rules.notification import OrderRef, own_event
 from invoicekey.rules.policy import Policy
 from invoicekey.runtime.errors import Conflict, CredentialsRefused, OutOfTime, RateLimited, RetryLater
+from invoicekey.work.batch import GIVE_UP_AFTER
 from invoicekey.work.check import (
     REPORTING_SECONDS,
     UNREAD_FOR,
@@ -921,10 +922,20 @@ class TestOthersAtWork:
 
 
 class TestTime:
+    def test_of_an_invocation_five_seconds_are_kept_free_and_a_failure_is_read_for_half_a_message_s_life(self) -> None:
+        assert (REPORTING_SECONDS, 2 * UNREAD_FOR) == (5.0, GIVE_UP_AFTER)
+
+    def test_the_reasons_of_dead_letters_are_those_of_the_contract(self) -> None:
+        assert [str(reason) for reason in DeadLetterReason] == ["malformed", "not_found", "gave_up", "no_credentials"]
+
     def test_an_order_is_not_read_where_too_little_time_is_left(self, outside: Outside) -> None:
         outside.time.left = REPORTING_SECONDS + 0.9
         assert isinstance(check(outside, GOOD).retry, OutOfTime)
         assert not outside.vtex.reads
+
+    def test_a_second_besides_what_reporting_takes_is_enough_to_read_it(self, outside: Outside) -> None:
+        outside.time.left = REPORTING_SECONDS + 1
+        assert check(outside, GOOD).retry is None
 
     @pytest.mark.parametrize("document", [KEYLESS, None], ids=["failing", "not found"])
     def test_nothing_is_written_where_too_little_is_left_to_tell_it(
