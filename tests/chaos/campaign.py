@@ -86,6 +86,8 @@ def run_rounds(result: Result, number: int, end: float) -> None:
     """Run rounds of the deployed stack."""
     for outcome in rounds.campaign(number, result.seed, HOME, lambda text: print(text, flush=True)):
         _add(result, outcome)
+        result.killed = (HOME / "emulator.log").read_text(errors="replace").count(" timed out after ")
+        keep(result)
         found = f", {len(outcome.violations)} VIOLATIONS" if outcome.violations else ""
         print(
             f"rounds {result.rounds} of {number}: {len(outcome.seen)} faults at AWS, {outcome.vtex_faults.total()} at "
@@ -94,7 +96,6 @@ def run_rounds(result: Result, number: int, end: float) -> None:
         )
         if time.monotonic() > end:
             break
-    result.killed = (HOME / "emulator.log").read_text(errors="replace").count(" timed out after ")
 
 
 def _add(result: Result, outcome: rounds.Outcome) -> None:
@@ -162,6 +163,12 @@ def write(result: Result, proof: Path = PROOF) -> None:
     proof.write_text(f"{before}{BEGIN}\n{section(result)}\n{END}{after}", encoding="utf-8")
 
 
+def keep(result: Result) -> None:
+    """Keep what there is so far, for who ends the campaign before its end."""
+    HOME.mkdir(parents=True, exist_ok=True)
+    (HOME / "result.json").write_text(json.dumps(result, default=vars, indent=2))
+
+
 def main() -> int:
     """Run what the command line says."""
     parser = argparse.ArgumentParser(prog="chaos", description="Breaks AWS and VTEX on purpose.")
@@ -181,8 +188,7 @@ def main() -> int:
     if chosen.rounds:
         run_rounds(result, chosen.rounds, end)
     result.minutes = round((time.monotonic() - began) / 60, 1)
-    HOME.mkdir(parents=True, exist_ok=True)
-    (HOME / "result.json").write_text(json.dumps(result, default=vars, indent=2))
+    keep(result)
     print(section(result))
     if result.rounds >= FULL and result.seeds_of_model >= SEEDS:
         write(result)

@@ -147,8 +147,8 @@ def known(item: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in said.items() if name not in OF_THE_CHECK and value not in nothing}
 
 
-OF_THE_CHECK = {"report", "version", "checked_at", "recheck_at", "list", "list_at", "expires_at", "events",
-                "failures", "failures_at", "failure"}  # fmt: skip
+OF_THE_CHECK = {"report", "version", "written_by", "checked_at", "recheck_at", "list", "list_at", "expires_at",
+                "events", "failures", "failures_at", "failure"}  # fmt: skip
 
 
 def test_all_that_was_known_of_an_order_is_known_and_it_is_judged_as_it_was(stack: WholeStack) -> None:

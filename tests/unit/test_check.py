@@ -945,6 +945,26 @@ class TestTime:
         assert isinstance(check(outside, document, heard=GRACE).retry, OutOfTime)
         assert not outside.ledger.entries
 
+    def test_two_and_a_half_seconds_are_enough_to_report_what_was_found(self, outside: Outside) -> None:
+        outside.steps.before("read_order", partial(setattr, outside.time, "left", 2.5))
+        assert check(outside, KEYLESS).report
+
+    def test_an_order_that_never_failed_was_not_mended(self, outside: Outside) -> None:
+        tell(outside, GOOD)
+        assert held(outside).mended_at is None
+
+    def test_a_failure_that_comes_back_is_open_since_then(self, outside: Outside) -> None:
+        tell(outside, KEYLESS)
+        tell(outside, GOOD)
+        outside.time.advance(DAY)
+        tell(outside, KEYLESS)
+        assert held(outside).opened_at == NOON + DAY
+
+    def test_a_last_alert_says_since_when_the_failure_is_open(self, outside: Outside) -> None:
+        overdue(outside)
+        try_in_vain(outside)
+        assert "03/03/2026" in str(report(outside).alert).replace("\\", "")
+
     def test_nothing_is_taken_over_where_too_little_is_left_to_tell_it(self, outside: Outside) -> None:
         check(outside, KEYLESS)
         before = held(outside)
