@@ -20,11 +20,8 @@ _SECRETS = Config(connect_timeout=0.4, read_timeout=0.6, retries={"total_max_att
 _SQS = Config(connect_timeout=0.4, read_timeout=0.5, retries={"total_max_attempts": 2, "mode": "legacy"})
 
 settings = ReceiverSettings.read(os.environ)
-receiver = Receiver(
-    settings,
-    secret=CachedSecret(aws.client("secretsmanager", _SECRETS), settings.hook_secret_arn),
-    sqs=aws.client("sqs", _SQS),
-)
+secrets_manager, sqs = aws.client("secretsmanager", _SECRETS), aws.client("sqs", _SQS)
+receiver = Receiver(settings, secret=CachedSecret(secrets_manager, settings.hook_secret_arn), sqs=sqs)
 
 
 @log_figures

@@ -243,6 +243,7 @@ OF_NO_ALARM = {
     "AwsEndpointUrl",  # for the emulator alone, which lacks some: test_alarms.py
     "ChatAlerts",
     "DeskLinks",  # no desk, no alarm about it: test_template.py
+    "MaximumConcurrency",
     "Monitoring",  # what alarms watch is written with either: test_alarms.py
     "SellerTaxIds",
     "SummaryOrders",

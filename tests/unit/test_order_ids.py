@@ -147,5 +147,5 @@ def test_the_ledger_is_asked_once_for_all_of_them(failing: Desk, monkeypatch: py
 
     monkeypatch.setattr("invoicekey.ledger.table.Table.get", counted)
     failing.run("undismiss 975102 vvj-975102-01")
-    assert len([keys for keys in asked if len(keys) > 3]) == 1
+    assert len([keys for keys in asked if len(keys) > 4]) == 1
     assert ACCOUNT in asked[0][0]
