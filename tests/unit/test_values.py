@@ -34,7 +34,7 @@ def test_a_number_is_read_exactly() -> None:
     assert plain({"N": "1767225600.123456"}) == Decimal("1767225600.123456")
 
 
-@pytest.mark.parametrize("value", [1.5, b"bytes", set(), {1, 2}, object()], ids=repr)
+@pytest.mark.parametrize("value", [1.5, b"bytes", set(), {1, 2}, type], ids=repr)
 def test_what_the_ledger_does_not_hold_is_refused(value: object) -> None:
     with pytest.raises(TypeError):
         typed(value)
