@@ -47,7 +47,7 @@ class Judge:
         texts = {record["id"]: record for record in heard.records}
         if any(texts[record["id"]] != record for record in heard.records):
             yield "the same report came in two forms"
-        extra = {"record": len(heard.records) - len(texts), "notice": heard.notices - len(heard.reports)}
+        extra = {"record": len(heard.records) - len(texts), "notice": heard.notices - heard.announced}
         for what, number in extra.items():
             why = self._explained(order.id)
             if number > 0 and why:

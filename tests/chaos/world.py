@@ -58,6 +58,11 @@ class Heard:
         return self.reports[max(self.reports)] if self.records else {}
 
     @property
+    def announced(self) -> int:
+        """Count the reports of which people are to hear: a close other than ok has a record alone."""
+        return sum(record["data"].get("reason") in {None, "ok"} for record in self.reports.values())
+
+    @property
     def notices(self) -> int:
         """Count how often people heard of it."""
         return len(self.alerts) + len(self.digests)

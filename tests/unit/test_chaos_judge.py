@@ -59,6 +59,7 @@ def test_what_is_as_it_should_be_is_not_wrong(kind: str, told: Heard, item: dict
         ("keyless", heard(record(), record()), OPEN),
         ("keyless", heard(record(), alerts=2), OPEN),
         ("keyless", heard(record(), {**record(), "another": "form"}), OPEN),
+        ("canceled", heard(record(), record(2, RESOLVED, reason="canceled"), alerts=2), GOOD),
     ],
 )
 def test_what_is_lost_made_up_or_told_twice_is_wrong(kind: str, told: Heard, item: dict[str, Any] | None) -> None:
