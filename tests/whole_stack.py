@@ -54,11 +54,15 @@ class WholeStack:
         """Return the simulator."""
         return self.desk.vtex
 
-    def run(self, function: str, **event: Any) -> dict[str, Any]:
-        """Run a function; the first time it starts."""
+    def start(self, function: str) -> Any:
+        """Start a function, where it was not yet, and return its entry file."""
         if function not in self.functions:
             self.functions[function] = import_afresh(ROOT / "functions" / function / f"{function}.py")
-        answer: dict[str, Any] = self.functions[function].handler(event, Context())
+        return self.functions[function]
+
+    def run(self, function: str, **event: Any) -> dict[str, Any]:
+        """Run a function; the first time it starts."""
+        answer: dict[str, Any] = self.start(function).handler(event, Context())
         return answer
 
     # ---- Orders and their events
