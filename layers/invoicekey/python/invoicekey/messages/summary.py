@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import batched
+from itertools import batched, islice
 
 from invoicekey.messages import fields, texts
 from invoicekey.messages.alert import (
@@ -120,8 +120,8 @@ def digest(account: str, deferred: Sequence[DeferredOrder], style: Style, *, des
     failing, expired, resolved = (_of_kind(deferred, kind) for kind in ("failing", "expired", "resolved"))
     since = texts.local(min(order.since for order in deferred), style.timezone)
     codes = [fault.code for order in failing for fault in order.faults]
-    failures = _within_limits([_listed(account, order, language) for order in failing], style.summary_orders)
-    last_notices = _within_limits([_listed(account, order, language) for order in expired], MOST_EXPIRED)
+    failures = _within_limits((_listed(account, order, language) for order in failing), style.summary_orders)
+    last_notices = _within_limits((_listed(account, order, language) for order in expired), MOST_EXPIRED)
     with_archived = " --all" if len(last_notices) < len(expired) else ""  # no later list has those that expired
     body = render(
         "digest",
@@ -178,7 +178,7 @@ def reminder(
     age = texts.age(now - oldest_first[0].opened_at, language)
     reason = _SETTLED.to(language)
     ages = [texts.age(now - failure.opened_at, language) for failure in oldest_first]
-    rows = [_listed(account, failure, language, open_for) for failure, open_for in zip(oldest_first, ages, strict=True)]
+    rows = (_listed(account, failure, language, open_for) for failure, open_for in zip(oldest_first, ages, strict=True))
     listed = _within_limits(rows, style.summary_orders)
     body = render(
         "reminder",
@@ -313,10 +313,10 @@ def _fault_lines(fault: Fault, language: str, *before: str) -> list[str]:
     return [row + (texts.WITH_SUGGESTION.to(language) if fault.has_suggestion else "")]
 
 
-def _within_limits(listed: Sequence[list[str]], most: int) -> list[list[str]]:
+def _within_limits(listed: Iterable[list[str]], most: int) -> list[list[str]]:
     """Return the first ones, so many and so many bytes at the most: the others are counted."""
     left, fitting = LONGEST_LISTING, []
-    for lines in listed[:most]:
+    for lines in islice(listed, most):
         left -= len(json.dumps(lines, ensure_ascii=False).encode())
         if left < 0:
             break
