@@ -151,7 +151,7 @@ Crie, em cada conta desta lista, uma appKey só para este sistema: o hook de ped
 {accounts}
 
 1. Na VTEX, crie uma appKey com os recursos View order e Feed v3 and Hook Admin (License Manager, produto OMS).
-2. Grave a appKey e o appToken novos no lugar dos atuais: make credentials{make_of_stack}
+2. Grave a appKey e o appToken novos no lugar dos atuais: invoicekey accounts set CONTA --credentials{of_stack}
 3. Instale o hook, conta por conta: invoicekey hook install --account CONTA{of_stack}
 
 A VTEX aceita um só hook por appKey, e gravar o nosso apagaria o do outro sistema. Por isso não mudamos nada.
@@ -162,7 +162,7 @@ Create, in each account of this list, an appKey for this system alone: its order
 {accounts}
 
 1. In VTEX, create an appKey with the resources View order and Feed v3 and Hook Admin (License Manager, OMS).
-2. Keep the new appKey and appToken in place of the present ones: make credentials{make_of_stack}
+2. Keep the new appKey and appToken in place of the present ones: invoicekey accounts set ACCOUNT --credentials{of_stack}
 3. Install the hook, account by account: invoicekey hook install --account ACCOUNT{of_stack}
 
 VTEX keeps one hook an appKey, and writing ours would erase the other system's. So nothing was changed.
@@ -205,7 +205,7 @@ Crie, em cada conta desta lista, uma appKey só para este sistema: a atual já t
 {accounts}
 
 1. Na VTEX, crie uma appKey com os recursos View order e Feed v3 and Hook Admin (License Manager, produto OMS).
-2. Grave a appKey e o appToken novos no lugar dos atuais: make credentials{make_of_stack}
+2. Grave a appKey e o appToken novos no lugar dos atuais: invoicekey accounts set CONTA --credentials{of_stack}
 3. Instale hook e feed, conta por conta: invoicekey hook install --account CONTA{of_stack}
 Se nenhum outro sistema usa o feed, basta apagar a configuração dele na VTEX: DELETE /api/orders/feed/config
 
@@ -217,7 +217,7 @@ Create, in each account of this list, an appKey for this system alone: the prese
 {accounts}
 
 1. In VTEX, create an appKey with the resources View order and Feed v3 and Hook Admin (License Manager, OMS).
-2. Keep the new appKey and appToken in place of the present ones: make credentials{make_of_stack}
+2. Keep the new appKey and appToken in place of the present ones: invoicekey accounts set ACCOUNT --credentials{of_stack}
 3. Install hook and feed, account by account: invoicekey hook install --account ACCOUNT{of_stack}
 If no other system uses the feed, it is enough to remove its configuration in VTEX: DELETE /api/orders/feed/config
 
@@ -263,7 +263,7 @@ Veja se outro sistema usa a appKey de cada conta desta lista: a VTEX não mostra
 1. Pergunte a quem cuida do ERP e dos aplicativos: algum outro sistema recebe o hook de pedidos por essa appKey?
 2. Se nenhum recebe, instale o nosso, conta por conta: invoicekey hook install --account CONTA{of_stack}
 3. Se algum recebe, crie uma appKey só para este sistema, grave-a com o comando abaixo e instale como em 2:
-make credentials{make_of_stack}
+invoicekey accounts set CONTA --credentials{of_stack}
 
 A resposta da VTEX veio sem nada dentro. Gravar o nosso apagaria o de outro sistema, se houver um. Por isso não mudamos
 nada. Se o nosso está lá, continua a funcionar; se não, podemos não saber dos pedidos faturados destas contas.""",
@@ -276,7 +276,7 @@ feed.
 1. Ask who looks after the ERP and the apps: does any other system get the order hook by this appKey?
 2. If none does, install ours, account by account: invoicekey hook install --account ACCOUNT{of_stack}
 3. If one does, create an appKey for this system alone, keep it by the command below, and install as in 2:
-make credentials{make_of_stack}
+invoicekey accounts set ACCOUNT --credentials{of_stack}
 
 VTEX answered with nothing in it. Writing ours would erase another system's, if there is one. So nothing was changed.
 If ours is there, it goes on working; if not, we may not hear of these accounts' invoiced orders.""",
@@ -335,11 +335,11 @@ _TOLD_TOGETHER: Mapping[Trouble, _Together] = {
             """\
 Veja na VTEX se a appKey está ativa e tem o recurso View order, ou grave um par novo. A VTEX recusa as credenciais:
 nenhum pedido destas contas é conferido.
-make credentials{make_of_stack}""",
+invoicekey accounts set CONTA --credentials{of_stack}""",
             """\
 See in VTEX whether the appKey is active and has the resource View order, or keep a new pair. VTEX refuses the
 credentials: no order of these accounts is checked.
-make credentials{make_of_stack}""",
+invoicekey accounts set ACCOUNT --credentials{of_stack}""",
         ),
     ),
     Trouble.QUIET: _Together(
