@@ -12,6 +12,7 @@ from itertools import batched
 from types import MappingProxyType
 
 from invoicekey.ledger.table import Item, Table
+from invoicekey.ledger.values import time_in
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.telemetry import logger
 
@@ -102,7 +103,7 @@ def _readable(account: str, item: Item) -> Activity:
             cnova_at=_moment(item.get(Sign.CNOVA)),
             feed_only_at=_moment(item.get(Sign.FEED_ONLY)),
             refused_at=_moment(item.get(Sign.REFUSED)),
-            troubles=MappingProxyType({str(trouble): _time(at) for trouble, at in item.get("troubles", {}).items()}),
+            troubles=MappingProxyType({str(trouble): time_in(at) for trouble, at in item.get("troubles", {}).items()}),
         )
     except (AttributeError, TypeError, ValueError):
         telemetry.count("ledger_unreadable")
@@ -111,12 +112,4 @@ def _readable(account: str, item: Item) -> Activity:
 
 
 def _moment(text: str | None) -> datetime | None:
-    return None if text is None else _time(text)
-
-
-def _time(text: str) -> datetime:
-    """Return a time that others can be compared with."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("expected a time with its zone")
-    return moment
+    return None if text is None else time_in(text)

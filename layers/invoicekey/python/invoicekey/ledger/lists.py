@@ -13,6 +13,7 @@ from operator import itemgetter
 from invoicekey.ledger.entries import DEFERRED, FOLLOWED, checked_list, deferred_key, order_key, ref_of, shown
 from invoicekey.ledger.failures import FailureLists, Shown, State, failure_of
 from invoicekey.ledger.table import Item, Table
+from invoicekey.ledger.values import time_in
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import Code
 from invoicekey.runtime import telemetry
@@ -94,7 +95,7 @@ class Backlog:
     def next_readings(self) -> dict[OrderRef, datetime]:
         """Return when each followed order is read next, and no more of them: there may be ten thousand."""
         items = self._table.listed(FOLLOWED, only=("pk", "list_at"))
-        return dict(readable(items, lambda item: (ref_of(item["pk"]), _time(item["list_at"])), key=itemgetter("pk")))
+        return dict(readable(items, lambda item: (ref_of(item["pk"]), time_in(item["list_at"])), key=itemgetter("pk")))
 
     def snoozed(self, account: str, now: datetime) -> dict[OrderRef, datetime]:
         """Return an account's orders of which nobody is to be reminded, and until when."""
@@ -192,9 +193,9 @@ def readable[T, U](things: Iterable[T], read: Callable[[T], U], key: Callable[[T
 def _followed(item: Item) -> FollowedOrder:
     return FollowedOrder(
         ref=ref_of(item["pk"]),
-        due_at=_time(item["list_at"]),
+        due_at=time_in(item["list_at"]),
         opened_at=_moment(item.get("opened_at")),
-        checked_at=_time(item["checked_at"]),
+        checked_at=time_in(item["checked_at"]),
         outcome=item.get("outcome"),
         mended_at=_moment(item.get("mended_at")),
         archived=item.get("set_aside"),
@@ -206,7 +207,7 @@ def _checked(item: Item) -> CheckedOrder:
     return CheckedOrder(
         ref=ref_of(item["pk"]),
         outcome=item["outcome"],
-        checked_at=_time(item["checked_at"]),
+        checked_at=time_in(item["checked_at"]),
         mended_at=_moment(item.get("mended_at")),
         archived=item.get("set_aside"),
     )
@@ -225,7 +226,7 @@ def _deferred(item: Item) -> DeferredAlert:
         ref=ref_of(item["pk"]),
         kind=item["kind"],
         codes=tuple(map(Code, item.get("codes", ()))),
-        since=_time(item["list_at"]),
+        since=time_in(item["list_at"]),
         digest=int(item["digest"]) if "digest" in item else None,
         errors=tuple(map(_known, item.get("errors", ()))),
     )
@@ -242,12 +243,4 @@ def _text(moment: datetime) -> str:
 
 
 def _moment(text: str | None) -> datetime | None:
-    return _time(text) if text else None
-
-
-def _time(text: str) -> datetime:
-    """Return a time that others can be compared with."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("expected a time with its zone")
-    return moment
+    return time_in(text) if text else None

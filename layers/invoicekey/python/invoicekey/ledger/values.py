@@ -4,6 +4,7 @@ As boto3.dynamodb.types has them, and without boto3: importing that takes a sixt
 """
 
 from collections.abc import Mapping, Set
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -49,3 +50,11 @@ def plain(value: Mapping[str, Any]) -> Any:
             return set(held)
         case _:
             raise TypeError(f"the ledger holds no {kind}")
+
+
+def time_in(text: str) -> datetime:
+    """Return the time that a text names, with its zone, so that others can be compared with it; or raise ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("expected a time with its zone")
+    return moment

@@ -162,7 +162,7 @@ Create, in each account of this list, an appKey for this system alone: its order
 {accounts}
 
 1. In VTEX, create an appKey with the resources View order and Feed v3 and Hook Admin (License Manager, OMS).
-2. Keep the new appKey and appToken in place of the present ones: invoicekey accounts set ACCOUNT --credentials{of_stack}
+2. Keep the new appKey and appToken instead: invoicekey accounts set ACCOUNT --credentials{of_stack}
 3. Install the hook, account by account: invoicekey hook install --account ACCOUNT{of_stack}
 
 VTEX keeps one hook an appKey, and writing ours would erase the other system's. So nothing was changed.
@@ -217,7 +217,7 @@ Create, in each account of this list, an appKey for this system alone: the prese
 {accounts}
 
 1. In VTEX, create an appKey with the resources View order and Feed v3 and Hook Admin (License Manager, OMS).
-2. Keep the new appKey and appToken in place of the present ones: invoicekey accounts set ACCOUNT --credentials{of_stack}
+2. Keep the new appKey and appToken instead: invoicekey accounts set ACCOUNT --credentials{of_stack}
 3. Install hook and feed, account by account: invoicekey hook install --account ACCOUNT{of_stack}
 If no other system uses the feed, it is enough to remove its configuration in VTEX: DELETE /api/orders/feed/config
 
