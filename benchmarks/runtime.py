@@ -135,6 +135,7 @@ def environment_of_functions(aws_port: int, vtex_url: str) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_LAMBDA_FUNCTION_NAME": "bench", "AWS_LAMBDA_FUNCTION_TIMEOUT": "30",
+        "PYDANTIC_DISABLE_PLUGINS": "__all__",
         "POWERTOOLS_SERVICE_NAME": "bench", "POWERTOOLS_METRICS_NAMESPACE": "Bench",
         "HOOK_URL": "https://hook.example/hooks/vtex/orders",
         "HOOK_QUEUE_URL": f"http://127.0.0.1:{aws_port}/000000000000/hooks",

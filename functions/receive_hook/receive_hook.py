@@ -1,5 +1,9 @@
 """ReceiveHookFunction: takes VTEX's hook calls from the HTTP API."""
 
+import gc
+
+gc.disable()  # until all is made: imports leave no garbage, and to look for it takes a twelfth of a start
+
 import base64
 import binascii
 import os
@@ -22,6 +26,8 @@ _SQS = Config(connect_timeout=0.4, read_timeout=0.5, retries={"total_max_attempt
 settings = ReceiverSettings.read(os.environ)
 secrets_manager, sqs = aws.client("secretsmanager", _SECRETS), aws.client("sqs", _SQS)
 receiver = Receiver(settings, secret=CachedSecret(secrets_manager, settings.hook_secret_arn), sqs=sqs)
+gc.freeze()
+gc.enable()
 
 
 @log_figures

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import packages_distributions
+from typing import Any
 
 import pytest
 
 from tests.environments import CHECKER
 from tests.unit.test_settings import DESK, DIGEST, DRAIN, GUARD, RECEIVER, RECHECK
-from tests.unit.test_template import FUNCTIONS, ROOT
+from tests.unit.test_template import FUNCTIONS, ROOT, template
 
 BUDGET = {
     "ReceiveHookFunction": 70,
@@ -33,12 +34,12 @@ SLACK = 10
 """So far may a function stay below its budget: what was saved is not to be spent again unseen."""
 FOR_VTEX_ALONE = {"httpx", "httpcore", "anyio", "throttled", "pydantic", "asyncio"}
 WHEN_NEEDED = {"jinja2", "defusedxml"}
-"""Imported by whoever renders a page or an alert, or reads XML, and not at the start."""
+"""Imported by whoever renders a page or an alert, or reads XML, and not at the start; so are the records' models."""
 FORBIDDEN: Mapping[str, set[str]] = {
     "ReceiveHookFunction": FOR_VTEX_ALONE
     | WHEN_NEEDED
     | {"zoneinfo", "validate_docbr", "itsdangerous", "boto3.dynamodb"},
-    "CheckInvoiceFunction": WHEN_NEEDED,
+    "CheckInvoiceFunction": WHEN_NEEDED | {"invoicekey.messages.record"},
     "RecheckFailuresFunction": FOR_VTEX_ALONE | WHEN_NEEDED,
     "DrainFeedFunction": WHEN_NEEDED,
     "GuardHookFunction": WHEN_NEEDED,
@@ -50,15 +51,15 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
 }  # fmt: skip
 PROGRAM = """
-import importlib, json, sys
+import gc, importlib, json, sys
 importlib.import_module(sys.argv[1])
-print(json.dumps(sorted(sys.modules)))
+print(json.dumps({"modules": sorted(sys.modules), "collects_garbage": gc.isenabled(), "frozen": gc.get_freeze_count()}))
 """
 
 
 @cache
-def modules_of(function: str) -> frozenset[str]:
-    """Import a function's entry file in an interpreter of its own; return the names of all that is imported then."""
+def after_start(function: str) -> dict[str, Any]:
+    """Import a function's entry file in an interpreter of its own; return what is imported then, and how it goes on."""
     folder, handler = FUNCTIONS[function]
     places = [ROOT / folder, ROOT / "layers" / "invoicekey" / "python"]
     environment = {**ENVIRONMENT, "PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(map(str, places))}
@@ -67,7 +68,13 @@ def modules_of(function: str) -> frozenset[str]:
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return frozenset(json.loads(done.stdout))
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def modules_of(function: str) -> frozenset[str]:
+    """Return the names of all that a start imports."""
+    return frozenset(after_start(function)["modules"])
 
 
 @cache
@@ -108,3 +115,15 @@ def test_no_start_imports_the_parts_of_powertools_that_have_prices(function: str
     dear = ("event_handler", "utilities.batch", "utilities.data_classes", "utilities.idempotency", "utilities.parser")
 
     assert [name for name in modules_of(function) if name.removeprefix("aws_lambda_powertools.").startswith(dear)] == []
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_garbage_is_collected_once_a_start_is_over_and_what_it_made_is_left_alone(function: str) -> None:
+    start = after_start(function)
+
+    assert start["collects_garbage"]
+    assert start["frozen"] > 0
+
+
+def test_no_function_looks_for_plugins_of_pydantic() -> None:
+    assert template()["Globals"]["Function"]["Environment"]["Variables"]["PYDANTIC_DISABLE_PLUGINS"] == "__all__"

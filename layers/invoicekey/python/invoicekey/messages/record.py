@@ -6,7 +6,7 @@ changes its meaning without a new version of the type.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -159,6 +159,13 @@ class ExpiredRecord(_Record):
 
 
 type Record = FailingRecord | ResolvedRecord | ExpiredRecord
+
+BY_TYPE: Mapping[RecordType, type[Record]] = {
+    RecordType.FAILING: FailingRecord,
+    RecordType.RESOLVED: ResolvedRecord,
+    RecordType.EXPIRED: ExpiredRecord,
+}
+"""What is written for a type."""
 
 
 def write[R: _Record](

@@ -15,9 +15,8 @@ from invoicekey.delivery.queues import alert_entry
 from invoicekey.ledger.entries import DISMISSED, EXPIRED, MOST_CLAIMS, Claim, Entry, KeyTaken, Ledger, Report
 from invoicekey.ledger.failures import Shown
 from invoicekey.ledger.schedule import FOLLOWED_FOR, next_reading
-from invoicekey.messages import alert, fields, record
-from invoicekey.messages.fields import CloseReason, OrderShown
-from invoicekey.messages.record import ExpiredRecord, FailingRecord, ResolvedRecord
+from invoicekey.messages import alert, fields
+from invoicekey.messages.fields import CloseReason, OrderShown, RecordType
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.order import Order
 from invoicekey.rules.policy import Policy
@@ -302,7 +301,7 @@ class OrderCheck:
             followed_from=now,
             recheck_at=next_reading(now, now),
         )
-        return self._report(opened, FailingRecord, order, verdict, notice, now=now)
+        return self._report(opened, RecordType.FAILING, order, verdict, notice, now=now)
 
     def _expire(self, entry: Entry, order: OrderShown, verdict: Verdict, now: datetime) -> CheckResult:
         """Let a failure expire, with one last alert; with none where by now the settings say that it is not ours."""
@@ -315,7 +314,7 @@ class OrderCheck:
             )  # fmt: skip
         ended = episodes.archived(entry, entry, EXPIRED, now) if entry.has_open_failure else entry
         expired = replace(ended, archived=EXPIRED, recheck_at=None, snoozed_until=None)
-        return self._report(expired, ExpiredRecord, order, verdict, notice, now=now)
+        return self._report(expired, RecordType.EXPIRED, order, verdict, notice, now=now)
 
     def _close(self, entry: Entry, order: Order, verdict: Verdict, reason: CloseReason) -> CheckResult:
         """Close a failure; people hear of it where it was open and is mended, for what expired had its last notice."""
@@ -329,12 +328,12 @@ class OrderCheck:
         closed = replace(
             episodes.closed(_settled(entry, verdict), entry, reason, _keys(verdict), now), mended_at=mended_at
         )
-        return self._report(closed, ResolvedRecord, order, verdict, notice, now=now, reason=reason)
+        return self._report(closed, RecordType.RESOLVED, order, verdict, notice, now=now, reason=reason)
 
     def _report(
         self,
         entry: Entry,
-        kind: type[record.Record],
+        kind: RecordType,
         order: OrderShown,
         verdict: Verdict,
         notice: alert.Alert | None,
@@ -343,10 +342,13 @@ class OrderCheck:
         reason: CloseReason | None = None,
     ) -> CheckResult:
         """Write an entry with its next report, for machines and, where there is a notice, for people."""
+        from invoicekey.messages import record  # its models are heavy, and most starts have nothing to report
+
         style = self._rules.style
         sent = record.write(
-            kind, entry.ref.account, order, verdict.warnings if reason else verdict.problems, reason=reason,
-            report=entry.last_report_number + 1, first_seen_at=_first_seen(entry), now=now, language=style.language,
+            record.BY_TYPE[kind], entry.ref.account, order, verdict.warnings if reason else verdict.problems,
+            reason=reason, report=entry.last_report_number + 1, first_seen_at=_first_seen(entry), now=now,
+            language=style.language,
         )  # fmt: skip
         message = alert_entry(notice.subject, notice.message(chat=style.chat), notice.attributes) if notice else None
         report = pending(entry, sent, message, now + self._rules.lease)
