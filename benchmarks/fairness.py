@@ -21,7 +21,7 @@ import simpy
 
 from benchmarks.runtime import environment_of_functions
 from invoicekey.runtime.settings import CheckerSettings
-from invoicekey.vtex.client import REQUEST_SECONDS
+from invoicekey.vtex.client import REQUEST_SECONDS, burst_of
 from invoicekey.work.batch import OTHERS_ARE_ABOUT, PATIENCE_AMONG_OTHERS, hidden_without_turn
 from invoicekey.work.check import REPORTING_SECONDS
 
@@ -182,6 +182,8 @@ class Scenario:
     """VTEX's hook calls come in so many seconds."""
     environments: int = 2
     """MaximumConcurrency."""
+    cores: float = 1.0
+    """Of a core, what each environment has; the batches were measured with a whole one."""
     requests_per_minute: int = 1_200
     """VtexRequestsPerMinute."""
     is_fair: bool = True
@@ -250,7 +252,8 @@ class Checkers:
         self._is_over = False
         self.outcome = Outcome()
         settings = checker_settings(scenario)
-        self._pace: Callable[[], Pace] = lambda: Pace(settings.requests_per_minute, settings.burst)
+        burst = burst_of(settings.requests_per_minute, settings.burst)
+        self._pace: Callable[[], Pace] = lambda: Pace(settings.requests_per_minute, burst)
 
     def run(self) -> Outcome:
         """Simulate until all is done."""
@@ -309,7 +312,7 @@ class Checkers:
             self.outcome.asked[message.account].append(now + wait)
             done.append(message)
             seconds = max(seconds, wait + VTEX_SECONDS)
-        return done, back, seconds + self._chance.choice(overheads(len(batch)))
+        return done, back, seconds + self._chance.choice(overheads(len(batch))) / self._scenario.cores
 
     def _settle(self, done: Iterable[Message], back: Iterable[Message]) -> None:
         now, behaviour = self._simulation.now, self._scenario.behaviour

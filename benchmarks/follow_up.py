@@ -24,7 +24,7 @@ from invoicekey.ledger.entries import Entry, Ledger
 from invoicekey.rules.notification import OrderRef
 from invoicekey.runtime.secrets import Credentials
 from invoicekey.runtime.settings import CheckerSettings
-from invoicekey.vtex.client import BURST, RateLimiter, Vtex
+from invoicekey.vtex.client import BURST, RateLimiter, Vtex, burst_of
 from invoicekey.work.check import Clock, OrderCheck, Rules, Trigger
 from local.stack import ROOT
 from local.vtex_routes import Feed
@@ -41,8 +41,10 @@ ENVIRONMENTS = 2
 """The event source's MaximumConcurrency."""
 BATCH = 10
 ALLOWED = 6_000
-SHARE = ALLOWED * 9 // 20 * ENVIRONMENTS + BURST * ENVIRONMENTS
-"""What the checkers allot themselves in a minute: nine tenths, and a burst of a batch each."""
+EACH = ALLOWED * 9 // 10 // ENVIRONMENTS
+AT_ONCE = burst_of(EACH, BURST // ENVIRONMENTS)
+SHARE = (EACH + AT_ONCE) * ENVIRONMENTS
+"""What the checkers allot themselves in a minute: nine tenths, and what each may ask at once."""
 LAMBDA_SECONDS = 300
 """RecheckFailuresFunction's timeout."""
 LAMBDA_CORES = cores(512)
@@ -62,7 +64,7 @@ NOTES = (
     "reused key costs a second call, for its owner is read too: the figure holds as long as fewer than 5 in 100 "
     "failures are of that kind.",
     f"Any minute: counted as the calls came in, over all windows of 60 s. The checkers allot themselves nine tenths of "
-    f"what is allowed, half of it each, and a burst of {BURST} each: {SHARE:,}.",
+    f"what is allowed, half of it each, and {AT_ONCE} at once each: {SHARE:,}.",
     f"Computed, not measured: what the queueing takes at the function's 512 MB, which buy {LAMBDA_CORES:.2f} of a "
     f"core, from the seconds of a core that it took here; its timeout is {LAMBDA_SECONDS} s. To that comes the latency "
     "of DynamoDB and SQS, of which the stub has none: at 10 ms a call, ten at once, some 11 s. What one run does not "

@@ -19,6 +19,7 @@ from benchmarks.fairness import Checkers, Message, Outcome, Queue, Scenario, che
 from benchmarks.figures import Figure, at_most
 from benchmarks.functions import VTEX_SECONDS, check_event, checker
 from benchmarks.runtime import Bench, Running, build, http, started
+from invoicekey.vtex.client import burst_of
 
 SIZES = (1, 5, 10)
 BATCHES = 60
@@ -49,7 +50,7 @@ def _storm(environments: int) -> list[Figure]:
     print(f"a storm of {scenario.storm:,}, MaximumConcurrency {environments}: simulating", flush=True)
     told = fairness.compare(scenario)
     settings = checker_settings(scenario)
-    share = environments * (settings.requests_per_minute + settings.burst)
+    share = environments * (settings.requests_per_minute + burst_of(settings.requests_per_minute, settings.burst))
     what = f"storm, simulated, MaximumConcurrency {environments}"
     starts = told.storm.starts(*told.window)
     (median, calm), (late, calm_late) = told.latency(0.5), told.latency(0.99)

@@ -627,6 +627,19 @@ def test_ten_requests_may_go_at_once_and_the_next_one_waits_for_its_turn(watch: 
     assert sum(watch.slept) == pytest.approx(1)
 
 
+@pytest.mark.parametrize(("per_minute", "at_once"), [(480, 5), (1_920, 10), (3_840, 20)])
+def test_of_a_fast_pace_as_many_may_go_at_once_as_come_up_while_a_batch_is_checked(
+    watch: Watch, per_minute: int, at_once: int
+) -> None:
+    limiter = RateLimiter(per_minute, burst=5)
+    for _ in range(at_once):
+        limiter.acquire("luxstore", 0)
+    assert watch.slept == []
+
+    with pytest.raises(NoTurn):
+        limiter.acquire("luxstore", 0)
+
+
 def test_a_turn_that_does_not_come_within_the_patience_is_not_waited_for(watch: Watch) -> None:
     with pytest.raises(OutOfTime) as caught:
         a_limiter_after_ten().acquire("luxstore", 0.9)

@@ -31,6 +31,8 @@ from invoicekey.runtime.telemetry import logger
 from invoicekey.vtex.connections import FRESH, Connections, StaleConnection
 
 BURST = 10
+BATCH_SECONDS = 0.3
+"""About so long a checker takes for a batch: the turns of that time may be taken at once, or they would lapse unused."""
 MOST_ACCOUNTS = 10_000
 """So many accounts' turns are remembered; of more, those that were not asked for longest begin anew."""
 MOST_BYTES = 5_000_000
@@ -43,7 +45,10 @@ _RATE_LIMITED = (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE)
 
 
 class RateLimiter:
-    """So many requests a minute to each account, so many at once; shared by all threads of an environment."""
+    """So many requests a minute to each account, so many at once; shared by all threads of an environment.
+
+    With a fast pace more at once: those of BATCH_SECONDS.
+    """
 
     def __init__(self, requests_per_minute: int, burst: int = BURST) -> None:
         self._usual = requests_per_minute
@@ -72,10 +77,15 @@ class RateLimiter:
             if requests_per_minute not in self._throttles:
                 self._throttles[requests_per_minute] = Throttled(
                     using=RateLimiterType.GCRA.value,
-                    quota=rate_limiter.per_min(requests_per_minute, burst=self._burst),
+                    quota=rate_limiter.per_min(requests_per_minute, burst=burst_of(requests_per_minute, self._burst)),
                     store=store.MemoryStore(options={"MAX_SIZE": MOST_ACCOUNTS}),
                 )
             return self._throttles[requests_per_minute]
+
+
+def burst_of(requests_per_minute: int, least: int) -> int:
+    """Return how many requests a pace allows at once."""
+    return max(least, math.ceil(requests_per_minute / 60 * BATCH_SECONDS))
 
 
 def no_others(_account: str, _refused: Credentials) -> None:
