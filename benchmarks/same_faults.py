@@ -188,5 +188,6 @@ done comes again: the hook's call to the webhook, the queue's message to the oth
 after {MOST_RECEIVES["worker"]} receives, the usual maxReceiveCount; the product's after a day. Told is what was \
 published to the topic of alerts. Where an alert's answer is lost or the function dies after it sent, nobody can \
 know: SNS takes no id by which it would know a message again. All of them tell twice then; the product's record has \
-the same id both times, for machines that keep it. It tells ten twice where the peers tell one: its alerts go out \
-ten in a call."""
+the same id both times, for machines that keep it. It tells ten twice where the peers tell one, for its alerts go \
+out ten in a call; ten times as rarely, for it makes a tenth of the calls whose answer can be lost. For each alert the \
+chance is the same. With AlertBurst at its default there are five in a call at the most."""
