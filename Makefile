@@ -95,7 +95,7 @@ test-sam: $(DEV) $(TOOLS) ## run the tests under sam local, where Docker is
 	@echo "tests: sam_local"
 	@$(ISOLATED) $(IN_DEV)pytest tests/sam_local
 
-lint: $(DEV) $(TOOLS) $(CHECKOV) ## check format, rules, types, imports, dependencies and the template
+lint: $(DEV) $(TOOLS) $(CHECKOV) ## check format, rules, types, imports, dependencies, secrets and the template
 	@echo "lint: format"
 	@$(IN_DEV)ruff format --check --quiet --diff $(CODE)
 	@echo "lint: rules"
@@ -114,6 +114,8 @@ lint: $(DEV) $(TOOLS) $(CHECKOV) ## check format, rules, types, imports, depende
 	@echo "lint: secrets"
 	@git ls-files -z | xargs -0 $(IN_DEV)detect-secrets-hook --no-verify --disable-plugin KeywordDetector \
 	--exclude-files '$(NO_SECRET_FILES)' --exclude-lines '$(NO_SECRET_LINES)'
+	@echo "lint: known vulnerabilities"
+	@$(MAKE) --no-print-directory audit
 	@echo "lint: template"
 	@$(ISOLATED) $(IN_TOOLS)cfn-lint
 	@echo "lint: template's security"
@@ -140,9 +142,10 @@ fuzz: $(DEV) ## feed each parser with what follows its coverage, then with megab
 iam: $(DEV) $(TOOLS) ## take each right of each role away in turn, and see that what its function is for fails
 	@$(ISOLATED) $(IN_DEV)pytest tests/iam
 
-audit: $(AUDIT) ## ask OSV whether a vulnerability is known of anything that is pinned (needs the network)
-	@.venv-audit/bin/python -c 'import requests; requests.head("https://api.osv.dev", timeout=5)' 2>/dev/null || { \
+audit: $(DEV) ## ask OSV whether a vulnerability is known of anything that is pinned (needs the network; in lint too)
+	@$(IN_DEV)python -c 'import httpx; httpx.head("https://api.osv.dev", timeout=5)' 2>/dev/null || { \
 	echo "audit: skipped: api.osv.dev is out of reach"; exit 0; }; \
+	$(MAKE) --no-print-directory $(AUDIT) && \
 	.venv-audit/bin/pip-audit --vulnerability-service osv --disable-pip --no-deps --progress-spinner off \
 	$(LOCKED:%=-r %.txt)
 
