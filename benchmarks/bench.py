@@ -1,6 +1,7 @@
 """`make bench`: measures, prints a table and writes it to docs/figures.md; some PARTS alone are only printed.
 
-But `side` and `load` are sections of their own, of docs/figures.md and docs/proof.md, and written whenever measured.
+But `side`, `memory` and `load` are sections of their own, of docs/figures.md and docs/proof.md, and written whenever
+measured.
 
 Nothing here fails for being slow: a figure that misses its limit says so in the table.
 """
@@ -17,6 +18,7 @@ from benchmarks import (
     load,
     many_accounts,
     rounds,
+    shares,
     side_by_side,
 )
 from benchmarks.figures import Figure, Section
@@ -36,6 +38,7 @@ PARTS: Mapping[str, Part] = {
     "storm": many_accounts.measure_storm,
     "rounds": rounds.measure_rounds,
     "side": side_by_side.measure_side,
+    "memory": shares.measure_shares,
     "load": load.measure_load,
 }
 NOTES = (*functions.NOTES, *desk_page.NOTES, *desk_list.NOTES, *follow_up.NOTES, *many_accounts.NOTES, *rounds.NOTES)

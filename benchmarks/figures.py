@@ -21,7 +21,7 @@ Written by `make bench`: medians, contenders in turns, under AWS's runtime inter
 {cores} cores. AWS is a stub, VTEX the demo's simulator; both answer at once where no row says otherwise. \
 VtexRequestsPerMinute is 6000, RetryBaseSeconds 1; everything else is the template's default unless a row says \
 otherwise. One part alone: `make bench PARTS=recheck` (of {parts}); that prints, and leaves these rows as they are. \
-The parts side and load write their own sections, below and in [proof](proof.md#load)."""
+The parts side, memory and load write their own sections, below and in [proof](proof.md#load)."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class Section:
 
     def markdown(self) -> str:
         """Return the section, with the machine that it was measured on."""
-        return "\n\n".join([f"## {self.title}", machine(), self.text, table(self.figures)]) + "\n"
+        figures = [table(self.figures)] if self.figures else []
+        return "\n\n".join([f"## {self.title}", machine(), self.text, *figures]) + "\n"
 
     def write(self) -> None:
         """Put it into its page, in place of what it said before, and its pictures beside the page."""

@@ -98,6 +98,11 @@ class Running:
             return {"errorMessage": f"the emulator answered {error.code}"}
         return answer
 
+    @property
+    def emulator(self) -> int:
+        """Return the emulator's process, which starts the function's."""
+        return self._pid
+
     def pid(self) -> int:
         """Return the function's process."""
         return self._function()
