@@ -9,6 +9,7 @@ from benchmarks import fairness
 from benchmarks.fairness import NOISY_IN_FLIGHT, PATIENT, STORM, Checkers, Message, Pace, Queue, Scenario, compare
 from invoicekey.runtime.errors import NoTurn
 from invoicekey.vtex.client import RateLimiter
+from local.stack import ROOT
 
 SMALL = Scenario(storm=600, others=20, events_per_second=2.0, seconds=60.0, storm_at=5.0, storm_lasts=1.0)
 
@@ -132,6 +133,12 @@ def test_the_storm_is_the_same_account_s_and_the_others_events_are_the_same_with
     calm = Scenario(storm=0, seconds=30.0).arrivals()
 
     assert [one for one in Scenario(seconds=30.0).arrivals() if one[1] != STORM] == calm
+
+
+def test_the_page_tells_of_a_smaller_storm_what_the_simulation_makes_of_it() -> None:
+    page = (ROOT / "docs" / "architecture" / "fairness.md").read_text("utf-8")
+
+    assert fairness.row_of_smaller(environments=2, orders=300) in page.splitlines()
 
 
 # ---- What it is told by
