@@ -19,7 +19,7 @@ from invoicekey.runtime import aws
 from invoicekey.runtime.desk import DeskLinks
 from invoicekey.runtime.secrets import AccountCredentials, CachedSecret
 from invoicekey.runtime.settings import CheckerSettings, OfAccounts
-from invoicekey.runtime.telemetry import log_figures
+from invoicekey.runtime.telemetry import as_handler
 from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.work.batch import AccountRules, BatchCheck, rules_of
 from invoicekey.work.check import Clock
@@ -79,7 +79,7 @@ gc.freeze()
 gc.enable()
 
 
-@log_figures
+@as_handler
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Check a batch; answer which messages go back to the queue."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000

@@ -22,7 +22,7 @@ from invoicekey.runtime import aws
 from invoicekey.runtime.desk import DeskLinks
 from invoicekey.runtime.secrets import CachedSecret
 from invoicekey.runtime.settings import DeskSettings, OfAccounts
-from invoicekey.runtime.telemetry import log_figures
+from invoicekey.runtime.telemetry import as_handler
 from invoicekey.work.acts import Acts
 from invoicekey.work.desk import CHECKED_AFTER, AccountDesk, Answer, Desk, Request, Style
 from invoicekey.work.desk_list import Lists
@@ -79,7 +79,7 @@ gc.freeze()
 gc.enable()
 
 
-@log_figures
+@as_handler
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Answer an event of the HTTP API (payload format 2.0)."""
     method = event["requestContext"]["http"]["method"]

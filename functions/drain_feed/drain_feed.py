@@ -20,7 +20,7 @@ from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
 from invoicekey.runtime.secrets import AccountCredentials, CachedSecret
 from invoicekey.runtime.settings import DrainSettings, OfAccounts
-from invoicekey.runtime.telemetry import log_figures
+from invoicekey.runtime.telemetry import as_handler
 from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.vtex.feed import Feed
 from invoicekey.vtex.subscriptions import Configurations
@@ -63,7 +63,7 @@ gc.freeze()
 gc.enable()
 
 
-@log_figures
+@as_handler
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Drain the feeds of all accounts; answer how many events became what."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000

@@ -22,7 +22,7 @@ from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
 from invoicekey.runtime.secrets import AccountCredentials, CachedSecret
 from invoicekey.runtime.settings import GuardSettings, OfAccounts
-from invoicekey.runtime.telemetry import log_figures
+from invoicekey.runtime.telemetry import as_handler
 from invoicekey.vtex.client import RateLimiter, Vtex
 from invoicekey.vtex.subscriptions import Configurations
 from invoicekey.work.guard import PROMISED, HookGuard
@@ -69,7 +69,7 @@ gc.freeze()
 gc.enable()
 
 
-@log_figures
+@as_handler
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Guard the hooks and feeds of all accounts; answer what was found and done."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000

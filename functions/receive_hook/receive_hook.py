@@ -14,7 +14,7 @@ from botocore.config import Config
 from invoicekey.runtime import aws
 from invoicekey.runtime.secrets import CachedSecret
 from invoicekey.runtime.settings import ReceiverSettings
-from invoicekey.runtime.telemetry import log_figures, logger
+from invoicekey.runtime.telemetry import as_handler, logger
 from invoicekey.work.receive import Receiver
 
 # Together 3.8 s at the worst, the retry and its wait of up to 1 s included: VTEX hears 503 before its own 5 s are over.
@@ -30,7 +30,7 @@ gc.freeze()
 gc.enable()
 
 
-@log_figures
+@as_handler
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Answer an event of the HTTP API (payload format 2.0)."""
     correlation_id = event.get("requestContext", {}).get("requestId") or "unknown"

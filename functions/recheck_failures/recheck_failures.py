@@ -16,7 +16,7 @@ from invoicekey.ledger.lists import Backlog
 from invoicekey.ledger.table import Table
 from invoicekey.runtime import aws
 from invoicekey.runtime.settings import RecheckSettings
-from invoicekey.runtime.telemetry import log_figures
+from invoicekey.runtime.telemetry import as_handler
 from invoicekey.work.recheck import Recheck
 
 settings = RecheckSettings.read(os.environ)
@@ -28,7 +28,7 @@ gc.freeze()
 gc.enable()
 
 
-@log_figures
+@as_handler
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Queue, and answer how many."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000

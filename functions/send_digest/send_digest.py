@@ -19,7 +19,7 @@ from invoicekey.runtime import aws
 from invoicekey.runtime.desk import DeskLinks
 from invoicekey.runtime.secrets import CachedSecret
 from invoicekey.runtime.settings import DigestSettings, OfAccounts
-from invoicekey.runtime.telemetry import log_figures
+from invoicekey.runtime.telemetry import as_handler
 from invoicekey.work.digest import Digests, SummaryStates
 from invoicekey.work.own_settings import OwnSettings
 
@@ -51,7 +51,7 @@ gc.freeze()
 gc.enable()
 
 
-@log_figures
+@as_handler
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Tell, and answer how many went out."""
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000

@@ -7,6 +7,8 @@ number, the key as it came): records, alerts and the ledger may hold it, and nei
 
 import io
 import json
+import sys
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -19,19 +21,27 @@ from urllib.parse import urlencode
 import boto3
 import pytest
 
+from invoicekey.ledger.entries import Ledger
+from invoicekey.ledger.lists import Backlog
+from invoicekey.ledger.registrations import RegistrationStates
+from invoicekey.messages import summary
 from invoicekey.messages.fields import RecordType
 from invoicekey.messages.links import Links, Target
 from invoicekey.rules.verdict import Outcome
 from invoicekey.runtime import telemetry
+from invoicekey.runtime.errors import Unforeseen
 from invoicekey.vtex.client import Vtex
-from invoicekey.work import check, desk_list
+from invoicekey.vtex.feed import Feed
+from invoicekey.vtex.subscriptions import Configurations
+from invoicekey.work import check, desk_list, receive
+from invoicekey.work.desk import Desk
 from local.events import sample
 from local.vtex_simulator import Fault
 from tests.desk import ACCOUNT, DESK_KEY, DESK_URL
 from tests.figures import hear_the_log, metrics_in
 from tests.ledger_writer import change, end_leases, key_of
 from tests.orders import KEY, PERSONAL, sale
-from tests.whole_stack import HOOK_SECRET, WholeStack, notification, whole_stack
+from tests.whole_stack import HOOK_SECRET, ROOT, WholeStack, notification, whole_stack
 
 TYPED, SHOWN = "canary-of-a-customer", "canary-of-an-invoice"
 NOTE = "canary-of-a-note"
@@ -123,6 +133,7 @@ def live(stack: WholeStack) -> Iterator[str]:
     end_leases(stack)
     stack.run("send_digest")
     stack.run("send_digest", reminder=True, scheduled=datetime.now(UTC).isoformat())
+    of_faults_of_ours(stack)
 
 
 def of_the_hook(stack: WholeStack) -> None:
@@ -217,6 +228,43 @@ def of_the_desk(stack: WholeStack) -> Iterator[str]:
         yield asked(stack, "GET", account, f"q={NOTE}&{TYPED}={SHOWN}")
 
 
+def of_faults_of_ours(stack: WholeStack) -> None:
+    """Let our own code fail in every function, in an account's turn and outside of all turns."""
+    invoice(stack, "VVJ-untold-01", packages()["missing"])
+    stack.check("VVJ-untold-01")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Configurations, "hook", failing_with_what_it_got)
+        stack.run("guard_hook")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Feed, "read", failing_with_what_it_got)
+        stack.run("drain_feed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(summary, "reminder", failing_with_what_it_got)
+        die(stack, "send_digest", reminder=True)
+    event = {"headers": {"x-hook-secret": HOOK_SECRET}, "body": json.dumps(notification("VVJ-untold-01"))}
+    message = {"messageId": "m", "body": event["body"]}
+    for owner, name, function, given in (
+        (receive, "is_watched", "receive_hook", event),
+        (Ledger, "read", "check_invoice", {"Records": [message]}),
+        (Backlog, "followed", "recheck_failures", {}),
+        (RegistrationStates, "read", "drain_feed", {}),
+        (RegistrationStates, "read", "guard_hook", {}),
+        (Backlog, "deferred", "send_digest", {}),
+        (Desk, "answer", "desk", {"requestContext": {"http": {"method": "GET"}}}),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(owner, name, failing_with_what_it_got)
+            die(stack, function, **given)
+
+
+def die(stack: WholeStack, function: str, **event: Any) -> None:
+    """Let a function die, and Lambda's runtime log it: the error with its text, and more of it than Lambda logs."""
+    with pytest.raises(Unforeseen) as raised:
+        stack.run(function, **event)
+    line = {"died": function, "errorMessage": "".join(traceback.format_exception(raised.value))}
+    sys.stdout.write(json.dumps(line) + "\n")
+
+
 def failing_with_what_it_got(*given: object, **named: object) -> None:
     """Fail as a library does that shows what it could not take."""
     raise TypeError(f"cannot take {TYPED} {SHOWN} {NOTE}: {given!r} {named!r}")
@@ -293,7 +341,16 @@ def test_all_outcomes_kinds_of_reports_and_troubles_were_lived_through(came: Cam
     kinds = {alert["MessageAttributes"]["type"]["Value"] for alert in came.alerts}
     assert kinds == {"failing", "resolved", "expired", "digest", "reminder", "operations"}
     failed = Counter(line["message"] for line in came.lines if line.get("error") == "TypeError")
-    assert failed == {"a check failed unexpectedly": 2, "the desk failed": 1}
+    assert failed == {
+        "a check failed unexpectedly": 2,
+        "the desk failed": 1,
+        "a turn failed unexpectedly": 4,
+        "a summary failed unexpectedly": 1,
+        "the function failed unexpectedly": 7,
+    }
+    assert {line["died"] for line in came.lines if line.get("died")} == {
+        path.stem for path in ROOT.glob("functions/*/*.py")
+    }
     assert len({line["retry"] for line in came.lines if line.get("retry")}) >= 7
     assert any(SHOWN in page for page in came.pages)
 

@@ -14,6 +14,7 @@ from moto import mock_aws
 from invoicekey.ledger.entries import Entry, Ledger
 from invoicekey.ledger.table import Table
 from invoicekey.rules.notification import OrderRef
+from invoicekey.runtime.errors import Unforeseen
 from tests.entries import assert_that_it_does_not_start_without, at_home, received, run, start
 from tests.figures import hear_the_log, lines_of_figures
 from tests.ledger_table import NAME, make_ledger_table
@@ -106,7 +107,7 @@ def test_what_was_counted_is_told_also_where_the_run_fails(
         raise ZeroDivisionError
 
     monkeypatch.setattr(stack.entry.recheck._backlog, "postpone", dies)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(Unforeseen, match="ZeroDivisionError"):
         stack.run()
     (line,) = lines_of_figures(capsys.readouterr().out)
     assert line["counts"] == {"recheck_queued": 1}

@@ -16,7 +16,7 @@ from invoicekey.ledger.failures import Episode, FailureLists, Shown
 from invoicekey.messages import summary
 from invoicekey.messages.alert import Alert, Style
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import RetryLater
+from invoicekey.runtime.errors import RetryLater, Unforeseen
 from invoicekey.work import digest
 from invoicekey.work.digest import DROPPING_SECONDS, MOST_SENT, SENDING_SECONDS, WANTED_FOR, Digests, SummaryStates
 from tests.fakes_digest import LEASE, MINUTE, OTHER, PLENTY, SHOP, TUESDAY, DigestShop, at, die, fail, when
@@ -171,9 +171,8 @@ class TestDigestsThatFail:
         monkeypatch.setattr(summary, "digest", not_of(SHOP, summary.digest))
         shop.hold_back(A)
         shop.hold_back(B, account=OTHER)
-        with pytest.raises(ExceptionGroup, match="could not be notified") as raised:
+        with pytest.raises(Unforeseen, match="1 accounts could not be notified"):
             shop.tell()
-        assert [type(fault) for fault in raised.value.exceptions] == [ZeroDivisionError]
         assert [told.account for told in shop.topic.published] == [OTHER]
         assert shop.held == [A]
 
@@ -400,7 +399,7 @@ class TestReminder:
         shop.keep(B, account=OTHER)
         shop.keep(C, account="third")
         shop.topic.refused = {SHOP}
-        with pytest.raises(ExceptionGroup, match="could not be notified"):
+        with pytest.raises(Unforeseen, match="could not be notified"):
             shop.remind()
         assert shop.told == [[C]]
 
@@ -541,10 +540,10 @@ class TestAReminderThatIsDue:
     ) -> None:
         monkeypatch.setattr(summary, "reminder", not_of(SHOP, summary.reminder))
         shop.keep(A)
-        with pytest.raises(ExceptionGroup):
+        with pytest.raises(Unforeseen):
             shop.remind("today")
         shop.hold_back(B)
-        with pytest.raises(ExceptionGroup):
+        with pytest.raises(Unforeseen):
             shop.tell()
         assert [told.type for told in shop.topic.published] == ["digest"]
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from invoicekey.rules.verdict import Code, Outcome
 from invoicekey.runtime import telemetry
+from invoicekey.runtime.errors import RetryLater, Unforeseen
 from invoicekey.runtime.telemetry import LEAST, METRICS, MORE_METRICS, SHARES, Figures
 from invoicekey.work import batch, drain, guard
 from invoicekey.work.check import DeadLetterReason
@@ -96,15 +97,35 @@ def test_each_invocation_begins_anew(written: Written) -> None:
 
 
 def test_a_handler_that_raises_loses_no_count(figures: Figures, capsys: pytest.CaptureFixture[str]) -> None:
-    @telemetry.log_figures
+    @telemetry.as_handler
     def handler(number: int) -> None:
         telemetry.count("guard_failed", number)
-        raise ZeroDivisionError
+        raise RetryLater("the ledger gave no answer")
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(RetryLater):
         handler(2)
 
     assert values(metrics_in(capsys.readouterr().out)) == {"guard_failed": (2.0,)}
+
+
+def test_of_an_error_that_nobody_foresaw_a_handler_tells_type_and_place_alone(
+    figures: Figures, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @telemetry.as_handler
+    def handler() -> None:
+        telemetry.count("guard_failed")
+        raise ValueError("a customer's name")
+
+    with pytest.raises(
+        Unforeseen, match=r"^ValueError at telemetry\.handler:\d+ > test_telemetry\.handler:\d+$"
+    ) as raised:
+        handler()
+
+    said = capsys.readouterr().out
+    assert (raised.value.__cause__, raised.value.__context__) == (None, None)
+    assert "the function failed unexpectedly" in said
+    assert "a customer's name" not in said
+    assert values(metrics_in(said)) == {"guard_failed": (1.0,)}
 
 
 @pytest.mark.parametrize("number", [99, 100, 101, 250])

@@ -33,6 +33,13 @@ class NoTurn(OutOfTime):
     """The account's rate limit allows no more now."""
 
 
+class Unforeseen(Exception):
+    """What leaves a function's handler where something failed that nobody foresaw, in the place of that error.
+
+    Lambda's runtime logs the text of what leaves a handler, and an error's text may hold what an order or a form does.
+    """
+
+
 class OrderNotFound(Exception):
     """VTEX answered 404: the account does not know the order (yet)."""
 

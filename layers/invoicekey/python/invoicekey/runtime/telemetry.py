@@ -11,12 +11,14 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
+from pathlib import PurePath
 from threading import Lock
 from traceback import extract_tb
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from invoicekey.runtime.errors import RetryLater, Unforeseen
 from invoicekey.runtime.release import VERSION
 
 NAMESPACE = "InvoiceKey"
@@ -67,6 +69,7 @@ MORE_METRICS = frozenset({
 """What is a metric besides, with Monitoring=full."""
 LEAST: Mapping[str, float] = {"oldest_check_age": 3600.0}
 """Metrics that are written from there on: less is no trouble, and an hour in which nothing is written costs nothing."""
+_CALLS_SHOWN = 5
 _BY_THEMSELVES = ("429", "no_answer")
 """Of VTEX's answers: no status, and the one that is a class of its own."""
 
@@ -145,22 +148,36 @@ def measure_seconds(name: str, seconds: float) -> None:
 
 
 def type_and_place(error: BaseException) -> dict[str, str]:
-    """Return what a log line may tell of an error that nobody foresaw: its text may hold what an order or form does."""
-    place = extract_tb(error.__traceback__)[-1]
-    return {"error": type(error).__name__, "place": f"{place.name}:{place.lineno}"}
+    """Return what a log line may tell of an error that nobody foresaw: its text may hold what an order or form does.
+
+    The place is the innermost calls, for the last one alone may be a library's.
+    """
+    calls = extract_tb(error.__traceback__, limit=-_CALLS_SHOWN)
+    place = " > ".join(f"{PurePath(call.filename).stem}.{call.name}:{call.lineno}" for call in calls)
+    return {"error": type(error).__name__, "place": place}
 
 
-def log_figures[**P, R](handler: Callable[P, R]) -> Callable[P, R]:
-    """Let a function's handler end with its line of figures, also where it raises."""
+def as_handler[**P, R](run: Callable[P, R]) -> Callable[P, R]:
+    """Let a function's handler end with its line of figures, and raise no error whose text may hold anything.
 
-    @wraps(handler)
-    def flushing(*arguments: P.args, **named: P.kwargs) -> R:
+    What goes wrong at the borders (RetryLater) leaves it as it is. Of all else the type and the place are logged, and
+    Unforeseen is raised without a cause: Lambda's runtime logs the text of whatever leaves a handler.
+    """
+
+    @wraps(run)
+    def handler(*arguments: P.args, **named: P.kwargs) -> R:
         try:
-            return handler(*arguments, **named)
+            return run(*arguments, **named)
+        except (RetryLater, Unforeseen):
+            raise
+        except Exception as error:  # noqa: BLE001 - raised below, where it takes nothing of it along
+            known = type_and_place(error)
         finally:
             figures.flush()
+        logger.error("the function failed unexpectedly", extra=known)
+        raise Unforeseen("{error} at {place}".format_map(known))
 
-    return flushing
+    return handler
 
 
 def _line(tallies: Mapping[str, _Tally]) -> dict[str, object]:

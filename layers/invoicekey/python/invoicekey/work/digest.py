@@ -27,7 +27,7 @@ from invoicekey.messages.alert import Alert, Style
 from invoicekey.rules.notification import OrderRef
 from invoicekey.rules.verdict import Code
 from invoicekey.runtime import telemetry
-from invoicekey.runtime.errors import Conflict, OutOfTime, RetryLater
+from invoicekey.runtime.errors import Conflict, OutOfTime, RetryLater, Unforeseen
 from invoicekey.runtime.telemetry import logger
 from invoicekey.work.figures import WeeklyFigures
 
@@ -139,12 +139,13 @@ class _Run:
     """By account, the alerts that a digest has notified of, and that are still to be dropped."""
     postponed: set[str] = field(default_factory=set)
     """The accounts that met trouble, and have their turn in a later run."""
-    faults: list[Exception] = field(default_factory=list)
+    failed: set[str] = field(default_factory=set)
+    """The accounts whose turn failed for something that nobody foresaw."""
 
     def end(self) -> None:
         """Fail, now that all accounts had their turn, where something failed that nobody foresaw."""
-        if self.faults:
-            raise ExceptionGroup("some accounts could not be notified", self.faults)
+        if self.failed:
+            raise Unforeseen(f"{len(self.failed)} accounts could not be notified")
 
 
 def _ten_threads() -> Executor:
@@ -233,8 +234,9 @@ class Digests:
                 run.postponed.add(account)
                 logger.warning("a summary is not sent yet", extra={"account": account, "why": trouble.why})
             except Exception as fault:  # noqa: BLE001 - raised when the others had their turn
-                logger.exception("a summary could not be sent", extra={"account": account})
-                run.faults.append(fault)
+                known = {"account": account} | telemetry.type_and_place(fault)
+                logger.error("a summary failed unexpectedly", extra=known)
+                run.failed.add(account)
         return sent
 
     # ---- Digests

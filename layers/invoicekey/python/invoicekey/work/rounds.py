@@ -1,6 +1,5 @@
 """A scheduled run's round of the accounts: whom it serves, whose turn it is, and the back-offs that all share."""
 
-import traceback
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -200,9 +199,7 @@ class Round:
 
 def report_fault(account: str, fault: Exception) -> None:
     """Log what nobody expected in an account's turn: the error's type and place, for its text may hold anything."""
-    place = traceback.extract_tb(fault.__traceback__)[-1]
-    details = {"account": account, "error": type(fault).__name__, "place": f"{place.name}:{place.lineno}"}
-    logger.error("a turn failed unexpectedly", extra=details)
+    logger.error("a turn failed unexpectedly", extra={"account": account} | telemetry.type_and_place(fault))
 
 
 @dataclass(frozen=True, slots=True)
