@@ -11,10 +11,13 @@ import pytest
 from moto import mock_aws
 from moto.sns.models import sns_backends
 
+from invoicekey.delivery.topics import Topics
 from invoicekey.ledger.accounts import Account, Accounts
+from invoicekey.ledger.activity import Activities
 from invoicekey.ledger.table import Table
+from invoicekey.runtime.errors import RetryLater
 from local import vtex_simulator
-from local.vtex_simulator import VtexSimulator
+from local.vtex_simulator import Fault, VtexSimulator
 from tests.entries import (
     BUT_FOR_LOCAL_SERVERS,
     a_listening_queue,
@@ -97,8 +100,9 @@ def let_listen(topic_arn: str, confirmed: int) -> None:
 def test_hook_and_feed_are_registered_once(stack: Stack) -> None:
     first, second = stack.run(), stack.run()
 
-    assert first == {"accounts": {SHOP: ["hook_installed", "feed_installed"]}, "unconfirmed": [], "unreached": 0}
-    assert second == {"accounts": {SHOP: []}, "unconfirmed": [], "unreached": 0}
+    calm = {"unconfirmed": [], "unreached": 0, "is_failed": False}
+    assert first == {"accounts": {SHOP: ["hook_installed", "feed_installed"]}, **calm}
+    assert second == {"accounts": {SHOP: []}, **calm}
     assert stack.vtex.hooks[app_key()]["hook"] == {"url": URL, "headers": {"X-Hook-Secret": "HUSH-1"}}
     assert stack.vtex.feeds[app_key()].config["filter"] == {"type": "FromWorkflow", "status": ["invoiced"]}
 
@@ -189,6 +193,27 @@ def test_a_run_is_counted_in_one_line(stack: Stack, capsys: pytest.CaptureFixtur
     assert (line["counts"]["topic_unconfirmed"], line["counts"]["hook_installed"]) == (1, 1)
     assert [metric.name for metric in metrics_in(out)] == ["topic_unconfirmed"]
     assert "HUSH" not in out
+
+
+def test_a_run_that_fails_at_topics_at_vtex_and_at_the_accounts_counts_once(
+    stack: Stack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RetryLater("no answer")
+
+    monkeypatch.setattr(Topics, "has_confirmed_subscription", fail)
+    monkeypatch.setattr(Activities, "read", fail)
+    for route in ("hook_config", "feed_config"):
+        stack.vtex.fail(Fault("status", status=500, route=route))
+
+    assert stack.run() == {
+        "accounts": {SHOP: ["guard_failed"] * 2},
+        "unconfirmed": [],
+        "unreached": 0,
+        "is_failed": True,
+    }
+    (line,) = lines_of_figures(capsys.readouterr().out)
+    assert line["counts"]["guard_failed"] == 1
 
 
 def test_a_wrong_deployment_fails_at_once_and_says_which_variable(

@@ -288,6 +288,13 @@ def test_one_account_s_trouble_does_not_stop_another(
     assert two.figures.sums[metric] == 1
 
 
+def test_a_run_in_which_several_feeds_fail_counts_once(two: Shop) -> None:
+    two.simulator.fail(Fault("status", status=500, route="feed", times=None))
+
+    assert two.drain(SHOP, OTHER).ended == dict.fromkeys((SHOP, OTHER), Ended.FAILED)
+    assert two.figures.sums["feed_failed"] == 1
+
+
 MANY = tuple(f"shop-{number}" for number in range(5))
 
 

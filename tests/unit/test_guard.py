@@ -823,7 +823,7 @@ def test_the_alert_topic_is_told_anew_once_the_alarms_were_heard(
 def test_topics_that_do_not_answer_do_not_keep_the_hook_from_being_guarded(shop: Shop) -> None:
     shop.topics.trouble = RetryLater("SNS is away")
 
-    assert shop.run(SHOP) == Watch({SHOP: BOTH_INSTALLED})
+    assert shop.run(SHOP) == Watch({SHOP: BOTH_INSTALLED}, is_failed=True)
     assert shop.figures.sums["guard_failed"] == 1
 
 

@@ -15,7 +15,7 @@ from invoicekey.messages.texts import LANGUAGES
 from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.settings import GuardSettings
-from invoicekey.work.guard import Watch
+from invoicekey.work.guard import GUARD_FAILED, Watch
 from invoicekey.work.silence import TOLD, AccountWatch
 from tests.fake_dynamodb import FakeDynamoDb
 from tests.fakes import UNREACHABLE
@@ -299,6 +299,15 @@ def test_what_could_not_be_published_is_told_by_the_next_run(shops: Shops, figur
 
     shops.topics.trouble = None
     assert len(shops.run()) == 1
+
+
+def test_a_run_in_which_the_guard_failed_before_counts_as_failed_once(shops: Shops, figures: Figures) -> None:
+    is_quiet(shops)
+    shops.topics.trouble = RetryLater("SNS gave no answer")
+    watch = Watch({SHOP: [GUARD_FAILED], OTHER: []})
+    watch.fail()
+
+    assert (shops.run_after(watch), figures.sums) == ([], {"guard_failed": 1})
 
 
 @pytest.mark.parametrize("operation", ["batch_get_item", "update_item"])

@@ -59,7 +59,7 @@ POSTPONED = "guard_postponed"
 ALERT, OPERATIONS = "alert", "operations"
 """The topics."""
 GUARD_FAILED = "guard_failed"
-"""Counted once a run, whatever failed in it: the alarm looks at the share of the runs."""
+"""A turn's event, and the metric of runs that failed (Watch.fail)."""
 CONFIGURATION_RESTORED = "configuration_restored"
 """Counted besides, for the alarm: what had been ours was gone or different."""
 
@@ -74,6 +74,13 @@ class Watch:
     """The topics without a confirmed subscription: ALERT, OPERATIONS."""
     unreached: int = 0
     """So many accounts had no turn, or no time for it; the next run begins with them."""
+    is_failed: bool = False
+
+    def fail(self) -> None:
+        """Count the run as failed: once, whatever fails in it, for the alarm looks at the share of the runs."""
+        if not self.is_failed:
+            telemetry.count(GUARD_FAILED)
+        self.is_failed = True
 
 
 @dataclass(slots=True)
@@ -140,7 +147,7 @@ class HookGuard:
         self._backoff = backoff
         self._rounds = rounds
         self._now = now
-        self._is_failed = False
+        self._watch = Watch()
         self._secret_at_first: str | None = None
         self._pings = Semaphore(PINGS_AT_ONCE)
 
@@ -150,8 +157,8 @@ class HookGuard:
         Raises RetryLater where the ledger can't be read or written.
         """
         self._backlog.note_accounts(accounts)
-        self._is_failed = False
-        watch = Watch(unconfirmed=self._see_to_topics())
+        self._watch = watch = Watch()
+        watch.unconfirmed = self._see_to_topics()
         settings = settings_by_account(accounts, self._of_accounts, self._keep_pace)
         self._warn_of_statuses(one.vtex.watched_statuses for one in [self._settings, *settings.values()])
         noted = self._notes.read(settings)
@@ -170,7 +177,7 @@ class HookGuard:
                 if POSTPONED in turn.events and seconds_left() < ACCOUNT_SECONDS:
                     this.missed(account)
                 if GUARD_FAILED in turn.events:
-                    self._count_failed_run()
+                    watch.fail()
             watch.accounts |= {account: [POSTPONED] for account in this.left}
             telemetry.count(POSTPONED, len(this.left))
             watch.unreached = this.unreached
@@ -181,11 +188,6 @@ class HookGuard:
         """Say which of WatchedStatuses VTEX's filters do not know: no event will ever come of these."""
         if unknown := frozenset().union(*watched) - FILTER_STATES:
             logger.warning("VTEX's filter lists no such status", extra={"watched_statuses": sorted(unknown)})
-
-    def _count_failed_run(self) -> None:
-        if not self._is_failed:
-            telemetry.count(GUARD_FAILED)
-        self._is_failed = True
 
     # ---- One account
 
@@ -338,7 +340,7 @@ class HookGuard:
             with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="note") as pool:
                 list(pool.map(self._note_notified, concerned))
         except RetryLater as trouble:
-            self._count_failed_run()
+            self._watch.fail()
             logger.warning("people were not notified, or that was not noted", extra={"why": trouble.why})
 
     def _note_notified(self, concerned: tuple[_Turn, str]) -> None:
@@ -358,7 +360,7 @@ class HookGuard:
             telemetry.count("topic_unconfirmed", len(unconfirmed))
             self._notify_of_topics(unconfirmed)
         except RetryLater as trouble:
-            self._count_failed_run()
+            self._watch.fail()
             logger.warning("the topics were not seen to", extra={"why": trouble.why})
             return []
         return unconfirmed

@@ -15,7 +15,6 @@ from invoicekey.ledger.activity import Activities, Activity
 from invoicekey.ledger.registrations import NOTIFY_AGAIN_AFTER
 from invoicekey.messages import notices
 from invoicekey.messages.notices import Trouble
-from invoicekey.runtime import telemetry
 from invoicekey.runtime.errors import RetryLater
 from invoicekey.runtime.settings import GuardSettings
 from invoicekey.runtime.telemetry import logger
@@ -73,7 +72,7 @@ class AccountWatch:
         try:
             self._run(accounts, watch)
         except RetryLater as trouble:
-            telemetry.count(GUARD_FAILED)
+            watch.fail()
             logger.warning("the accounts were not watched over to the end", extra={"why": trouble.why})
 
     def _run(self, accounts: Collection[str], watch: Watch) -> None:
