@@ -29,6 +29,18 @@ pytestmark = pytest.mark.stack
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (Debian: apt install chromium)")
 PHONE: ViewportSize = {"width": 360, "height": 740}
+WIDER_PHONE: ViewportSize = {"width": 390, "height": 860}
+DESKTOP: ViewportSize = {"width": 1000, "height": 860}
+CUT_CHOICES = """() => [...document.querySelectorAll("select")].flatMap(select => [...select.options].filter(option => {
+    const alone = select.cloneNode(false);
+    alone.append(option.cloneNode(true));
+    alone.style.cssText = "position: absolute; width: auto; min-width: 0; max-width: none";
+    select.after(alone);
+    const needed = alone.getBoundingClientRect().width;
+    alone.remove();
+    return needed > select.getBoundingClientRect().width;
+}).map(option => option.text))"""
+"""The choices that would be cut if they were chosen: each alone, a select is as wide as it needs to be."""
 IN_SECONDS = 30_000
 LOOK = "Pus a chave na VTEX: conferir agora"
 SOLVED, PUT_OFF, UNDO = "Resolvido no portal da Casas Bahia", "Adiar", "Desfazer"
@@ -93,9 +105,12 @@ def asked(link: str, method: str = "GET") -> tuple[int, dict[str, str], str]:
 
 
 def see_that_anybody_can_use(page: Page) -> None:
-    """Hold a page against the rules of accessibility, and see that nothing is cut on a telephone."""
+    """Hold a page against the rules of accessibility, and see that nothing is cut, on a telephone neither."""
     found = Axe().run(page)
     assert found.response["violations"] == [], found.generate_report()
+    for size in (DESKTOP, WIDER_PHONE):
+        page.set_viewport_size(size)
+        assert page.evaluate(CUT_CHOICES) == []
     page.set_viewport_size(PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.emulate_media(color_scheme="dark")
