@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -36,8 +36,8 @@ class Rig:
     """The physical names of the stack's resources, by their logical ids."""
     stamp: str
     """Of the credentials that are in a place of their own."""
-    sound: set[str] = field(default_factory=set)
-    """The roles that with all their rights do what they are for: of others, nothing would be shown by a failure."""
+    sound: set[tuple[str, Callable[..., None]]] = field(default_factory=set)
+    """The roles and scenarios that pass with all rights: of others, nothing would be shown by a failure."""
 
     def begin(self, function: str) -> None:
         """Let nothing be in the ledger, and VTEX be well, and a function start anew."""
