@@ -32,7 +32,7 @@ from invoicekey.vtex.connections import FRESH, Connections, StaleConnection
 
 BURST = 10
 BATCH_SECONDS = 0.3
-"""About so long a checker takes for a batch: the turns of that time may be taken at once, or they would lapse unused."""
+"""About so long a checker takes for a batch. The turns of that time may be taken at once, for they would lapse."""
 MOST_ACCOUNTS = 10_000
 """So many accounts' turns are remembered; of more, those that were not asked for longest begin anew."""
 MOST_BYTES = 5_000_000
