@@ -30,8 +30,9 @@ settings = OfAccounts(CheckerSettings, os.environ)
 def build(of_accounts: OfAccounts[CheckerSettings]) -> BatchCheck:
     """Put the parts together."""
     settings = of_accounts.of_stack
+    secrets_manager = aws.client("secretsmanager", aws.QUICK)
     credentials = AccountCredentials(
-        CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.credentials_secret_arn),
+        CachedSecret(secrets_manager, settings.credentials_secret_arn),
         ssm=lambda: aws.client("ssm", aws.QUICK),
         prefix=settings.credentials_prefix,
     )
@@ -52,7 +53,7 @@ def build(of_accounts: OfAccounts[CheckerSettings]) -> BatchCheck:
         records=settings.record_topic_arn,
         alerts=settings.alert_topic_arn,
     )
-    desk_link = _desk_links(settings).to
+    desk_link = _desk_links(settings, secrets_manager).to
 
     def of_account(own: Mapping[str, str]) -> AccountRules:
         return rules_of(own, of_accounts, vtex, ledger, desk_link)
@@ -68,10 +69,10 @@ def build(of_accounts: OfAccounts[CheckerSettings]) -> BatchCheck:
     )
 
 
-def _desk_links(settings: CheckerSettings) -> DeskLinks:
+def _desk_links(settings: CheckerSettings, secrets_manager: Any) -> DeskLinks:
     if not settings.desk_url:
         return DeskLinks()
-    return DeskLinks(settings.desk_url, CachedSecret(aws.client("secretsmanager", aws.QUICK), settings.desk_secret_arn))
+    return DeskLinks(settings.desk_url, CachedSecret(secrets_manager, settings.desk_secret_arn))
 
 
 batch_check = build(settings)
