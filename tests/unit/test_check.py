@@ -1,7 +1,7 @@
 import json
 import time
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import FrozenInstanceError, fields, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -32,10 +32,13 @@ from invoicekey.work.check import (
     REPORTING_SECONDS,
     UNREAD_FOR,
     CheckResult,
+    Clock,
     DeadLetterReason,
+    DeskLink,
     OrderCheck,
     Rules,
     Trigger,
+    no_link,
 )
 from tests.fakes_outside import ACCOUNT, GRACE, LEASE, NOON, ORDER_ID, REF, Outside, message, unreachable
 from tests.keys import make_key
@@ -72,11 +75,11 @@ def check(
 ) -> CheckResult:
     """Check the order alone, as far as the ledger; `heard` is how long ago its event was queued."""
     ref = outside.vtex.put(document) if document else REF
-    return check_of(outside, ref, Trigger(outside.time.now - heard, events, of_hook))
+    return check_of(outside, ref, Trigger(outside.time.now - heard, events, of_hook, says_invoiced=False))
 
 
-def check_of(outside: Outside, ref: OrderRef, trigger: Trigger) -> CheckResult:
-    order_check = OrderCheck(outside.vtex, outside.ledger, Rules(outside.policy, Style(), LEASE))
+def check_of(outside: Outside, ref: OrderRef, trigger: Trigger, desk_link: DeskLink = no_link) -> CheckResult:
+    order_check = OrderCheck(outside.vtex, outside.ledger, Rules(outside.policy, Style(), LEASE, desk_link))
     return order_check.check(outside.ledger.read_one(ref), trigger, outside.time.clock())
 
 
@@ -84,7 +87,7 @@ def tell(outside: Outside, *documents: dict[str, Any]) -> None:
     """Check the order as it is at VTEX, or as each document has it, by batches of its own: reports are sent."""
     for document in documents or [None]:
         ref = outside.vtex.put(document) if document else REF
-        outside.check(outside.message(ref.order_id, account=ref.account))
+        assert outside.check(outside.message(ref.order_id, account=ref.account)) == set()
 
 
 def becomes(outside: Outside, document: dict[str, Any] | None) -> None:
@@ -142,7 +145,9 @@ def try_in_vain(
 ) -> CheckResult:
     """Check an order that can't be read, for a message that was tried for so long; then VTEX is well again."""
     outside.vtex.fail(trouble or REFUSED, times=None)
-    finding = check_of(outside, OrderRef(ACCOUNT, order_id), Trigger(outside.time.now - tried_for))
+    finding = check_of(
+        outside, OrderRef(ACCOUNT, order_id), Trigger(outside.time.now - tried_for, (), (), says_invoiced=False)
+    )
     outside.steps.forget_plans()
     return finding
 
@@ -264,6 +269,13 @@ class TestReportsAgain:
         assert told(outside) == alerted(outside) == ["failing", "failing"]
         assert len({record.document["id"] for record in outside.outlets.records}) == 2
 
+    def test_what_a_former_version_reported_is_no_news(self, outside: Outside) -> None:
+        # As every version has written these two errors down: another form of it would tell each open failure anew.
+        kept = "2dd22c03516934b79dfc2b79593638ed63b3ae4eab65b23d84abb2766d141c74"
+        outside.ledger.write(Entry(REF, errors_reported=kept))
+        tell(outside, cnova_order(sale(key=None), sale("643798", SHORT_KEY)))
+        assert not outside.outlets.records
+
 
 class TestClosing:
     def test_a_failure_that_is_mended_is_recorded_and_alerted_as_resolved(self, outside: Outside) -> None:
@@ -287,6 +299,14 @@ class TestClosing:
         assert alerted(outside) == ["failing"]
         assert report(outside).is_delivered
 
+    @pytest.mark.parametrize(("document", "reason"), CLOSES)
+    def test_what_is_handed_on_to_be_sent_is_what_the_ledger_holds(
+        self, outside: Outside, document: dict[str, Any] | None, reason: str
+    ) -> None:
+        tell(outside, KEYLESS)
+        outside.vtex.documents.clear()
+        assert check(outside, document).report == held(outside)
+
     def test_a_failure_that_comes_back_is_a_new_report(self, outside: Outside) -> None:
         tell(outside, KEYLESS, GOOD, KEYLESS)
         reports = [(record.type, record.number) for record in outside.outlets.records]
@@ -306,6 +326,26 @@ class TestClosing:
     def test_a_failure_that_is_closed_is_not_closed_again(self, outside: Outside) -> None:
         tell(outside, KEYLESS, CANCELED, CANCELED, GOOD)
         assert told(outside) == ["failing", "resolved"]
+
+
+class TestTheDeskLink:
+    """Alerts about an order hold the link to its page on the desk, where the stack has one."""
+
+    @pytest.mark.parametrize(
+        ("before", "later", "document"),
+        [([], NONE, KEYLESS), ([KEYLESS], NONE, GOOD), ([KEYLESS], FOLLOWED_FOR, KEYLESS)],
+        ids=["failing", "resolved", "expired"],
+    )
+    def test_stands_in_each_of_them(
+        self, outside: Outside, before: list[dict[str, Any]], later: timedelta, document: dict[str, Any]
+    ) -> None:
+        for earlier in before:
+            tell(outside, earlier)
+        outside.time.advance(later)
+        ref = outside.vtex.put(document)
+        trigger = Trigger(outside.time.now, (), (), says_invoiced=False)
+        check_of(outside, ref, trigger, lambda account, order_id: f"https://desk.example/{account}/{order_id}")
+        assert f"https://desk.example/{ACCOUNT}/{ORDER_ID}" in str(report(outside).alert)
 
 
 class TestNotFound:
@@ -409,6 +449,14 @@ class TestFollowing:
         tell(outside)
         assert (held(outside).followed_from, held(outside).recheck_at) == (NOON + DAY, NOON + DAY + 15 * MINUTE)
 
+    def test_one_of_a_version_that_did_not_keep_the_marketplace_s_number_has_it_from_its_next_check_on(
+        self, outside: Outside
+    ) -> None:
+        tell(outside, KEYLESS)
+        outside.ledger.write(replace(held(outside), marketplace_order_id=None))
+        tell(outside)
+        assert held(outside).marketplace_order_id == "975102-01"
+
 
 class TestGivingUp:
     """What has not closed after thirty days ends as expired, with one last alert."""
@@ -483,6 +531,7 @@ class TestADismissedFailure:
     @pytest.mark.parametrize(("document", "reason"), CLOSES)
     def test_ends_without_a_word(self, outside: Outside, document: dict[str, Any] | None, reason: str) -> None:
         archived(outside, DISMISSED)
+        outside.time.advance(GRACE)
         becomes(outside, document)
         assert told(outside) == alerted(outside) == ["failing"]
 
@@ -867,6 +916,23 @@ class TestClaims:
         assert (held(outside, OTHER).outcome, held(outside, OTHER).archived) == ("ok", None)
         assert outside.ledger.owners == {KEY: OTHER_ID}
 
+    def test_one_that_is_dismissed_owns_none_of_its_keys_until_its_errors_change(self, outside: Outside) -> None:
+        tell(outside, cnova_order(sale(), sale("643798", None)))
+        outside.ledger.write(replace(held(outside), archived=DISMISSED, claims=frozenset()))
+        tell(outside)
+        assert held(outside).claims == frozenset()
+        tell(outside, cnova_order(sale(), sale("643798", "junk")))
+        assert held(outside).claims == {KEY}
+
+    @pytest.mark.parametrize(("times", "reads"), [(2, 1), (3, 2)])
+    def test_an_order_is_judged_anew_as_it_was_read_until_its_key_has_changed_hands_three_times(
+        self, outside: Outside, times: int, reads: int
+    ) -> None:
+        outside.steps.before("write", KeyTaken({KEY: Claim(OTHER_ID, NOON - SECOND)}), times=times)
+        tell(outside, GOOD)
+        assert held(outside).outcome == "ok"
+        assert outside.vtex.reads[REF] == reads
+
 
 class TestOthersAtWork:
     def test_a_conflict_does_the_whole_check_anew(self, outside: Outside) -> None:
@@ -886,7 +952,7 @@ class TestOthersAtWork:
         outside.steps.before("write", conflict, times=None)
         finding = check(outside, GOOD)
         assert finding.retry
-        assert "again and again" in finding.retry.why
+        assert finding.retry.why == "the order was written by others again and again"
         assert outside.vtex.reads[REF] == 3
 
     def test_a_ledger_that_cannot_be_read_anew_puts_it_off(self, outside: Outside) -> None:
@@ -900,7 +966,7 @@ class TestOthersAtWork:
         before = held(outside)
         finding = check(outside, GOOD)
         assert isinstance(finding.retry, OutOfTime)
-        assert finding.retry.wait == 1
+        assert (finding.retry.why, finding.retry.wait) == ("another environment is delivering the last report", 1)
         assert (held(outside), outside.vtex.reads[REF]) == (before, 1)
 
     def test_after_its_lease_that_very_report_is_to_be_sent(self, outside: Outside) -> None:
@@ -920,6 +986,22 @@ class TestOthersAtWork:
         assert (first.type, second.type) == ("failing", "resolved")
         assert alerted(outside) == ["failing", "resolved"]
 
+    @pytest.mark.parametrize(
+        "value",
+        [
+            Rules(Policy(), Style(), LEASE),
+            Clock(seconds_left=lambda: 30.0),
+            Trigger(NOON, (), (), says_invoiced=False),
+            CheckResult(),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_what_a_check_is_given_and_what_it_gives_cannot_be_changed_by_another(
+        self, value: Rules | Clock | Trigger | CheckResult
+    ) -> None:
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, fields(value)[0].name, None)
+
 
 class TestTime:
     def test_of_an_invocation_five_seconds_are_kept_free_and_a_failure_is_read_for_half_a_message_s_life(self) -> None:
@@ -930,7 +1012,9 @@ class TestTime:
 
     def test_an_order_is_not_read_where_too_little_time_is_left(self, outside: Outside) -> None:
         outside.time.left = REPORTING_SECONDS + 0.9
-        assert isinstance(check(outside, GOOD).retry, OutOfTime)
+        retry = check(outside, GOOD).retry
+        assert isinstance(retry, OutOfTime)
+        assert retry.why == "too little time is left to read the order"
         assert not outside.vtex.reads
 
     def test_a_second_besides_what_reporting_takes_is_enough_to_read_it(self, outside: Outside) -> None:
@@ -942,7 +1026,9 @@ class TestTime:
         self, outside: Outside, document: dict[str, Any] | None
     ) -> None:
         outside.steps.before("read_order", partial(too_late, outside))
-        assert isinstance(check(outside, document, heard=GRACE).retry, OutOfTime)
+        retry = check(outside, document, heard=GRACE).retry
+        assert isinstance(retry, OutOfTime)
+        assert retry.why == "too little time is left to write down and report what was found"
         assert not outside.ledger.entries
 
     def test_two_and_a_half_seconds_are_enough_to_report_what_was_found(self, outside: Outside) -> None:
@@ -978,6 +1064,11 @@ class TestTime:
         finding = check(outside, KEYLESS)
         assert finding.report is None
         assert finding.retry
+        assert not finding.is_unread
+
+    def test_a_clock_that_is_told_nothing_else_has_the_time_of_day(self) -> None:
+        before = datetime.now(UTC)
+        assert before <= Clock(seconds_left=lambda: 30.0).now() <= datetime.now(UTC)
 
 
 class TestWhatIsKept:
@@ -990,7 +1081,10 @@ class TestWhatIsKept:
 
     @pytest.mark.parametrize(
         ("given", "bug"),
-        [({"checked_at": NOON - FOLLOWED_FOR}, "only after it was first seen"), ({}, "only after a check")],
+        [
+            ({"checked_at": NOON - FOLLOWED_FOR}, "^an order is checked only after it was first seen$"),
+            ({}, "^a report is written only after a check$"),
+        ],
     )
     def test_of_an_open_failure_that_was_never_heard_of_or_checked_is_a_bug(
         self, outside: Outside, given: dict[str, Any], bug: str

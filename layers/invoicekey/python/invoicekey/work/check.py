@@ -82,10 +82,10 @@ class Trigger:
     """What caused a check: when its first event was queued, and the ids of those that have one."""
 
     at: datetime
-    events: tuple[str, ...] = ()
-    events_of_hook: tuple[str, ...] = ()
+    events: tuple[str, ...]
+    events_of_hook: tuple[str, ...]
     """Those of them that came by the hook, or by hand: not from the feed."""
-    says_invoiced: bool = False
+    says_invoiced: bool
     """Whether one of them claims that the order became invoiced."""
 
 
@@ -110,7 +110,6 @@ class _Unread(Exception):
     """VTEX does not give the order, or the one that owns its key; `trouble` says why."""
 
     def __init__(self, trouble: RetryLater) -> None:
-        super().__init__(trouble.why)
         self.trouble = trouble
 
 

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invoicekey.ledger.entries import Entry, Report
 from invoicekey.messages.fields import as_sqs_takes_it
@@ -12,11 +11,9 @@ from invoicekey.rules.verdict import Code, Problem, Suggestion, SuggestionSource
 
 if TYPE_CHECKING:
     from invoicekey.messages.record import Record
-    from invoicekey.rules.order import Package
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedOrder:
+class ReportedOrder(NamedTuple):
     """An order as its last record has it."""
 
     order_id: str | None
@@ -24,9 +21,9 @@ class ReportedOrder:
     affiliate_id: str | None
     status: str | None
     invoiced_date: str | None
-    sale_invoices: "tuple[Package, ...]" = ()
+    sale_invoices: tuple[()] = ()
     """None: a record holds no invoice but what is wrong with it."""
-    returns: "tuple[Package, ...]" = ()
+    returns: tuple[()] = ()
 
 
 def pending(entry: Entry, sent: "Record", message: str | None, lease_until: datetime) -> Report:
