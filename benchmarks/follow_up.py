@@ -196,10 +196,11 @@ def opened(bench: Bench, documents: Iterable[dict[str, Any]]) -> list[dict[str, 
     )
     check = OrderCheck(vtex, ledger, Rules(settings.policy, settings.style, settings.lease))
     opened_at = datetime.now(UTC) - OPENED_BEFORE
+    trigger = Trigger(opened_at, events=(), events_of_hook=(), says_invoiced=False)
     for order in documents:
         bench.vtex.put_order(order)
         clock = Clock(seconds_left=lambda: 30.0, now=lambda: opened_at)
-        finding = check.check(Entry(OrderRef(ACCOUNT, order["orderId"])), Trigger(opened_at), clock)
+        finding = check.check(Entry(OrderRef(ACCOUNT, order["orderId"])), trigger, clock)
         if finding.report:
             ledger.note_recorded(finding.report)
             ledger.note_alerted(finding.report)

@@ -4,6 +4,7 @@ poodle starts a Python for each of a thousand mutants, and a second goes by unti
 fork of one that has loaded it; only the mutant and the tests are read anew.
 """
 
+import ast
 import gc
 import multiprocessing
 import os
@@ -26,6 +27,7 @@ import pytest
 import throttled  # noqa: F401
 import validate_docbr  # noqa: F401
 from poodle.data_types import Mutant, MutantTrialResult
+from poodle.mutators.constant import StringMutator
 
 # For each module its tests, in the order in which they are run.
 TESTS = {
@@ -40,6 +42,16 @@ OPTIONS = [
     *("-p_hypothesis_pytestplugin", "-pno:cacheprovider", "-pno:unraisableexception"),
     "-knot in_time and not TestTheRecord",  # long ones, of other modules or of speed
 ]
+
+
+class Strings(StringMutator):  # type: ignore[misc]  # poodle has no types
+    """poodle's other texts, but none in an annotation, where it plants nothing else either: no run reads those."""
+
+    def visit_Constant(self, node: ast.Constant) -> None:  # noqa: N802 - ast's own name
+        """Plant another text."""
+        if not self.is_annotation(node):
+            super().visit_Constant(node)
+
 
 gc.freeze()  # what is shared stays so in each fork
 
