@@ -45,8 +45,9 @@ class Rig:
         dynamodb, table = self.stack.client("dynamodb"), self.stack.outputs["LedgerTableName"]
         for item in dynamodb.scan(TableName=table)["Items"]:
             dynamodb.delete_item(TableName=table, Key={"pk": item["pk"]})
-        own = {"pk": {"S": f"account#{OWN_PLACE}"}, "version": {"N": "1"}, "credentials": {"S": self.stamp}}
-        dynamodb.put_item(TableName=table, Item=own)
+        own = {"pk": f"account#{OWN_PLACE}", "list": "accounts", "list_at": OWN_PLACE, "credentials": self.stamp}
+        item = {name: {"S": value} for name, value in own.items()} | {"version": {"N": "1"}}
+        dynamodb.put_item(TableName=table, Item=item)
         self.begin_again(function)
 
     def begin_again(self, function: str) -> None:
