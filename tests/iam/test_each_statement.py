@@ -204,11 +204,14 @@ PIECES = [*pieces()]
 SHOWN = [piece for piece in PIECES if name_of(piece) not in NOT_SHOWN]
 
 
-@pytest.mark.parametrize(
+each_scenario = pytest.mark.parametrize(
     ("role", "scenario"),
     dict.fromkeys((piece.role, scenario_of(piece)) for piece in SHOWN),
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
+
+
+@each_scenario
 def test_with_all_rights_what_they_are_for_is_done(rig: Rig, role: str, scenario: Scenario) -> None:
     scenario(rig, role)
     rig.sound.add((role, scenario))
@@ -220,6 +223,12 @@ def test_without_one_of_them_it_is_not(rig: Rig, piece: Piece) -> None:
     assert (piece.role, scenario) in rig.sound
     with rig.without(piece), pytest.raises((AssertionError, StackError, ClientError)):
         scenario(rig, piece.role)
+
+
+@each_scenario
+def test_with_all_rights_it_is_done_again(rig: Rig, role: str, scenario: Scenario) -> None:
+    """A scenario that fails when it is played once more would show every right to be needed."""
+    scenario(rig, role)
 
 
 def test_what_is_not_shown_is_there() -> None:
