@@ -2,7 +2,7 @@
 
 import gc
 
-gc.disable()  # until all is made: imports leave no garbage, and to look for it takes a twelfth of a start
+gc.disable()  # until all is made: imports leave no garbage to look for (docs/decisions/0032)
 
 import os
 import time
