@@ -45,22 +45,32 @@ def no_checks(stack: LocalStack) -> Iterator[None]:
 
 
 def groups_of(stack: LocalStack, order_ids: set[str]) -> dict[str, str]:
-    """Return the groups of the messages that are about these orders, once all are there."""
+    """Return the groups of the messages that are about these orders, once all are there.
+
+    Other tests' failures are queued again too. What was looked at stays hidden until the end, or, of more than are read
+    in the meantime, the first would come again and again.
+    """
     sqs, queue, groups = stack.client("sqs"), stack.outputs["HookQueueUrl"], dict[str, str]()
+    seen: list[str] = []
 
     def are_all_there() -> bool:
         answer = sqs.receive_message(
             QueueUrl=queue,
             MaxNumberOfMessages=10,
-            VisibilityTimeout=1,
+            VisibilityTimeout=120,
             WaitTimeSeconds=1,
             MessageSystemAttributeNames=["MessageGroupId"],
         )
         for message in answer.get("Messages", ()):
+            seen.append(message["ReceiptHandle"])
             order_id = json.loads(message["Body"])["OrderId"]
             if order_id in order_ids:
                 groups[order_id] = message["Attributes"]["MessageGroupId"]
         return groups.keys() == order_ids
 
-    until(are_all_there, "the messages of all three")
+    try:
+        until(are_all_there, "the messages of all three")
+    finally:
+        for handle in seen:
+            sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=handle, VisibilityTimeout=0)
     return groups
