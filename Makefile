@@ -84,7 +84,7 @@ test-fast: $(DEV) ## run the tests that need no stack: unit, property, integrati
 	@echo "tests: unit, integration, property"
 	@$(ISOLATED) $(IN_DEV)pytest --numprocesses auto --dist worksteal tests/property tests/unit tests/integration
 	@echo "tests: every branch of the key's rules and of the judgement (by their own tests, since coverage costs time)"
-	@$(ISOLATED) $(IN_DEV)pytest --quiet --numprocesses auto tests/unit/test_access_key.py tests/unit/test_verdict.py --cov >/dev/null
+	@$(ISOLATED) $(IN_DEV)pytest --quiet --numprocesses auto tests/unit/test_access_key.py tests/unit/test_verdict.py --cov --cov-report=
 	@$(IN_DEV)coverage report --include='*/access_key.py,*/verdict.py' --fail-under=100
 
 test-stack: $(DEV) $(TOOLS) $(COMMAND) ## run the tests of the deployed stack, in the emulator

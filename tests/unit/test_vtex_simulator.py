@@ -199,9 +199,9 @@ def test_latency_holds_back_every_answer_that_no_fault_holds_back(vtex: VtexSimu
     vtex.latency = 0.1
     assert see(client).seconds >= 0.1
 
-    vtex.latency = 5
+    vtex.latency = 3_600
     vtex.fail(Fault("delay", seconds=0.1))
-    assert see(client).seconds < 4
+    assert see(client).status == 200
 
 
 # ---- Orders
