@@ -99,7 +99,8 @@ def put_orders(vtex: VtexSimulator) -> None:
             "marketplace": {},
             "marketplaceServicesEndpoint": None,
         }
-        vtex.put_order(orders.with_key(f"OTHER-{number}", 2 * BATCH + number, None) | other)
+        for kind in ("OTHER", "MLB"):
+            vtex.put_order(orders.with_key(f"{kind}-{number}", 2 * BATCH + number, None) | other)
 
 
 def named(kind: str, number: int = BATCH) -> list[str]:
