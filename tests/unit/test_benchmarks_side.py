@@ -1,6 +1,7 @@
 """What stands beside the product in `make bench`: the peers, the faults they all meet, and what is made of it."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -113,6 +114,23 @@ def test_a_batch_pays_its_waiting_once_and_a_worker_for_each_order() -> None:
 
     assert waits_for_each.function > waits_once.function
     assert (waits_once + waits_for_each).total == pytest.approx(waits_once.total + waits_for_each.total)
+
+
+def test_what_is_passed_over_is_not_waited_for_but_a_batch_waits_for_any_that_is_read() -> None:
+    def function(*passed_over: str, size: int) -> float:
+        takes = {
+            (kind, number): replace(NOTHING, vtex=float(kind not in passed_over))
+            for kind in KINDS
+            for number in (1, 10)
+        }
+        return bills.bill("product", 0.0, takes, size).function
+
+    def waited(size: int) -> float:
+        no_waits = function(*KINDS, size=size)
+        return (function("MLB", size=size) - no_waits) / (function(size=size) - no_waits)
+
+    assert waited(1) == pytest.approx(1 - KINDS["MLB"])
+    assert waited(10) == pytest.approx(1 - KINDS["MLB"] ** 10)
 
 
 def test_a_spread_tells_the_median_and_where_eight_of_ten_lie() -> None:
