@@ -28,7 +28,7 @@ from threading import Lock
 from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qs
 
-from benchmarks.runtime import ACCOUNT
+from benchmarks.runtime import ACCOUNT, started_by
 from benchmarks.stub_aws import LEDGER, SECRETS, Aws, Handler
 from tests.fake_dynamodb import FakeDynamoDb
 
@@ -38,7 +38,7 @@ Kind = Literal[
     "throttle",  # refused, and nothing is done
     "error",  # 500, and nothing is done
     "reset",  # done, and the connection closes without an answer
-    "kill",  # done, and the process `pid` is killed before it has an answer
+    "kill",  # done, and what the process `emulator` runs is killed before it has an answer
 ]
 _CALLS = {"PutItem": "put_item", "UpdateItem": "update_item", "DeleteItem": "delete_item"}
 _UNIT_BYTES = 1024
@@ -47,18 +47,27 @@ _IN_INDEXES = (("list", "list_at"), ("failures", "failures_at"))
 
 @dataclass
 class AwsFault:
-    """One way to fail, for the next `times` calls of these operations."""
+    """One way to fail, for the next `times` calls of these operations, or for one of `every` so many."""
 
     operations: list[str]
     kind: Kind
     times: int
     topic: str = ""
     """How the topic's address ends; any will do where it is empty."""
-    pid: int = 0
+    emulator: int = 0
+    every: int = 1
+    passed: int = 0
+    """How many calls it might have befallen and did not, since it last befell one."""
 
     def fits(self, operation: str, topic: str) -> bool:
         """Say whether it befalls this call."""
         return self.times > 0 and operation in self.operations and topic.endswith(self.topic)
+
+    def befalls(self) -> bool:
+        """Count a call that it fits, and say whether this is the one."""
+        self.passed = (self.passed + 1) % self.every
+        self.times -= not self.passed
+        return not self.passed
 
 
 class FaultyAws(Aws):
@@ -76,8 +85,7 @@ class FaultyAws(Aws):
         """Return what is to befall a call, if anything."""
         with self._one_takes:
             for fault in self.faults:
-                if fault.fits(operation, topic):
-                    fault.times -= 1
+                if fault.fits(operation, topic) and fault.befalls():
                     return fault
         return None
 
@@ -163,7 +171,7 @@ class FaultyHandler(Handler):
             with contextlib.suppress(Exception):  # a condition that does not hold has no effect, and no answer either
                 self._act(target, body)
             if fault.kind == "kill":
-                os.kill(fault.pid, signal.SIGKILL)
+                os.kill(started_by(fault.emulator), signal.SIGKILL)
             self.close_connection = True
 
     def _act(self, target: str | None, body: bytes) -> None:

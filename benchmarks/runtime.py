@@ -103,26 +103,23 @@ class Running:
         """Return the emulator's process, which starts the function's."""
         return self._pid
 
-    def pid(self) -> int:
-        """Return the function's process."""
-        return self._function()
-
     def cpu_seconds(self) -> float:
         """Return the seconds of a core that the function's process has used."""
-        user, system = _stat(self._function())[11:13]
+        user, system = _stat(started_by(self._pid))[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def peak_megabytes(self) -> float:
         """Return the most memory that the function's process has held: its resident set, shared libraries included."""
-        status = Path(f"/proc/{self._function()}/status").read_text(encoding="ascii")
+        status = Path(f"/proc/{started_by(self._pid)}/status").read_text(encoding="ascii")
         (peak,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
         return int(peak) / 1024
 
-    def _function(self) -> int:
-        """Return the process that the emulator started for the function."""
-        processes = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
-        (function,) = (pid for pid in processes if _stat(pid)[1:2] == [str(self._pid)])
-        return function
+
+def started_by(emulator: int) -> int:
+    """Return the process that an emulator started for its function."""
+    processes = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    (function,) = (pid for pid in processes if _stat(pid)[1:2] == [str(emulator)])
+    return function
 
 
 def cores(megabytes: int) -> float:

@@ -66,6 +66,14 @@ def test_a_fault_befalls_so_many_calls_of_its_operation_and_topic(aws: FaultyAws
     assert aws.take_fault("Publish", "arn:alerts") is None
 
 
+def test_a_fault_may_befall_every_third_of_its_calls(aws: FaultyAws) -> None:
+    aws.faults = [AwsFault(["Publish"], "reset", times=2, every=3)]
+
+    befallen = [aws.take_fault("Publish", "") is not None for _ in range(12)]
+
+    assert befallen == [False, False, True, False, False, True, *[False] * 6]
+
+
 def test_what_is_published_in_a_batch_is_kept_message_by_message(aws: FaultyAws) -> None:
     entries = {f"PublishBatchRequestEntries.member.{number}.Message": [f"order {number}"] for number in (1, 2)}
 
