@@ -230,8 +230,16 @@ class FakeLedger(Ledger):
 
     def note_deferred(self, entry: Entry, held: Deferral) -> None:
         with self._steps.taking("note_deferred", entry.ref.order_id):
-            super().note_deferred(entry, held)
-            self.reports_held_back.append((entry.ref, entry.last_report_number))
+            try:
+                super().note_deferred(entry, held)
+            finally:  # the write took effect where its answer alone was lost
+                if self._is_held_back(entry):
+                    self.reports_held_back.append((entry.ref, entry.last_report_number))
+
+    def _is_held_back(self, entry: Entry) -> bool:
+        written = self.entries[entry.ref]
+        is_noted = written.report is not None and written.report.alerted and written.is_in_digests
+        return is_noted and written.last_report_number == entry.last_report_number
 
     def acquire_alert_quota(self, account: str, kind: str, wanted: int, now: datetime, limit: AlertQuota) -> int:
         with self._steps.taking("acquire_alert_quota", kind):

@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -63,10 +64,15 @@ def run_model(result: Result, seeds: int, end: float) -> None:
             for tally in some:
                 result.runs.add(tally)
         except AssertionError as error:
-            result.violations.append(f"model, seed {name}: {error}")
+            result.violations.append(f"model, seed {name}: {str(error) or _line_of(error)}")
             print(result.violations[-1], flush=True)
         result.seeds_of_model += 1
     logging.disable(logging.NOTSET)
+
+
+def _line_of(error: AssertionError) -> str:
+    """Return what was asserted: without pytest an assertion says nothing."""
+    return traceback.extract_tb(error.__traceback__)[-1].line or "an assertion"
 
 
 def run_kills(result: Result, end: float) -> None:
@@ -80,8 +86,8 @@ def run_kills(result: Result, end: float) -> None:
                 for tally in kills.runs(scene):
                     result.kills.add(tally)
         except AssertionError as error:
-            result.violations.append(str(error))
-            print(error, flush=True)
+            result.violations.append(str(error) or _line_of(error))
+            print(result.violations[-1], flush=True)
     logging.disable(logging.NOTSET)
 
 

@@ -14,6 +14,15 @@ def test_nothing_is_lost_or_told_twice_without_a_reason(kind: model.Kind, seed: 
     assert sum(tally.runs.total() for tally in tallies) == len(tallies) > 0
 
 
+@pytest.mark.parametrize(
+    ("kind", "seed"),
+    [(model.outage, "29/118"), (model.walk, "29/440"), (model.walk, "29/727"), (model.walk, "29/975")],
+)
+def test_what_a_campaign_has_found_stays_mended(kind: model.Kind, seed: str) -> None:
+    """All four: the answer to the note of a deferred alert was lost, and the play did not see that it took effect."""
+    assert [tally.runs.total() for tally in kind(seed)] == [1]
+
+
 def test_the_same_seed_is_the_same_run() -> None:
     first, second = (list(model.walk("a seed")) for _ in range(2))
     assert first == second
