@@ -217,11 +217,12 @@ class Play:
         digest = next(self.numbers)
         for alert in itertools.chain.from_iterable(self.backlog.deferred().values()):
             assert self.backlog.assign(alert, digest)
-            failing = self.last_failing[alert.ref]
-            if alert.kind == "resolved" and (alert.ref, failing.number) not in self.heard:
-                assert (alert.ref, failing.number) in self.outside.ledger.reports_held_back
-                self._hear(alert.ref, "failing")
-            self._hear(alert.ref, alert.kind)
+            number = max(number for ref, number in self.outside.ledger.reports_held_back if ref == alert.ref)
+            failing = self._last_number(alert.ref, "failing", number)
+            if alert.kind == "resolved" and (alert.ref, failing) not in self.heard:
+                assert (alert.ref, failing) in self.outside.ledger.reports_held_back
+                self._hear(alert.ref, "failing", failing)
+            self._hear(alert.ref, alert.kind, number)
             self.backlog.drop(replace(alert, digest=digest))
         assert not self.outside.ledger.deferred
 
@@ -495,7 +496,7 @@ class Play:
         for alert in alerts[self.seen_alerts :]:
             assert (alert.ref, alert.number, "record") in self.senders, "the record comes first"
             if self._expect_once(alert, "alert", invocation):
-                self._hear(alert.ref, alert.type)
+                self._hear(alert.ref, alert.type, alert.number)
         self.seen_records, self.seen_alerts = len(records), len(alerts)
 
     def _expect_once(self, sent: Sent, kind: str, invocation: Invocation) -> bool:
@@ -515,11 +516,13 @@ class Play:
         self.senders[key] = invocation
         return not self.are_clocks_apart
 
-    def _hear(self, ref: OrderRef, kind: str) -> None:
+    def _last_number(self, ref: OrderRef, kind: str, until: int) -> int:
+        """Return the number of an order's last report of a kind, of those until this one."""
+        records = self.outside.outlets.records
+        return max(one.number for one in records if (one.ref, one.type) == (ref, kind) and one.number <= until)
+
+    def _hear(self, ref: OrderRef, kind: str, number: int) -> None:
         """Nobody is told that something ended of which he was not told; but what was told twice ends twice."""
-        number = max(
-            record.number for record in self.outside.outlets.records if (record.ref, record.type) == (ref, kind)
-        )
         if kind == "resolved" and (ref, number) not in self.heard and ref.order_id not in self.called_off:
             assert self.last_heard.get(ref) == "failing", f"{ref.order_id} is told resolved, and was not told failing"
         self.called_off.discard(ref.order_id)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -204,14 +205,35 @@ class TestOthersAtWork:
         check(outside, KEYLESS)
         hold_back(outside)
         plan: Callable[..., None] = getattr(outside.steps, when)
-        plan("note_dismissed", trouble)
+        plan("note_dismissed", trouble, times=None)
         assert dismiss(outside) is ActResult.DONE
+        outside.steps.forget_plans()
         outside.time.advance(LEASE)
         check(outside)
         dismissed, *again = outside.outlets.records[1:]
         assert again == ([dismissed] if when == "before" else [])
         assert report(outside).is_delivered
         assert outside.ledger.deferred == {}
+
+    def test_a_record_is_noted_though_another_order_takes_a_key_away_meanwhile(self, outside: Outside) -> None:
+        key = f"order#{ACCOUNT}#{REF.order_id}"
+        taken = partial(outside.ledger.dynamodb.table.update, key, "ADD version :one", "attribute_exists(pk)", one=1)
+        check(outside, KEYLESS)
+        hold_back(outside)
+        outside.steps.before("note_dismissed", taken)
+        assert dismiss(outside) is ActResult.DONE
+        assert report(outside).is_delivered
+        assert due(outside) == []
+        assert outside.ledger.deferred == {}
+
+    def test_a_record_is_noted_though_the_dismissal_is_taken_back_meanwhile(self, outside: Outside) -> None:
+        check(outside, KEYLESS)
+        outside.steps.before("note_dismissed", lambda: undismiss(outside))
+        assert dismiss(outside) is ActResult.DONE
+        assert report(outside).is_delivered
+        assert due(outside) == [REF.order_id]
+        check(outside)
+        assert records(outside) == [("failing", 1), ("resolved", 2), ("failing", 3)]
 
     def test_who_notes_it_after_the_order_was_told_otherwise_changes_nothing(self, outside: Outside) -> None:
         def others_go_on() -> None:

@@ -66,9 +66,23 @@ class Acts:
             return written
         if not self._outlets.send_records([written]):
             return ActResult.UNSENT
-        with suppress(Conflict, RetryLater):  # unnoted, the next check sends the same record once more
-            self._ledger.note_dismissed(written)
+        with suppress(RetryLater):  # unnoted, the next check sends the same record once more
+            self._note_dismissed(written)
         return ActResult.DONE
+
+    def _note_dismissed(self, written: Entry) -> None:
+        """Note that the record was sent, also where the order meanwhile lost a key to another, or was undismissed."""
+        entry = written
+        for _ in range(_TRIES_ON_CONFLICT):
+            if entry.report != written.report:  # a check has taken it over
+                return
+            with suppress(Conflict):
+                if entry.archived == DISMISSED:
+                    self._ledger.note_dismissed(entry)
+                else:
+                    self._ledger.note_recorded(entry)
+                return
+            entry = self._ledger.read_one(written.ref)
 
     def undismiss(self, ref: OrderRef, now: datetime) -> ActResult:
         """Follow a dismissed failure again: the next check, which is due at once, reports it anew."""
