@@ -79,8 +79,8 @@ class Acts:
             with suppress(Conflict):
                 if entry.archived == DISMISSED:
                     self._ledger.note_dismissed(entry)
-                else:
-                    self._ledger.note_recorded(entry)
+                else:  # not note_recorded, for the desk may not update an item
+                    self._ledger.write(replace(entry, report=entry.report and replace(entry.report, recorded=True)))
                 return
             entry = self._ledger.read_one(written.ref)
 
