@@ -182,15 +182,14 @@ def _came_to(told: Told) -> str:
 
 
 def goals(told: Mapping[str, Sequence[Told]]) -> Iterator[Figure]:
-    """Yield what the product loses and doubles: none where it can be known, else no more than the better peer."""
+    """Yield what the product loses and doubles, where it can be known and where it cannot."""
     for is_unknown, where in ((False, "where it can be known"), (True, "where an answer is lost or the function dies")):
         of = {name: [one for one, trouble in zip(told[name], TROUBLES, strict=True) if trouble.is_unknown == is_unknown]
               for name in NAMES}  # fmt: skip
         for what, count in (("without a notice", "lost"), ("told twice", "doubled")):
             *peers, product = (sum(getattr(one, count) for one in of[name]) for name in NAMES)
             measured = ", ".join(f"{name} {number}" for name, number in zip(NAMES, peers, strict=False))
-            most = min(peers) if is_unknown else 0
-            yield at_most(f"failing orders {what}, {where}", measured, product, most)
+            yield at_most(f"failing orders {what}, {where}", measured, product, 0)
 
 
 _FAULTS = f"""\
